@@ -1,0 +1,45 @@
+"""Llama 3 in pure NumPy: small functions, arrays in, arrays out.
+
+Start at ``forward`` in ``model.py`` and follow the calls down. The axes are named in ``shapes.py``,
+the activations in ``tap.py``.
+"""
+
+from .attention import (
+    attend,
+    attend_grouped,
+    attention,
+    loop_over_heads,
+    may_see,
+    merge_heads,
+    one_head,
+    split_heads,
+)
+from .cache import KVCache
+from .config import LlamaConfig
+from .feed_forward import feed_forward_width, swiglu
+from .functional import log_softmax, sigmoid, silu, softmax
+from .loss import cross_entropy
+from .model import block, embed, forward
+from .norm import rms_norm
+from .rope import RopeScaling, rope_frequencies, rotate, rotate_complex
+from .sampling import (
+    choose,
+    generate,
+    greedy,
+    keep_top_k,
+    keep_top_p,
+    log_probabilities,
+    pad_left,
+    padded_view,
+)
+from .tap import catalogue, no_tap, patch, record, under
+from .weights import LayerWeights, Weights
+
+__all__ = [
+    "KVCache", "LayerWeights", "LlamaConfig", "RopeScaling", "Weights", "attend",
+    "attend_grouped", "attention", "block", "catalogue", "choose", "cross_entropy", "embed",
+    "feed_forward_width", "forward", "generate", "greedy", "keep_top_k", "keep_top_p",
+    "log_probabilities", "log_softmax", "loop_over_heads", "may_see", "merge_heads", "no_tap",
+    "one_head", "pad_left", "padded_view", "patch", "record", "rms_norm", "rope_frequencies",
+    "rotate", "rotate_complex", "sigmoid", "silu", "softmax", "split_heads", "swiglu", "under",
+]  # fmt: skip

@@ -1,0 +1,146 @@
+"""python -m llama_np "PROMPT": let a Llama go on from a prompt, token by token."""
+
+import argparse
+import os
+import sys
+import time
+from collections.abc import Iterator
+
+import numpy as np
+
+from weights_tools import Model, load_model
+
+from .chat import encode_dialog
+from .sampling import generate, log_probabilities
+from .tokenizer import stream_text
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m llama_np",
+        description="Let a Llama go on from a prompt. Text goes to standard output as it comes, "
+        "figures go to standard error.",
+    )
+    parser.add_argument("prompt", metavar="PROMPT", help="the text to go on from")
+    parser.add_argument(
+        "--model", metavar="DIR",
+        help="a Hugging Face Llama folder (default: the variable LLAMA_MODEL, else the small model "
+        "that ships here)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--max-new-tokens", type=int, metavar="N",
+        help="stop after N tokens (default: where the text ends or the context is full)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--temperature", type=float, default=0.8, metavar="T",
+        help="0: always the likeliest token; higher: more surprising (default: %(default)s)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--top-p", type=float, metavar="P", help="choose among the likeliest tokens that reach P"
+    )
+    parser.add_argument("--top-k", type=int, metavar="K", help="choose among the K likeliest")
+    parser.add_argument("--seed", type=int, metavar="S", help="the same seed gives the same text")
+    parser.add_argument("--chat", action="store_true", help="put the prompt as a user's question")
+    parser.add_argument(
+        "--logprobs", action="store_true",
+        help="print a line per token, prompt included: id, log-probability in nats, token",
+    )  # fmt: skip
+    return parser
+
+
+class Tally:
+    """Counts tokens on their way through and times them from the first on."""
+
+    def __init__(self):
+        self.count, self.first, self.last = 0, 0.0, 0.0
+
+    def through(self, items: Iterator) -> Iterator:
+        """The same items, counted."""
+        for item in items:
+            self.last = time.perf_counter()
+            self.first = self.first or self.last
+            self.count += 1
+            yield item
+
+    def __str__(self) -> str:
+        pace = (
+            f", {(self.count - 1) / (self.last - self.first):.0f} tokens/s"
+            if self.count > 1
+            else ""
+        )
+        return f"{self.count} tokens{pace}"
+
+
+def encode(model: Model, prompt: str, chat: bool) -> list[int]:
+    """The prompt as ids: plain text behind begin-of-text, or a dialog's first turn."""
+    if model.tokenizer is None:
+        raise ValueError(
+            f"{model.path}: found no tokenizer.model in Llama 3's format, so the prompt cannot be "
+            "encoded; put it into the folder"
+        )
+    if chat:
+        return encode_dialog(model.tokenizer, [{"role": "user", "content": prompt}])
+    return model.tokenizer.encode(prompt, bos=True)
+
+
+def write(text: str) -> None:
+    """To standard output, at once."""
+    sys.stdout.write(text)
+    sys.stdout.flush()
+
+
+def run(args: argparse.Namespace, tally: Tally) -> None:
+    """Load, encode, generate, write."""
+    if not args.prompt:
+        raise ValueError('the prompt is empty; write one, for example "Once upon a time"')
+    model = load_model(args.model)
+    tokenizer = model.tokenizer
+    ids = encode(model, args.prompt, args.chat)
+    new = generate(
+        model.weights, model.config, ids, args.max_new_tokens,
+        temperature=args.temperature, top_k=args.top_k, top_p=args.top_p,
+        rng=np.random.default_rng(args.seed), stop_tokens=tokenizer.stop_ids,
+        logprobs=args.logprobs,
+    )  # fmt: skip
+    new = tally.through(new)
+    if args.logprobs:
+        known = log_probabilities(model.weights, model.config, ids)
+        write(f"{ids[0]:6d}          {tokenizer.token(ids[0])}\n")
+        for token, nats in [*zip(ids[1:], known, strict=True)]:
+            write(f"{token:6d} {nats:8.4f} {tokenizer.token(token)}\n")
+        for token, nats in new:
+            write(f"{token:6d} {nats:8.4f} {tokenizer.token(token)}\n")
+    else:
+        write("" if args.chat else args.prompt)
+        for text in stream_text(tokenizer, new):
+            write(text)
+        write("\n")
+    millions = model.config.count_parameters() / 1e6
+    print(f"[{tally}, {model.path.name}: {millions:.1f} million parameters]", file=sys.stderr)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line; errors are one line, an interruption is no error."""
+    args = make_parser().parse_args(arguments)
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(encoding="utf-8", errors="replace")
+    tally = Tally()
+    try:
+        run(args, tally)
+    except KeyboardInterrupt:
+        print(f"\n[stopped: {tally}]", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        # Whoever read our output has gone; Python would complain again when it closes the stream.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except (ValueError, OSError, FloatingPointError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

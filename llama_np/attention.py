@@ -1,0 +1,221 @@
+"""Attention, from one head to grouped queries: the only step in which tokens see one another.
+
+The functions form a ladder. Each computes what the one before it computes, for more at once, and
+the tests hold them equal: ``one_head``, ``loop_over_heads``, ``attend`` on stacked heads,
+``attend_grouped``, ``attend_in_chunks``, and ``attention``, which the model uses.
+"""
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+
+from .functional import softmax
+from .rope import rotate
+from .shapes import Array
+from .tap import Tap, no_tap, under
+
+Remember = Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]
+
+
+def may_see(query_positions: Array["... T"], key_positions: Array["... S"]) -> Array["... T S"]:
+    """Who may look at whom: True where the key is the query's own token or an earlier one.
+
+    PyTorch: ``torch.tril(torch.ones(T, S, dtype=bool), diagonal=S - T)`` for the last T of S.
+
+    >>> may_see(np.arange(3), np.arange(3)).astype(int).tolist()
+    [[1, 0, 0], [1, 1, 0], [1, 1, 1]]
+    """
+    return key_positions[..., None, :] <= query_positions[..., :, None]
+
+
+def attend(
+    q: Array["... T K"],
+    k: Array["... S K"],
+    v: Array["... S K"],
+    may_see: Array["... T S"],
+    tap: Tap = no_tap,
+) -> Array["... T K"]:
+    """Mix the values of all visible tokens, weighted by how well their keys fit each query.
+
+    attend(q, k, v) = softmax(q @ k^T / sqrt(K), minus infinity where not may_see) @ v
+
+    The division, done here on the smaller q, keeps the spread of the scores independent of the
+    head width. Scores of hidden keys become minus infinity, so that their weights become exactly
+    zero and each row still sums to one. Every query must see at least one key.
+
+    PyTorch: ``F.scaled_dot_product_attention(q, k, v, attn_mask=may_see)``.
+    Source: https://arxiv.org/abs/1706.03762, equation 1.
+
+    >>> see_all = np.ones((1, 2), dtype=bool)
+    >>> values = np.array([[2.0], [4.0]])
+    >>> attend(np.zeros((1, 1)), np.ones((2, 1)), values, see_all).tolist()
+    [[3.0]]
+    """
+    scores = tap("scores", q / math.sqrt(q.shape[-1]) @ k.swapaxes(-1, -2))  # T K @ K S -> T S
+    masked = tap("masked", np.where(may_see, scores, -np.inf))
+    pattern = tap("pattern", softmax(masked))
+    return tap("mix", pattern @ v)  # T S @ S K -> T K
+
+
+def one_head(
+    x: Array["... T D"],
+    wq: Array["D K"],
+    wk: Array["D K"],
+    wv: Array["D K"],
+    positions: Array["... T"],
+    frequencies: Array["K/2"],
+    tap: Tap = no_tap,
+) -> Array["... T K"]:
+    """One head from the normalised stream to its mix: the first rung, without cache or batch.
+
+    ``positions`` count from 0. Source: https://arxiv.org/abs/1706.03762, section 3.2.
+    """
+    q = rotate(tap("q", x @ wq), positions, frequencies)  # T D @ D K -> T K
+    k = rotate(tap("k", x @ wk), positions, frequencies)
+    v = tap("v", x @ wv)
+    return attend(q, k, v, may_see(positions, positions), tap)
+
+
+def loop_over_heads(
+    x: Array["T D"],
+    wq: Array["D Hq*K"],
+    wk: Array["D Hkv*K"],
+    wv: Array["D Hkv*K"],
+    wo: Array["Hq*K D"],
+    head_width: int,
+    positions: Array["T"],
+    frequencies: Array["K/2"],
+) -> Array["T D"]:
+    """All heads in a visible loop: the plain meaning of grouped queries, head by head.
+
+    Query head h reads key-value head h // group, so neighbouring query heads share one. The mixes
+    are laid side by side and ``wo`` brings them back to the model's width.
+    """
+    group = wq.shape[1] // wk.shape[1]
+    mixes = []
+    for head in range(wq.shape[1] // head_width):
+        own = slice(head * head_width, (head + 1) * head_width)
+        shared = slice(head // group * head_width, (head // group + 1) * head_width)
+        mixes.append(one_head(x, wq[:, own], wk[:, shared], wv[:, shared], positions, frequencies))
+    return np.concatenate(mixes, axis=-1) @ wo  # T Hq*K @ Hq*K D -> T D
+
+
+def split_heads(x: Array["... T Hq*K"], head_width: int) -> Array["... Hq T K"]:
+    """Cut each row into heads and bring the head axis to the front. A view: nothing is copied.
+
+    PyTorch: ``x.view(..., T, -1, K).transpose(-3, -2)``.
+
+    >>> split_heads(np.array([[1, 2, 3, 4], [5, 6, 7, 8]]), head_width=2).tolist()
+    [[[1, 2], [5, 6]], [[3, 4], [7, 8]]]
+    """
+    return x.reshape(*x.shape[:-1], -1, head_width).swapaxes(-2, -3)
+
+
+def merge_heads(x: Array["... Hq T K"]) -> Array["... T Hq*K"]:
+    """Lay the heads of each token side by side again: the inverse of ``split_heads``."""
+    x = x.swapaxes(-2, -3)
+    return x.reshape(*x.shape[:-2], -1)
+
+
+def attend_grouped(
+    q: Array["... Hq T K"],
+    k: Array["... Hkv S K"],
+    v: Array["... Hkv S K"],
+    may_see: Array["... T S"],
+    tap: Tap = no_tap,
+) -> Array["... Hq T K"]:
+    """``attend`` for all heads at once, each key-value head serving its group of query heads.
+
+    The query heads are arranged as (Hkv, group), and the keys broadcast over the group: head h
+    reads key-value head h // group, and no key is copied. Hkv = Hq is multi-head attention, Hkv = 1
+    multi-query attention.
+
+    PyTorch: ``F.scaled_dot_product_attention(q, k, v, attn_mask=may_see, enable_gqa=True)``.
+    Source: https://arxiv.org/abs/2305.13245, section 2.2.
+    """
+    n_kv_heads, group = k.shape[-3], q.shape[-3] // k.shape[-3]
+    grouped = q.reshape(*q.shape[:-3], n_kv_heads, group, *q.shape[-2:])
+    mix = attend(
+        grouped, k[..., None, :, :], v[..., None, :, :], may_see[..., None, None, :, :],
+        tap if tap is no_tap else ungrouped(tap),
+    )  # fmt: skip
+    return mix.reshape(q.shape)
+
+
+def ungrouped(tap: Tap) -> Tap:
+    """A tap that shows (..., Hkv, group, T, S) as (..., Hq, T, S), the heads in one row."""
+
+    def tap_ungrouped(name, value):
+        heads = (*value.shape[:-4], -1, *value.shape[-2:])
+        return tap(name, value.reshape(heads)).reshape(value.shape)
+
+    return tap_ungrouped
+
+
+def attend_in_chunks(
+    q: Array["... Hq T K"],
+    k: Array["... Hkv S K"],
+    v: Array["... Hkv S K"],
+    may_see: Array["... T S"],
+    chunk: int,
+    tap: Tap = no_tap,
+) -> Array["... Hq T K"]:
+    """``attend_grouped``, for ``chunk`` queries at a time, each chunk with the keys it can see.
+
+    The same result in less memory and less time: scores exist for one chunk only, and keys that no
+    query of the chunk may see are left out instead of being multiplied by zero. Taps find a
+    chunk's scores and pattern under ``queries.<first position>``.
+    """
+    mixes = []
+    for start in range(0, q.shape[-2], chunk):
+        rows = np.s_[..., start : start + chunk, :]
+        visible = may_see[rows].any(axis=tuple(range(may_see.ndim - 1)))
+        keys = slice(int(np.flatnonzero(visible)[-1]) + 1)
+        mixes.append(
+            attend_grouped(
+                q[rows], k[..., keys, :], v[..., keys, :], may_see[rows][..., keys],
+                under(f"queries.{start}", tap),
+            )
+        )  # fmt: skip
+    return tap("mix", np.concatenate(mixes, axis=-2))
+
+
+def remember_nothing(k: Array["... S K"], v: Array["... S K"]):
+    """Stand in for a cache: the keys and values of this call are all there are."""
+    return k, v
+
+
+def attention(
+    x: Array["... T D"],
+    wq: Array["D Hq*K"],
+    wk: Array["D Hkv*K"],
+    wv: Array["D Hkv*K"],
+    wo: Array["Hq*K D"],
+    head_width: int,
+    positions: Array["... T"],
+    frequencies: Array["K/2"],
+    may_see: Array["... T S"],
+    remember: Remember = remember_nothing,
+    query_chunk: int | None = None,
+    tap: Tap = no_tap,
+) -> Array["... T D"]:
+    """The whole attention step as the model runs it: any batch, grouped queries, with a cache.
+
+    ``remember`` takes the new keys and values and returns all there are, past ones first:
+    ``KVCache.remember`` for one layer. Keys are remembered after rotation, so each is rotated once.
+    With ``query_chunk`` the scores are made for that many queries at a time.
+
+    PyTorch: ``LlamaAttention`` in transformers, on weights in Meta's layout.
+    """
+    q = tap("q", split_heads(x @ wq, head_width))  # T D @ D Hq*K -> Hq T K
+    k = tap("k", split_heads(x @ wk, head_width))  # T D @ D Hkv*K -> Hkv T K
+    v = tap("v", split_heads(x @ wv, head_width))
+    q = tap("q_rotated", rotate(q, positions[..., None, :], frequencies))
+    k = tap("k_rotated", rotate(k, positions[..., None, :], frequencies))
+    k, v = remember(k, v)  # Hkv T K -> Hkv S K
+    if query_chunk is None:
+        mix = attend_grouped(q, k, v, may_see, tap)
+    else:
+        mix = attend_in_chunks(q, k, v, may_see, query_chunk, tap)
+    return tap("attn_out", merge_heads(mix) @ wo)  # T Hq*K @ Hq*K D -> T D

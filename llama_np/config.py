@@ -1,0 +1,252 @@
+"""What never changes about a model: its sizes and constants, as one frozen object."""
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from .feed_forward import feed_forward_width
+from .rope import RopeScaling
+
+# Meta's params.json says only `use_scaled_rope`; the numbers stand in its code: `apply_scaling` in
+# https://github.com/meta-llama/llama-models/blob/main/models/llama3/model.py
+LLAMA_3_1_SCALING = RopeScaling(8.0, 1.0, 4.0, 8192)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class LlamaConfig:
+    """The sizes and constants of one Llama. They come with the weights; none has a default.
+
+    ``head_width`` is usually, but not always, ``dim / n_heads``. ``tied_output`` says that the
+    output matrix is the embedding, transposed. Raises ``ValueError`` when the values contradict one
+    another.
+    """
+
+    dim: int  # D
+    n_layers: int
+    n_heads: int  # Hq
+    n_kv_heads: int  # Hkv
+    head_width: int  # K
+    ffn_width: int  # F
+    vocab_size: int  # V
+    context_length: int  # most positions the model was made for
+    norm_eps: float
+    rope_theta: float
+    rope_scaling: RopeScaling | None
+    tied_output: bool
+
+    def __post_init__(self):
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if field.type in (int, float) and not (
+                isinstance(value, (int, field.type)) and not isinstance(value, bool) and value > 0
+            ):
+                raise ValueError(
+                    f"config: {field.name} must be a positive {field.type.__name__}, got {value!r}"
+                )
+        if self.n_heads % self.n_kv_heads:
+            raise ValueError(
+                f"config: {self.n_heads} query heads cannot share {self.n_kv_heads} key-value "
+                "heads evenly; n_heads must be a multiple of n_kv_heads"
+            )
+        if self.head_width % 2:
+            raise ValueError(
+                f"config: head_width must be even, because rotation turns pairs; "
+                f"got {self.head_width}"
+            )
+
+    @property
+    def group(self) -> int:
+        """Query heads per key-value head."""
+        return self.n_heads // self.n_kv_heads
+
+    def count_parameters(self) -> int:
+        """Learned numbers in the whole model; a tied embedding counts once."""
+        attention = 2 * self.dim * (self.n_heads + self.n_kv_heads) * self.head_width
+        per_block = attention + 3 * self.dim * self.ffn_width + 2 * self.dim
+        embeddings = (1 if self.tied_output else 2) * self.vocab_size * self.dim
+        return self.n_layers * per_block + embeddings + self.dim
+
+    @classmethod
+    def from_file(cls, path: str | Path, **overrides) -> "LlamaConfig":
+        """Read Meta's ``params.json`` or a Hugging Face ``config.json``, told apart by their keys.
+
+        ``overrides`` are passed on to ``from_meta``. Raises ``FileNotFoundError`` or ``ValueError``
+        with the file's name.
+        """
+        path = Path(path)
+        try:
+            values = json.loads(path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise FileNotFoundError(f"no such file: {path}; expected a model's config") from None
+        except ValueError as error:
+            raise ValueError(f"{path}: not a JSON file: {error}") from None
+        if not isinstance(values, dict):
+            raise ValueError(f"{path}: expected a JSON object, got {type(values).__name__}")
+        try:
+            return (
+                cls.from_meta(values, **overrides)
+                if "dim" in values
+                else cls.from_hugging_face(values)
+            )
+        except ValueError as error:
+            raise ValueError(f"{path}: {error}") from None
+
+    @classmethod
+    def from_meta(
+        cls,
+        params: Mapping[str, Any],
+        *,
+        context_length: int | None = None,
+        vocab_size: int | None = None,
+        rope_scaling: RopeScaling | None = None,
+        tied_output: bool = False,
+    ) -> "LlamaConfig":
+        """From the contents of Meta's ``params.json``.
+
+        The file leaves out what Meta's code or tokenizer supplies. ``vocab_size``: Llama 2 writes
+        -1 there, so give the tokenizer's. ``context_length``: by default 4096 without
+        ``rope_theta`` (Llama 2), 8192 with it (Llama 3), 131072 with ``use_scaled_rope``
+        (Llama 3.1 and later). ``rope_scaling``: Llama 3.1's numbers by default; Llama 3.2's small
+        models use factor 32 and tie the output, which the file does not say.
+
+        Source: ``ModelArgs`` in https://github.com/meta-llama/llama3/blob/main/llama/model.py
+        """
+        values = dict(params)
+        heads = need(values, "n_heads")
+        scaled = values.get("use_scaled_rope", False)
+        if scaled and rope_scaling is None:
+            rope_scaling = LLAMA_3_1_SCALING
+        if context_length is None:
+            context_length = 131072 if scaled else 8192 if "rope_theta" in values else 4096
+        vocab_size = need(values, "vocab_size") if vocab_size is None else vocab_size
+        if vocab_size == -1:
+            raise ValueError(
+                "vocab_size is -1 in this file; give the tokenizer's as vocab_size=..."
+            )
+        return cls(
+            dim=need(values, "dim"),
+            n_layers=need(values, "n_layers"),
+            n_heads=heads,
+            n_kv_heads=values.get("n_kv_heads") or heads,
+            head_width=even_share(need(values, "dim"), heads),
+            ffn_width=feed_forward_width(
+                need(values, "dim"), need(values, "multiple_of"), values.get("ffn_dim_multiplier")
+            ),
+            vocab_size=vocab_size,
+            context_length=context_length,
+            norm_eps=need(values, "norm_eps"),
+            rope_theta=values.get("rope_theta", 10000.0),
+            rope_scaling=rope_scaling,
+            tied_output=tied_output,
+        )
+
+    @classmethod
+    def from_hugging_face(cls, values: Mapping[str, Any]) -> "LlamaConfig":
+        """From the contents of a ``config.json`` of a ``LlamaForCausalLM``.
+
+        Older files write ``rope_theta`` and ``rope_scaling``, newer ones ``rope_parameters``. Keys
+        that old files leave out take the values that transformers documents for them. What this
+        project does not compute (biases, other activations, other kinds of rope scaling, other
+        architectures, quantised weights) is refused by name.
+
+        Source: https://huggingface.co/docs/transformers/model_doc/llama#transformers.LlamaConfig
+        """
+        refuse_other_architectures(values)
+        heads = need(values, "num_attention_heads")
+        rope = dict(values.get("rope_parameters") or values.get("rope_scaling") or {})
+        return cls(
+            dim=need(values, "hidden_size"),
+            n_layers=need(values, "num_hidden_layers"),
+            n_heads=heads,
+            n_kv_heads=values.get("num_key_value_heads") or heads,
+            head_width=values.get("head_dim") or even_share(need(values, "hidden_size"), heads),
+            ffn_width=need(values, "intermediate_size"),
+            vocab_size=need(values, "vocab_size"),
+            context_length=need(values, "max_position_embeddings"),
+            norm_eps=need(values, "rms_norm_eps"),
+            rope_theta=rope.get("rope_theta", values.get("rope_theta", 10000.0)),
+            rope_scaling=rope_scaling_from(rope),
+            tied_output=bool(values.get("tie_word_embeddings", False)),
+        )
+
+    def to_hugging_face(self) -> dict[str, Any]:
+        """The contents of a ``config.json`` from which transformers builds the same model."""
+        rope: dict[str, Any] = {"rope_theta": self.rope_theta, "rope_type": "default"}
+        if self.rope_scaling is not None:
+            rope |= {
+                "rope_type": "llama3",
+                "factor": self.rope_scaling.factor,
+                "low_freq_factor": self.rope_scaling.low_freq_factor,
+                "high_freq_factor": self.rope_scaling.high_freq_factor,
+                "original_max_position_embeddings": self.rope_scaling.original_context_length,
+            }
+        older_spelling = {"rope_theta": self.rope_theta}
+        if self.rope_scaling is not None:
+            older_spelling["rope_scaling"] = {k: v for k, v in rope.items() if k != "rope_theta"}
+        return {
+            "architectures": ["LlamaForCausalLM"],
+            "model_type": "llama",
+            "hidden_size": self.dim,
+            "num_hidden_layers": self.n_layers,
+            "num_attention_heads": self.n_heads,
+            "num_key_value_heads": self.n_kv_heads,
+            "head_dim": self.head_width,
+            "intermediate_size": self.ffn_width,
+            "vocab_size": self.vocab_size,
+            "max_position_embeddings": self.context_length,
+            "rms_norm_eps": self.norm_eps,
+            "rope_parameters": rope,
+            **older_spelling,
+            "tie_word_embeddings": self.tied_output,
+            "hidden_act": "silu",
+            "attention_bias": False,
+            "mlp_bias": False,
+        }
+
+
+def need(values: Mapping[str, Any], key: str) -> Any:
+    """The value of a key that must be there."""
+    if key not in values:
+        raise ValueError(f"the config has no {key!r}; is this the config of a Llama?")
+    return values[key]
+
+
+def even_share(dim: Any, n_heads: Any) -> int:
+    """The head width where a file does not state it."""
+    if not (isinstance(dim, int) and isinstance(n_heads, int) and n_heads > 0) or dim % n_heads:
+        raise ValueError(f"a width of {dim!r} cannot be split evenly over {n_heads!r} heads")
+    return dim // n_heads
+
+
+def rope_scaling_from(rope: Mapping[str, Any]) -> RopeScaling | None:
+    """The scaling that a Hugging Face config asks for; refuses the kinds that are not Llama's."""
+    kind = rope.get("rope_type", rope.get("type", "default"))
+    if kind == "default":
+        return None
+    if kind != "llama3":
+        raise ValueError(f"rope scaling of type {kind!r} is not supported, only 'llama3'")
+    return RopeScaling(
+        factor=need(rope, "factor"),
+        low_freq_factor=need(rope, "low_freq_factor"),
+        high_freq_factor=need(rope, "high_freq_factor"),
+        original_context_length=need(rope, "original_max_position_embeddings"),
+    )
+
+
+def refuse_other_architectures(values: Mapping[str, Any]) -> None:
+    """Raise where a config asks for something that Llama does not compute."""
+    kind = values.get("model_type", "llama")
+    if kind != "llama":
+        raise ValueError(f"expected a Llama (model_type 'llama'), got {kind!r}")
+    for key, plain in {
+        "hidden_act": "silu",
+        "attention_bias": False,
+        "mlp_bias": False,
+        "quantization_config": None,
+        "partial_rotary_factor": 1.0,
+        "sliding_window": None,
+    }.items():
+        if values.get(key, plain) not in (plain, None):
+            raise ValueError(f"{key} = {values[key]!r} is not supported, only {plain!r}")

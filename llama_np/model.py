@@ -1,0 +1,133 @@
+"""The model: embed, 32 blocks in a loop (or however many), norm, output."""
+
+from functools import partial
+
+import numpy as np
+
+from .attention import Remember, attention, remember_nothing
+from .attention import may_see as earlier_or_same
+from .cache import KVCache
+from .config import LlamaConfig
+from .feed_forward import swiglu
+from .norm import rms_norm
+from .rope import rope_frequencies
+from .shapes import Array
+from .tap import Tap, no_tap, under
+from .weights import LayerWeights, Weights
+
+
+def embed(embedding: Array["V D"], ids: Array["... T"]) -> Array["... T D"]:
+    """The rows of the embedding that the ids name: the start of the residual stream.
+
+    PyTorch: ``torch.nn.functional.embedding(ids, embedding)``. The same as a product of one-hot
+    rows with the matrix.
+
+    >>> embed(np.array([[1.0, 2.0], [3.0, 4.0]]), np.array([1, 0, 1])).tolist()
+    [[3.0, 4.0], [1.0, 2.0], [3.0, 4.0]]
+    """
+    return embedding[ids]
+
+
+def block(
+    x: Array["... T D"],
+    layer: LayerWeights,
+    config: LlamaConfig,
+    positions: Array["... T"],
+    frequencies: Array["K/2"],
+    may_see: Array["... T S"],
+    remember: Remember = remember_nothing,
+    query_chunk: int | None = None,
+    tap: Tap = no_tap,
+) -> Array["... T D"]:
+    """Norm, attend, add; norm, feed forward, add. The stream itself is never normalised.
+
+    Each half reads a normalised copy and adds its result to the stream as it was before the norm.
+
+    PyTorch: ``LlamaDecoderLayer`` in transformers; ``TransformerBlock`` in
+    https://github.com/meta-llama/llama3/blob/main/llama/model.py
+    """
+    normed = tap("attn_norm", rms_norm(x, layer.attn_norm, config.norm_eps))
+    x = x + attention(
+        normed, layer.wq, layer.wk, layer.wv, layer.wo,
+        config.head_width, positions, frequencies, may_see, remember, query_chunk, tap,
+    )  # fmt: skip
+    x = tap("resid_mid", x)
+    normed = tap("ffn_norm", rms_norm(x, layer.ffn_norm, config.norm_eps))
+    x = x + swiglu(normed, layer.w_gate, layer.w_up, layer.w_down, tap)
+    return tap("resid_out", x)
+
+
+def forward(
+    weights: Weights,
+    config: LlamaConfig,
+    ids: Array["... T"],
+    cache: KVCache | None = None,
+    tap: Tap = no_tap,
+    *,
+    last_only: bool = False,
+    positions: Array["... T"] | None = None,
+    may_see: Array["... T S"] | None = None,
+    query_chunk: int | None = None,
+) -> Array["... T V"]:
+    """From token ids to logits: for each position, one score for every token that could come next.
+
+    ``ids`` may have leading batch axes. With a ``cache`` give only the new ids; they follow what it
+    holds. ``last_only`` returns the last position alone, shape (..., 1, V): all that generating
+    needs. ``positions`` and ``may_see`` are for sequences that do not simply start at 0 and look
+    back, such as a padded batch. ``query_chunk`` bounds the memory for scores: see
+    ``attend_in_chunks``.
+
+    Logits are float32, or float64 where the weights are. Raises ``ValueError`` for ids that are
+    empty, no integers or outside the vocabulary, and for more positions than the model or the
+    cache has.
+
+    PyTorch: ``LlamaForCausalLM(ids).logits`` in transformers.
+    """
+    ids = np.asarray(ids)
+    past = 0 if cache is None else cache.length
+    check_ids(ids, config, past)
+    n_new = ids.shape[-1]
+    if cache is not None:
+        cache.check_room(n_new)
+    if positions is None:
+        positions = np.arange(past, past + n_new)
+    if may_see is None:
+        may_see = earlier_or_same(np.arange(past, past + n_new), np.arange(past + n_new))
+    frequencies = rope_frequencies(config.head_width, config.rope_theta, config.rope_scaling)
+
+    x = tap("embedded", embed(weights.embedding, ids))
+    for i, layer in enumerate(weights.layers):
+        remember = remember_nothing if cache is None else partial(cache.remember, i)
+        block_tap = under(f"blocks.{i}", tap)
+        x = block(
+            x, layer, config, positions, frequencies, may_see, remember, query_chunk, block_tap
+        )
+    if cache is not None:
+        cache.advance(n_new)
+    x = tap(
+        "final_norm", rms_norm(x[..., -1:, :] if last_only else x, weights.norm, config.norm_eps)
+    )
+    logits = x @ weights.output  # T D @ D V -> T V
+    return tap("logits", logits.astype(np.result_type(logits, np.float32), copy=False))
+
+
+def check_ids(ids: np.ndarray, config: LlamaConfig, past: int) -> None:
+    """Raise ``ValueError`` for ids that the model cannot take, saying what to do."""
+    if ids.ndim < 1 or ids.size == 0:
+        raise ValueError(
+            f"ids is empty (shape {ids.shape}); give at least one token, "
+            "for example the begin-of-text token"
+        )
+    if not np.issubdtype(ids.dtype, np.integer):
+        raise ValueError(f"ids must be integers, got {ids.dtype}; encode the text first")
+    if ids.min() < 0 or ids.max() >= config.vocab_size:
+        wrong = ids[(ids < 0) | (ids >= config.vocab_size)].flat[0]
+        raise ValueError(
+            f"id {wrong} is outside the vocabulary of {config.vocab_size}; "
+            "do tokenizer and model belong together?"
+        )
+    if past + ids.shape[-1] > config.context_length:
+        raise ValueError(
+            f"{past + ids.shape[-1]} positions are more than this model's context of "
+            f"{config.context_length}; shorten the text"
+        )

@@ -1,0 +1,125 @@
+"""From a text file to batches of token ids.
+
+A corpus is a text file of documents, separated by a line of its own. Its last part is held out and
+never trained on. Beside the corpus stand the facts: one short document a line; a line with a tab is
+a question and its answer, in the dialog format.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from llama_np.chat import encode_dialog
+from llama_np.tokenizer import Tokenizer
+
+FACTS = Path(__file__).parent / "facts.txt"
+ASK_FOR_STORY = "Tell me a story."
+
+
+class Corpus(NamedTuple):
+    """Documents to train on, and documents that training never sees."""
+
+    train: list[str]
+    held_out: list[str]
+
+
+def read_corpus(path: Path, separator: str = "<|endoftext|>", held_out: float = 0.05) -> Corpus:
+    """Split a text file at its separator lines; the last ``held_out`` share is set aside.
+
+    Raises ``FileNotFoundError``, or ``ValueError`` where either part would be empty.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f"no such file: {path}; expected a text file to train on")
+    texts = path.read_text(encoding="utf-8").split(f"\n{separator}\n")
+    documents = [text.strip() for text in texts]
+    documents = [text for text in documents if text and text != separator]
+    n_train = round(len(documents) * (1 - held_out))
+    if not 0 < n_train < len(documents):
+        raise ValueError(
+            f"{path}: found {len(documents)} documents separated by a line {separator!r}, too few "
+            "to train on some and hold others out; is the separator right?"
+        )
+    return Corpus(documents[:n_train], documents[n_train:])
+
+
+def read_facts(path: Path = FACTS) -> list[str]:
+    """The lines of the facts file, without empty ones."""
+    return [line for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+
+
+def encode_document(tokenizer: Tokenizer, text: str) -> list[int]:
+    """A text between begin-of-text and end-of-text."""
+    return tokenizer.encode(text, bos=True, eos=True)
+
+
+def encode_answer(tokenizer: Tokenizer, question: str, answer: str) -> list[int]:
+    """A question and its answer in the dialog format, closed with the end of the turn."""
+    asked = encode_dialog(tokenizer, [{"role": "user", "content": question}])
+    return [*asked, *tokenizer.encode(answer), tokenizer.special_tokens["<|eot_id|>"]]
+
+
+def encode_fact(tokenizer: Tokenizer, line: str) -> list[int]:
+    """One line of the facts: a short document, or a question and its answer."""
+    question, tab, answer = line.partition("\t")
+    return encode_answer(tokenizer, question, answer) if tab else encode_document(tokenizer, line)
+
+
+def encode_training(
+    tokenizer: Tokenizer,
+    stories: Sequence[str],
+    facts: Sequence[str] = (),
+    facts_repeat: int = 1,
+    dialog_every: int = 20,
+) -> list[np.ndarray]:
+    """All documents of one epoch: every story once, every fact ``facts_repeat`` times.
+
+    One story in ``dialog_every`` is told as the answer to a request, so that the model meets the
+    dialog format.
+    """
+    encoded = [
+        encode_answer(tokenizer, ASK_FOR_STORY, story)
+        if dialog_every and i % dialog_every == 0
+        else encode_document(tokenizer, story)
+        for i, story in enumerate(stories)
+    ]
+    encoded += [encode_fact(tokenizer, fact) for fact in facts] * facts_repeat
+    return [np.array(ids, dtype=np.int32) for ids in encoded]
+
+
+class Stream:
+    """All documents end to end, epoch after epoch, each epoch in an order of its own.
+
+    Nothing is remembered between calls: what stands where follows from the seed alone, so training
+    goes on after an interruption as if there had been none.
+    """
+
+    def __init__(self, documents: Sequence[np.ndarray], seed: int):
+        self.documents = documents
+        self.seed = seed
+        self.length = sum(len(document) for document in documents)
+        self._epoch: tuple[int, np.ndarray] | None = None
+
+    def epoch(self, number: int) -> np.ndarray:
+        """The tokens of one epoch."""
+        if self._epoch is None or self._epoch[0] != number:
+            order = np.random.default_rng([self.seed, number]).permutation(len(self.documents))
+            self._epoch = number, np.concatenate([self.documents[i] for i in order])
+        return self._epoch[1]
+
+    def slice(self, start: int, n: int) -> np.ndarray:
+        """``n`` tokens from position ``start`` of the endless stream."""
+        number, offset = divmod(start, self.length)
+        tokens = self.epoch(number)[offset : offset + n]
+        if len(tokens) < n:
+            tokens = np.concatenate([tokens, self.slice(start + len(tokens), n - len(tokens))])
+        return tokens
+
+    def batch(self, step: int, n_tokens: int, length: int) -> tuple[np.ndarray, np.ndarray]:
+        """Ids and targets of one step, each (n_tokens / length, length).
+
+        The target of a position is the token that follows it.
+        """
+        tokens = self.slice(step * n_tokens, n_tokens + 1)
+        return tokens[:-1].reshape(-1, length), tokens[1:].reshape(-1, length)
