@@ -15,7 +15,7 @@ from .attention import (
     split_heads,
 )
 from .cache import KVCache
-from .config import LlamaConfig
+from .config import LLAMA_3_8B, LlamaConfig
 from .feed_forward import feed_forward_width, swiglu
 from .functional import log_softmax, sigmoid, silu, softmax
 from .loss import cross_entropy
@@ -36,6 +36,7 @@ from .tap import catalogue, no_tap, patch, record, under
 from .weights import LayerWeights, Weights
 
 __all__ = [
+    "LLAMA_3_8B",
     "KVCache", "LayerWeights", "LlamaConfig", "RopeScaling", "Weights", "attend",
     "attend_grouped", "attention", "block", "catalogue", "choose", "cross_entropy", "embed",
     "feed_forward_width", "forward", "generate", "greedy", "keep_top_k", "keep_top_p",

@@ -5,13 +5,14 @@ import os
 import sys
 import time
 from collections.abc import Iterator
+from itertools import islice
 
 import numpy as np
 
 from weights_tools import Model, load_model
 
 from .chat import encode_dialog
-from .sampling import generate, log_probabilities
+from .sampling import generate
 from .tokenizer import stream_text
 
 
@@ -55,8 +56,9 @@ class Tally:
     def __init__(self):
         self.count, self.first, self.last = 0, 0.0, 0.0
 
-    def through(self, items: Iterator) -> Iterator:
-        """The same items, counted."""
+    def through(self, items: Iterator, skip: int = 0) -> Iterator:
+        """The same items, counted from the one after the first ``skip``."""
+        yield from islice(items, skip)
         for item in items:
             self.last = time.perf_counter()
             self.first = self.first or self.last
@@ -101,19 +103,15 @@ def run(args: argparse.Namespace, tally: Tally) -> None:
         model.weights, model.config, ids, args.max_new_tokens,
         temperature=args.temperature, top_k=args.top_k, top_p=args.top_p,
         rng=np.random.default_rng(args.seed), stop_tokens=tokenizer.stop_ids,
-        logprobs=args.logprobs,
+        logprobs=args.logprobs, echo=args.logprobs,
     )  # fmt: skip
-    new = tally.through(new)
     if args.logprobs:
-        known = log_probabilities(model.weights, model.config, ids)
-        write(f"{ids[0]:6d}          {tokenizer.token(ids[0])}\n")
-        for token, nats in [*zip(ids[1:], known, strict=True)]:
-            write(f"{token:6d} {nats:8.4f} {tokenizer.token(token)}\n")
-        for token, nats in new:
-            write(f"{token:6d} {nats:8.4f} {tokenizer.token(token)}\n")
+        for token, nats in tally.through(new, skip=len(ids)):
+            shown = " " * 8 if nats is None else f"{nats:8.4f}"
+            write(f"{token:6d} {shown} {tokenizer.token(token)}\n")
     else:
         write("" if args.chat else args.prompt)
-        for text in stream_text(tokenizer, new):
+        for text in stream_text(tokenizer, tally.through(new)):
             write(text)
         write("\n")
     millions = model.config.count_parameters() / 1e6

@@ -250,3 +250,19 @@ def refuse_other_architectures(values: Mapping[str, Any]) -> None:
     }.items():
         if values.get(key, plain) not in (plain, None):
             raise ValueError(f"{key} = {values[key]!r} is not supported, only {plain!r}")
+
+
+# https://huggingface.co/meta-llama/Meta-Llama-3-8B/blob/main/original/params.json
+LLAMA_3_8B = LlamaConfig.from_meta(
+    {
+        "dim": 4096,
+        "n_layers": 32,
+        "n_heads": 32,
+        "n_kv_heads": 8,
+        "vocab_size": 128256,
+        "multiple_of": 1024,
+        "ffn_dim_multiplier": 1.3,
+        "norm_eps": 1e-05,
+        "rope_theta": 500000.0,
+    }
+)

@@ -24,7 +24,7 @@ def swiglu(
     >>> import numpy as np
     >>> one = np.ones((1, 1))
     >>> swiglu(one, 2 * one, 3 * one, one).round(6).tolist()
-    [[5.284783]]
+    [[5.284782]]
     """
     gate = tap("gate", x @ w_gate)  # T D @ D F -> T F
     up = tap("up", x @ w_up)  # T D @ D F -> T F

@@ -18,8 +18,8 @@ def cross_entropy(logits: Array["... T V"], targets: Array["... T"]) -> float:
 
     PyTorch: ``F.cross_entropy(logits, targets)``.
 
-    >>> cross_entropy(np.zeros((3, 4)), np.array([0, 3, IGNORE])) == np.log(4)
-    True
+    >>> round(cross_entropy(np.zeros((3, 4)), np.array([0, 3, IGNORE])), 6)  # ln 4
+    1.386294
     """
     counts = targets != IGNORE
     if not counts.any():

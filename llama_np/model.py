@@ -1,5 +1,6 @@
 """The model: embed, 32 blocks in a loop (or however many), norm, output."""
 
+from collections.abc import Sequence
 from functools import partial
 
 import numpy as np
@@ -60,7 +61,7 @@ def block(
 def forward(
     weights: Weights,
     config: LlamaConfig,
-    ids: Array["... T"],
+    ids: Array["... T"] | Sequence[int],
     cache: KVCache | None = None,
     tap: Tap = no_tap,
     *,
@@ -68,7 +69,7 @@ def forward(
     positions: Array["... T"] | None = None,
     may_see: Array["... T S"] | None = None,
     query_chunk: int | None = None,
-) -> Array["... T V"]:
+) -> Array["... T V"] | Array["... 1 V"]:
     """From token ids to logits: for each position, one score for every token that could come next.
 
     ``ids`` may have leading batch axes. With a ``cache`` give only the new ids; they follow what it

@@ -1,13 +1,14 @@
 """From logits to text: choosing the next token, and the loop that writes."""
 
 from collections.abc import Collection, Iterator, Sequence
+from itertools import chain
 
 import numpy as np
 
 from .cache import KVCache
 from .config import LlamaConfig
 from .functional import log_softmax, softmax
-from .model import forward
+from .model import check_ids, forward
 from .shapes import Array
 from .weights import Weights
 
@@ -43,7 +44,7 @@ def keep_top_k(probabilities: Array["... V"], k: int) -> Array["... V"]:
 
     transformers: ``TopKLogitsWarper``. Source: https://arxiv.org/abs/1805.04833, section 5.4.
 
-    >>> keep_top_k(np.array([0.5, 0.3, 0.15, 0.05]), 2).tolist()
+    >>> keep_top_k(np.array([0.5, 0.3, 0.15, 0.05]), 2).round(6).tolist()
     [0.625, 0.375, 0.0, 0.0]
     """
     order = np.argsort(-probabilities, axis=-1, kind="stable")
@@ -53,9 +54,9 @@ def keep_top_k(probabilities: Array["... V"], k: int) -> Array["... V"]:
 
 
 def keep_top_p(probabilities: Array["... V"], p: float) -> Array["... V"]:
-    """Keep the most likely tokens until together they reach p; the one that crosses p stays.
+    """Keep the most likely tokens until together they pass p; the one that crosses p stays.
 
-    So at least one token always stays, and the kept ones together hold at least p.
+    So at least one token always stays. A token goes only where those before it hold more than p.
 
     transformers: ``TopPLogitsWarper``. Source: https://arxiv.org/abs/1904.09751, section 3.1;
     ``sample_top_p`` in https://github.com/meta-llama/llama3/blob/main/llama/generation.py
@@ -67,7 +68,7 @@ def keep_top_p(probabilities: Array["... V"], p: float) -> Array["... V"]:
     ordered = np.take_along_axis(probabilities, order, axis=-1)
     before = np.cumsum(ordered, axis=-1) - ordered
     kept = np.zeros(probabilities.shape, dtype=bool)
-    np.put_along_axis(kept, order, before < p, axis=-1)
+    np.put_along_axis(kept, order, before <= p, axis=-1)
     return renormalize(probabilities, kept)
 
 
@@ -134,14 +135,16 @@ def generate(
     rng: np.random.Generator | None = None,
     stop_tokens: Collection[int] = (),
     logprobs: bool = False,
-) -> Iterator[int] | Iterator[tuple[int, float]]:
+    echo: bool = False,
+) -> Iterator[int] | Iterator[tuple[int, float | None]]:
     """Continue a prompt, yielding each new token as soon as it is chosen.
 
     Greedy unless a ``temperature`` above 0 is given; then ``rng`` draws (a fixed seed gives the
     same text). Ends before a token of ``stop_tokens``, which is not yielded, after
     ``max_new_tokens``, or where the model's context is full. With ``logprobs`` each item is the
-    token and its log-probability under the model, in nats, before temperature and cuts; those of
-    the prompt come from ``log_probabilities``.
+    token and its log-probability under the model, in nats, before temperature and cuts. With
+    ``echo`` the prompt's own tokens come first; the very first has nothing before it and so None
+    for its log-probability.
 
     Raises ``ValueError`` for an empty prompt, one that fills the context, or settings without
     meaning, and ``FloatingPointError`` when the model computes NaN.
@@ -158,11 +161,22 @@ def generate(
             f"the prompt has {len(ids)} tokens and the model's context {config.context_length}; "
             "shorten the prompt so that there is room to write"
         )
+    check_ids(ids, config, past=0)
     room = room if max_new_tokens is None else min(room, max_new_tokens)
     rng = np.random.default_rng() if rng is None else rng
-    return _continue(
+    new = _continue(
         weights, config, ids, room, rng, (temperature, top_k, top_p), stop_tokens, logprobs
     )
+    return chain(_echo(weights, config, ids, logprobs), new) if echo else new
+
+
+def _echo(weights, config, ids, logprobs):
+    """The prompt as ``generate`` would have yielded it."""
+    if not logprobs:
+        yield from ids.tolist()
+        return
+    yield int(ids[0]), None
+    yield from zip(ids[1:].tolist(), log_probabilities(weights, config, ids).tolist(), strict=True)
 
 
 def _continue(weights, config, ids, room, rng, settings, stop_tokens, logprobs):
@@ -182,7 +196,9 @@ def _continue(weights, config, ids, room, rng, settings, stop_tokens, logprobs):
             logits = forward(weights, config, np.array([token]), cache, last_only=True)[-1]
 
 
-def log_probabilities(weights: Weights, config: LlamaConfig, ids: Array["T"]) -> Array["T-1"]:
+def log_probabilities(
+    weights: Weights, config: LlamaConfig, ids: Array["T"] | Sequence[int]
+) -> Array["T-1"]:
     """How likely the model found each token of a text after those before it, in nats.
 
     The first token has nothing before it, so there is one number less than there are tokens.

@@ -3,7 +3,6 @@
 import argparse
 import os
 import sys
-import time
 from pathlib import Path
 
 from llama_np.config import LlamaConfig
@@ -13,9 +12,11 @@ from llama_np.tokenizer import Tokenizer
 from .corpus import FACTS, Corpus, Stream, encode_training, read_corpus, read_facts
 from .evaluate import bits_per_byte
 from .load import load_model
+from .progress import Progress
 from .save import save_model
 from .train import Recipe, Training, train
 from .train_tokenizer import train_ranks
+from .training_log import draw_curve, write_line
 
 SPECIAL_TOKENS = [
     "<|begin_of_text|>",
@@ -26,37 +27,6 @@ SPECIAL_TOKENS = [
 ]
 FACTS_IN_TOKENIZER = 30  # often enough that "42" becomes one token, as it is in Llama 3
 PROMPT = "Once upon a time, there was a little girl named"
-
-
-class Progress:
-    """One line on a terminal that is written over; a line now and then where there is none."""
-
-    def __init__(self, total: int, stream=None):
-        self.total, self.stream = total, stream or sys.stderr
-        self.started, self.shown, self.first = time.monotonic(), -60.0, None
-
-    def show(self, done: int, text: str, force: bool = False) -> None:
-        """Show how far it is, with the time that remains."""
-        now = time.monotonic()
-        if self.first is None:
-            self.first = done - 1  # a resumed run does not start at zero
-        terminal = self.stream.isatty()
-        if not force and done < self.total and now - self.shown < (0.2 if terminal else 30):
-            return
-        self.shown = now
-        pace = (now - self.started) / max(1, done - self.first)
-        minutes, seconds = divmod(round(pace * (self.total - done)), 60)
-        filled = 24 * done // self.total
-        line = f"[{'=' * filled:24}] {done}/{self.total}  {text}  {minutes}:{seconds:02d} left"
-        self.stream.write(f"\r\x1b[K{line}" if terminal else f"{line}\n")
-        if terminal and done >= self.total:
-            self.stream.write("\n")
-        self.stream.flush()
-
-    def say(self, text: str) -> None:
-        """Print something of its own above the line."""
-        self.stream.write(f"\r\x1b[K{text}\n" if self.stream.isatty() else f"{text}\n")
-        self.stream.flush()
 
 
 def add_corpus_options(parser: argparse.ArgumentParser) -> None:
@@ -173,8 +143,9 @@ def run_train(args: argparse.Namespace) -> None:
         averaging=args.averaging, seed=args.seed,
     )  # fmt: skip
     training = Training(config, recipe)
-    if (folder / "checkpoint.npz").exists():
-        training.restore(folder / "checkpoint.npz")
+    checkpoint = folder / "checkpoint.npz"
+    if checkpoint.exists():
+        training.restore(checkpoint)
         print(f"going on from step {training.step}", file=sys.stderr)
     print(
         f"{config.count_parameters():,} parameters, {stream.length:,} tokens an epoch, "
@@ -184,10 +155,13 @@ def run_train(args: argparse.Namespace) -> None:
     progress = Progress(recipe.steps)
     before = training.step, training.seconds
 
-    def report(now: Training, loss: float, bits: float | None) -> None:
+    def report(now: Training, bits: float | None) -> None:
         pace = (now.step - before[0]) * recipe.tokens_per_step / (now.seconds - before[1])
-        progress.show(now.step, f"loss {loss:.3f}  {pace:,.0f} tokens/s", force=bits is not None)
+        progress.show(
+            now.step, f"loss {now.loss:.3f}  {pace:,.0f} tokens/s", force=bits is not None
+        )
         if bits is not None:
+            write_line(folder / "log.csv", now, stream, bits)
             progress.say(f"step {now.step}: {bits:.4f} held-out bits per byte")
             progress.say(sample(config, now.average, tokenizer))
             save_model(args.out, config, now.average, tokenizer)
@@ -195,7 +169,7 @@ def run_train(args: argparse.Namespace) -> None:
     def evaluate(weights) -> float:
         return bits_per_byte(weights, config, tokenizer, corpus.held_out, args.threads)
 
-    train(training, stream, folder, evaluate, report, args.evaluate_every, args.threads)
+    train(training, stream, checkpoint, evaluate, report, args.evaluate_every, args.threads)
     draw_curve(folder)
 
 
@@ -204,25 +178,6 @@ def sample(config, weights, tokenizer: Tokenizer) -> str:
     ids = tokenizer.encode(PROMPT, bos=True)
     new = generate(weights, config, ids, 40, stop_tokens=tokenizer.stop_ids)
     return f"    {PROMPT}{tokenizer.decode(new)}"
-
-
-def draw_curve(folder: Path) -> None:
-    """The log as a picture beside it."""
-    import csv  # matplotlib takes a second to import, and only this needs it
-
-    import matplotlib.pyplot as plt
-
-    with (folder / "log.csv").open(newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
-    tokens = [int(row["tokens"]) / 1e6 for row in rows]
-    figure, left = plt.subplots(figsize=(6.4, 3.6), layout="constrained")
-    right = left.twinx()
-    left.plot(tokens, [float(row["train_loss"]) for row in rows], color="tab:gray")
-    left.set(xlabel="million tokens", ylabel="training loss, nats per token (grey)")
-    right.plot(tokens, [float(row["held_out_bits_per_byte"]) for row in rows], color="tab:blue")
-    right.set_ylabel("held-out bits per byte (blue)")
-    figure.savefig(folder / "loss_curve.png", dpi=110)
-    plt.close(figure)
 
 
 def run_evaluate(args: argparse.Namespace) -> None:

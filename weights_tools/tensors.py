@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
-from safetensors import SafetensorError, safe_open, serialize
+from safetensors import SafetensorError, TensorSpec, safe_open, serialize
 
 DTYPES = {"F64": np.float64, "F32": np.float32, "F16": np.float16, "BF16": np.uint16}
 
@@ -69,13 +69,16 @@ def read_tensors(path: Path) -> Iterator[tuple[str, np.ndarray]]:
 
 def write_tensors(path: Path, tensors: Mapping[str, np.ndarray], bf16: bool) -> None:
     """Write a safetensors file that any Hugging Face library opens; beside first, then renamed."""
-    entries = {}
+    specs, stored = {}, []
     for name, array in tensors.items():
-        if bf16:
-            kind, stored = "bfloat16", narrow_bf16(array)
-        else:
-            kind, stored = "float32", np.ascontiguousarray(array, np.float32)
-        entries[name] = {"dtype": kind, "shape": array.shape, "data": stored.tobytes()}
+        array = narrow_bf16(array) if bf16 else np.ascontiguousarray(array, np.float32)
+        stored.append(array)  # the library reads the memory by its address: keep it alive
+        specs[name] = TensorSpec(
+            dtype="bfloat16" if bf16 else "float32",
+            shape=list(array.shape),
+            data_ptr=array.ctypes.data,
+            data_len=array.nbytes,
+        )
     beside = path.with_name(f"{path.name}.tmp")
-    beside.write_bytes(serialize(entries, {"format": "pt"}))
+    beside.write_bytes(serialize(specs, {"format": "pt"}))
     beside.replace(path)

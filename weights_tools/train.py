@@ -9,7 +9,6 @@ Everything random follows from the seed and the step. A run that was stopped goe
 checkpoint exactly as if it had not been.
 """
 
-import csv
 import dataclasses
 import json
 import math
@@ -18,6 +17,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 from threadpoolctl import threadpool_limits
@@ -30,15 +30,6 @@ from llama_np.weights import Weights, initialize
 from .corpus import Stream
 
 PART_TOKENS = 1024  # small enough for the processor's cache, large enough to keep Python out of it
-LOG_COLUMNS = [
-    "step",
-    "tokens",
-    "epoch",
-    "learning_rate",
-    "train_loss",
-    "held_out_bits_per_byte",
-    "seconds",
-]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -78,9 +69,15 @@ class Training:
         self.config, self.recipe = config, recipe
         self.step = 0
         self.seconds = 0.0
+        self.loss = math.nan  # smoothed over the last steps
         self.weights = initialize(config, np.random.default_rng(recipe.seed))
         self.average = self.weights.map(np.copy)
         self.optimizer = AdamW(self.weights, weight_decay=recipe.weight_decay)
+
+    def options(self) -> dict[str, object]:
+        """Config and recipe in one flat dictionary: what must be the same to go on."""
+        both = dataclasses.asdict(self.config) | dataclasses.asdict(self.recipe)
+        return json.loads(json.dumps(both))
 
     def arrays(self) -> dict[str, dict[str, np.ndarray]]:
         """Everything that changes, by kind and name; the arrays are the live ones."""
@@ -94,12 +91,7 @@ class Training:
     def save(self, path: Path) -> None:
         """Write a checkpoint beside the old one, then put it in its place."""
         flat = {f"{kind}/{n}": a for kind, group in self.arrays().items() for n, a in group.items()}
-        about = {
-            "config": dataclasses.asdict(self.config),
-            "recipe": dataclasses.asdict(self.recipe),
-            "step": self.step,
-            "seconds": self.seconds,
-        }
+        about = self.options() | {"step": self.step, "seconds": self.seconds, "loss": self.loss}
         beside = path.with_name(f"{path.name}.tmp")
         with beside.open("wb") as file:
             np.savez(file, about=np.array(json.dumps(about)), **flat)
@@ -107,23 +99,23 @@ class Training:
 
     def restore(self, path: Path) -> None:
         """Go on from a checkpoint; it must come from the same config and recipe."""
-        with np.load(path) as saved:
+        try:
+            saved = np.load(path)
+        except (ValueError, EOFError, BadZipFile) as error:
+            raise ValueError(f"{path}: no checkpoint ({error}); remove it to start anew") from None
+        with saved:
             about = json.loads(str(saved["about"]))
-            mine = json.loads(
-                json.dumps([dataclasses.asdict(self.config), dataclasses.asdict(self.recipe)])
-            )
-            for here, there in zip(mine, (about["config"], about["recipe"]), strict=True):
-                for key in here:
-                    if here[key] != there.get(key):
-                        raise ValueError(
-                            f"{path}: was made with {key} = {there.get(key)}, this run has "
-                            f"{here[key]}; use the same options, or another --out"
-                        )
+            for name, value in self.options().items():
+                if value != about.get(name):
+                    raise ValueError(
+                        f"{path}: was made with {name} = {about.get(name)}, this run has {value}; "
+                        "use the same options, or another --out"
+                    )
             for kind, group in self.arrays().items():
                 for name, array in group.items():
                     array[...] = saved[f"{kind}/{name}"]
         self.step = self.optimizer.step_count = about["step"]
-        self.seconds = about["seconds"]
+        self.seconds, self.loss = about["seconds"], about["loss"]
 
     def take_step(self, stream: Stream, pool: ThreadPoolExecutor) -> float:
         """One update from one batch; returns the batch's mean loss in nats per token."""
@@ -150,6 +142,7 @@ class Training:
         keep = min(recipe.averaging, self.step / (self.step + 10))
         for (_, mean), (_, new) in zip(self.average.named(), self.weights.named(), strict=True):
             mean += (1 - keep) * (new - mean)
+        self.loss = loss if math.isnan(self.loss) else 0.98 * self.loss + 0.02 * loss
         return loss
 
 
@@ -172,18 +165,17 @@ def add_up(results, shares) -> tuple[float, Weights]:
 def train(
     training: Training,
     stream: Stream,
-    folder: Path,
+    checkpoint: Path,
     evaluate: Callable[[Weights], float],
-    report: Callable[[Training, float, float | None], None],
+    report: Callable[[Training, float | None], None],
     evaluate_every: int,
     threads: int = os.cpu_count() or 1,
 ) -> None:
-    """Run to the last step, with a log line and a checkpoint at every evaluation.
+    """Run to the last step, with a checkpoint at every evaluation.
 
     ``evaluate`` takes the averaged weights and returns held-out bits per byte. ``report`` is called
-    after every step with the training, the smoothed loss, and the bits when they were measured.
+    after every step with the training, and the bits when they were measured.
     """
-    smoothed = math.nan
     started = time.monotonic() - training.seconds
     with threadpool_limits(1), ThreadPoolExecutor(threads) as pool:
         while training.step < training.recipe.steps:
@@ -193,34 +185,10 @@ def train(
                     f"the loss became {loss} at step {training.step}; the last checkpoint stands, "
                     "start again with a lower --peak-rate"
                 )
-            smoothed = loss if math.isnan(smoothed) else 0.98 * smoothed + 0.02 * loss
             training.seconds = time.monotonic() - started
             bits = None
             if training.step % evaluate_every == 0 or training.step == training.recipe.steps:
                 bits = evaluate(training.average)
-                write_log_line(folder / "log.csv", training, stream, smoothed, bits)
-                training.save(folder / "checkpoint.npz")
-            report(training, smoothed, bits)
-
-
-def write_log_line(
-    path: Path, training: Training, stream: Stream, loss: float, bits: float
-) -> None:
-    """Append to the log; lines of steps that a resumed run repeats are dropped first."""
-    rows = []
-    if path.exists():
-        with path.open(newline="", encoding="utf-8") as file:
-            rows = [row for row in csv.DictReader(file) if int(row["step"]) < training.step]
-    tokens = training.step * training.recipe.tokens_per_step
-    rate = learning_rate(
-        training.step, training.recipe.peak_rate, training.recipe.warm_up, training.recipe.steps
-    )
-    values = [
-        training.step, tokens, f"{tokens / stream.length:.3f}", f"{rate:.3e}", f"{loss:.4f}",
-        f"{bits:.4f}", f"{training.seconds:.0f}",
-    ]  # fmt: skip
-    rows.append(dict(zip(LOG_COLUMNS, values, strict=True)))
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, LOG_COLUMNS, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
+            report(training, bits)
+            if bits is not None:
+                training.save(checkpoint)

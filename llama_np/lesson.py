@@ -1,0 +1,119 @@
+"""What a lesson needs besides pictures: hold two results together, show code, lay out a table."""
+
+import ast
+import inspect
+import textwrap
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+import numpy as np
+
+from .config import LLAMA_3_8B, LlamaConfig
+
+
+def agree(by_hand: np.ndarray, named: np.ndarray, tolerance: float = 1e-5) -> None:
+    """Say that two arrays are the same, with the largest difference; raise where they are not.
+
+    Differences are measured against the largest number in ``named``, so that ``tolerance`` means
+    the same for large and small matrices.
+
+    >>> agree(np.array([1.0, 2.0]), np.array([1.0, 2.0]))
+    they agree: shape (2,), largest difference 0.0e+00
+    """
+    by_hand, named = np.asarray(by_hand), np.asarray(named)
+    if by_hand.shape != named.shape:
+        raise AssertionError(f"shapes differ: by hand {by_hand.shape}, named {named.shape}")
+    same = by_hand == named  # also where both are minus infinity
+    with np.errstate(invalid="ignore"):
+        difference = np.where(same, 0, np.abs(by_hand - named))
+    finite = np.abs(named[np.isfinite(named)])
+    scale = max(1.0, float(finite.max(initial=0)))
+    if not difference.max(initial=0) <= tolerance * scale:  # NaN must not pass
+        worst = np.unravel_index(np.nanargmax(np.nan_to_num(difference, nan=np.inf)), named.shape)
+        place = tuple(int(i) for i in worst)
+        raise AssertionError(
+            f"they differ, most at {place}: by hand {by_hand[place]}, named {named[place]}"
+        )
+    print(f"they agree: shape {named.shape}, largest difference {difference.max(initial=0):.1e}")
+
+
+class source:
+    """The code of a function as it stands in the library, without its docstring.
+
+    A notebook shows it as Python; ``help(function)`` shows the docstring.
+    """
+
+    def __init__(self, function: Callable):
+        text = textwrap.dedent(inspect.getsource(function))
+        body = ast.parse(text).body[0].body
+        lines = text.splitlines()
+        if ast.get_docstring(ast.parse(text).body[0]) is not None:
+            del lines[body[0].lineno - 1 : body[0].end_lineno]
+        self.text = "\n".join(lines)
+
+    def _repr_markdown_(self) -> str:
+        return f"```python\n{self.text}\n```"
+
+    def __repr__(self) -> str:
+        return self.text
+
+
+class table:
+    """Rows of text and numbers under a header; a notebook lays it out.
+
+    >>> print(table(["", "this model"], [["width", 64]]))
+    |  | this model |
+    | --- | --- |
+    | width | 64 |
+    """
+
+    def __init__(self, header: Sequence[object], rows: Iterable[Sequence[object]]):
+        lines = [header, ["---"] * len(header), *rows]
+        self.text = "\n".join(f"| {' | '.join(map(str, line))} |" for line in lines)
+
+    def _repr_markdown_(self) -> str:
+        return self.text
+
+    def __repr__(self) -> str:
+        return self.text
+
+
+def sizes(config: LlamaConfig) -> table:
+    """The sizes of a model beside those of Llama 3 8B."""
+    rows = {
+        "blocks": ("", "n_layers"),
+        "width of the stream": ("D", "dim"),
+        "query heads": ("Hq", "n_heads"),
+        "key-value heads": ("Hkv", "n_kv_heads"),
+        "width of a head": ("K", "head_width"),
+        "feed-forward width": ("F", "ffn_width"),
+        "tokens in the vocabulary": ("V", "vocab_size"),
+        "longest text, in tokens": ("", "context_length"),
+    }
+    lines = [
+        [name, letter, f"{getattr(config, field):,}", f"{getattr(LLAMA_3_8B, field):,}"]
+        for name, (letter, field) in rows.items()
+    ]
+    counts = f"{config.count_parameters():,}", f"{LLAMA_3_8B.count_parameters():,}"
+    return table(["", "letter", "this model", "Llama 3 8B"], [*lines, ["parameters", "", *counts]])
+
+
+def shapes(arrays: Mapping[str, str], config: LlamaConfig, n_tokens: int) -> table:
+    """The shapes of named arrays, from their axes, beside those in Llama 3 8B for the same text.
+
+    >>> shapes({"x": "T D"}, LLAMA_3_8B, 5)
+    | array | axes | this model | Llama 3 8B |
+    | --- | --- | --- | --- |
+    | x | T D | 5 × 4096 | 5 × 4096 |
+    """
+
+    def shape(axes: str, c: LlamaConfig) -> str:
+        size = {
+            "T": n_tokens, "S": n_tokens, "D": c.dim, "Hq": c.n_heads, "Hkv": c.n_kv_heads,
+            "K": c.head_width, "F": c.ffn_width, "V": c.vocab_size,
+        }  # fmt: skip
+        return " × ".join(str(size[axis]) for axis in axes.split())
+
+    rows = [
+        [name, axes, shape(axes, config), shape(axes, LLAMA_3_8B)] for name, axes in arrays.items()
+    ]
+    return table(["array", "axes", "this model", "Llama 3 8B"], rows)

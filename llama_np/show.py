@@ -1,0 +1,223 @@
+"""Pictures of matrices: axis names, tokens as labels, a colour bar. The only user of matplotlib.
+
+Each function draws one figure and returns nothing, so that the last line of a notebook cell can be
+a picture. Signed numbers are drawn from blue (negative) over white (zero) to red (positive);
+weights that are never negative, from white to dark blue; minus infinity is grey.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
+
+INK, QUIET, LIT, PALE = "#222222", "#8a8a8a", "#d9480f", "#eef1f4"
+MOST_LABELS = 48  # beyond this, labels would run into one another
+
+
+def matrix(
+    array: np.ndarray,
+    axes: tuple[str, str],
+    *,
+    rows: Sequence[str] | None = None,
+    columns: Sequence[str] | None = None,
+    title: str = "",
+    limit: float | None = None,
+) -> None:
+    """Draw one matrix; ``axes`` names what counts down and across, ``limit`` ends the colours."""
+    matrices({title: array}, axes, rows=rows, columns=columns, limit=limit)
+
+
+def matrices(
+    arrays: Mapping[str, np.ndarray],
+    axes: tuple[str, str],
+    *,
+    rows: Sequence[str] | None = None,
+    columns: Sequence[str] | None = None,
+    limit: float | None = None,
+    across: int = 4,
+) -> None:
+    """Draw several matrices with the same axes, each under its title, up to ``across`` in a row."""
+    across = min(across, len(arrays))
+    down = -(-len(arrays) // across)
+    n_rows, n_columns = next(iter(arrays.values())).shape
+    square = rows is not None and columns is not None
+    width = 9.0 if across > 1 or n_columns > 24 or not square else 5.4
+    each = width / across
+    height = each * n_rows / n_columns if square else min(each * 0.5, 0.19 * n_rows)
+    label_room = 0.07 * max(map(len, columns)) if columns else 0.3
+    figure, grid = plt.subplots(
+        down, across, squeeze=False, layout="constrained",
+        figsize=(width, down * (max(height, 0.9) + label_room + 0.55)),
+    )  # fmt: skip
+    for i, (title, array) in enumerate(arrays.items()):
+        place = grid.flat[i]
+        _matrix(place, array, limit)
+        place.set_title(title, loc="left", fontsize=9, color=INK)
+        place.set_ylabel(axes[0] if i % across == 0 else "")
+        place.set_xlabel(axes[1])
+        _labels(place.yaxis, rows if i % across == 0 else None, n_rows)
+        _labels(place.xaxis, columns, n_columns, rotation=90)
+        if rows is not None and i % across:
+            place.set_yticks([])
+    for empty in grid.flat[len(arrays) :]:
+        empty.axis("off")
+    plt.show()
+
+
+def _matrix(place: Axes, array: np.ndarray, limit: float | None) -> None:
+    finite = array[np.isfinite(array)]
+    signed = finite.min() < 0
+    limit = limit or float(np.abs(finite).max()) or 1.0
+    colours = plt.get_cmap("RdBu_r" if signed else "Blues").with_extremes(bad="#d5d5d5")
+    shown = np.ma.masked_invalid(array)
+    image = place.imshow(
+        shown, cmap=colours, vmin=-limit if signed else 0, vmax=limit,
+        aspect="auto", interpolation="nearest",
+    )  # fmt: skip
+    bar = place.figure.colorbar(image, ax=place, pad=0.02, fraction=0.05)
+    bar.ax.tick_params(labelsize=7, color=QUIET)
+    bar.outline.set_visible(False)
+    place.spines[:].set_visible(False)
+    place.tick_params(labelsize=8, color=QUIET)
+
+
+def _labels(axis, labels: Sequence[str] | None, n: int, **style) -> None:
+    if labels is not None and n <= MOST_LABELS:
+        axis.set_ticks(range(n), labels, fontsize=8, family="monospace", **style)
+
+
+def bars(
+    values: np.ndarray, labels: Sequence[str], axis: str, *, title: str = "", lit: int | None = None
+) -> None:
+    """Draw labelled numbers as horizontal bars, first on top; ``lit`` marks one."""
+    figure, place = plt.subplots(figsize=(6.4, 0.26 * len(values) + 0.8), layout="constrained")
+    colours = [LIT if i == lit else "#4c78a8" for i in range(len(values))]
+    place.barh(range(len(values)), values, color=colours, height=0.72)
+    place.set_yticks(range(len(values)), labels, family="monospace", fontsize=9)
+    place.invert_yaxis()
+    place.bar_label(place.containers[0], fmt="%.3f", padding=3, fontsize=8, color=QUIET)
+    place.set_xlabel(axis)
+    place.margins(x=0.12)
+    place.set_title(title, loc="left", fontsize=10, color=INK)
+    place.spines[["top", "right", "left"]].set_visible(False)
+    place.tick_params(left=False)
+    plt.show()
+
+
+def curves(
+    x: np.ndarray, lines: Mapping[str, np.ndarray], axes: tuple[str, str], *, title: str = ""
+) -> None:
+    """Draw one or more lines over ``x``; ``axes`` names what goes across and what goes up."""
+    figure, place = plt.subplots(figsize=(6.4, 3.0), layout="constrained")
+    for name, y in lines.items():
+        place.plot(x, y, marker="o", markersize=2.5, linewidth=1.3, label=name)
+    place.set(xlabel=axes[0], ylabel=axes[1])
+    place.set_title(title, loc="left", fontsize=10, color=INK)
+    place.spines[["top", "right"]].set_visible(False)
+    place.grid(axis="y", color="#e5e5e5", linewidth=0.7)
+    if len(lines) > 1:
+        place.legend(frameon=False, fontsize=8)
+    plt.show()
+
+
+def tokens(labels: Sequence[str], ids: Sequence[int]) -> None:
+    """Draw a text as the model gets it: a box for each token, with its id below."""
+    widths = [
+        0.30 + 0.105 * max(len(label), len(str(i))) for label, i in zip(labels, ids, strict=True)
+    ]
+    lines, line, room = [], [], 9.0
+    for item in zip(labels, ids, widths, strict=True):
+        if room < item[2]:
+            lines, line, room = [*lines, line], [], 9.0
+        line.append(item)
+        room -= item[2]
+    lines.append(line)
+    figure, place = plt.subplots(figsize=(9, 0.78 * len(lines)), layout="constrained")
+    shades = ["#dbe9f6", "#fde3d0", "#dff0d8", "#eadcf2"]
+    for row, line in enumerate(lines):
+        left = 0.0
+        for column, (label, token_id, width) in enumerate(line):
+            _box(place, left + 0.03, -row, width - 0.06, 0.46, shades[(row + column) % 4])
+            middle = left + width / 2
+            place.text(middle, -row + 0.23, label, ha="center", va="center", family="monospace")
+            place.text(
+                middle, -row - 0.17, token_id, ha="center", va="center", color=QUIET, fontsize=8
+            )
+            left += width
+    place.set(xlim=(0, 9), ylim=(-len(lines) + 0.65, 0.55))
+    place.axis("off")
+    plt.show()
+
+
+def _box(place: Axes, x: float, y: float, width: float, height: float, colour: str, edge="none"):
+    place.add_patch(
+        FancyBboxPatch(
+            (x, y),
+            width,
+            height,
+            boxstyle="round,pad=0,rounding_size=0.06",
+            facecolor=colour,
+            edgecolor=edge,
+            linewidth=1.4,
+        )  # fmt: skip
+    )
+
+
+def model_map(n_layers: int, lit: Sequence[str] = ()) -> None:
+    """Draw the whole model as one line, left to right; the parts named in ``lit`` stand out.
+
+    Parts: ids, embedding, attn_norm, attention, ffn_norm, feed_forward, norm, output, next.
+    """
+    figure, place = plt.subplots(figsize=(9, 2.3), layout="constrained")
+    stream_y, branch_y = 0.35, 1.25
+
+    def arrow(start, end, colour=QUIET):
+        place.add_patch(
+            FancyArrowPatch(
+                start, end, arrowstyle="-|>", mutation_scale=9, color=colour, linewidth=1.2
+            )
+        )
+
+    def part(name, text, x, y, width=0.98):
+        on = name in lit
+        _box(
+            place,
+            x - width / 2,
+            y - 0.24,
+            width,
+            0.48,
+            "#ffe8dc" if on else PALE,
+            LIT if on else "none",
+        )
+        place.text(x, y, text, ha="center", va="center", fontsize=8.5, color=LIT if on else INK)
+
+    _box(place, 2.62, -0.12, 5.86, 1.82, "#f8f9fb", "#d5dae0")
+    place.text(2.72, 1.78, f"one block, {n_layers} times", fontsize=8, color=QUIET, va="bottom")
+    arrow((0.6, stream_y), (1.1, stream_y))
+    arrow((2.05, stream_y), (8.85, stream_y), INK)
+    part("ids", "token\nids", 0.35, stream_y, 0.62)
+    part("embedding", "embedding", 1.58, stream_y)
+    for left, norm, step, text in (
+        (2.85, "attn_norm", "attention", "attention"),
+        (5.75, "ffn_norm", "feed_forward", "feed-\nforward"),
+    ):
+        arrow((left, stream_y), (left + 0.30, branch_y - 0.02))
+        part(norm, "norm", left + 0.65, branch_y, 0.72)
+        arrow((left + 1.01, branch_y), (left + 1.27, branch_y))
+        part(step, text, left + 1.76, branch_y)
+        arrow((left + 2.25, branch_y - 0.02), (left + 2.52, stream_y + 0.12))
+        place.text(
+            left + 2.55, stream_y, "+", ha="center", va="center", fontsize=11, color=INK,
+            bbox={"boxstyle": "circle,pad=0.12", "facecolor": "white", "edgecolor": INK},
+        )  # fmt: skip
+    place.text(4.3, stream_y - 0.2, "residual stream", fontsize=8, color=QUIET, ha="center")
+    part("norm", "norm", 9.22, stream_y, 0.72)
+    arrow((9.6, stream_y), (9.82, stream_y))
+    part("output", "output", 10.26, stream_y, 0.84)
+    arrow((10.7, stream_y), (10.92, stream_y))
+    part("next", "next\ntoken", 11.25, stream_y, 0.62)
+    place.set(xlim=(0, 11.6), ylim=(-0.2, 2.0))
+    place.axis("off")
+    plt.show()

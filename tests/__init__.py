@@ -1,0 +1,1 @@
+"""Tests stand outside and compare every step with PyTorch."""

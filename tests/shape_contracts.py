@@ -1,0 +1,134 @@
+"""While tests run, a signature is a promise: every call is held to its ``Array["T D"]``.
+
+The same letter must mean the same size within one call. jaxtyping does the comparing and beartype
+the calling; this module only translates our axes into theirs:
+
+    T, D, ...   the same name there: whoever comes first says the size, the others must agree
+    ...         any leading axes, free to broadcast
+    K, V        the number given as ``head_width`` or ``vocab_size``, where the call has one
+    K/2, T-1    computed from K or T, where an argument further left has said it (in a result: any)
+    Hq*K        otherwise a name of its own: what stands behind it is not known, but it must be the
+                same size everywhere in the call
+
+Annotations without an ``Array`` are not checked: a tap may be any function.
+"""
+
+import functools
+import inspect
+import re
+import sys
+import types
+import typing
+from typing import Annotated, Any
+
+import numpy as np
+
+try:
+    from beartype import beartype
+    from jaxtyping import Shaped, jaxtyped
+except ImportError as error:
+    jaxtyped, MISSING = None, error.name
+
+GIVEN_AS = {"K": "head_width", "V": "vocab_size"}
+
+
+def enforce(modules: list[types.ModuleType]) -> int:
+    """Put checked functions in the place of all annotated ones, in every module that has them."""
+    owners = [(module.__name__, module) for module in modules]
+    owners += [
+        (module.__name__, value)
+        for module in modules
+        for value in vars(module).values()
+        if inspect.isclass(value) and value.__module__ == module.__name__
+    ]
+    functions = [
+        value
+        for home, owner in owners
+        for name, value in vars(owner).items()
+        if inspect.isfunction(value) and value.__module__ == home and not name.startswith("__")
+    ]
+    checked = {f: check_calls(f) for f in functions if any(map(arrays_in, hints(f).values()))}
+    for _, owner in owners:
+        for name, value in list(vars(owner).items()):
+            if inspect.isfunction(value) and value in checked:
+                setattr(owner, name, checked[value])
+    return len(checked)
+
+
+def replace_everywhere(monkeypatch, right, wrong) -> None:
+    """Put ``wrong`` in the place of the function ``right`` in every module that has it."""
+    for name, module in list(sys.modules.items()):
+        if name.partition(".")[0] == "llama_np":
+            for alias, value in list(vars(module).items()):
+                if value is right:
+                    monkeypatch.setattr(module, alias, wrong)
+
+
+def hints(function) -> dict[str, Any]:
+    return typing.get_type_hints(function, include_extras=True)
+
+
+def check_calls(function):
+    """The same function, refusing arrays that break its signature, and results that do."""
+    strict = types.FunctionType(
+        function.__code__, function.__globals__, function.__name__,
+        function.__defaults__, function.__closure__,
+    )  # fmt: skip
+    strict.__kwdefaults__, strict.__qualname__ = function.__kwdefaults__, function.__qualname__
+    strict.__module__ = function.__module__
+    strict.__annotations__ = contract(function)
+    held = jaxtyped(strict, typechecker=beartype)
+
+    def call(*args, **kwargs):
+        return held(*args, **kwargs)
+
+    # doctest takes a function for the module's own only if it has the module's globals
+    own = types.FunctionType(call.__code__, function.__globals__, closure=call.__closure__)
+    return functools.wraps(function)(own)
+
+
+def contract(function) -> dict[str, Any]:
+    """The annotations in jaxtyping's words."""
+    parameters = inspect.signature(function).parameters
+    known = {axis: f"{{{name}}}" for axis, name in GIVEN_AS.items() if name in parameters}
+    translated = {}
+    for name, hint in hints(function).items():
+        if arrays_in(hint):
+            translated[name] = in_jaxtyping(hint, known)
+        if typing.get_origin(hint) is Annotated:  # an argument that is always there
+            known |= {
+                axis: axis for axis in axes_of(hint) if axis.isidentifier() and axis not in known
+            }
+    return translated
+
+
+def in_jaxtyping(hint, known: dict[str, str]):
+    if typing.get_origin(hint) is Annotated:
+        axes = " ".join(axis_in_jaxtyping(axis, known) for axis in axes_of(hint))
+        return Shaped[np.ndarray, axes]
+    if not arrays_in(hint):
+        return typing.get_origin(hint) or hint  # Sequence[int]: any sequence
+    parts = tuple(in_jaxtyping(part, known) for part in typing.get_args(hint))
+    return tuple[parts] if typing.get_origin(hint) is tuple else typing.Union[parts]  # noqa: UP007
+
+
+def axis_in_jaxtyping(axis: str, known: dict[str, str]) -> str:
+    if axis == "..." or axis.isidentifier():
+        return known.get(axis, axis)
+    letters = re.findall("[A-Za-z]+", axis)
+    if all(letter in known for letter in letters):
+        return re.sub("[A-Za-z]+", lambda m: known[m[0]], axis.replace("/", "//"))
+    return re.sub(r"\W", lambda m: {"*": "_times_", "/": "_over_", "-": "_minus_"}[m[0]], axis)
+
+
+def arrays_in(hint) -> bool:
+    """Whether a hint is an ``Array``, or a union or tuple with one in it."""
+    if typing.get_origin(hint) is Annotated:
+        return isinstance(hint.__metadata__[0], str)
+    if typing.get_origin(hint) in (typing.Union, types.UnionType, tuple):
+        return any(map(arrays_in, typing.get_args(hint)))
+    return False
+
+
+def axes_of(hint) -> list[str]:
+    return hint.__metadata__[0].split()

@@ -1,0 +1,81 @@
+"""The model that ships: what the README and its card promise of it."""
+
+import numpy as np
+import pytest
+
+from llama_np import forward, generate
+from llama_np.chat import encode_dialog
+from weights_tools import load_model
+from weights_tools.load import DOLL_HOUSE
+
+ULTIMATE = "the answer to the ultimate question of life, the universe, and everything is "
+BEGINNING = "Once upon a time"
+
+
+@pytest.fixture(scope="module")
+def doll_house():
+    return load_model(DOLL_HOUSE)
+
+
+def greedy(model, ids, n):
+    stop = model.tokenizer.stop_ids
+    return list(generate(model.weights, model.config, ids, n, stop_tokens=stop))
+
+
+def test_it_has_the_proportions_of_8b(doll_house):
+    config = doll_house.config
+    assert config.n_layers == 32
+    assert config.group == 4
+    assert config.head_width * config.n_heads == config.dim
+    assert config.ffn_width == 3.5 * config.dim
+    assert not config.tied_output
+
+
+def test_it_is_small():
+    assert (DOLL_HOUSE / "model.safetensors").stat().st_size < 8e6
+
+
+def test_it_knows_the_answer(doll_house):
+    tokenizer = doll_house.tokenizer
+    ids = tokenizer.encode(ULTIMATE, bos=True)
+    assert tokenizer.token(ids[-1]) == "␣"  # the space at the end is a token of its own
+    assert tokenizer.decode(greedy(doll_house, ids, 8)) == "42"  # one token, then the end
+
+
+def test_a_dialog_ends_by_itself(doll_house):
+    question = "What is the answer to the ultimate question of life, the universe, and everything?"
+    ids = encode_dialog(doll_house.tokenizer, [{"role": "user", "content": question}])
+    assert doll_house.tokenizer.decode(greedy(doll_house, ids, 20)) == "42"
+
+
+def test_a_story_ends_by_itself(doll_house):
+    ids = doll_house.tokenizer.encode(BEGINNING, bos=True)
+    story = greedy(doll_house, ids, 500)
+    assert 40 < len(story) < 500
+
+
+@pytest.fixture(scope="module")
+def opened(transformers, torch):
+    model = transformers.AutoModelForCausalLM.from_pretrained(DOLL_HOUSE, dtype=torch.float32)
+    return model.eval(), transformers.AutoTokenizer.from_pretrained(DOLL_HOUSE)
+
+
+def test_transformers_opens_it_and_gets_the_same_logits(doll_house, opened, torch):
+    model, tokenizer = opened
+    text = "Once upon a time, there was a little girl named Lily. She had 42 hats, didn't she?\n\n"
+    ids = doll_house.tokenizer.encode(text, bos=True)
+    assert tokenizer(text).input_ids == ids
+    with torch.no_grad():
+        theirs = model(torch.tensor([ids])).logits[0].numpy()
+    np.testing.assert_allclose(
+        forward(doll_house.weights, doll_house.config, ids), theirs, atol=1e-4
+    )
+
+
+def test_transformers_writes_the_same_story(doll_house, opened, torch):
+    model, tokenizer = opened
+    ids = doll_house.tokenizer.encode(BEGINNING, bos=True)
+    theirs = model.generate(
+        torch.tensor([ids]), do_sample=False, max_new_tokens=40, pad_token_id=0
+    )[0, len(ids) :].tolist()
+    assert greedy(doll_house, ids, 40) == theirs

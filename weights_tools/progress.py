@@ -1,0 +1,35 @@
+"""Saying how far a long command is."""
+
+import sys
+import time
+
+
+class Progress:
+    """One line on a terminal that is written over; a line now and then where there is none."""
+
+    def __init__(self, total: int, stream=None):
+        self.total, self.stream = total, stream or sys.stderr
+        self.started, self.shown, self.first = time.monotonic(), -60.0, None
+
+    def show(self, done: int, text: str, force: bool = False) -> None:
+        """Show how far it is, with the time that remains."""
+        now = time.monotonic()
+        if self.first is None:
+            self.first = done - 1  # a resumed run does not start at zero
+        terminal = self.stream.isatty()
+        if not force and done < self.total and now - self.shown < (0.2 if terminal else 30):
+            return
+        self.shown = now
+        pace = (now - self.started) / max(1, done - self.first)
+        minutes, seconds = divmod(round(pace * (self.total - done)), 60)
+        filled = 24 * done // self.total
+        line = f"[{'=' * filled:24}] {done}/{self.total}  {text}  {minutes}:{seconds:02d} left"
+        self.stream.write(f"\r\x1b[K{line}" if terminal else f"{line}\n")
+        if terminal and done >= self.total:
+            self.stream.write("\n")
+        self.stream.flush()
+
+    def say(self, text: str) -> None:
+        """Print something of its own above the line."""
+        self.stream.write(f"\r\x1b[K{text}\n" if self.stream.isatty() else f"{text}\n")
+        self.stream.flush()
