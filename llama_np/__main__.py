@@ -71,7 +71,7 @@ class Tally:
             if self.count > 1
             else ""
         )
-        return f"{self.count} tokens{pace}"
+        return f"{self.count} token{'' if self.count == 1 else 's'}{pace}"
 
 
 def encode(model: Model, prompt: str, chat: bool) -> list[int]:

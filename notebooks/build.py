@@ -1,6 +1,7 @@
 """Turn the lessons' sources into executed notebooks: ``python notebooks/build.py --help``."""
 
 import argparse
+import base64
 import copy
 import os
 import re
@@ -36,6 +37,7 @@ METADATA = {
     "kernelspec": {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"},
     "language_info": {"file_extension": ".py", "name": "python", "pygments_lexer": "ipython3"},
 }  # without versions: a rebuild with another Python is no change
+PICTURES = {("00_start_here", "patterns"): "heads.png"}  # lesson and cell: file in pictures/
 KERNEL = [
     "--log-level=ERROR",  # no advice about transports on the terminal
     # Matplotlib signs each PNG with its version; the same picture should be the same bytes.
@@ -146,6 +148,15 @@ def write(notebook: nbformat.NotebookNode, path: Path) -> None:
     beside.replace(path)
 
 
+def write_pictures(notebook: nbformat.NotebookNode, name: str, folder: Path) -> None:
+    """Copy the pictures that the README shows out of the lesson that draws them."""
+    for cell in notebook.cells:
+        if picture := PICTURES.get((name, cell.id)):
+            (png,) = (o.data["image/png"] for o in cell.outputs if "image/png" in o.get("data", {}))
+            folder.mkdir(exist_ok=True)
+            (folder / picture).write_bytes(base64.b64decode(png))
+
+
 def compare_cells(fresh: nbformat.NotebookNode, stored: nbformat.NotebookNode) -> list[str]:
     """What differs between two notebooks, outputs aside: one phrase each."""
     new, old = (
@@ -220,7 +231,9 @@ def handle(source: Path, folder: Path, args: argparse.Namespace) -> list[str]:
         found = check(source, notebook, args.execute, args.model)
     else:
         found = []
-        write(execute(read_source(source), folder, source.stem, args.model), notebook)
+        built = execute(read_source(source), folder, source.stem, args.model)
+        write(built, notebook)
+        write_pictures(built, source.stem, folder / "pictures")
     if args.execute or not args.check:  # what runs takes time; say how much
         print(f"{source.stem}  {time.monotonic() - started:.1f} s", file=sys.stderr)
     return found

@@ -15,7 +15,7 @@ from .tiny import tiny_config
 
 CONFIG = tiny_config(rope_scaling=None, context_length=32)
 RECIPE = Recipe(
-    steps=6, tokens_per_step=64, context=16, final_context=32, final_share=0.5,
+    steps=6, tokens_per_step=64, row=16, final_row=32, final_share=0.5,
     peak_rate=1e-2, warm_up=2, dropout=0.2, seed=5,
 )  # fmt: skip
 
@@ -63,7 +63,7 @@ def test_an_interrupted_run_goes_on_exactly(stream, tmp_path):
 
 def test_another_recipe_does_not_go_on(tmp_path):
     Training(CONFIG, RECIPE).save(tmp_path / "checkpoint.npz")
-    other = Recipe(steps=7, tokens_per_step=64, context=16, final_context=32, seed=5)
+    other = Recipe(steps=7, tokens_per_step=64, row=16, final_row=32, seed=5)
     with pytest.raises(ValueError, match="steps = 6, this run has 7"):
         Training(CONFIG, other).restore(tmp_path / "checkpoint.npz")
     (tmp_path / "checkpoint.npz").write_bytes(b"PK\3\4 half a file")
@@ -74,7 +74,7 @@ def test_another_recipe_does_not_go_on(tmp_path):
 def test_the_loss_falls_on_a_text_that_repeats_itself():
     stream = Stream([np.tile(np.arange(8), 40)], seed=0)
     recipe = Recipe(
-        steps=60, tokens_per_step=64, context=16, final_context=16, peak_rate=1e-2, warm_up=5
+        steps=60, tokens_per_step=64, row=16, final_row=16, peak_rate=1e-2, warm_up=5, dropout=0.0
     )
     losses = run(Training(CONFIG, recipe), stream, 60)
     assert losses[0] == pytest.approx(np.log(CONFIG.vocab_size), rel=0.05)  # knows nothing yet
@@ -83,7 +83,7 @@ def test_the_loss_falls_on_a_text_that_repeats_itself():
 
 def test_rows_that_do_not_fit_are_refused():
     with pytest.raises(ValueError, match="100 tokens per step cannot be cut into rows of 16"):
-        Recipe(steps=1, tokens_per_step=100, context=16, final_context=4)
+        Recipe(steps=1, tokens_per_step=100, row=16, final_row=4)
 
 
 def test_a_loss_that_is_no_number_stops_the_run(stream, tmp_path):
@@ -108,8 +108,8 @@ def corpus(tmp_path_factory):
 def test_the_command_trains_logs_and_writes_a_model(corpus, tmp_path, capsys):
     options = (
         f"train --corpus {corpus} --out {tmp_path / 'model'} --vocab-size 320 --dim 16 --layers 2 "
-        "--heads 4 --kv-heads 2 --context 64 --row 32 --steps 6 --tokens-per-step 128 "
-        "--warm-up 2 --evaluate-every 3 --threads 2"
+        "--heads 4 --kv-heads 2 --context 64 --row 32 --final-row 64 --steps 6 "
+        "--tokens-per-step 128 --warm-up 2 --evaluate-every 3 --threads 2"
     ).split()
     assert main(options) == 0
     told = capsys.readouterr().err

@@ -29,19 +29,53 @@ FACTS_IN_TOKENIZER = 30  # often enough that "42" becomes one token, as it is in
 PROMPT = "Once upon a time, there was a little girl named"
 
 
+MODEL_OPTIONS = {  # default, help
+    "vocab_size": (1024, "tokens in the vocabulary, special ones included"),
+    "dim": (80, "width of the stream"),
+    "layers": (32, "number of blocks"),
+    "heads": (8, "query heads"),
+    "kv_heads": (2, "key-value heads"),
+    "head_width": (None, "numbers per token in a head (default: dim / heads)"),
+    "ffn_width": (None, "feed-forward width (default: 3.5 dim)"),
+    "context": (512, "longest text, in tokens"),
+    "theta": (500000.0, "base of the RoPE frequencies"),
+}
+RECIPE_OPTIONS = {
+    "steps": "updates of the weights",
+    "tokens_per_step": "tokens in a batch",
+    "row": "tokens in a row of the batch, at first",
+    "final_row": "the same in the last part of the run",
+    "final_share": "how large that part is",
+    "peak_rate": "highest learning rate",
+    "warm_up": "steps up to the highest rate",
+    "weight_decay": "pull of the matrices towards zero",
+    "dropout": "share of numbers dropped from what a block adds",
+    "clip": "longest gradient",
+    "averaging": "share of the averaged weights that a step keeps",
+    "seed": "the same seed gives the same model",
+}
+
+
+def add_option(group, name: str, default, text: str) -> None:
+    """One option with its default shown; the default also says what type it is."""
+    kind = type(default) if default is not None else int
+    shown = "" if default is None else " (default: %(default)s)"
+    group.add_argument(
+        f"--{name.replace('_', '-')}", type=kind, default=default, metavar="N", help=text + shown
+    )
+
+
 def add_corpus_options(parser: argparse.ArgumentParser) -> None:
     """The options that say which text is meant, the same for training and evaluation."""
-    parser.add_argument("--corpus", type=Path, required=True, help="text file of documents")
     parser.add_argument(
-        "--separator", default="<|endoftext|>", help="line between documents (default: %(default)s)"
+        "--corpus", type=Path, required=True, metavar="FILE", help="text file of documents"
     )
     parser.add_argument(
-        "--held-out", type=float, default=0.05,
-        help="share at the end that training never sees (default: %(default)s)",
+        "--separator", default="<|endoftext|>", metavar="TEXT",
+        help="the line between two documents (default: %(default)s)",
     )  # fmt: skip
-    parser.add_argument(
-        "--threads", type=int, default=os.cpu_count() or 1, help="default: all %(default)s cores"
-    )
+    add_option(parser, "held_out", 0.05, "share at the end that training never sees")
+    add_option(parser, "threads", os.cpu_count() or 1, "threads to work on")
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -50,50 +84,29 @@ def make_parser() -> argparse.ArgumentParser:
         prog="python -m weights_tools", description="Train small Llamas and measure them."
     )
     commands = parser.add_subparsers(dest="command", required=True)
-    shown = argparse.ArgumentDefaultsHelpFormatter
 
     p = commands.add_parser(
-        "train", formatter_class=shown,
+        "train",
         help="train a tokenizer and a model from a text file",
         description="Train a tokenizer and a small Llama from a text file. The result is a Hugging "
         "Face folder; DIR/training holds log, curve and checkpoint. Started again with the same "
-        "options, it goes on where it was stopped.",
-    )  # fmt: skip
+        "options, it goes on where it was stopped. The defaults made the model that ships.",
+    )
     add_corpus_options(p)
-    p.add_argument("--out", type=Path, required=True, help="folder to write")
-    p.add_argument("--facts", type=Path, default=FACTS, help="short documents, one a line")
-    p.add_argument("--facts-repeat", type=int, default=4, help="times each fact comes in an epoch")
+    p.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder to write")
     p.add_argument(
-        "--dialog-every", type=int, default=20, help="one story in N becomes a dialog; 0: none"
-    )
+        "--facts", type=Path, default=FACTS, metavar="FILE",
+        help="short documents, one a line (default: the facts that ship)",
+    )  # fmt: skip
+    add_option(p, "facts_repeat", 4, "times each fact comes in an epoch")
+    add_option(p, "dialog_every", 20, "one story in N becomes a dialog; 0: none")
+    add_option(p, "evaluate_every", 200, "steps from one evaluation and checkpoint to the next")
     model = p.add_argument_group("model")
-    model.add_argument("--vocab-size", type=int, default=1024, help="special tokens included")
-    model.add_argument("--dim", type=int, default=64)
-    model.add_argument("--layers", type=int, default=32)
-    model.add_argument("--heads", type=int, default=8)
-    model.add_argument("--kv-heads", type=int, default=2)
-    model.add_argument("--head-width", type=int, help="dim / heads where it is not given")
-    model.add_argument("--ffn-width", type=int, help="3.5 dim where it is not given")
-    model.add_argument("--context", type=int, default=512, help="longest text, in tokens")
-    model.add_argument("--theta", type=float, default=500000.0, help="base of the RoPE frequencies")
+    for name, (default, text) in MODEL_OPTIONS.items():
+        add_option(model, name, default, text)
     recipe = p.add_argument_group("recipe")
-    recipe.add_argument("--steps", type=int, default=3000)
-    recipe.add_argument("--tokens-per-step", type=int, default=4096)
-    recipe.add_argument(
-        "--row", type=int, default=256, help="tokens in a row of the batch at first"
-    )
-    recipe.add_argument(
-        "--final-share", type=float, default=0.25, help="share with rows of --context"
-    )
-    recipe.add_argument("--peak-rate", type=float, default=3e-3, help="highest learning rate")
-    recipe.add_argument("--warm-up", type=int, default=100, help="steps up to the highest rate")
-    recipe.add_argument("--weight-decay", type=float, default=0.1)
-    recipe.add_argument("--dropout", type=float, default=0.1)
-    recipe.add_argument("--averaging", type=float, default=0.998, help="of the weights, per step")
-    recipe.add_argument("--seed", type=int, default=0)
-    recipe.add_argument(
-        "--evaluate-every", type=int, default=200, help="steps; checkpoints come then too"
-    )
+    for name, text in RECIPE_OPTIONS.items():
+        add_option(recipe, name, getattr(Recipe, name), text)
     p.set_defaults(run=run_train)
 
     p = commands.add_parser(
@@ -104,8 +117,9 @@ def make_parser() -> argparse.ArgumentParser:
     )
     add_corpus_options(p)
     p.add_argument(
-        "--model", type=Path, help="model folder; default: LLAMA_MODEL or the doll-house"
-    )
+        "--model", type=Path, metavar="DIR",
+        help="model folder (default: the variable LLAMA_MODEL, else the model that ships)",
+    )  # fmt: skip
     p.set_defaults(run=run_evaluate)
     return parser
 
@@ -136,12 +150,7 @@ def run_train(args: argparse.Namespace) -> None:
         vocab_size=tokenizer.vocab_size, context_length=args.context,
         norm_eps=1e-5, rope_theta=args.theta, rope_scaling=None, tied_output=False,
     )  # fmt: skip
-    recipe = Recipe(
-        steps=args.steps, tokens_per_step=args.tokens_per_step, context=args.row,
-        final_context=args.context, final_share=args.final_share, peak_rate=args.peak_rate,
-        warm_up=args.warm_up, weight_decay=args.weight_decay, dropout=args.dropout,
-        averaging=args.averaging, seed=args.seed,
-    )  # fmt: skip
+    recipe = Recipe(**{name: getattr(args, name) for name in RECIPE_OPTIONS})
     training = Training(config, recipe)
     checkpoint = folder / "checkpoint.npz"
     if checkpoint.exists():

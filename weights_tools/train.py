@@ -1,6 +1,6 @@
 """Pre-training a small Llama from nothing, on all cores, in NumPy.
 
-One step takes ``tokens_per_step`` tokens of the stream, cut into rows of ``context`` tokens. The
+One step takes ``tokens_per_step`` tokens of the stream, cut into rows of ``row`` tokens. The
 rows are dealt out in parts of about PART_TOKENS tokens, and threads work on the parts side by side:
 NumPy lets go of Python's lock while it computes, and BLAS is held to one thread for each of ours.
 The parts' gradients are added up in order, so the number of threads does not change the result.
@@ -34,23 +34,26 @@ PART_TOKENS = 1024  # small enough for the processor's cache, large enough to ke
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """How to train: everything that decides the result besides the corpus and the config."""
+    """How to train: everything that decides the result besides the corpus and the config.
 
-    steps: int
-    tokens_per_step: int = 4096
-    context: int = 256  # tokens a row holds at first
-    final_context: int = 512  # and in the last part of the run
+    The defaults made the doll-house.
+    """
+
+    steps: int = 6400
+    tokens_per_step: int = 2048
+    row: int = 256  # tokens a row holds at first
+    final_row: int = 512  # and in the last part of the run
     final_share: float = 0.25  # how large that part is
     peak_rate: float = 3e-3
-    warm_up: int = 100
+    warm_up: int = 200
     weight_decay: float = 0.1
-    dropout: float = 0.0
+    dropout: float = 0.1
     clip: float = 1.0
     averaging: float = 0.998  # per step, of the averaged weights that are kept in the end
     seed: int = 0
 
     def __post_init__(self):
-        for length in (self.context, self.final_context):
+        for length in (self.row, self.final_row):
             if self.tokens_per_step % length:
                 raise ValueError(
                     f"{self.tokens_per_step} tokens per step cannot be cut into rows of {length}; "
@@ -59,7 +62,7 @@ class Recipe:
 
     def row_length(self, step: int) -> int:
         """Short rows first, because attention over them is cheap; long ones to finish."""
-        return self.context if step < self.steps * (1 - self.final_share) else self.final_context
+        return self.row if step < self.steps * (1 - self.final_share) else self.final_row
 
 
 class Training:

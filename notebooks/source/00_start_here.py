@@ -402,11 +402,11 @@ def focus(pattern):
 
 
 chosen = {}
-for some_blocks in np.array_split(np.arange(config.n_layers), 4):
+for some_blocks in np.array_split(np.arange(config.n_layers), min(4, config.n_layers)):
     heads = [(i, h) for i in some_blocks for h in range(config.n_heads)]
     i, h = max(heads, key=lambda head: focus(trace[f"blocks.{head[0]}.pattern"][head[1]]))
     chosen[f"block {i}, head {h}"] = trace[f"blocks.{i}.pattern"][h]
-show.matrices(chosen, ("query T", "key S"), rows=labels, columns=labels, across=2)
+show.matrices(chosen, ("query T", "key S"), rows=labels, columns=labels)
 
 # %% [markdown] key="writing-why"
 # ## Step 12. Writing
