@@ -117,7 +117,7 @@ def prefill(
     Chunks keep the score matrix of a long prompt from taking T * T numbers per head at once; they
     change nothing in the result.
     """
-    for start in range(0, ids.shape[-1], PREFILL_CHUNK):
+    for start in range(0, max(1, ids.shape[-1]), PREFILL_CHUNK):
         chunk = ids[..., start : start + PREFILL_CHUNK]
         logits = forward(weights, config, chunk, cache, last_only=True)
     return logits[..., -1, :]

@@ -5,7 +5,9 @@ a picture. Signed numbers are drawn from blue (negative) over white (zero) to re
 weights that are never negative, from white to dark blue; minus infinity is grey.
 """
 
+from bisect import bisect_left
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -220,4 +222,65 @@ def model_map(n_layers: int, lit: Sequence[str] = ()) -> None:
     part("next", "next\ntoken", 11.25, stream_y, 0.62)
     place.set(xlim=(0, 11.6), ylim=(-0.2, 2.0))
     place.axis("off")
+    plt.show()
+
+
+def splits(rows: Mapping[str, Sequence[str]], *, width: int = 60) -> None:
+    """Draw one text cut in several ways: a line of boxes for each way, one below the other.
+
+    The boxes are as wide as their text, so the same character stands in the same place in every
+    line. A long text is broken before ``width`` characters, where all ways have a cut.
+
+    Raises ValueError if the rows do not hold the same text.
+    """
+    if len({"".join(parts) for parts in rows.values()}) != 1:
+        raise ValueError("expected the same text in every row, cut in different places")
+    ends = [np.cumsum([len(part) for part in parts]).tolist() for parts in rows.values()]
+    common, breaks = sorted(set.intersection(*map(set, ends))), [0]
+    for cut, following in pairwise([*common, np.inf]):
+        if following - breaks[-1] > width:
+            breaks.append(cut)
+    n_lines, step, name_room = len(breaks) - 1, len(rows) + 0.6, 1 + max(map(len, rows))
+    width = max(width, *(end - start for start, end in pairwise(breaks)))
+    figure, place = plt.subplots(
+        figsize=(9, 0.3 * (n_lines * step - 0.6) + 0.1), layout="constrained"
+    )
+    shades = ["#dbe9f6", "#fde3d0", "#dff0d8", "#eadcf2"]
+    for row, (name, parts) in enumerate(rows.items()):
+        for line in range(n_lines):
+            y = -row - line * step
+            place.text(-0.6, y, name, ha="right", va="center", fontsize=8, color=QUIET)
+        for i, (part, end) in enumerate(zip(parts, ends[row], strict=True)):
+            line = bisect_left(breaks, end) - 1
+            x, y = end - len(part) - breaks[line], -row - line * step
+            _box(place, x + 0.06, y - 0.4, len(part) - 0.12, 0.8, shades[i % 4])
+            middle = x + len(part) / 2
+            place.text(middle, y, part, ha="center", va="center", family="monospace", fontsize=9)
+    place.set(xlim=(-name_room, width), ylim=(-(n_lines - 1) * step - len(rows) + 0.4, 0.6))
+    place.axis("off")
+    plt.show()
+
+
+def head_sharing(variants: Mapping[str, tuple[int, int]]) -> None:
+    """Draw which key-value head each query head reads, for variants such as {"ours": (8, 2)}."""
+    figure, places = plt.subplots(
+        1, len(variants), squeeze=False, figsize=(9, 1.9), layout="constrained"
+    )
+    shades = plt.get_cmap("tab10")
+    for place, (title, (n_heads, n_kv_heads)) in zip(places.flat, variants.items(), strict=True):
+        group = n_heads // n_kv_heads
+        for head in range(n_heads):
+            shared = head // group
+            colour = shades(shared % 10)
+            below = shared * group + (group - 1) / 2  # in the middle of its group
+            place.plot([head, below], [1, 0], color=colour, linewidth=1.1, zorder=1)
+            _box(place, head - 0.36, 0.85, 0.72, 0.3, "#dbe9f6", edge=colour)
+            _box(place, below - 0.36, -0.15, 0.72, 0.3, colour)
+        place.set_title(title, loc="left", fontsize=9, color=INK)
+        place.set(xlim=(-0.7, n_heads - 0.3), ylim=(-0.3, 1.3))
+        place.set_xticks([])
+        place.set_yticks([0, 1] if place is places[0, 0] else [])
+        place.set_yticklabels(["keys, values", "queries"] if place is places[0, 0] else [])
+        place.spines[:].set_visible(False)
+        place.tick_params(left=False, labelsize=8)
     plt.show()

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-ALONE = {"tokenizer.py": {"tiktoken", "regex"}, "show.py": {"matplotlib"}}
+ALONE = {"bpe.py": {"regex"}, "tokenizer.py": {"tiktoken"}, "show.py": {"matplotlib"}}
 ALONE["__main__.py"] = {"weights_tools"}
 MODULES = [*ROOT.glob("llama_np/*.py"), *ROOT.glob("weights_tools/*.py")]
 

@@ -7,21 +7,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tiktoken
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
+from llama_np.bpe import LLAMA3_PATTERN, merge_pairs, merge_steps, split_pieces
 from llama_np.tokenizer import (
-    LLAMA3_PATTERN,
     LLAMA3_SPECIAL_TOKENS,
     Tokenizer,
-    merge_pairs,
-    merge_steps,
     read_ranks,
-    split_pieces,
     stream_text,
     write_ranks,
 )
 from weights_tools.train_tokenizer import train_ranks
+
+pytest.importorskip("hypothesis")
+from hypothesis import given, settings  # noqa: E402
+from hypothesis import strategies as st  # noqa: E402
 
 DATA = Path(__file__).parents[2] / "shared/data"
 LLAMA3, LLAMA2 = DATA / "llama3_tokenizer.model", DATA / "llama2_tokenizer.model"

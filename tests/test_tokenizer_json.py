@@ -4,8 +4,6 @@ import json
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from llama_np.chat import encode_dialog
 from llama_np.tokenizer import LLAMA3_SPECIAL_TOKENS, Tokenizer, write_ranks
@@ -16,6 +14,10 @@ from weights_tools.tokenizer_json import (
     write_tokenizer_json,
 )
 from weights_tools.train_tokenizer import train_ranks
+
+pytest.importorskip("hypothesis")
+from hypothesis import given, settings  # noqa: E402
+from hypothesis import strategies as st  # noqa: E402
 
 LLAMA3 = Path(__file__).parents[2] / "shared/data/llama3_tokenizer.model"
 SENTENCES = (

@@ -6,11 +6,13 @@ from pathlib import Path
 
 import pytest
 import tiktoken
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from llama_np.tokenizer import LLAMA3_PATTERN, merge_pairs, merge_steps, split_pieces
+from llama_np.bpe import LLAMA3_PATTERN, merge_pairs, merge_steps, split_pieces
 from weights_tools.train_tokenizer import train_ranks
+
+pytest.importorskip("hypothesis")
+from hypothesis import given, settings  # noqa: E402
+from hypothesis import strategies as st  # noqa: E402
 
 TINYSTORIES = Path(__file__).parents[2] / "shared/data/tinystories.txt"
 BYTES = {bytes([byte]): byte for byte in range(256)}

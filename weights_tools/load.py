@@ -67,6 +67,7 @@ def load_weights(folder: Path, config: LlamaConfig) -> Weights:
                         f"{file}: {stored_name} should have shape {expected} by config.json, "
                         f"got {array.shape}"
                     )
+                array = array.astype(np.float32, copy=False)
                 named[ours[stored_name]] = from_hugging_face(ours[stored_name], array, config)
             elif not (
                 stored_name.endswith("rotary_emb.inv_freq") or stored_name == "lm_head.weight"
@@ -98,7 +99,8 @@ def tensor_files(folder: Path) -> Iterator[Path]:
             "is the download complete?"
         )
     try:
-        shards = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
+        names = json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()
+        shards = sorted({Path(name).as_posix() for name in names})
     except (ValueError, KeyError, AttributeError, TypeError) as error:
         raise ValueError(f"{index}: not an index of shards: {error!r}; get it again") from None
     for shard in shards:

@@ -10,7 +10,8 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from llama_np.tokenizer import LLAMA3_PATTERN, Tokenizer
+from llama_np.bpe import LLAMA3_PATTERN
+from llama_np.tokenizer import Tokenizer
 
 # Jinja for `llama_np.chat.encode_dialog`.
 CHAT_TEMPLATE = (
