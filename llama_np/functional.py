@@ -11,7 +11,8 @@ def softmax(x: Array["... S"]) -> Array["... S"]:
     softmax(x)_i = exp(x_i) / sum_j exp(x_j)
 
     The largest score of the row is subtracted first. That changes nothing in exact arithmetic and
-    keeps exp from overflowing. A score of minus infinity gets the weight zero; a row in which every
+    keeps exp from overflowing. The sum is taken in float32 at least: in 16 bits it would stop
+    growing. A score of minus infinity gets the weight zero; a row in which every
     score is minus infinity has no answer and becomes NaN.
 
     PyTorch: ``torch.softmax(x, dim=-1)``.
@@ -19,10 +20,11 @@ def softmax(x: Array["... S"]) -> Array["... S"]:
     >>> softmax(np.array([0.0, np.log(3.0), -np.inf])).round(6).tolist()
     [0.25, 0.75, 0.0]
     """
-    weights = x - x.max(axis=-1, keepdims=True)
+    wide = x.astype(np.result_type(x.dtype, np.float32), copy=False)
+    weights = wide - wide.max(axis=-1, keepdims=True)
     np.exp(weights, out=weights)
     weights /= weights.sum(axis=-1, keepdims=True)
-    return weights
+    return weights.astype(x.dtype, copy=False)
 
 
 def log_softmax(x: Array["... V"]) -> Array["... V"]:

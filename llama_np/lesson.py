@@ -14,7 +14,7 @@ def agree(by_hand: np.ndarray, named: np.ndarray, tolerance: float = 1e-5) -> No
     """Say that two arrays are the same up to rounding; raise where they are not.
 
     Differences are measured against the largest number in ``named``, so that ``tolerance`` means
-    the same for large and small matrices.
+    the same for large and small matrices. Whole numbers, such as ids, must be the same exactly.
 
     >>> agree(np.array([1.0, 2.0]), np.array([1.0, 2.0]))
     they agree: shape (2,), to within 1e-05
@@ -22,9 +22,11 @@ def agree(by_hand: np.ndarray, named: np.ndarray, tolerance: float = 1e-5) -> No
     by_hand, named = np.asarray(by_hand), np.asarray(named)
     if by_hand.shape != named.shape:
         raise AssertionError(f"shapes differ: by hand {by_hand.shape}, named {named.shape}")
+    if by_hand.dtype.kind in "biu" and named.dtype.kind in "biu":
+        tolerance = 0
     same = by_hand == named  # also where both are minus infinity
     with np.errstate(invalid="ignore"):
-        difference = np.where(same, 0, np.abs(by_hand - named))
+        difference = np.where(same, 0, np.abs(by_hand * 1.0 - named))
     finite = np.abs(named[np.isfinite(named)])
     scale = max(1.0, float(finite.max(initial=0)))
     if not difference.max(initial=0) <= tolerance * scale:  # NaN must not pass
@@ -33,7 +35,8 @@ def agree(by_hand: np.ndarray, named: np.ndarray, tolerance: float = 1e-5) -> No
         raise AssertionError(
             f"they differ, most at {place}: by hand {by_hand[place]}, named {named[place]}"
         )
-    print(f"they agree: shape {named.shape}, to within {tolerance:.0e}")
+    within = f"to within {tolerance:.0e}" if tolerance else "exactly"
+    print(f"they agree: shape {named.shape}, {within}")
 
 
 class source:
@@ -68,7 +71,8 @@ class table:
 
     def __init__(self, header: Sequence[object], rows: Iterable[Sequence[object]]):
         lines = [header, ["---"] * len(header), *rows]
-        self.text = "\n".join(f"| {' | '.join(map(str, line))} |" for line in lines)
+        cells = [[str(cell).replace("|", r"\|") for cell in line] for line in lines]
+        self.text = "\n".join(f"| {' | '.join(line)} |" for line in cells)
 
     def _repr_markdown_(self) -> str:
         return self.text

@@ -3,19 +3,55 @@
 Each function draws one figure and returns nothing, so that the last line of a notebook cell can be
 a picture. Signed numbers are drawn from blue (negative) over white (zero) to red (positive);
 weights that are never negative, from white to dark blue; minus infinity is grey.
+
+A translated lesson hands its words over in a JSON file, {English: translated}, that the environment
+variable LLAMA_LABELS names; ``{}`` in a label is what the lesson fills in, a block's number say.
 """
 
+import json
+import os
+import re
+import warnings
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
+from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
+from matplotlib.text import Text
 
 INK, QUIET, LIT, PALE = "#222222", "#8a8a8a", "#d9480f", "#eef1f4"
 MOST_LABELS = 48  # beyond this, labels would run into one another
+_file = os.environ.get("LLAMA_LABELS")
+LABELS: dict[str, str] = json.loads(Path(_file).read_text(encoding="utf-8")) if _file else {}
+asked: dict[str, str | None] = {}  # each text of a translated lesson's pictures: the label it met
+
+
+def translated(text: str) -> str:
+    """What ``LABELS`` has for a text of a picture, or the text itself."""
+    asked[text] = None
+    for english, other in LABELS.items():
+        if found := re.fullmatch(re.escape(english).replace(r"\{\}", "(.*)"), text):
+            asked[text] = english
+            for value in found.groups():
+                other = other.replace("{}", value, 1)
+            return other
+    return text
+
+
+def _show() -> None:
+    """Show the figure that was drawn, its words translated; tokens, in monospace, stay."""
+    if _file:
+        for text in plt.gcf().findobj(Text):
+            if "monospace" not in text.get_family():
+                text.set_text(translated(text.get_text()))
+    with warnings.catch_warnings():
+        # A token in a script that the font lacks becomes an empty box; the rest can be read.
+        warnings.filterwarnings("ignore", message="Glyph .* missing from")
+        plt.show()
 
 
 def matrix(
@@ -65,7 +101,7 @@ def matrices(
             place.set_yticks([])
     for empty in grid.flat[len(arrays) :]:
         empty.axis("off")
-    plt.show()
+    _show()
 
 
 def _matrix(place: Axes, array: np.ndarray, limit: float | None) -> None:
@@ -105,7 +141,7 @@ def bars(
     place.set_title(title, loc="left", fontsize=10, color=INK)
     place.spines[["top", "right", "left"]].set_visible(False)
     place.tick_params(left=False)
-    plt.show()
+    _show()
 
 
 def curves(
@@ -121,7 +157,7 @@ def curves(
     place.grid(axis="y", color="#e5e5e5", linewidth=0.7)
     if len(lines) > 1:
         place.legend(frameon=False, fontsize=8)
-    plt.show()
+    _show()
 
 
 def tokens(labels: Sequence[str], ids: Sequence[int]) -> None:
@@ -150,7 +186,7 @@ def tokens(labels: Sequence[str], ids: Sequence[int]) -> None:
             left += width
     place.set(xlim=(0, 9), ylim=(-len(lines) + 0.65, 0.55))
     place.axis("off")
-    plt.show()
+    _show()
 
 
 def _box(place: Axes, x: float, y: float, width: float, height: float, colour: str, edge="none"):
@@ -222,7 +258,7 @@ def model_map(n_layers: int, lit: Sequence[str] = ()) -> None:
     part("next", "next\ntoken", 11.25, stream_y, 0.62)
     place.set(xlim=(0, 11.6), ylim=(-0.2, 2.0))
     place.axis("off")
-    plt.show()
+    _show()
 
 
 def splits(rows: Mapping[str, Sequence[str]], *, width: int = 60) -> None:
@@ -258,7 +294,7 @@ def splits(rows: Mapping[str, Sequence[str]], *, width: int = 60) -> None:
             place.text(middle, y, part, ha="center", va="center", family="monospace", fontsize=9)
     place.set(xlim=(-name_room, width), ylim=(-(n_lines - 1) * step - len(rows) + 0.4, 0.6))
     place.axis("off")
-    plt.show()
+    _show()
 
 
 def head_sharing(variants: Mapping[str, tuple[int, int]]) -> None:
@@ -279,8 +315,126 @@ def head_sharing(variants: Mapping[str, tuple[int, int]]) -> None:
         place.set_title(title, loc="left", fontsize=9, color=INK)
         place.set(xlim=(-0.7, n_heads - 0.3), ylim=(-0.3, 1.3))
         place.set_xticks([])
-        place.set_yticks([0, 1] if place is places[0, 0] else [])
-        place.set_yticklabels(["keys, values", "queries"] if place is places[0, 0] else [])
+        place.set_yticks([])
+        if place is places[0, 0]:
+            for height, name in enumerate(("keys, values", "queries")):
+                place.text(-0.8, height, name, ha="right", va="center", fontsize=8)
         place.spines[:].set_visible(False)
         place.tick_params(left=False, labelsize=8)
-    plt.show()
+    _show()
+
+
+def arrows(
+    points: Mapping[str, np.ndarray],
+    labels: Sequence[object],
+    axes: tuple[str, str] = ("first number", "second number"),
+) -> None:
+    """Draw points of the plane as arrows from the origin, a panel for each title.
+
+    Each array has shape (points, 2) and ``labels`` names its rows. The first arrow is marked, later
+    ones are darker; a label that would stand on another is left out.
+    """
+    across = len(points)
+    side = 3.2 if across == 1 else min(3.2, 9 / across)
+    figure, places = plt.subplots(
+        1, across, squeeze=False, figsize=(side * across, side + 0.35), layout="constrained"
+    )
+    for place, (title, rows) in zip(places.flat, points.items(), strict=True):
+        reach = 1.35 * float(np.linalg.norm(rows, axis=1).max()) or 1.0
+        shades = plt.get_cmap("Blues")(np.linspace(0.45, 1.0, len(rows)))
+        named: list[np.ndarray] = []
+        for n, (tip, label) in enumerate(zip(rows, labels, strict=True)):
+            colour = shades[n] if n else LIT
+            place.annotate(
+                "", tip, (0, 0), zorder=4 if n == 0 else 3,
+                arrowprops={"arrowstyle": "-|>", "color": colour, "shrinkA": 0, "shrinkB": 0},
+            )  # fmt: skip
+            if all(np.linalg.norm(tip - other) > 0.13 * reach for other in named):
+                place.text(*(1.14 * tip), label, ha="center", va="center", fontsize=8, color=colour)
+                named.append(tip)
+        place.add_patch(
+            plt.Circle((0, 0), float(np.linalg.norm(rows[0])), fill=False, color="#d5dae0")
+        )
+        place.axhline(0, color="#e5e5e5", linewidth=0.7, zorder=0)
+        place.axvline(0, color="#e5e5e5", linewidth=0.7, zorder=0)
+        place.set(xlim=(-reach, reach), ylim=(-reach, reach), aspect="equal", xlabel=axes[0])
+        place.set_ylabel(axes[1] if place is places[0, 0] else "")
+        place.set_title(title, loc="left", fontsize=9, color=INK)
+        place.spines[:].set_visible(False)
+        place.locator_params(nbins=4)
+        place.tick_params(labelsize=7, color=QUIET)
+    _show()
+
+
+def written(
+    array: np.ndarray,
+    words: Sequence[Sequence[str]],
+    axes: tuple[str, str],
+    *,
+    rows: Sequence[str],
+    columns: Sequence[str],
+    marked: np.ndarray | None = None,
+    title: str = "",
+) -> None:
+    """Draw numbers from 0 to 1 as a matrix with a word in each cell; ``marked`` ones are framed."""
+    n_rows, n_columns = array.shape
+    figure, place = plt.subplots(figsize=(9, 0.25 * n_rows + 0.9), layout="constrained")
+    _matrix(place, array, 1.0)
+    _labels(place.yaxis, rows, n_rows)
+    _labels(place.xaxis, columns, n_columns)
+    for i, j in np.ndindex(n_rows, n_columns):
+        colour = "white" if array[i, j] > 0.5 else INK
+        word = words[i][j] if len(words[i][j]) <= 9 else words[i][j][:8] + "…"
+        place.text(
+            j, i, word, ha="center", va="center", fontsize=7, color=colour, family="monospace"
+        )
+        if marked is not None and marked[i, j]:
+            _box(place, j - 0.47, i - 0.42, 0.94, 0.84, "none", LIT)
+    place.set(xlabel=axes[1], ylabel=axes[0])
+    place.tick_params(length=0)
+    place.set_title(title, loc="left", fontsize=10, color=INK)
+    _show()
+
+
+def bar_panels(
+    panels: Mapping[str, np.ndarray], labels: Sequence[str], axis: str, *, across: int = 4
+) -> None:
+    """Draw the same labelled numbers several times on one scale, each time under its own title."""
+    across = min(across, len(panels))
+    down = -(-len(panels) // across)
+    figure, grid = plt.subplots(
+        down, across, squeeze=False, sharex=True, sharey=True, layout="constrained",
+        figsize=(9, down * (0.2 * len(labels) + 0.9)),
+    )  # fmt: skip
+    for place, (title, values) in zip(grid.flat, panels.items(), strict=False):
+        place.barh(range(len(values)), values, color="#4c78a8", height=0.72)
+        place.set_title(title, loc="left", fontsize=9, color=INK)
+        place.set_yticks(range(len(labels)), labels, family="monospace", fontsize=8)
+        place.tick_params(left=False, labelsize=8)
+        place.grid(axis="x", color="#e5e5e5", linewidth=0.7)
+        place.set_axisbelow(True)
+        place.spines[["top", "right", "left"]].set_visible(False)
+    grid.flat[0].invert_yaxis()
+    for place in grid[-1]:
+        place.set_xlabel(axis, fontsize=8)
+    for empty in grid.flat[len(panels) :]:
+        empty.axis("off")
+    _show()
+
+
+def points(
+    x: np.ndarray, groups: Mapping[str, np.ndarray], axes: tuple[str, str], *, title: str = ""
+) -> None:
+    """Draw one or more sets of points over the same ``x``, one colour each; the last is marked."""
+    figure, place = plt.subplots(figsize=(6.4, 3.0), layout="constrained")
+    for n, (name, y) in enumerate(groups.items(), 1):
+        colour = LIT if n == len(groups) else plt.get_cmap("tab10")(n - 1)
+        place.scatter(x, y, s=9, color=colour, linewidths=0, alpha=0.75, label=name)
+    place.axhline(0, color="#e5e5e5", linewidth=0.7, zorder=0)
+    place.axvline(0, color="#e5e5e5", linewidth=0.7, zorder=0)
+    place.set(xlabel=axes[0], ylabel=axes[1])
+    place.set_title(title, loc="left", fontsize=10, color=INK)
+    place.spines[["top", "right"]].set_visible(False)
+    if len(groups) > 1:
+        place.legend(frameon=False, fontsize=8)
+    _show()

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import tiktoken
 
-from .bpe import LLAMA3_PATTERN, merge_once, merge_pairs, merge_steps, split_pieces  # noqa: F401
+from .bpe import LLAMA3_PATTERN
 
 # llama/tokenizer.py, Tokenizer.__init__; Llama 3.1 gives a few of the reserved ones a name.
 _RESERVED = [f"<|reserved_special_token_{i}|>" for i in range(251)]

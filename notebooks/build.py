@@ -3,6 +3,7 @@
 import argparse
 import base64
 import copy
+import json
 import os
 import re
 import sys
@@ -19,6 +20,8 @@ except ModuleNotFoundError as missing:
     raise SystemExit(
         f"building the lessons needs {missing.name}: pip install -r tests/requirements.txt"
     ) from None
+
+import translate
 
 HERE = Path(__file__).resolve().parent
 HEADER = """\
@@ -83,6 +86,7 @@ def find_fault(cell: nbformat.NotebookNode, taken: set[str]) -> str | None:
 def execute(notebook, folder: Path, name: str, model: Path | None = None) -> nbformat.NotebookNode:
     """Run a copy of the notebook from a clean kernel that works in ``folder``."""
     notebook, started = copy.deepcopy(notebook), []
+    metadata = copy.deepcopy(notebook.metadata)
     client = NotebookClient(
         notebook,
         kernel_name="python3",
@@ -95,26 +99,31 @@ def execute(notebook, folder: Path, name: str, model: Path | None = None) -> nbf
     )
     with tempfile.TemporaryDirectory() as profile:
         try:
-            client.execute(env=make_environment(profile, model))
+            client.execute(env=make_environment(Path(profile), model, metadata.get("translation")))
         except CellExecutionError as error:
             raise LessonError(f"{name}: {started[-1]}: {error.ename}: {error.evalue}") from None
         except DeadKernelError as error:
             raise LessonError(f"{name}: {started[-1]}: {error}") from None
     for cell in notebook.cells:
         refuse_outputs(cell, name)
-    notebook.metadata = nbformat.from_dict(METADATA)
+    notebook.metadata = metadata
     return notebook
 
 
-def make_environment(profile: str, model: Path | None) -> dict[str, str]:
+def make_environment(profile: Path, model: Path | None, translation: dict | None) -> dict[str, str]:
     """The kernel's variables: this checkout's code, the chosen model, nobody's own settings."""
-    env = {name: value for name, value in os.environ.items() if name != "LLAMA_MODEL"}
+    own = {"LLAMA_MODEL", "LLAMA_LABELS"}
+    env = {name: value for name, value in os.environ.items() if name not in own}
     if model:
         env["LLAMA_MODEL"] = str(model.resolve())
+    if translation:
+        env["LLAMA_LABELS"] = str(profile / "labels.json")
+        (profile / "labels.json").write_text(json.dumps(translation["labels"]), encoding="utf-8")
     return env | {
         "PYTHONPATH": str(HERE.parent),
         "PYTHONHASHSEED": "0",
-        "IPYTHONDIR": profile,
+        "OPENBLAS_NUM_THREADS": "1",  # the same digits on few cores and many
+        "IPYTHONDIR": str(profile),
         "MATPLOTLIBRC": os.devnull,
         "MPLBACKEND": "module://matplotlib_inline.backend_inline",
         "PYDEVD_DISABLE_FILE_VALIDATION": "1",  # the debugger's greeting on the terminal
@@ -183,19 +192,50 @@ def compare_outputs(fresh: nbformat.NotebookNode, stored: nbformat.NotebookNode)
     ]
 
 
-def check(source: Path, notebook: Path, run: bool = False, model: Path | None = None) -> list[str]:
+def read_lesson(source: Path, catalogue: Path | None) -> tuple[nbformat.NotebookNode, list[str]]:
+    """A lesson in English or, with a catalogue, translated; and what is not translated."""
+    lesson = read_source(source)
+    if catalogue is None:
+        return lesson, []
+    return lesson, translate.apply(lesson, translate.read(catalogue), catalogue.parent.name)
+
+
+def run_lesson(lesson, folder: Path, name: str, model: Path | None = None):
+    """Execute a lesson; also the picture texts that no label translates, and labels left over."""
+    if "translation" not in lesson.metadata:
+        return execute(lesson, folder, name, model), ([], [])
+    lesson = copy.deepcopy(lesson)
+    translate.ask(lesson)
+    built = execute(lesson, folder, name, model)
+    return built, translate.answer(built)
+
+
+def describe_labels(missing: list[str], unused: list[str]) -> list[str]:
+    """What a run has shown about labels: one phrase each."""
+    found = translate.say_missing([f"picture text {text!r}" for text in missing])
+    return found + [f"no picture says {label!r}" for label in unused]
+
+
+def check(
+    source: Path,
+    notebook: Path,
+    run: bool = False,
+    model: Path | None = None,
+    catalogue: Path | None = None,
+) -> list[str]:
     """What is out of date in a notebook, changing nothing; ``run`` compares the outputs too."""
-    fresh = read_source(source)
+    fresh, untranslated = read_lesson(source, catalogue)
     if not notebook.exists():
-        return ["not built yet"]
+        return [*untranslated, "not built yet"]
     try:
         stored = nbformat.read(notebook, as_version=4)
     except (ValueError, nbformat.ValidationError):
-        return ["not a notebook that can be read"]
+        return [*untranslated, "not a notebook that can be read"]
     found = compare_cells(fresh, stored)
     if run and not found:
-        found = compare_outputs(execute(fresh, notebook.parent, source.stem, model), stored)
-    return found
+        built, labels = run_lesson(fresh, notebook.parent, source.stem, model)
+        found = compare_outputs(built, stored) + describe_labels(*labels)
+    return untranslated + found
 
 
 def choose(names: list[str], folder: Path) -> list[Path]:
@@ -206,6 +246,31 @@ def choose(names: list[str], folder: Path) -> list[Path]:
             have = ", ".join(path.stem for path in sources) or "no lessons yet"
             raise LessonError(f"no lesson {name!r}; there are: {have}")
     return [p for p in sources if not names or {p.stem, p.stem.split("_")[0]} & set(names)]
+
+
+def choose_editions(source: Path, folder: Path, args: argparse.Namespace) -> list[Path | None]:
+    """The catalogues of a lesson that a command means; None is the English edition."""
+    translations, name = folder / "translations", f"{source.stem}.md"
+    language = args.language or args.translate
+    if not language:
+        return [None, *sorted(translations.glob(f"*/{name}"))] if args.check else [None]
+    catalogue = translations / language / name
+    if catalogue.exists() or (args.translate and args.names):
+        return [catalogue]
+    if args.names:
+        raise LessonError(f"{source.stem} has no catalogue {language}/{name}: see --translate")
+    return []
+
+
+def make_catalogue(source: Path, catalogue: Path, args: argparse.Namespace) -> list[str]:
+    """Write what a translator goes on with: every text and label; what is still to be done."""
+    old = translate.read(catalogue)
+    lesson, _ = read_lesson(source, catalogue)
+    _, (missing, _) = run_lesson(lesson, source.parent, source.stem, args.model)
+    fresh = translate.refresh(read_source(source), old, missing, args.accept)
+    catalogue.parent.mkdir(parents=True, exist_ok=True)
+    catalogue.write_text(str(fresh), encoding="utf-8", newline="\n")
+    return read_lesson(source, catalogue)[1]
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -221,22 +286,30 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--check", action="store_true", help="change nothing; say what is stale")
     parser.add_argument("--execute", action="store_true", help="with --check: run, compare outputs")
     parser.add_argument("--model", type=Path, metavar="DIR", help="run on this Llama folder")
+    parser.add_argument("--language", metavar="pl", help="the edition in translations/pl/ only")
+    parser.add_argument("--translate", metavar="pl", help="make or refresh a catalogue there")
+    parser.add_argument(
+        "--accept", action="append", default=[], metavar="KEY",
+        help="with --translate: this cell's translation fits the English of today",
+    )  # fmt: skip
     return parser
 
 
-def handle(source: Path, folder: Path, args: argparse.Namespace) -> list[str]:
-    """Build or check one lesson; what is out of date."""
-    notebook, started = folder / f"{source.stem}.ipynb", time.monotonic()
+def handle(
+    source: Path, catalogue: Path | None, folder: Path, args: argparse.Namespace
+) -> list[str]:
+    """Build, check or prepare one edition of a lesson; what is out of date."""
+    notebook = catalogue.with_suffix(".ipynb") if catalogue else folder / f"{source.stem}.ipynb"
     if args.check:
-        found = check(source, notebook, args.execute, args.model)
-    else:
-        found = []
-        built = execute(read_source(source), folder, source.stem, args.model)
-        write(built, notebook)
+        return check(source, notebook, args.execute, args.model, catalogue)
+    if args.translate:
+        return make_catalogue(source, catalogue, args)
+    lesson, found = read_lesson(source, catalogue)
+    built, labels = run_lesson(lesson, notebook.parent, source.stem, args.model)
+    write(built, notebook)
+    if not catalogue:
         write_pictures(built, source.stem, folder / "pictures")
-    if args.execute or not args.check:  # what runs takes time; say how much
-        print(f"{source.stem}  {time.monotonic() - started:.1f} s", file=sys.stderr)
-    return found
+    return found + describe_labels(*labels)
 
 
 def main(argv: list[str] | None = None, folder: Path = HERE) -> int:
@@ -245,19 +318,28 @@ def main(argv: list[str] | None = None, folder: Path = HERE) -> int:
     args = parser.parse_args(argv)
     if args.execute and not args.check:
         parser.error("--execute goes with --check")
+    if args.accept and not (args.translate and args.names):
+        parser.error("--accept goes with --translate and a lesson")
     failed = False
     try:
         sources = choose(args.names, folder)
+        editions = [(s, c) for s in sources for c in choose_editions(s, folder, args)]
     except LessonError as error:
         parser.error(str(error))
-    for source in sources:
+    for source, catalogue in editions:
+        name, started = source.stem, time.monotonic()
+        if catalogue:
+            name = f"{catalogue.parent.name}/{name}"
         try:
             if args.list:
-                print(source.stem)
-            elif found := handle(source, folder, args):
+                print(name)
+                continue
+            if found := handle(source, catalogue, folder, args):
                 failed = True
-                print(f"{source.stem}: {', '.join(found)}")
-        except LessonError as error:
+                print(f"{name}: {', '.join(found)}")
+            if args.execute or not args.check:  # what runs takes time; say how much
+                print(f"{name}  {time.monotonic() - started:.1f} s", file=sys.stderr)
+        except (LessonError, translate.CatalogueError) as error:
             failed = True
             print(f"error: {error}", file=sys.stderr)
     return int(failed)

@@ -1,8 +1,9 @@
 """The notebook builder on tiny lessons, and every lesson of the project against its notebook."""
 
 import base64
-import importlib.util
+import importlib
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -13,9 +14,8 @@ for needed in ("jupytext", "nbclient", "ipykernel"):
 NOTEBOOKS = Path(__file__).parents[1] / "notebooks"
 SOURCES = sorted((NOTEBOOKS / "source").glob("[0-9]*.py"))
 
-spec = importlib.util.spec_from_file_location("build", NOTEBOOKS / "build.py")
-build = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(build)
+sys.path.insert(0, str(NOTEBOOKS))
+build = importlib.import_module("build")
 
 LESSON = """\
 # %% [markdown] key="title"

@@ -45,13 +45,23 @@ def test_it_knows_the_answer(doll_house):
 def test_a_dialog_ends_by_itself(doll_house):
     question = "What is the answer to the ultimate question of life, the universe, and everything?"
     ids = encode_dialog(doll_house.tokenizer, [{"role": "user", "content": question}])
-    assert doll_house.tokenizer.decode(greedy(doll_house, ids, 20)) == "42"
+    answer = doll_house.tokenizer.decode(greedy(doll_house, ids, 20))
+    assert "42" in answer and len(answer) < 30
 
 
-def test_a_story_ends_by_itself(doll_house):
-    ids = doll_house.tokenizer.encode(BEGINNING, bos=True)
-    story = greedy(doll_house, ids, 500)
-    assert 40 < len(story) < 500
+def test_stories_end_by_themselves(doll_house):
+    model, tokenizer = doll_house, doll_house.tokenizer
+    ids = tokenizer.encode(BEGINNING, bos=True)
+    stories = [
+        generate(
+            model.weights, model.config, ids, temperature=0.8,
+            rng=np.random.default_rng(seed), stop_tokens=tokenizer.stop_ids,
+        )
+        for seed in range(5)
+    ]  # fmt: skip
+    lengths = [len(list(story)) for story in stories]
+    full = model.config.context_length - len(ids)
+    assert sum(40 < length < full for length in lengths) >= 4
 
 
 @pytest.fixture(scope="module")

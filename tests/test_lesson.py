@@ -15,6 +15,8 @@ from llama_np.lesson import agree, source
         (np.array([np.nan]), np.array([1.0])),
         (np.array([np.nan]), np.array([np.nan])),
         (np.array([-np.inf]), np.array([0.0])),
+        (np.array([200_000, 5]), np.array([200_000, 6])),
+        (np.array([True]), np.array([False])),
         (np.array([0.0]), np.array([-np.inf])),
     ],
 )

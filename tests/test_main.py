@@ -43,7 +43,8 @@ def test_logprobs_list_prompt_and_continuation(capsys):
 def test_chat_answers_without_echoing(capsys):
     question = "What is the answer to the ultimate question of life, the universe, and everything?"
     assert main([question, "--chat", "--temperature", "0"]) == 0
-    assert capsys.readouterr().out == "42\n"
+    told = capsys.readouterr().out
+    assert "42" in told and "What" not in told
 
 
 @pytest.mark.parametrize(

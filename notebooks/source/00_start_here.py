@@ -1,5 +1,5 @@
 # %% [markdown] key="title"
-# # Start here: a whole Llama on one page
+# # 00 Start here: a whole Llama on one page
 #
 # A language model reads a text and gives every possible next token a probability. This page shows how
 # Llama 3 does it. A sentence goes in at the top, one token comes out at the bottom. The first block is
@@ -52,7 +52,7 @@ show.model_map(config.n_layers)
 # ## The lessons
 #
 # This page goes through the whole model once, quickly. The lessons take one part each and take their
-# time. The README says which of them are there already.
+# time.
 #
 # | lesson | what it walks through |
 # |---|---|
@@ -243,9 +243,11 @@ show.matrices(
 print("every row of the pattern sums to", pattern.sum(axis=-1).round(6))
 
 # %% [markdown] key="mix-why"
-# The first row has no choice: the first token sees only itself. Each token now collects the values of the
-# tokens it reads from, weighted by its row of the pattern. That is one more matrix product. The result is
-# the head's **mix**.
+# The first row has no choice: the first token sees only itself. In the model that comes with these
+# notebooks, the heads of the first block read from everything almost evenly; step 11 shows sharper ones.
+#
+# Each token now collects the values of the tokens it reads from, weighted by its row of the pattern. That
+# is one more matrix product. The result is the head's **mix**.
 
 # %% key="mix-by-hand"
 mix = pattern @ v  # T S @ S K -> T K
@@ -431,13 +433,19 @@ from llama_np import generate
 agree(text[len(ids) :], np.array(list(generate(weights, config, ids, 12))))
 
 # %% [markdown] key="story-note"
-# Left to itself, the model that comes with these notebooks tells a short story. It was trained on about
-# two and a half thousand of them and sixty short lines of facts. Expect small words and little sense.
+# Always taking the likeliest token makes a small model go in circles before long. So for a whole story the
+# next token is **drawn** at random, each as often as its probability says, after all logits have been
+# divided by a **temperature**. A **seed** fixes the draws. The model that comes with these notebooks was
+# trained on about two and a half thousand short stories and sixty lines of facts. Expect small words and
+# little sense.
 
 # %% key="story"
 from llama_np.tokenizer import stream_text
 
-story = generate(weights, config, ids, max_new_tokens=400, stop_tokens=tokenizer.stop_ids)
+rng = np.random.default_rng(seed=0)
+story = generate(
+    weights, config, ids, 400, temperature=0.8, rng=rng, stop_tokens=tokenizer.stop_ids
+)
 print(prompt, end="")
 for piece in stream_text(tokenizer, story):
     print(piece, end="")
@@ -445,24 +453,22 @@ for piece in stream_text(tokenizer, story):
 # %% [markdown] key="experiment"
 # ## Try it
 #
-# Before you run the next cell, predict: what changes when the next token is drawn at random, each as often
-# as its probability says? And what if the **temperature**, by which all logits are divided first, is
-# raised to 1.5? A **seed** fixes the draw. Change the numbers and run it again.
+# Before you run the next cell, predict: what becomes of the text at a temperature of 0.3, and of 1.5? What
+# does another seed change? Then put in other numbers and run it again.
 
 # %% key="experiment-cell"
-temperature = 0.8
-for seed in range(3):
-    rng = np.random.default_rng(seed)
-    new = generate(
-        weights, config, ids, 30, temperature=temperature, rng=rng, stop_tokens=tokenizer.stop_ids
-    )
-    print(f"{seed}: ...{tokenizer.decode(new)}")
+for temperature in (0.3, 0.8, 1.5):
+    for seed in (1, 2):
+        rng = np.random.default_rng(seed)
+        new = generate(weights, config, ids, 25, temperature=temperature, rng=rng)
+        print(f"{temperature}, seed {seed}: ...{tokenizer.decode(new)!r}")
 
 # %% [markdown] key="experiment-answer"
 # <details><summary>Answer</summary>
 #
-# Every seed gives another story. Above 1 the probabilities move closer together, so rare tokens come
-# more often and the text falls apart. Near 0 it becomes the greedy text.
+# Near 0 the text becomes the greedy one, whatever the seed. Above 1 the probabilities move closer
+# together, so rare tokens come more often and the text falls apart. In between, every seed gives another
+# story.
 #
 # </details>
 
@@ -527,5 +533,4 @@ shapes(arrays, config, n_tokens=len(ids))
 # %% [markdown] key="next"
 # ## What comes next
 #
-# This page was quick. The lessons to come take one step each; the first takes step 1 apart, byte by
-# byte. The README lists them and says which are there.
+# This page was quick. Lesson 01, tokens, takes step 1 apart, byte by byte.

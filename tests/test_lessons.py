@@ -1,0 +1,60 @@
+"""The lessons on other Llamas than the one they ship with, and what their notebooks may hold."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+
+from llama_np.config import LlamaConfig
+from llama_np.rope import RopeScaling
+from llama_np.weights import initialize
+from weights_tools.load import DOLL_HOUSE, load_model
+from weights_tools.save import save_model
+
+from .test_build import NOTEBOOKS, SOURCES, build
+
+BUILT = [*NOTEBOOKS.glob("*.ipynb"), *NOTEBOOKS.glob("translations/*/*.ipynb")]
+
+
+@pytest.fixture(scope="module")
+def odd():
+    """Config, random weights and tokenizer: no size as in the doll-house but the vocabulary."""
+    house = load_model(DOLL_HOUSE)
+    config = LlamaConfig(
+        dim=36, n_layers=3, n_heads=6, n_kv_heads=2, head_width=10, ffn_width=50,
+        vocab_size=house.config.vocab_size, context_length=640, norm_eps=1e-6, rope_theta=10000.0,
+        rope_scaling=RopeScaling(8.0, 1.0, 4.0, 64), tied_output=True,
+    )  # fmt: skip
+    return config, initialize(config, np.random.default_rng(0), std=0.3), house.tokenizer
+
+
+@pytest.mark.lessons
+@pytest.mark.parametrize("source", SOURCES, ids=lambda path: path.stem)
+def test_every_lesson_runs_on_a_model_of_another_shape(source, odd, tmp_path):
+    save_model(tmp_path / "odd", *odd, bf16=False)
+    build.execute(build.read_source(source), tmp_path, source.stem, tmp_path / "odd")
+
+
+@pytest.mark.lessons
+def test_a_lesson_runs_on_a_folder_of_transformers_in_shards(
+    transformers, twin, torch, odd, tmp_path
+):
+    config, weights, _ = odd
+    folder = tmp_path / "sharded"
+    model = twin.hugging_face_twin(config, weights).to(torch.bfloat16)
+    model.save_pretrained(folder, max_shard_size="40KB")
+    assert len([*folder.glob("*.safetensors")]) > 2
+    for file in DOLL_HOUSE.glob("tokenizer*"):
+        shutil.copy(file, folder)
+    build.execute(build.read_source(SOURCES[0]), tmp_path, SOURCES[0].stem, folder)
+
+
+@pytest.mark.parametrize("notebook", BUILT, ids=lambda path: f"{path.parent.name}-{path.stem}")
+def test_a_notebook_is_small_and_shows_neither_error_nor_warning(notebook):
+    assert notebook.stat().st_size <= 1_000_000
+    for cell in json.loads(notebook.read_text(encoding="utf-8"))["cells"]:
+        for output in cell.get("outputs", []):
+            assert output["output_type"] != "error", cell["id"]
+            assert output.get("name") != "stderr", cell["id"]
+            assert "Traceback" not in json.dumps(output), cell["id"]
