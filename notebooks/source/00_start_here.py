@@ -393,20 +393,14 @@ agree(logits, forward(weights, config, ids))
 
 # %% key="patterns"
 from llama_np import record
+from llama_np.lesson import clearest_head
 
 trace = {}
 forward(weights, config, ids, tap=record(trace))
 
-
-def focus(pattern):
-    elsewhere = np.tril(pattern, -1)[:, 1:]
-    return elsewhere.max(axis=-1).mean()
-
-
 chosen = {}
 for some_blocks in np.array_split(np.arange(config.n_layers), min(4, config.n_layers)):
-    heads = [(i, h) for i in some_blocks for h in range(config.n_heads)]
-    i, h = max(heads, key=lambda head: focus(trace[f"blocks.{head[0]}.pattern"][head[1]]))
+    i, h = clearest_head(trace, some_blocks, config.n_heads)
     chosen[f"block {i}, head {h}"] = trace[f"blocks.{i}.pattern"][h]
 show.matrices(chosen, ("query T", "key S"), rows=labels, columns=labels)
 

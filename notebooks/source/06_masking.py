@@ -18,7 +18,7 @@
 import numpy as np
 
 from llama_np import attend, forward, record, show, softmax
-from llama_np.lesson import agree, source
+from llama_np.lesson import agree, clearest_head, source
 from weights_tools import load_model
 
 model = load_model()
@@ -38,14 +38,7 @@ ids = np.array(tokenizer.encode(prompt, bos=True))
 labels = [tokenizer.token(i) for i in ids]
 trace = {}
 logits = forward(weights, config, ids, tap=record(trace))
-
-
-def focus(pattern):
-    return np.tril(pattern, -1)[:, 1:].max(axis=-1).mean()
-
-
-heads = [(i, h) for i in range(config.n_layers) for h in range(config.n_heads)]
-i, h = max(heads, key=lambda head: focus(trace[f"blocks.{head[0]}.pattern"][head[1]]))
+i, h = clearest_head(trace, range(config.n_layers), config.n_heads)
 shared = h // config.group
 q, k = trace[f"blocks.{i}.q_rotated"][h], trace[f"blocks.{i}.k_rotated"][shared]
 v = trace[f"blocks.{i}.v"][shared]
