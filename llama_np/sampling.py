@@ -164,13 +164,13 @@ def generate(
     check_ids(ids, config, past=0)
     room = room if max_new_tokens is None else min(room, max_new_tokens)
     rng = np.random.default_rng() if rng is None else rng
-    new = _continue(
+    new = write_tokens(
         weights, config, ids, room, rng, (temperature, top_k, top_p), stop_tokens, logprobs
     )
-    return chain(_echo(weights, config, ids, logprobs), new) if echo else new
+    return chain(echo_prompt(weights, config, ids, logprobs), new) if echo else new
 
 
-def _echo(weights, config, ids, logprobs):
+def echo_prompt(weights, config, ids, logprobs):
     """The prompt as ``generate`` would have yielded it."""
     if not logprobs:
         yield from ids.tolist()
@@ -179,8 +179,11 @@ def _echo(weights, config, ids, logprobs):
     yield from zip(ids[1:].tolist(), log_probabilities(weights, config, ids).tolist(), strict=True)
 
 
-def _continue(weights, config, ids, room, rng, settings, stop_tokens, logprobs):
-    """The loop behind ``generate``, apart from it so that errors come at the call, not later."""
+def write_tokens(weights, config, ids, room, rng, settings, stop_tokens, logprobs):
+    """The loop behind ``generate``: choose, yield, compute the next row; ``room`` tokens at most.
+
+    Apart from ``generate``, so that its errors come at the call and not with the first token.
+    """
     cache = KVCache(config, len(ids) + room)
     logits = prefill(weights, config, ids, cache)
     for i in range(room):

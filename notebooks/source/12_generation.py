@@ -55,7 +55,7 @@ print(prompt + tokenizer.decode(written))
 # %% key="loop-named"
 from llama_np import generate, sampling
 
-source(sampling._continue)
+source(sampling.write_tokens)
 
 # %% key="loop-agree"
 agree(np.array(written), np.array(list(generate(weights, config, ids, n_new))), tolerance=0)
