@@ -15,6 +15,7 @@ from .rope import rotate
 from .shapes import Array
 from .tap import Tap, no_tap, under
 
+QUERY_CHUNK = 64  # small enough that a chunk's scores stay in the processor's cache
 Remember = Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]
 
 

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 
 import numpy as np
 
-from .attention import merge_heads, split_heads
+from .attention import QUERY_CHUNK, merge_heads, split_heads
 from .config import LlamaConfig
 from .functional import sigmoid, silu, softmax
 from .loss import IGNORE, cross_entropy
@@ -23,7 +23,6 @@ from .shapes import Array
 from .tap import Tap, no_tap, record
 from .weights import LayerWeights, Weights
 
-QUERY_CHUNK = 64  # small enough that a chunk's scores stay in the processor's cache
 NEEDED = frozenset(
     [
         "embedded",
@@ -294,6 +293,7 @@ def loss_and_gradients(
 
     PyTorch: ``F.cross_entropy(model(ids).logits.flatten(0, -2), targets.flatten()).backward()``.
     """
+    ids, targets = np.asarray(ids), np.asarray(targets)
     trace: dict[str, np.ndarray] = {}
     drop = dropout(dropout_rate, rng, trace) if dropout_rate else no_tap
     tap = record(trace, only=NEEDED, tap=drop)

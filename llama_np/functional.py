@@ -12,8 +12,8 @@ def softmax(x: Array["... S"]) -> Array["... S"]:
 
     The largest score of the row is subtracted first. That changes nothing in exact arithmetic and
     keeps exp from overflowing. The sum is taken in float32 at least: in 16 bits it would stop
-    growing. A score of minus infinity gets the weight zero; a row in which every
-    score is minus infinity has no answer and becomes NaN.
+    growing. A score of minus infinity gets the weight zero; a row in which every score is minus
+    infinity has no answer and becomes NaN.
 
     PyTorch: ``torch.softmax(x, dim=-1)``.
 

@@ -66,6 +66,8 @@ def test_another_recipe_does_not_go_on(tmp_path):
     other = Recipe(steps=7, tokens_per_step=64, row=16, final_row=32, seed=5)
     with pytest.raises(ValueError, match="steps = 6, this run has 7"):
         Training(CONFIG, other).restore(tmp_path / "checkpoint.npz")
+    with pytest.raises(ValueError, match="data = , this run has 1234"):
+        Training(CONFIG, RECIPE, "1234").restore(tmp_path / "checkpoint.npz")
     (tmp_path / "checkpoint.npz").write_bytes(b"PK\3\4 half a file")
     with pytest.raises(ValueError, match="no checkpoint"):
         Training(CONFIG, RECIPE).restore(tmp_path / "checkpoint.npz")

@@ -151,7 +151,7 @@ def run_train(args: argparse.Namespace) -> None:
         norm_eps=1e-5, rope_theta=args.theta, rope_scaling=None, tied_output=False,
     )  # fmt: skip
     recipe = Recipe(**{name: getattr(args, name) for name in RECIPE_OPTIONS})
-    training = Training(config, recipe)
+    training = Training(config, recipe, stream.digest())
     checkpoint = folder / "checkpoint.npz"
     if checkpoint.exists():
         training.restore(checkpoint)

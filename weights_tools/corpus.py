@@ -5,6 +5,7 @@ never trained on. Beside the corpus stand the facts: one short document a line; 
 a question and its answer, in the dialog format.
 """
 
+import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -100,6 +101,10 @@ class Stream:
         self.seed = seed
         self.length = sum(len(document) for document in documents)
         self._epoch: tuple[int, np.ndarray] | None = None
+
+    def digest(self) -> str:
+        """Eight digits that name the documents: other text, other tokens or other order differ."""
+        return hashlib.sha256(np.concatenate(self.documents).tobytes()).hexdigest()[:8]
 
     def epoch(self, number: int) -> np.ndarray:
         """The tokens of one epoch."""

@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 from threadpoolctl import threadpool_limits
 
+from llama_np.attention import QUERY_CHUNK
 from llama_np.config import LlamaConfig
 from llama_np.functional import log_softmax
 from llama_np.model import forward
@@ -27,7 +28,7 @@ def nats(weights: Weights, config: LlamaConfig, ids: Sequence[int]) -> float:
     while scored < len(ids):
         start = 0 if scored == 1 else scored - config.context_length // 2
         window = ids[start : start + config.context_length]
-        rows = log_softmax(forward(weights, config, window, query_chunk=64))
+        rows = log_softmax(forward(weights, config, window, query_chunk=QUERY_CHUNK))
         first = scored - start
         predicted = rows[np.arange(first - 1, len(window) - 1), window[first:]]
         total -= float(predicted.sum(dtype=np.float64))

@@ -55,12 +55,13 @@ def load_model(path: str | os.PathLike | None = None) -> Model:
 
 def load_weights(folder: Path, config: LlamaConfig) -> Weights:
     """The weights of a Hugging Face folder, q and k reordered, matrices (in, out), checked."""
-    ours = {hugging_face_name(name): name for name in shapes(config)}
+    shape_of = shapes(config)
+    ours = {hugging_face_name(name): name for name in shape_of}
     named: dict[str, np.ndarray] = {}
     for file in tensor_files(folder):
         for stored_name, array in read_tensors(file):
             if stored_name in ours:
-                expected = shapes(config)[ours[stored_name]]
+                expected = shape_of[ours[stored_name]]
                 expected = expected if "embed" in stored_name else expected[::-1]
                 if array.shape != expected:
                     raise ValueError(

@@ -1,6 +1,5 @@
 """Writing a model as a Hugging Face folder, which transformers opens unchanged."""
 
-import json
 from pathlib import Path
 
 from llama_np.config import LlamaConfig
@@ -9,7 +8,7 @@ from llama_np.weights import Weights
 
 from .layout import hugging_face_name, to_hugging_face
 from .tensors import write_tensors
-from .tokenizer_json import write_tokenizer_json
+from .tokenizer_json import write_json, write_tokenizer_json
 
 
 def save_model(
@@ -22,7 +21,7 @@ def save_model(
         "bos_token_id": tokenizer.bos_id,
         "eos_token_id": sorted(tokenizer.stop_ids),
     }
-    (folder / "config.json").write_text(json.dumps(described, indent=2) + "\n", encoding="utf-8")
+    write_json(described, folder / "config.json")
     write_ranks(tokenizer.ranks, folder / "tokenizer.model")
     write_tokenizer_json(tokenizer, folder, model_max_length=config.context_length)
     tensors = {

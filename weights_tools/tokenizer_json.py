@@ -117,8 +117,8 @@ def write_tokenizer_json(
         **({"chat_template": CHAT_TEMPLATE} if names >= _CHAT_TOKENS else {}),
         **({"model_max_length": model_max_length} if model_max_length is not None else {}),
     }
-    _write_json(tokenizer_json(tokenizer), Path(folder) / "tokenizer.json")
-    _write_json(config, Path(folder) / "tokenizer_config.json")
+    write_json(tokenizer_json(tokenizer), Path(folder) / "tokenizer.json")
+    write_json(config, Path(folder) / "tokenizer_config.json")
 
 
 def _added_token(name: str, token_id: int) -> dict:
@@ -141,7 +141,8 @@ def _begin_of_text(tokenizer: Tokenizer) -> dict | None:
     }
 
 
-def _write_json(content: dict, path: Path) -> None:
+def write_json(content: dict, path: Path) -> None:
+    """Write beside, then rename, so that nobody ever reads half a file."""
     beside = path.with_name(f"{path.name}.{os.getpid()}.tmp")
     beside.write_text(json.dumps(content, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
     beside.replace(path)

@@ -68,8 +68,8 @@ class Recipe:
 class Training:
     """Weights on their way: what must be kept to go on."""
 
-    def __init__(self, config: LlamaConfig, recipe: Recipe):
-        self.config, self.recipe = config, recipe
+    def __init__(self, config: LlamaConfig, recipe: Recipe, data: str = ""):
+        self.config, self.recipe, self.data = config, recipe, data  # data: ``Stream.digest``
         self.step = 0
         self.seconds = 0.0
         self.loss = math.nan  # smoothed over the last steps
@@ -78,9 +78,9 @@ class Training:
         self.optimizer = AdamW(self.weights, weight_decay=recipe.weight_decay)
 
     def options(self) -> dict[str, object]:
-        """Config and recipe in one flat dictionary: what must be the same to go on."""
+        """Config, recipe and data in one flat dictionary: what must be the same to go on."""
         both = dataclasses.asdict(self.config) | dataclasses.asdict(self.recipe)
-        return json.loads(json.dumps(both))
+        return json.loads(json.dumps(both | {"data": self.data}))
 
     def arrays(self) -> dict[str, dict[str, np.ndarray]]:
         """Everything that changes, by kind and name; the arrays are the live ones."""
@@ -101,7 +101,7 @@ class Training:
         beside.replace(path)
 
     def restore(self, path: Path) -> None:
-        """Go on from a checkpoint; it must come from the same config and recipe."""
+        """Go on from a checkpoint; it must come from the same config, recipe and data."""
         try:
             saved = np.load(path)
         except (ValueError, EOFError, BadZipFile) as error:
