@@ -1,4 +1,7 @@
-"""What is learned: every matrix of a Llama, named by its role, with its shape."""
+"""What is learned: every matrix of a Llama, named by its role, with its shape.
+
+A matrix is a float32 array, or a ``StoredMatrix`` that stays in its file; both answer to ``x @ w``.
+"""
 
 import dataclasses
 from collections.abc import Callable, Iterator, Mapping
@@ -6,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 import numpy as np
 
 from .config import LlamaConfig
+from .matrix import StoredMatrix
 from .shapes import Array
 
 
@@ -55,12 +59,19 @@ class Weights:
             for field in dataclasses.fields(layer):
                 yield f"layers.{i}.{field.name}", getattr(layer, field.name)
         yield "norm", self.norm
-        if not np.shares_memory(self.output, self.embedding):
+        if not same_memory(self.output, self.embedding):
             yield "output", self.output
 
     def map(self, change: Callable[[np.ndarray], np.ndarray]) -> "Weights":
         """The same weights with ``change`` applied to every array; ties stay tied."""
         return Weights.from_named({name: change(array) for name, array in self.named()})
+
+
+def same_memory(a: np.ndarray | StoredMatrix, b: np.ndarray | StoredMatrix) -> bool:
+    """Whether two matrices are one, read in two directions."""
+    if isinstance(a, StoredMatrix) or isinstance(b, StoredMatrix):
+        return getattr(a, "stored", a) is getattr(b, "stored", b)
+    return np.shares_memory(a, b)
 
 
 def shapes(config: LlamaConfig) -> dict[str, tuple[int, ...]]:
@@ -107,7 +118,7 @@ def check(weights: Weights, config: LlamaConfig) -> None:
     for name, shape in expected.items():
         if found[name].shape != shape:
             raise ValueError(f"{name} should have shape {shape}, got {found[name].shape}")
-        if not np.isfinite(found[name]).all():
+        if isinstance(found[name], np.ndarray) and not np.isfinite(found[name]).all():
             raise ValueError(f"{name} holds NaN or infinity; the file is damaged, get it again")
 
 

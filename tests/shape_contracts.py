@@ -23,6 +23,8 @@ from typing import Annotated, Any
 
 import numpy as np
 
+from llama_np.matrix import StoredMatrix
+
 try:
     from beartype import beartype
     from jaxtyping import Shaped, jaxtyped
@@ -105,7 +107,7 @@ def contract(function) -> dict[str, Any]:
 def in_jaxtyping(hint, known: dict[str, str]):
     if typing.get_origin(hint) is Annotated:
         axes = " ".join(axis_in_jaxtyping(axis, known) for axis in axes_of(hint))
-        return Shaped[np.ndarray, axes]
+        return Shaped[typing.Union[np.ndarray, StoredMatrix], axes]  # noqa: UP007
     if not arrays_in(hint):
         return typing.get_origin(hint) or hint  # Sequence[int]: any sequence
     parts = tuple(in_jaxtyping(part, known) for part in typing.get_args(hint))

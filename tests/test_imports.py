@@ -9,8 +9,8 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 ALONE = {"bpe.py": {"regex"}, "tokenizer.py": {"tiktoken"}, "show.py": {"matplotlib"}}
-ALONE["__main__.py"] = {"weights_tools"}
-MODULES = [*ROOT.glob("llama_np/*.py"), *ROOT.glob("weights_tools/*.py")]
+ALONE |= {"__main__.py": {"weights_tools"}, "workers.py": {"threadpoolctl"}}
+MODULES = [*ROOT.glob("llama_np/*.py"), *ROOT.rglob("weights_tools/**/*.py")]
 
 
 def imported(path: Path) -> set[str]:
