@@ -25,9 +25,14 @@ def make_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("prompt", metavar="PROMPT", help="the text to go on from")
     parser.add_argument(
-        "--model", metavar="DIR",
-        help="a Hugging Face Llama folder (default: the variable LLAMA_MODEL, else the small model "
-        "that ships here)",
+        "--model", metavar="MODEL",
+        help="a Llama: Hugging Face or Meta folder, .gguf file, llama2.c's .bin file (default: the "
+        "variable LLAMA_MODEL, else the small model that ships here)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--memory", choices=["auto", "float32", "mapped"],
+        help="widen the weights to float32, or leave them in their file; auto: float32 if it fits "
+        "(default: the variable LLAMA_MEMORY, else auto)",
     )  # fmt: skip
     parser.add_argument(
         "--max-new-tokens", type=int, metavar="N",
@@ -78,8 +83,8 @@ def encode(model: Model, prompt: str, chat: bool) -> list[int]:
     """The prompt as ids: plain text behind begin-of-text, or a dialog's first turn."""
     if model.tokenizer is None:
         raise ValueError(
-            f"{model.path}: found no tokenizer.model in Llama 3's format, so the prompt cannot be "
-            "encoded; put it into the folder"
+            f"{model.path}: found no tokenizer, so the prompt cannot be encoded; put the "
+            "tokenizer.model or tokenizer.json that belongs to the model beside it"
         )
     if chat:
         return encode_dialog(model.tokenizer, [{"role": "user", "content": prompt}])
@@ -96,7 +101,7 @@ def run(args: argparse.Namespace, tally: Tally) -> None:
     """Load, encode, generate, write."""
     if not args.prompt:
         raise ValueError('the prompt is empty; write one, for example "Once upon a time"')
-    model = load_model(args.model)
+    model = load_model(args.model, args.memory)
     tokenizer = model.tokenizer
     ids = encode(model, args.prompt, args.chat)
     new = generate(

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import reprlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,12 @@ from .rope import RopeScaling
 # Meta's params.json says only `use_scaled_rope`; the numbers stand in its code: `apply_scaling` in
 # https://github.com/meta-llama/llama-models/blob/main/models/llama3/model.py
 LLAMA_3_1_SCALING = RopeScaling(8.0, 1.0, 4.0, 8192)
+LLAMA_3_ROPE = {
+    "factor", "low_freq_factor", "high_freq_factor", "original_max_position_embeddings"
+}  # fmt: skip
+brief = reprlib.Repr()  # shows what came in a line, however large or deep it is
+brief.maxstring = 60
+LARGEST = 1e15  # no size or constant of a model comes near; arithmetic stays exact below
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -38,13 +45,15 @@ class LlamaConfig:
 
     def __post_init__(self):
         for field in dataclasses.fields(self):
-            value = getattr(self, field.name)
-            if field.type in (int, float) and not (
-                isinstance(value, (int, field.type)) and not isinstance(value, bool) and value > 0
-            ):
-                raise ValueError(
-                    f"config: {field.name} must be a positive {field.type.__name__}, got {value!r}"
-                )
+            if field.type in (int, float):
+                check_positive(field.name, getattr(self, field.name), field.type)
+        if self.rope_scaling is not None:
+            check_scaling(self.rope_scaling)
+        if not isinstance(self.tied_output, bool):
+            raise ValueError(
+                "config: whether the output is tied to the embedding must be true or false, "
+                f"got {brief.repr(self.tied_output)}"
+            )
         if self.n_heads % self.n_kv_heads:
             raise ValueError(
                 f"config: {self.n_heads} query heads cannot share {self.n_kv_heads} key-value "
@@ -75,15 +84,7 @@ class LlamaConfig:
         ``overrides`` are passed on to ``from_meta``. Raises ``FileNotFoundError`` or ``ValueError``
         with the file's name.
         """
-        path = Path(path)
-        try:
-            values = json.loads(path.read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            raise FileNotFoundError(f"no such file: {path}; expected a model's config") from None
-        except ValueError as error:
-            raise ValueError(f"{path}: not a JSON file: {error}") from None
-        if not isinstance(values, dict):
-            raise ValueError(f"{path}: expected a JSON object, got {type(values).__name__}")
+        values = read_object(path)
         try:
             return (
                 cls.from_meta(values, **overrides)
@@ -129,7 +130,7 @@ class LlamaConfig:
             dim=need(values, "dim"),
             n_layers=need(values, "n_layers"),
             n_heads=heads,
-            n_kv_heads=values.get("n_kv_heads") or heads,
+            n_kv_heads=given(values, "n_kv_heads", heads),
             head_width=even_share(need(values, "dim"), heads),
             ffn_width=feed_forward_width(
                 need(values, "dim"), need(values, "multiple_of"), values.get("ffn_dim_multiplier")
@@ -155,20 +156,26 @@ class LlamaConfig:
         """
         refuse_other_architectures(values)
         heads = need(values, "num_attention_heads")
-        rope = dict(values.get("rope_parameters") or values.get("rope_scaling") or {})
+        # transformers, too, takes the older spelling where a file has both
+        rope = values.get("rope_scaling") or values.get("rope_parameters") or {}
+        if not isinstance(rope, Mapping):
+            raise ValueError(f"expected rope scaling as an object, got {brief.repr(rope)}")
+        head_width = values.get("head_dim")
+        if head_width is None:
+            head_width = even_share(need(values, "hidden_size"), heads)
         return cls(
             dim=need(values, "hidden_size"),
             n_layers=need(values, "num_hidden_layers"),
             n_heads=heads,
-            n_kv_heads=values.get("num_key_value_heads") or heads,
-            head_width=values.get("head_dim") or even_share(need(values, "hidden_size"), heads),
+            n_kv_heads=given(values, "num_key_value_heads", heads),
+            head_width=head_width,
             ffn_width=need(values, "intermediate_size"),
             vocab_size=need(values, "vocab_size"),
             context_length=need(values, "max_position_embeddings"),
             norm_eps=need(values, "rms_norm_eps"),
             rope_theta=rope.get("rope_theta", values.get("rope_theta", 10000.0)),
             rope_scaling=rope_scaling_from(rope),
-            tied_output=bool(values.get("tie_word_embeddings", False)),
+            tied_output=given(values, "tie_word_embeddings", False),
         )
 
     def to_hugging_face(self) -> dict[str, Any]:
@@ -206,6 +213,22 @@ class LlamaConfig:
         }
 
 
+def read_object(path: str | Path) -> dict[str, Any]:
+    """The contents of a JSON file that holds one object.
+
+    Raises ``FileNotFoundError`` or ``ValueError`` with the file's name.
+    """
+    try:
+        values = json.loads(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise FileNotFoundError(f"no such file: {path}; expected a model's config") from None
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{path}: not a JSON file: {error}") from None
+    if not isinstance(values, dict):
+        raise ValueError(f"{path}: expected a JSON object, got {type(values).__name__}")
+    return values
+
+
 def need(values: Mapping[str, Any], key: str) -> Any:
     """The value of a key that must be there."""
     if key not in values:
@@ -213,20 +236,56 @@ def need(values: Mapping[str, Any], key: str) -> Any:
     return values[key]
 
 
+def given(values: Mapping[str, Any], key: str, otherwise: Any) -> Any:
+    """The value of a key; null means left out."""
+    return otherwise if values.get(key) is None else values[key]
+
+
 def even_share(dim: Any, n_heads: Any) -> int:
     """The head width where a file does not state it."""
     if not (isinstance(dim, int) and isinstance(n_heads, int) and n_heads > 0) or dim % n_heads:
-        raise ValueError(f"a width of {dim!r} cannot be split evenly over {n_heads!r} heads")
+        raise ValueError(
+            f"a width of {brief.repr(dim)} cannot be split evenly over {brief.repr(n_heads)} heads"
+        )
     return dim // n_heads
+
+
+def check_positive(name: str, value: Any, kind: type) -> None:
+    """Raise unless ``value`` is a number above 0 that calculations can bear."""
+    if not isinstance(value, (int, kind)) or isinstance(value, bool) or not value > 0:
+        raise ValueError(
+            f"config: {name} must be a positive {kind.__name__}, got {brief.repr(value)}"
+        )
+    if value > LARGEST:
+        raise ValueError(f"config: {name} must be at most {LARGEST:.0e}, got {brief.repr(value)}")
+
+
+def check_scaling(scaling: RopeScaling) -> None:
+    """Raise for numbers with which RoPE cannot be scaled."""
+    for name, value in scaling._asdict().items():
+        check_positive(name, value, int if name == "original_context_length" else float)
+    if scaling.low_freq_factor >= scaling.high_freq_factor:
+        raise ValueError(
+            f"config: low_freq_factor must be below high_freq_factor, got "
+            f"{scaling.low_freq_factor} and {scaling.high_freq_factor}"
+        )
 
 
 def rope_scaling_from(rope: Mapping[str, Any]) -> RopeScaling | None:
     """The scaling that a Hugging Face config asks for; refuses the kinds that are not Llama's."""
     kind = rope.get("rope_type", rope.get("type", "default"))
+    if kind not in ("default", "llama3"):
+        kind = brief.repr(kind)
+        raise ValueError(f"rope scaling of type {kind} is not supported, only 'llama3'")
+    known = {"rope_type", "type", "rope_theta"}
+    strange = sorted(rope.keys() - (known if kind == "default" else known | LLAMA_3_ROPE))
+    if strange:
+        raise ValueError(
+            f"rope scaling of type {kind!r} does not know {brief.repr(strange[0])}; "
+            "only 'llama3' is supported"
+        )
     if kind == "default":
         return None
-    if kind != "llama3":
-        raise ValueError(f"rope scaling of type {kind!r} is not supported, only 'llama3'")
     return RopeScaling(
         factor=need(rope, "factor"),
         low_freq_factor=need(rope, "low_freq_factor"),
@@ -239,7 +298,13 @@ def refuse_other_architectures(values: Mapping[str, Any]) -> None:
     """Raise where a config asks for something that Llama does not compute."""
     kind = values.get("model_type", "llama")
     if kind != "llama":
-        raise ValueError(f"expected a Llama (model_type 'llama'), got {kind!r}")
+        raise ValueError(f"expected a Llama (model_type 'llama'), got {brief.repr(kind)}")
+    task = given(values, "architectures", ["LlamaForCausalLM"])
+    if task != ["LlamaForCausalLM"]:
+        raise ValueError(
+            f"expected a model that predicts tokens (architectures ['LlamaForCausalLM']), "
+            f"got {brief.repr(task)}"
+        )
     for key, plain in {
         "hidden_act": "silu",
         "attention_bias": False,
@@ -249,7 +314,7 @@ def refuse_other_architectures(values: Mapping[str, Any]) -> None:
         "sliding_window": None,
     }.items():
         if values.get(key, plain) not in (plain, None):
-            raise ValueError(f"{key} = {values[key]!r} is not supported, only {plain!r}")
+            raise ValueError(f"{key} = {brief.repr(values[key])} is not supported, only {plain!r}")
 
 
 # https://huggingface.co/meta-llama/Meta-Llama-3-8B/blob/main/original/params.json

@@ -25,6 +25,8 @@ from matplotlib.text import Text
 
 INK, QUIET, LIT, PALE = "#222222", "#8a8a8a", "#d9480f", "#eef1f4"
 MOST_LABELS = 48  # beyond this, labels would run into one another
+LONGEST_LABEL = 24  # characters; some tokens are eighty spaces or equal signs
+TOKEN = {"family": "monospace", "parse_math": False}  # a $ in a token is no formula
 _file = os.environ.get("LLAMA_LABELS")
 LABELS: dict[str, str] = json.loads(Path(_file).read_text(encoding="utf-8")) if _file else {}
 asked: dict[str, str | None] = {}  # each text of a translated lesson's pictures: the label it met
@@ -123,7 +125,11 @@ def _matrix(place: Axes, array: np.ndarray, limit: float | None) -> None:
 
 def _labels(axis, labels: Sequence[str] | None, n: int, **style) -> None:
     if labels is not None and n <= MOST_LABELS:
-        axis.set_ticks(range(n), labels, fontsize=8, family="monospace", **style)
+        axis.set_ticks(range(n), _short(labels), **{"fontsize": 8} | TOKEN | style)
+
+
+def _short(labels: Sequence[str]) -> list[str]:
+    return [t if len(t) <= LONGEST_LABEL else t[: LONGEST_LABEL - 1] + "…" for t in labels]
 
 
 def bars(
@@ -133,7 +139,7 @@ def bars(
     figure, place = plt.subplots(figsize=(6.4, 0.26 * len(values) + 0.8), layout="constrained")
     colours = [LIT if i == lit else "#4c78a8" for i in range(len(values))]
     place.barh(range(len(values)), values, color=colours, height=0.72)
-    place.set_yticks(range(len(values)), labels, family="monospace", fontsize=9)
+    _labels(place.yaxis, labels, len(values), fontsize=9)
     place.invert_yaxis()
     place.bar_label(place.containers[0], fmt="%.3f", padding=3, fontsize=8, color=QUIET)
     place.set_xlabel(axis)
@@ -162,6 +168,7 @@ def curves(
 
 def tokens(labels: Sequence[str], ids: Sequence[int]) -> None:
     """Draw a text as the model gets it: a box for each token, with its id below."""
+    labels = _short(labels)
     widths = [
         0.30 + 0.105 * max(len(label), len(str(i))) for label, i in zip(labels, ids, strict=True)
     ]
@@ -179,7 +186,7 @@ def tokens(labels: Sequence[str], ids: Sequence[int]) -> None:
         for column, (label, token_id, width) in enumerate(line):
             _box(place, left + 0.03, -row, width - 0.06, 0.46, shades[(row + column) % 4])
             middle = left + width / 2
-            place.text(middle, -row + 0.23, label, ha="center", va="center", family="monospace")
+            place.text(middle, -row + 0.23, label, ha="center", va="center", **TOKEN)
             place.text(
                 middle, -row - 0.17, token_id, ha="center", va="center", color=QUIET, fontsize=8
             )
@@ -291,7 +298,7 @@ def splits(rows: Mapping[str, Sequence[str]], *, width: int = 60) -> None:
             x, y = end - len(part) - breaks[line], -row - line * step
             _box(place, x + 0.06, y - 0.4, len(part) - 0.12, 0.8, shades[i % 4])
             middle = x + len(part) / 2
-            place.text(middle, y, part, ha="center", va="center", family="monospace", fontsize=9)
+            place.text(middle, y, part, ha="center", va="center", **TOKEN, fontsize=9)
     place.set(xlim=(-name_room, width), ylim=(-(n_lines - 1) * step - len(rows) + 0.4, 0.6))
     place.axis("off")
     _show()
@@ -385,9 +392,7 @@ def written(
     for i, j in np.ndindex(n_rows, n_columns):
         colour = "white" if array[i, j] > 0.5 else INK
         word = words[i][j] if len(words[i][j]) <= 9 else words[i][j][:8] + "…"
-        place.text(
-            j, i, word, ha="center", va="center", fontsize=7, color=colour, family="monospace"
-        )
+        place.text(j, i, word, ha="center", va="center", fontsize=7, color=colour, **TOKEN)
         if marked is not None and marked[i, j]:
             _box(place, j - 0.47, i - 0.42, 0.94, 0.84, "none", LIT)
     place.set(xlabel=axes[1], ylabel=axes[0])
@@ -409,7 +414,7 @@ def bar_panels(
     for place, (title, values) in zip(grid.flat, panels.items(), strict=False):
         place.barh(range(len(values)), values, color="#4c78a8", height=0.72)
         place.set_title(title, loc="left", fontsize=9, color=INK)
-        place.set_yticks(range(len(labels)), labels, family="monospace", fontsize=8)
+        _labels(place.yaxis, labels, len(labels))
         place.tick_params(left=False, labelsize=8)
         place.grid(axis="x", color="#e5e5e5", linewidth=0.7)
         place.set_axisbelow(True)

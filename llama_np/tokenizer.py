@@ -14,6 +14,7 @@ from pathlib import Path
 import tiktoken
 
 from .bpe import LLAMA3_PATTERN
+from .vocabulary import Vocabulary
 
 # llama/tokenizer.py, Tokenizer.__init__; Llama 3.1 gives a few of the reserved ones a name.
 _RESERVED = [f"<|reserved_special_token_{i}|>" for i in range(251)]
@@ -22,6 +23,11 @@ LLAMA3_SPECIAL_TOKENS = (
     *("<|start_header_id|>", "<|end_header_id|>", _RESERVED[4], "<|eot_id|>", *_RESERVED[5:]),
 )
 STOP_TOKENS = ("<|end_of_text|>", "<|eot_id|>", "<|eom_id|>")  # the last since Llama 3.1
+# openai/gpt-2, src/encoder.py, Encoder.pat.
+GPT2_PATTERN = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
+# The same on the stretches between digits, each of which is a piece of its own, as in SmolLM2:
+# where a digit follows, white space is at the end of its stretch.
+DIGITS_PATTERN = r"'s|'t|'re|'ve|'m|'ll|'d|\p{N}| ?\p{L}+| ?[^\s\p{L}\p{N}]+|\s+(?![^\s\p{N}])|\s+"
 LONGEST_RUN = 25_000  # characters; llama/tokenizer.py, MAX_NO_WHITESPACES_CHARS
 
 
@@ -83,24 +89,38 @@ def _check_ranks(ranks: Mapping[bytes, int], source: object) -> None:
         )
 
 
-def _special_tokens_of(path: Path, first_id: int) -> list[str]:
-    """The names under `added_tokens` in a tokenizer.json, whose ids must follow the ranks."""
+def special_tokens_of(path: Path, first_id: int) -> list[str]:
+    """The names under `added_tokens` in a tokenizer.json, whose ids must follow the ranks.
+
+    Raises ValueError if there are none such.
+    """
     try:
         added = json.loads(path.read_text(encoding="utf-8"))["added_tokens"]
         names = {token["id"]: token["content"] for token in added}
+        if not all(isinstance(name, str) for name in names.values()):
+            raise TypeError("a content that is no text")
         return [names[i] for i in range(first_id, first_id + len(names))]
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise ValueError(
             f"{path}: expected JSON whose `added_tokens` have a content and the ids from {first_id}"
-            f" on without gaps, got {error!r}; use the two files of one model"
+            f" on without gaps, got {type(error).__name__}: {str(error)[:100]};"
+            " use the two files of one model"
         ) from error
 
 
-class Tokenizer:
-    """Text to ids and back, by the ranks of a vocabulary and the names of its special tokens.
+class Tokenizer(Vocabulary):
+    """Text to ids and back by byte-pair encoding, from the ranks of a vocabulary.
 
-    Special tokens take the ids after the ranks. `bos_id` and `eos_id` are None where the names
-    have no begin or end of text.
+    In Llama 3 a rank, the place in the order of merging, is also the token's id, and the special
+    tokens take the ids behind. Other models number their tokens in other ways. Then `ids` gives the
+    id of every token, `special_tokens` is a mapping from names to ids, and between them each id
+    from 0 on comes once. A token of `ids` without a rank can be decoded, but no text leads to it; a
+    byte with a rank and no id cannot be encoded. `pattern` cuts text into the pieces that are
+    encoded one by one.
+
+    `bos_id` and `eos_id` are None where the names have no begin or end of text.
+
+    Raises ValueError for ranks or ids with gaps, and for a name that comes twice.
 
     >>> ranks = {bytes([b]): b for b in range(256)} | {b"th": 256, b"the": 257, b" the": 258}
     >>> tokenizer = Tokenizer(ranks, ["<|begin_of_text|>", "<|end_of_text|>"])
@@ -110,22 +130,35 @@ class Tokenizer:
     ('the the', ['<|begin_of_text|>', '␣the', '\\\\xe2'])
     """
 
-    def __init__(self, ranks: Mapping[bytes, int], special_tokens: Sequence[str]):
+    def __init__(
+        self,
+        ranks: Mapping[bytes, int],
+        special_tokens: Sequence[str] | Mapping[str, int],
+        *,
+        ids: Mapping[bytes, int] | None = None,
+        pattern: str = LLAMA3_PATTERN,
+        bos: str | None = "<|begin_of_text|>",
+        eos: str | None = "<|end_of_text|>",
+        stop: Iterable[str] = STOP_TOKENS,
+    ):
         _check_ranks(ranks, "ranks")
-        if len(set(special_tokens)) != len(special_tokens):
-            raise ValueError("expected different names in special_tokens, got one of them twice")
+        if not isinstance(special_tokens, Mapping):
+            if len(set(special_tokens)) != len(special_tokens):
+                raise ValueError(
+                    "expected different names in special_tokens, got one of them twice"
+                )
+            special_tokens = {name: i for i, name in enumerate(special_tokens, start=len(ranks))}
         self.ranks = dict(ranks)
-        self.special_tokens = {name: i for i, name in enumerate(special_tokens, start=len(ranks))}
-        self.vocab_size = len(self.ranks) + len(self.special_tokens)
-        self.bos_id = self.special_tokens.get("<|begin_of_text|>")
-        self.eos_id = self.special_tokens.get("<|end_of_text|>")
-        self.stop_ids = frozenset(
-            self.special_tokens[name] for name in STOP_TOKENS if name in self.special_tokens
-        )
-        self._bytes = sorted(self.ranks, key=self.ranks.__getitem__)
-        self._bytes += [name.encode() for name in self.special_tokens]
+        self.ids = dict(self.ranks if ids is None else ids)
+        self.pattern = pattern
+        ordinary = {i: token for token, i in self.ids.items()}
+        if len(ordinary) != len(self.ids) or ordinary.keys() & special_tokens.values():
+            raise ValueError("expected one token for each id, got an id with two of them")
+        super().__init__(ordinary, special_tokens, bos, eos, stop)
+        by_rank = sorted(self.ranks, key=self.ranks.__getitem__)
+        self._id_of_rank = [self.ids.get(token) for token in by_rank]
         self._bpe = tiktoken.Encoding(
-            "llama3", pat_str=LLAMA3_PATTERN, mergeable_ranks=self.ranks, special_tokens={}
+            "ranks", pat_str=pattern, mergeable_ranks=self.ranks, special_tokens={}
         )
 
     @classmethod
@@ -141,75 +174,23 @@ class Tokenizer:
         ranks = read_ranks(path)
         beside = Path(path).with_name("tokenizer.json")
         if special_tokens is None and beside.is_file():
-            special_tokens = _special_tokens_of(beside, first_id=len(ranks))
+            special_tokens = special_tokens_of(beside, first_id=len(ranks))
         return cls(ranks, LLAMA3_SPECIAL_TOKENS if special_tokens is None else special_tokens)
 
-    def encode(
-        self, text: str, bos: bool = False, eos: bool = False, allow_special: bool = False
-    ) -> list[int]:
-        """The ids of a text, between begin and end of text where asked for.
-
-        The name of a special token inside the text stays ordinary text, so that what a user types
-        can never end the user's turn; `allow_special=True` reads it as the token.
-
-        Raises ValueError for a lone surrogate, which is no character and has no bytes (tiktoken
-        would turn it into U+FFFD), and for `bos` or `eos` where the tokenizer has none.
-        """
-        try:
-            text.encode()
-        except UnicodeEncodeError as error:
+    def _encode_ordinary(self, text: str) -> list[int]:
+        ids = [
+            self._id_of_rank[rank]
+            for part in _cut_long_runs(text)
+            for rank in self._bpe.encode_ordinary(part)
+        ]
+        if None in ids:
+            missing = [token for token in self.ranks if token not in self.ids]
+            bad = next(c for c in text if any(byte in c.encode() for byte in missing))
             raise ValueError(
-                f"expected characters, got the lone surrogate {text[error.start]!a} at position"
-                f' {error.start}; text.encode("utf-8", "replace").decode() puts a ? in its place'
-            ) from None
-        ids = [self.special_id("<|begin_of_text|>")] if bos else []
-        for stretch in self._split_special(text) if allow_special else [text]:
-            if allow_special and stretch in self.special_tokens:
-                ids.append(self.special_tokens[stretch])
-            else:
-                for part in _cut_long_runs(stretch):
-                    ids += self._bpe.encode_ordinary(part)
-        return ids + [self.special_id("<|end_of_text|>")] if eos else ids
-
-    def decode_bytes(self, ids: Iterable[int]) -> bytes:
-        """The bytes of the ids; special tokens appear by name.
-
-        Raises ValueError for an id outside 0 to vocab_size - 1.
-        """
-        return b"".join([self._bytes_of(token_id) for token_id in ids])
-
-    def decode(self, ids: Iterable[int]) -> str:
-        """The text of the ids, with U+FFFD for bytes that are no character.
-
-        One token may hold part of a character only: decode a list in one go, or `stream_text` it.
-        """
-        return self.decode_bytes(ids).decode(errors="replace")
-
-    def token(self, token_id: int) -> str:
-        r"""A label for one token: ␣ for a space, \n for a newline, \xe2 for part of a character."""
-        text = self._bytes_of(token_id).decode(errors="backslashreplace").replace(" ", "␣")
-        return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
-
-    def special_id(self, name: str) -> int:
-        """The id of a special token; ValueError if the tokenizer has none of that name."""
-        if name not in self.special_tokens:
-            raise ValueError(
-                f"expected a tokenizer with the special token {name}, got one with"
-                f" {list(self.special_tokens)[:8]}; use the tokenizer that belongs to the model"
+                f"expected text that the vocabulary can spell, got {bad!a}, one of whose bytes is"
+                " no token of this model; leave the character out"
             )
-        return self.special_tokens[name]
-
-    def _bytes_of(self, token_id: int) -> bytes:
-        if not 0 <= token_id < self.vocab_size:  # a negative index would count from the end
-            raise ValueError(
-                f"expected ids from 0 to {self.vocab_size - 1}, got {token_id};"
-                " use the tokenizer that belongs to the model"
-            )
-        return self._bytes[token_id]
-
-    def _split_special(self, text: str) -> list[str]:
-        names = sorted(self.special_tokens, key=len, reverse=True)  # the longest match wins
-        return re.split(f"({'|'.join(map(re.escape, names))})", text) if names else [text]
+        return ids
 
 
 def _cut_long_runs(text: str) -> Iterator[str]:
@@ -229,7 +210,7 @@ def _cut_long_runs(text: str) -> Iterator[str]:
     yield text[start:]
 
 
-def stream_text(tokenizer: Tokenizer, ids: Iterable[int]) -> Iterator[str]:
+def stream_text(tokenizer: Vocabulary, ids: Iterable[int]) -> Iterator[str]:
     """Yield the text of ids as they come, holding back bytes until their character is complete.
 
     The parts join to `tokenizer.decode(ids)`; bytes that never become a character are U+FFFD.

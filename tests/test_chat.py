@@ -6,7 +6,7 @@ import pytest
 
 from llama_np.chat import ROLES, encode_dialog, encode_header, encode_message
 from llama_np.tokenizer import LLAMA3_SPECIAL_TOKENS, Tokenizer
-from weights_tools.train_tokenizer import train_ranks
+from weights_tools.training.train_tokenizer import train_ranks
 
 LLAMA3 = Path(__file__).parents[2] / "shared/data/llama3_tokenizer.model"
 

@@ -4,8 +4,14 @@ import numpy as np
 import pytest
 
 from llama_np.tokenizer import Tokenizer
-from weights_tools.__main__ import SPECIAL_TOKENS
-from weights_tools.corpus import Stream, encode_fact, encode_training, read_corpus, read_facts
+from weights_tools.training.commands import SPECIAL_TOKENS
+from weights_tools.training.corpus import (
+    Stream,
+    encode_fact,
+    encode_training,
+    read_corpus,
+    read_facts,
+)
 
 BYTES = {bytes([b]): b for b in range(256)}
 

@@ -6,7 +6,7 @@ import pytest
 from llama_np.functional import log_softmax
 from llama_np.model import forward
 from llama_np.tokenizer import Tokenizer
-from weights_tools.evaluate import bits_per_byte, nats
+from weights_tools.training.evaluate import bits_per_byte, nats
 
 from .tiny import random_weights, tiny_config
 

@@ -6,17 +6,20 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import regex
 import tiktoken
 
 from llama_np.bpe import LLAMA3_PATTERN, merge_pairs, merge_steps, split_pieces
 from llama_np.tokenizer import (
+    DIGITS_PATTERN,
+    GPT2_PATTERN,
     LLAMA3_SPECIAL_TOKENS,
     Tokenizer,
     read_ranks,
     stream_text,
     write_ranks,
 )
-from weights_tools.train_tokenizer import train_ranks
+from weights_tools.training.train_tokenizer import train_ranks
 
 pytest.importorskip("hypothesis")
 from hypothesis import given, settings  # noqa: E402
@@ -137,8 +140,9 @@ def test_a_tokenizer_without_special_tokens():
     tokenizer = Tokenizer(BYTES, [])
     assert (tokenizer.bos_id, tokenizer.eos_id, tokenizer.stop_ids) == (None, None, frozenset())
     assert tokenizer.encode("<|a", allow_special=True) == list(b"<|a")
-    with pytest.raises(ValueError, match=r"expected .* special token <\|begin_of_text\|>, got"):
-        tokenizer.encode("a", bos=True)
+    assert tokenizer.encode("a", bos=True) == [97]
+    with pytest.raises(ValueError, match=r"expected .* special token <\|end_of_text\|>, got"):
+        tokenizer.encode("a", eos=True)
 
 
 @pytest.mark.parametrize("character", [" ", "a", "\n", "!", "é"])
@@ -189,6 +193,65 @@ def test_labels():
     labels = ["␣the", r"\n\n", "猫", r"␣\xe7\x8c", r"\xa0", "<|eot_id|>"]
     assert [tokenizer.token(i) for i in range(256, 262)] == labels
     assert [tokenizer.token(i) for i in (0, 9, 32, 65, 0xE2)] == [r"\x00", r"\t", "␣", "A", r"\xe2"]
+
+
+# --- ids that are not the ranks ---
+
+
+def test_ids_in_any_order(ranks, tokenizer):
+    names = {"<|im_end|>": 0, "<|im_start|>": 1}
+    ids = {token: 321 - rank for token, rank in ranks.items()}
+    other = Tokenizer(ranks, names, ids=ids, bos="<|im_start|>", eos="<|im_end|>", stop=[])
+    assert (other.vocab_size, other.bos_id, other.eos_id, other.stop_ids) == (322, 1, 0, {0})
+    assert other.encode(SENTENCES, bos=True) == [1, *(321 - i for i in tokenizer.encode(SENTENCES))]
+    assert other.decode(other.encode(SENTENCES)) == SENTENCES
+    assert other.encode("a<|im_end|>", allow_special=True)[-1] == 0
+    assert [other.token(i) for i in (0, ids[b"the"])] == ["<|im_end|>", "the"]
+
+
+def test_a_token_without_a_rank_is_decoded_only():
+    other = Tokenizer(BYTES, [], ids=BYTES | {b"the": 256})
+    assert other.encode("the") == list(b"the")
+    assert other.decode([256]) == "the"
+
+
+def test_a_byte_without_an_id_cannot_be_encoded():
+    ids = {token: i for i, token in enumerate(token for token in BYTES if token != b"\xf1")}
+    other = Tokenizer(BYTES, [], ids=ids)
+    assert other.decode(other.encode("né🙂")) == "né🙂"
+    with pytest.raises(ValueError, match=r"vocabulary can spell, got '\\U00040000', one of whose"):
+        other.encode("a\U00040000")
+
+
+def test_no_begin_of_text_is_declared():
+    other = Tokenizer(BYTES, ["<|begin_of_text|>"], bos=None, eos=None)
+    assert (other.bos, other.bos_id, other.eos, other.eos_id) == (None, None, None, None)
+    assert other.encode("a", bos=True) == [97]
+    with pytest.raises(ValueError, match="for the end of text, got"):
+        other.encode("a", eos=True)
+
+
+@pytest.mark.parametrize(
+    ("ids", "special", "message"),
+    [
+        (BYTES | {b"a": 300}, {}, "ids 0 to 255 once each, got none or two of 97"),
+        (BYTES | {b"a": 98}, {}, "an id with two of them"),
+        (BYTES, {"<|x|>": 3}, "an id with two of them"),
+        (BYTES, {"<|x|>": 256, "<|y|>": 256}, "ids 0 to 257 once each, got none or two of 257"),
+        (BYTES, {"<|x|>": -1}, "ids 0 to 256 once each, got none or two of 256"),
+    ],
+)
+def test_ids_with_gaps_or_twice_are_refused(ids, special, message):
+    with pytest.raises(ValueError, match=message):
+        Tokenizer(BYTES, special, ids=ids)
+
+
+@settings(max_examples=300, deadline=None)
+@given(text=TEXT | st.text("a 1²\n'S!", max_size=30))
+def test_pieces_between_digits(text):
+    stretches = regex.findall(r"\p{N}|\P{N}+", text)
+    pieces = [piece for part in stretches for piece in split_pieces(part, GPT2_PATTERN)]
+    assert split_pieces(text, DIGITS_PATTERN) == pieces
 
 
 # --- stream_text ---
@@ -301,8 +364,15 @@ def test_special_tokens_beside_the_file(tmp_path):
 
 @pytest.mark.parametrize(
     "content",
-    ["{", "[]", "{}", '{"added_tokens": [{"id": 300, "content": "<|eot_id|>"}]}'],
-    ids=["no JSON", "a list", "no added_tokens", "a gap before the ids"],
+    [
+        "{",
+        "[" * 100_000,
+        "[]",
+        "{}",
+        '{"added_tokens": [{"id": 300, "content": "<|eot_id|>"}]}',
+        '{"added_tokens": [{"id": 256, "content": []}]}',
+    ],
+    ids=["no JSON", "too deep", "a list", "no added_tokens", "a gap before the ids", "no name"],
 )
 def test_a_tokenizer_json_that_does_not_fit_is_refused(tmp_path, content):
     write_ranks(BYTES, tmp_path / "tokenizer.model")
@@ -332,6 +402,21 @@ def test_a_file_that_holds_something_else_is_refused(tmp_path, content, message)
     with pytest.raises(ValueError, match=message) as refusal:
         read_ranks(path)
     assert str(path) in str(refusal.value)
+
+
+@settings(max_examples=200, deadline=None)
+@given(data=st.data())
+def test_a_damaged_file_is_read_or_refused(tmp_path_factory, data):
+    path = tmp_path_factory.getbasetemp() / "damaged.model"
+    write_ranks(BYTES, path)
+    content = bytearray(path.read_bytes())
+    for _ in range(data.draw(st.integers(0, 3))):
+        content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
+    path.write_bytes(content[: data.draw(st.just(len(content)) | st.integers(0, len(content)))])
+    try:
+        read_ranks(path)
+    except ValueError as error:
+        assert str(path) in str(error) and "\n" not in str(error)
 
 
 def test_a_missing_file_is_refused(tmp_path):

@@ -7,13 +7,13 @@ import pytest
 
 from llama_np.chat import encode_dialog
 from llama_np.tokenizer import LLAMA3_SPECIAL_TOKENS, Tokenizer, write_ranks
-from weights_tools.tokenizer_json import (
+from weights_tools.tokenizers.tokenizer_json import (
     byte_letters,
     merges_of,
     tokenizer_json,
     write_tokenizer_json,
 )
-from weights_tools.train_tokenizer import train_ranks
+from weights_tools.training.train_tokenizer import train_ranks
 
 pytest.importorskip("hypothesis")
 from hypothesis import given, settings  # noqa: E402
@@ -27,7 +27,10 @@ SENTENCES = (
 )
 BYTES = {bytes([byte]): byte for byte in range(256)}
 STUCK = BYTES | {b"bc": 256, b"ab": 257, b"cd": 258, b"abcd": 259}  # merging never gets to abcd
-TEXT = st.text(st.characters(exclude_categories=["Cs", "Cn"]) | st.sampled_from("the 's\n\t12é猫"))
+# Without the names of special tokens, which they read in any text.
+TEXT = st.text(
+    st.characters(exclude_categories=["Cs", "Cn"]) | st.sampled_from("the 's\n\t12é猫")
+).filter(lambda text: ">" not in text)
 DIALOG = [
     {"role": "system", "content": "Be brief.\n"},
     {"role": "user", "content": " Who are you? "},

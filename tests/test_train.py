@@ -8,8 +8,8 @@ import pytest
 
 from weights_tools import load_model
 from weights_tools.__main__ import main
-from weights_tools.corpus import Stream
-from weights_tools.train import Recipe, Training, train
+from weights_tools.training.corpus import Stream
+from weights_tools.training.train import Recipe, Training, train
 
 from .tiny import tiny_config
 
@@ -22,7 +22,7 @@ RECIPE = Recipe(
 
 @pytest.fixture(autouse=True)
 def small_parts(monkeypatch):
-    monkeypatch.setattr("weights_tools.train.PART_TOKENS", 32)
+    monkeypatch.setattr("weights_tools.training.train.PART_TOKENS", 32)
 
 
 @pytest.fixture

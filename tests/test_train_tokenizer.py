@@ -8,7 +8,7 @@ import pytest
 import tiktoken
 
 from llama_np.bpe import LLAMA3_PATTERN, merge_pairs, merge_steps, split_pieces
-from weights_tools.train_tokenizer import train_ranks
+from weights_tools.training.train_tokenizer import train_ranks
 
 pytest.importorskip("hypothesis")
 from hypothesis import given, settings  # noqa: E402

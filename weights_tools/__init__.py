@@ -1,5 +1,5 @@
 """Everything about files: read, convert, check and train Llamas. ``load_model`` is the door."""
 
-from .load import Model, load_model
+from .load import DOLL_HOUSE, Model, load_model
 
-__all__ = ["Model", "load_model"]
+__all__ = ["DOLL_HOUSE", "Model", "load_model"]

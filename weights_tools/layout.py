@@ -1,84 +1,108 @@
-"""The name table: what each array is called here and on disk, and how it lies there.
+"""The name table: what each array is called here and in every format, and how it lies there.
 
-A Hugging Face folder differs in two ways. Matrices are stored (out, in); ours are (in, out), a
-transpose, which is a view. And in each head of wq and wk the number i is paired with i + K/2 for
-RoPE; ours are paired with their neighbours, so the rows of each head are reordered.
+Every format stores matrices (out, in); ours are (in, out), a transpose, which is a view. In each
+head of wq and wk, Hugging Face pairs the number i with i + K/2 for RoPE; Meta, llama2.c and GGUF
+pair neighbours, as we do. Between the two the rows of each head are reordered.
 
-Source of the reordering: ``permute`` in
-https://github.com/huggingface/transformers/blob/main/src/transformers/models/llama/convert_llama_weights_to_hf.py
+Sources: ``permute`` in
+https://github.com/huggingface/transformers/blob/main/src/transformers/models/llama/convert_llama_weights_to_hf.py,
+Meta's names in https://github.com/meta-llama/llama3/blob/main/llama/model.py, GGUF's in
+https://github.com/ggml-org/llama.cpp/blob/master/gguf-py/gguf/constants.py
 """
 
-import re
+from typing import NamedTuple
 
 import numpy as np
 
 from llama_np.config import LlamaConfig
 from llama_np.shapes import Array
 
+
+class Names(NamedTuple):
+    """What one array is called elsewhere; ``{i}`` stands for the number of the block."""
+
+    hugging_face: str
+    meta: str
+    gguf: str
+
+
 MODEL = {
-    "embedding": "model.embed_tokens.weight",
-    "norm": "model.norm.weight",
-    "output": "lm_head.weight",
+    "embedding": Names("model.embed_tokens.weight", "tok_embeddings.weight", "token_embd.weight"),
+    "norm": Names("model.norm.weight", "norm.weight", "output_norm.weight"),
+    "output": Names("lm_head.weight", "output.weight", "output.weight"),
 }
 BLOCK = {
-    "attn_norm": "input_layernorm.weight",
-    "wq": "self_attn.q_proj.weight",
-    "wk": "self_attn.k_proj.weight",
-    "wv": "self_attn.v_proj.weight",
-    "wo": "self_attn.o_proj.weight",
-    "ffn_norm": "post_attention_layernorm.weight",
-    "w_gate": "mlp.gate_proj.weight",
-    "w_up": "mlp.up_proj.weight",
-    "w_down": "mlp.down_proj.weight",
+    "attn_norm": Names("input_layernorm", "attention_norm", "attn_norm"),
+    "wq": Names("self_attn.q_proj", "attention.wq", "attn_q"),
+    "wk": Names("self_attn.k_proj", "attention.wk", "attn_k"),
+    "wv": Names("self_attn.v_proj", "attention.wv", "attn_v"),
+    "wo": Names("self_attn.o_proj", "attention.wo", "attn_output"),
+    "ffn_norm": Names("post_attention_layernorm", "ffn_norm", "ffn_norm"),
+    "w_gate": Names("mlp.gate_proj", "feed_forward.w1", "ffn_gate"),
+    "w_up": Names("mlp.up_proj", "feed_forward.w3", "ffn_up"),
+    "w_down": Names("mlp.down_proj", "feed_forward.w2", "ffn_down"),
 }
+PREFIX = Names("model.layers.{i}.", "layers.{i}.", "blk.{i}.")
 
 
-def hugging_face_name(name: str) -> str:
-    """The name in a Hugging Face folder of the array that ``Weights.named`` calls ``name``.
+def names_elsewhere(name: str) -> Names:
+    """The names in each format of the array that ``Weights.named`` calls ``name``.
 
-    >>> hugging_face_name("layers.3.wq")
+    >>> names_elsewhere("layers.3.wq").hugging_face
     'model.layers.3.self_attn.q_proj.weight'
+    >>> names_elsewhere("layers.3.w_up").meta, names_elsewhere("layers.3.w_up").gguf
+    ('layers.3.feed_forward.w3.weight', 'blk.3.ffn_up.weight')
     """
     if name in MODEL:
         return MODEL[name]
     _, layer, role = name.split(".")
-    return f"model.layers.{layer}.{BLOCK[role]}"
+    return Names(
+        *(
+            f"{prefix.format(i=layer)}{part}.weight"
+            for prefix, part in zip(PREFIX, BLOCK[role], strict=True)
+        )
+    )
 
 
-def to_neighbours(w: Array["H*K D"], head_width: int) -> Array["H*K D"]:
+def is_rotated(name: str) -> bool:
+    """Whether RoPE turns what this array makes, so that the order of its rows matters."""
+    return name.endswith((".wq", ".wk"))
+
+
+def to_neighbours(w: Array["H*K ..."], head_width: int) -> Array["H*K ..."]:
     """From Hugging Face's order of rows, halves of each head, to Meta's: pairs side by side.
 
     >>> to_neighbours(np.array([[0], [2], [1], [3]]), head_width=4).ravel().tolist()
     [0, 1, 2, 3]
     """
-    heads = w.reshape(-1, 2, head_width // 2, w.shape[-1])
+    heads = w.reshape(-1, 2, head_width // 2, *w.shape[1:])
     return heads.swapaxes(1, 2).reshape(w.shape)
 
 
-def to_halves(w: Array["H*K D"], head_width: int) -> Array["H*K D"]:
+def to_halves(w: Array["H*K ..."], head_width: int) -> Array["H*K ..."]:
     """The inverse of ``to_neighbours``: what Hugging Face calls permuting q and k.
 
     >>> to_halves(np.array([[0], [1], [2], [3]]), head_width=4).ravel().tolist()
     [0, 2, 1, 3]
     """
-    heads = w.reshape(-1, head_width // 2, 2, w.shape[-1])
+    heads = w.reshape(-1, head_width // 2, 2, *w.shape[1:])
     return heads.swapaxes(1, 2).reshape(w.shape)
+
+
+def hugging_face_name(name: str) -> str:
+    """The name in a Hugging Face folder of the array that ``Weights.named`` calls ``name``."""
+    return names_elsewhere(name).hugging_face
 
 
 def from_hugging_face(name: str, stored: np.ndarray, config: LlamaConfig) -> np.ndarray:
     """A stored array as ``Weights`` holds it; ``name`` is ours."""
     if stored.ndim < 2 or name == "embedding":
         return stored
-    if re.search(r"\.w[qk]$", name):
-        stored = to_neighbours(stored, config.head_width)
-    return stored.T
+    return (to_neighbours(stored, config.head_width) if is_rotated(name) else stored).T
 
 
 def to_hugging_face(name: str, array: np.ndarray, config: LlamaConfig) -> np.ndarray:
     """An array of ``Weights`` as a Hugging Face folder stores it; ``name`` is ours."""
     if array.ndim < 2 or name == "embedding":
         return array
-    array = array.T
-    if re.search(r"\.w[qk]$", name):
-        array = to_halves(array, config.head_width)
-    return array
+    return to_halves(array.T, config.head_width) if is_rotated(name) else array.T

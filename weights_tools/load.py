@@ -1,120 +1,141 @@
-"""Bringing a model in: a folder on disk becomes config, weights and tokenizer."""
+"""Bringing a model in, whatever form it has on disk: config, weights and tokenizer."""
 
-import json
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from llama_np.config import LlamaConfig
-from llama_np.tokenizer import Tokenizer
-from llama_np.weights import Weights, check, shapes
+from llama_np.weights import Weights, check
 
-from .layout import from_hugging_face, hugging_face_name
-from .tensors import read_tensors
+from .formats.hugging_face import open_hugging_face
+from .memory import MODES, choose_memory
+from .progress import Progress
+from .stored import Checkpoint, as_weight, check_shapes
 
 DOLL_HOUSE = Path(__file__).parent / "doll_house"
 
 
 class Model(NamedTuple):
-    """What ``load_model`` returns. ``tokenizer`` is None where the folder has none we can read."""
+    """What ``load_model`` returns. ``tokenizer`` is None where the source has none we can read.
+
+    ``memory`` is "float32", or "mapped" where the matrices stay in their file.
+    """
 
     config: LlamaConfig
     weights: Weights
-    tokenizer: Tokenizer | None
+    tokenizer: Any
     path: Path
+    memory: str
 
 
-def load_model(path: str | os.PathLike | None = None) -> Model:
-    """Load a Llama from a Hugging Face folder, as float32.
+def load_model(path: str | os.PathLike | None = None, memory: str | None = None) -> Model:
+    """Load a Llama from any source that ``open_checkpoint`` knows.
 
-    ``path`` is a folder with ``config.json``, ``model.safetensors`` (or shards with
-    ``model.safetensors.index.json``) and Llama 3's ``tokenizer.model``. Without it, the folder that
-    the environment variable ``LLAMA_MODEL`` names; without that, the doll-house that ships here.
+    ``path``: without it, the one that the environment variable ``LLAMA_MODEL`` names; without that,
+    the doll-house that ships here.
+
+    ``memory``: "float32" widens all weights, four bytes each. "mapped" leaves the matrices in
+    their file, in 16 or 8 bits, and widens a few rows at a time whenever they are multiplied.
+    "auto" takes float32 where it fits into the memory that is free, and says what it chose for a
+    large model. Without it, the variable ``LLAMA_MEMORY``, or else "auto".
 
     Raises ``FileNotFoundError`` or ``ValueError`` with the file, what was expected, and what to do.
     """
-    folder = Path(path or os.environ.get("LLAMA_MODEL") or DOLL_HOUSE)
-    if not folder.is_dir():
+    memory = memory or os.environ.get("LLAMA_MEMORY") or "auto"
+    if memory not in MODES:
+        raise ValueError(f"memory should be one of {', '.join(MODES)}, got {memory!r}")
+    checkpoint = open_checkpoint(path or os.environ.get("LLAMA_MODEL") or DOLL_HOUSE)
+    check_shapes(checkpoint)
+    if memory == "auto":
+        memory, why = choose_memory(checkpoint)
+        if why:
+            print(why, file=sys.stderr)
+    return Model(
+        config=checkpoint.config,
+        weights=read_weights(checkpoint, memory),
+        tokenizer=checkpoint.read_tokenizer(),
+        path=checkpoint.path,
+        memory=memory,
+    )
+
+
+def open_checkpoint(path: str | os.PathLike) -> Checkpoint:
+    """Open a model without reading it, told by what the folder or file holds.
+
+    A folder with ``config.json`` (Hugging Face) or ``params.json`` (Meta); a ``.gguf`` file, or a
+    folder with one; a ``.bin`` file of llama2.c.
+    """
+    path = Path(path)
+    if not path.exists():
         raise FileNotFoundError(
-            f"no such folder: {folder}; expected a Hugging Face model folder with config.json and "
-            "model.safetensors (check the path, or the variable LLAMA_MODEL)"
+            f"no such file or folder: {path}; expected a model (check the path, or the variable "
+            "LLAMA_MODEL)"
         )
-    config = LlamaConfig.from_file(folder / "config.json")
-    weights = load_weights(folder, config)
-    tokenizer = load_tokenizer(folder)
-    if tokenizer is not None and tokenizer.vocab_size > config.vocab_size:
-        raise ValueError(
-            f"{folder}: the tokenizer has {tokenizer.vocab_size} tokens, the model only "
-            f"{config.vocab_size}; the two files belong to different models"
-        )
-    return Model(config, weights, tokenizer, folder)
+    if path.is_dir():
+        return open_folder(path)
+    if path.suffix == ".gguf":
+        from .formats.gguf_file import open_gguf
+
+        return open_gguf(path)
+    if path.suffix == ".bin":
+        from .formats.llama2c import open_llama2c
+
+        return open_llama2c(path)
+    if path.suffix in (".safetensors", ".pth", ".json"):
+        return open_folder(path.parent)
+    raise ValueError(
+        f"{path}: expected a folder, a .gguf file or a .bin file of llama2.c; which model is this?"
+    )
 
 
-def load_weights(folder: Path, config: LlamaConfig) -> Weights:
-    """The weights of a Hugging Face folder, q and k reordered, matrices (in, out), checked."""
-    shape_of = shapes(config)
-    ours = {hugging_face_name(name): name for name in shape_of}
-    named: dict[str, np.ndarray] = {}
-    for file in tensor_files(folder):
-        for stored_name, array in read_tensors(file):
-            if stored_name in ours:
-                expected = shape_of[ours[stored_name]]
-                expected = expected if "embed" in stored_name else expected[::-1]
-                if array.shape != expected:
-                    raise ValueError(
-                        f"{file}: {stored_name} should have shape {expected} by config.json, "
-                        f"got {array.shape}"
-                    )
-                array = array.astype(np.float32, copy=False)
-                named[ours[stored_name]] = from_hugging_face(ours[stored_name], array, config)
-            elif not (
-                stored_name.endswith("rotary_emb.inv_freq") or stored_name == "lm_head.weight"
-            ):
-                raise ValueError(f"{file}: {stored_name} is no part of a Llama with this config")
-    missing = [stored for stored, name in ours.items() if name not in named]
-    if missing:
+def open_folder(folder: Path) -> Checkpoint:
+    """Open the model in a folder."""
+    if (folder / "config.json").is_file():
+        return open_hugging_face(folder)
+    if (folder / "params.json").is_file():
+        from .formats.meta import open_meta
+
+        return open_meta(folder)
+    files = sorted([*folder.glob("*.gguf"), *folder.glob("*.bin")])
+    models = [file for file in files if not file.name.startswith("tok")]
+    if len(models) == 1:
+        return open_checkpoint(models[0])
+    if models:
         raise ValueError(
-            f"{folder}: {len(missing)} tensors are missing, the first is {missing[0]}; "
-            "is the download complete?"
+            f"{folder} holds {len(models)} models; name one, for example {models[0].name}"
         )
-    weights = Weights.from_named(named)
+    raise FileNotFoundError(
+        f"{folder}: found no model; expected config.json with model.safetensors (Hugging Face), "
+        "params.json with consolidated.00.pth (Meta), a .gguf file, or a .bin file of llama2.c"
+    )
+
+
+def read_weights(checkpoint: Checkpoint, memory: str) -> Weights:
+    """All weights, checked: float32 arrays must be finite (``verify`` checks those in files)."""
     try:
-        check(weights, config)
+        with np.errstate(over="ignore"):  # float64 that is too large becomes infinity
+            weights = Weights.from_named(
+                {name: as_weight(checkpoint, name, memory) for name in with_progress(checkpoint)}
+            )
+    except MemoryError:
+        raise ValueError(
+            f"{checkpoint.path}: the weights do not fit into memory as float32; take "
+            'memory="mapped", or LLAMA_MEMORY=mapped'
+        ) from None
+    try:
+        check(weights, checkpoint.config)
     except ValueError as error:
-        raise ValueError(f"{folder}: {error}") from None
+        raise ValueError(f"{checkpoint.path}: {error}") from None
     return weights
 
 
-def tensor_files(folder: Path) -> Iterator[Path]:
-    """``model.safetensors``, or every shard that the index names."""
-    single, index = folder / "model.safetensors", folder / "model.safetensors.index.json"
-    if single.is_file():
-        yield single
-        return
-    if not index.is_file():
-        raise FileNotFoundError(
-            f"{folder}: found neither model.safetensors nor model.safetensors.index.json; "
-            "is the download complete?"
-        )
-    try:
-        names = json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()
-        shards = sorted({Path(name).as_posix() for name in names})
-    except (ValueError, KeyError, AttributeError, TypeError) as error:
-        raise ValueError(f"{index}: not an index of shards: {error!r}; get it again") from None
-    for shard in shards:
-        if Path(shard).name != shard:
-            raise ValueError(f"{index}: the shard {shard!r} lies outside the folder; refused")
-        if not (folder / shard).is_file():
-            raise FileNotFoundError(f"{folder / shard} is missing; is the download complete?")
-        yield folder / shard
-
-
-def load_tokenizer(folder: Path) -> Tokenizer | None:
-    """The tokenizer of a folder: ``tokenizer.model``, or the one Meta puts under ``original``."""
-    for path in (folder / "tokenizer.model", folder / "original" / "tokenizer.model"):
-        if path.is_file():
-            return Tokenizer.from_file(path)
-    return None
+def with_progress(checkpoint: Checkpoint) -> Iterator[str]:
+    """The names, one by one; says how far it is if that takes longer than two seconds."""
+    progress = Progress(len(checkpoint.stored), quiet=2.0)
+    for done, name in enumerate(checkpoint.stored, start=1):
+        yield name
+        progress.show(done, "tensors read")

@@ -5,10 +5,13 @@ import time
 
 
 class Progress:
-    """One line on a terminal that is written over; a line now and then where there is none."""
+    """One line on a terminal that is written over; a line now and then where there is none.
 
-    def __init__(self, total: int, stream=None):
-        self.total, self.stream = total, stream or sys.stderr
+    Nothing is shown before ``quiet`` seconds have passed.
+    """
+
+    def __init__(self, total: int, stream=None, quiet: float = 0.0):
+        self.total, self.stream, self.quiet = total, stream or sys.stderr, quiet
         self.started, self.shown, self.first = time.monotonic(), -60.0, None
 
     def show(self, done: int, text: str, force: bool = False) -> None:
@@ -16,6 +19,8 @@ class Progress:
         now = time.monotonic()
         if self.first is None:
             self.first = done - 1  # a resumed run does not start at zero
+        if now - self.started < self.quiet:
+            return
         terminal = self.stream.isatty()
         if not force and done < self.total and now - self.shown < (0.2 if terminal else 30):
             return

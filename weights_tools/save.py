@@ -1,14 +1,15 @@
-"""Writing a model as a Hugging Face folder, which transformers opens unchanged."""
+"""Writing a model from memory as a Hugging Face folder, which transformers opens unchanged."""
 
 from pathlib import Path
 
+import numpy as np
+
 from llama_np.config import LlamaConfig
-from llama_np.tokenizer import Tokenizer, write_ranks
+from llama_np.tokenizer import Tokenizer
 from llama_np.weights import Weights
 
-from .layout import hugging_face_name, to_hugging_face
-from .tensors import write_tensors
-from .tokenizer_json import write_json, write_tokenizer_json
+from .convert import write_model
+from .stored import Checkpoint, Stored
 
 
 def save_model(
@@ -16,16 +17,14 @@ def save_model(
 ) -> None:
     """Write config, weights and tokenizer into ``folder``, which is made if absent."""
     folder.mkdir(parents=True, exist_ok=True)
-    described = config.to_hugging_face() | {
-        "dtype": "bfloat16" if bf16 else "float32",
-        "bos_token_id": tokenizer.bos_id,
-        "eos_token_id": sorted(tokenizer.stop_ids),
-    }
-    write_json(described, folder / "config.json")
-    write_ranks(tokenizer.ranks, folder / "tokenizer.model")
-    write_tokenizer_json(tokenizer, folder, model_max_length=config.context_length)
-    tensors = {
-        hugging_face_name(name): to_hugging_face(name, array, config)
-        for name, array in weights.named()
-    }
-    write_tensors(folder / "model.safetensors", tensors, bf16)
+    checkpoint = as_checkpoint(folder, config, weights)
+    write_model(checkpoint, folder, "BF16" if bf16 else "F32", tokenizer)
+
+
+def as_checkpoint(folder: Path, config: LlamaConfig, weights: Weights) -> Checkpoint:
+    """Weights in memory as if they had just been opened: matrices (out, in), float32."""
+    stored = {}
+    for name, array in weights.named():
+        rows = np.asarray(array if name == "embedding" else array.T, np.float32)
+        stored[name] = Stored(name, folder, "F32", rows, rows.nbytes)
+    return Checkpoint(folder, "memory", config, stored, halves=False, read_tokenizer=lambda: None)

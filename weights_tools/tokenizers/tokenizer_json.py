@@ -5,13 +5,15 @@ The layout is that of the files beside Meta-Llama-3-8B-Instruct on huggingface.c
 merges: from Llama 3's ranks come the 280,147 that those files hold.
 """
 
-import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
 
 from llama_np.bpe import LLAMA3_PATTERN
-from llama_np.tokenizer import Tokenizer
+from llama_np.tokenizer import DIGITS_PATTERN, GPT2_PATTERN, Tokenizer
+from llama_np.vocabulary import Vocabulary
+
+from ..writing import write_json
 
 # Jinja for `llama_np.chat.encode_dialog`.
 CHAT_TEMPLATE = (
@@ -22,6 +24,18 @@ CHAT_TEMPLATE = (
     "{{ '<|start_header_id|>assistant<|end_header_id|>\n\n' }}{% endif %}"
 )
 _CHAT_TOKENS = {"<|begin_of_text|>", "<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>"}
+
+_BYTE_LEVEL = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True}
+_SPLIT = {"type": "Split", "pattern": {"Regex": LLAMA3_PATTERN}, "behavior": "Isolated"}
+# How tokenizer.json writes each of our patterns: its steps one after another.
+PRE_TOKENIZERS = {
+    LLAMA3_PATTERN: [_SPLIT | {"invert": False}, _BYTE_LEVEL | {"use_regex": False}],
+    GPT2_PATTERN: [_BYTE_LEVEL | {"use_regex": True}],
+    DIGITS_PATTERN: [
+        {"type": "Digits", "individual_digits": True},
+        _BYTE_LEVEL | {"use_regex": True},
+    ],
+}
 
 
 def byte_letters() -> dict[int, str]:
@@ -60,29 +74,29 @@ def merges_of(ranks: Mapping[bytes, int]) -> list[tuple[bytes, bytes]]:
 
 
 def tokenizer_json(tokenizer: Tokenizer) -> dict:
-    """The content of tokenizer.json: split, byte letters, merges, and <|begin_of_text|> in front.
+    """The content of tokenizer.json: split, byte letters, merges, and the begin token in front.
 
-    `ignore_merges` is the look-up of whole pieces: a piece that is a token is taken as it is.
+    `ignore_merges` is the look-up of whole pieces: a piece that is a token is taken as it is. A
+    vocabulary with tokens that no text leads to must do without.
     """
     letters = byte_letters()
-    letters_of = {token: "".join(letters[byte] for byte in token) for token in tokenizer.ranks}
-    merges = [
-        f"{letters_of[left]} {letters_of[right]}" for left, right in merges_of(tokenizer.ranks)
-    ]
-    byte_level = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True}
-    split = {"type": "Split", "pattern": {"Regex": LLAMA3_PATTERN}, "behavior": "Isolated"}
+    letters_of = {token: "".join(letters[byte] for byte in token) for token in tokenizer.ids}
+    used = {token: rank for token, rank in tokenizer.ranks.items() if token in tokenizer.ids}
+    merges = [f"{letters_of[left]} {letters_of[right]}" for left, right in merges_of(used)]
+    # The library numbers added tokens that are not in the vocabulary itself, from its end on.
+    in_vocab = {} if special_tokens_follow(tokenizer) else tokenizer.special_tokens
     return {
         "version": "1.0",
         "truncation": None,
         "padding": None,
-        "added_tokens": [_added_token(name, i) for name, i in tokenizer.special_tokens.items()],
+        "added_tokens": added_tokens(tokenizer),
         "normalizer": None,
         "pre_tokenizer": {
             "type": "Sequence",
-            "pretokenizers": [split | {"invert": False}, byte_level | {"use_regex": False}],
+            "pretokenizers": PRE_TOKENIZERS[tokenizer.pattern],
         },
-        "post_processor": _begin_of_text(tokenizer),
-        "decoder": byte_level | {"use_regex": True},
+        "post_processor": begin_of_text(tokenizer),
+        "decoder": _BYTE_LEVEL | {"use_regex": True},
         "model": {
             "type": "BPE",
             "dropout": None,
@@ -91,8 +105,8 @@ def tokenizer_json(tokenizer: Tokenizer) -> dict:
             "end_of_word_suffix": None,
             "fuse_unk": False,
             "byte_fallback": False,
-            "ignore_merges": True,
-            "vocab": {letters_of[token]: rank for token, rank in tokenizer.ranks.items()},
+            "ignore_merges": len(used) == len(tokenizer.ids),
+            "vocab": {letters_of[token]: i for token, i in tokenizer.ids.items()} | in_vocab,
             "merges": merges,
         },
     }
@@ -107,29 +121,42 @@ def write_tokenizer_json(
     chat template is there if the tokenizer has the special tokens of a dialog. Unlike
     `encode_dialog` it reads the name of a special token inside a message as the token.
     """
-    names = tokenizer.special_tokens.keys()
-    ends = {"bos_token": "<|begin_of_text|>", "eos_token": "<|end_of_text|>"}
-    config = {
-        "tokenizer_class": "PreTrainedTokenizerFast",
-        "model_input_names": ["input_ids", "attention_mask"],
-        "clean_up_tokenization_spaces": False,
-        **{key: name for key, name in ends.items() if name in names},
-        **({"chat_template": CHAT_TEMPLATE} if names >= _CHAT_TOKENS else {}),
-        **({"model_max_length": model_max_length} if model_max_length is not None else {}),
-    }
+    chat = (
+        {"chat_template": CHAT_TEMPLATE} if tokenizer.special_tokens.keys() >= _CHAT_TOKENS else {}
+    )
+    config = tokenizer_config(tokenizer, model_max_length) | chat
     write_json(tokenizer_json(tokenizer), Path(folder) / "tokenizer.json")
     write_json(config, Path(folder) / "tokenizer_config.json")
 
 
-def _added_token(name: str, token_id: int) -> dict:
+def tokenizer_config(tokenizer: Vocabulary, model_max_length: int | None) -> dict:
+    """The content of tokenizer_config.json: the class that takes tokenizer.json as it is."""
+    ends = {"bos_token": tokenizer.bos, "eos_token": tokenizer.eos}
+    return {
+        "tokenizer_class": "PreTrainedTokenizerFast",
+        "model_input_names": ["input_ids", "attention_mask"],
+        "clean_up_tokenization_spaces": False,
+        **{key: name for key, name in ends.items() if name is not None},
+        **({"model_max_length": model_max_length} if model_max_length is not None else {}),
+    }
+
+
+def special_tokens_follow(tokenizer: Tokenizer) -> bool:
+    """Whether the special tokens have the ids behind the ordinary ones, as in Llama 3."""
+    return min(tokenizer.special_tokens.values(), default=len(tokenizer.ids)) == len(tokenizer.ids)
+
+
+def added_tokens(tokenizer: Vocabulary) -> list[dict]:
+    """The special tokens by id, each to be matched as it stands, wherever it stands."""
     plain = dict.fromkeys(["single_word", "lstrip", "rstrip", "normalized"], False)
-    return {"id": token_id, "content": name, **plain, "special": True}
+    by_id = sorted(tokenizer.special_tokens.items(), key=lambda item: item[1])
+    return [{"id": i, "content": name, **plain, "special": True} for name, i in by_id]
 
 
-def _begin_of_text(tokenizer: Tokenizer) -> dict | None:
-    """The step that puts <|begin_of_text|> before each text, where there is such a token."""
-    name = "<|begin_of_text|>"
-    if tokenizer.bos_id is None:
+def begin_of_text(tokenizer: Vocabulary) -> dict | None:
+    """The step that puts the begin token before each text, where there is such a token."""
+    name = tokenizer.bos
+    if name is None:
         return None
     begin = [{"SpecialToken": {"id": name, "type_id": i}} for i in (0, 1)]
     text = [{"Sequence": {"id": "AB"[i], "type_id": i}} for i in (0, 1)]
@@ -139,10 +166,3 @@ def _begin_of_text(tokenizer: Tokenizer) -> dict | None:
         "pair": [begin[0], text[0], begin[1], text[1]],
         "special_tokens": {name: {"id": name, "ids": [tokenizer.bos_id], "tokens": [name]}},
     }
-
-
-def write_json(content: dict, path: Path) -> None:
-    """Write beside, then rename, so that nobody ever reads half a file."""
-    beside = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    beside.write_text(json.dumps(content, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
-    beside.replace(path)

@@ -1,0 +1,216 @@
+"""GGUF, the format of llama.cpp: one file with config, tokenizer and weights, often quantised.
+
+Matrices lie (out, in), contiguous along "in", which GGUF itself counts first. The rows of q and k
+are in Meta's order, neighbours are pairs: ``LlamaModel.permute`` in
+https://github.com/ggml-org/llama.cpp/blob/master/convert_hf_to_gguf.py undoes Hugging Face's.
+
+Quantised numbers lie in blocks along a row: 32 or 256 small integers and their scales. The package
+gguf knows how each type is widened: https://github.com/ggml-org/llama.cpp/tree/master/gguf-py
+"""
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from llama_np.config import LlamaConfig
+from llama_np.weights import shapes
+
+from ..layout import names_elsewhere
+from ..stored import Checkpoint, Rows, Stored
+from ..tokenizers import AnyTokenizer, tokenizer_from_gguf
+from .gguf_config import config_from_gguf, with_scaling
+from .gguf_header import Header, TensorInfo, read_header
+
+MAPPED = {"F32": np.float32, "F16": np.float16, "BF16": np.uint16}
+ROPE = "rope_freqs.weight"
+
+
+class Part(NamedTuple):
+    """One file of a model that may be split into several."""
+
+    file: Path
+    data: np.memmap
+    header: Header
+
+
+class Dequantized:
+    """A quantised matrix whose rows are widened to float32 when asked for, and only then."""
+
+    def __init__(self, blocks: np.ndarray, kind: Any, shape: tuple[int, ...]):
+        from gguf.quants import dequantize
+
+        self._blocks, self._kind, self._widen = blocks, kind, dequantize
+        self.shape = shape
+
+    def __getitem__(self, rows: slice | np.ndarray) -> np.ndarray:
+        blocks = self._blocks[rows]
+        if blocks.size == 0:  # the package cannot widen nothing
+            return np.empty((*blocks.shape[:-1], self.shape[-1]), np.float32)
+        with np.errstate(all="ignore"):  # a damaged scale is no number: `verify` finds it
+            return self._widen(blocks, self._kind)
+
+
+def open_gguf(file: Path) -> Checkpoint:
+    """Open a Llama in a GGUF file, or in the first of several that gguf-split has made of one.
+
+    Nothing but the header is read: half a second for Llama 3's vocabulary. Raises
+    ``FileNotFoundError``, or ``ValueError`` for a damaged file, a model that is no Llama, and
+    types of numbers that the package gguf cannot widen.
+    """
+    try:
+        import gguf.quants  # noqa: F401
+    except ImportError:
+        raise ValueError(f"{file}: reading GGUF needs a package: pip install gguf") from None
+    file = Path(file)
+    parts = open_parts(file)
+    metadata = parts[0].header.metadata
+    with naming(file):
+        infos = unique_tensors(parts)
+        if "token_embd.weight" not in infos:
+            raise ValueError("token_embd.weight is missing; expected a whole model")
+        rows = infos["token_embd.weight"].shape[0]
+        config = config_from_gguf(metadata, rows, tied_output="output.weight" not in infos)
+        refuse_strangers(config, infos)
+    named = {name: stored for part in parts for name, stored in map_part(part).items()}
+    if ROPE in named:
+        with naming(named[ROPE].file):
+            config = with_scaling(config, np.asarray(named.pop(ROPE).rows))
+
+    def read_tokenizer() -> AnyTokenizer | None:
+        with naming(file):
+            return tokenizer_from_gguf(metadata)
+
+    stored = {name: named[theirs] for name, theirs in gguf_names(config).items() if theirs in named}
+    return Checkpoint(file, "GGUF", config, stored, halves=False, read_tokenizer=read_tokenizer)
+
+
+@contextmanager
+def naming(file: Path) -> Iterator[None]:
+    """Put the file's name in front of what is wrong with it."""
+    try:
+        yield
+    except ValueError as error:
+        raise ValueError(f"{file}: {error}") from None
+
+
+def open_parts(file: Path) -> list[Part]:
+    """The file, and where it is the first of several, these."""
+    first = open_part(file)
+    count = first.header.metadata.get("split.count", 1)
+    if count in (0, 1):
+        return [first]
+    ending = "-{:05}-of-{:05}.gguf".format
+    is_first = type(count) is int and first.header.metadata.get("split.no") == 0
+    if not is_first or not file.name.endswith(ending(1, count)):
+        raise ValueError(
+            f"{file}: one of {count!r} parts; give the first, named ...-00001-of-....gguf, with "
+            "the others beside it, or join them: llama-gguf-split --merge"
+        )
+    name = file.name.removesuffix(ending(1, count))
+    others = [name + ending(i, count) for i in range(2, count + 1)]
+    return [first, *(open_part(file.with_name(other)) for other in others)]
+
+
+def open_part(file: Path) -> Part:
+    """Map one file and read its header."""
+    if not file.is_file():
+        raise FileNotFoundError(f"no such file: {file}; expected a model in GGUF")
+    with naming(file):
+        data = np.memmap(file, np.uint8, mode="r")
+        return Part(file, data, read_header(memoryview(data)))
+
+
+def unique_tensors(parts: list[Part]) -> dict[str, TensorInfo]:
+    """Every tensor of every part by its name in GGUF."""
+    infos: dict[str, TensorInfo] = {}
+    for info in (info for part in parts for info in part.header.tensors):
+        if info.name in infos:
+            raise ValueError(f"damaged: {info.name!r} stands there twice; get it again")
+        if not 1 <= len(info.shape) <= 2 or 0 in info.shape:
+            raise ValueError(f"{info.name!r} has shape {info.shape}; no Llama has such a tensor")
+        infos[info.name] = info
+    return infos
+
+
+def refuse_strangers(config: LlamaConfig, infos: dict[str, TensorInfo]) -> None:
+    """Raise for a tensor that no Llama of this config has, such as a bias."""
+    blocks = {name.split(".")[1] for name in infos if name.startswith("blk.")}
+    if len(blocks) != config.n_layers:  # before an absurd number of layers keeps us busy
+        raise ValueError(
+            f"llama.block_count = {config.n_layers}, but there are tensors of {len(blocks)} blocks"
+        )
+    strangers = infos.keys() - gguf_names(config).values() - {ROPE}
+    if strangers:
+        raise ValueError(f"{min(strangers)!r} is no part of a Llama with this config")
+
+
+def gguf_names(config: LlamaConfig) -> dict[str, str]:
+    """Our name of every array, and GGUF's."""
+    return {name: names_elsewhere(name).gguf for name in shapes(config)}
+
+
+def map_part(part: Part) -> dict[str, Stored]:
+    """The tensors of one file, mapped and not yet read."""
+    stored, spans = {}, []
+    with naming(part.file):
+        for info in part.header.tensors:
+            kind, n_bytes = kind_and_size(info)
+            spans.append((info.offset, info.offset + n_bytes, info.name))
+            check_place(info, n_bytes, part)
+            rows = map_rows(part.data[info.offset : info.offset + n_bytes], kind, info)
+            stored[info.name] = Stored(info.name, part.file, kind.name, rows, n_bytes)
+        for (_, end, name), (start, _, other) in pairwise(sorted(spans)):
+            if start < end:
+                raise ValueError(f"damaged: {name} and {other} overlap; get it again")
+    return stored
+
+
+def kind_and_size(info: TensorInfo) -> tuple[Any, int]:
+    """A tensor's type of number, as the package names it, and its bytes."""
+    from gguf import GGML_QUANT_SIZES, GGMLQuantizationType
+
+    try:
+        kind = GGMLQuantizationType(info.type)
+    except ValueError:
+        raise ValueError(
+            f"{info.name} is of the unknown type {info.type}; a newer gguf may know it: "
+            "pip install --upgrade gguf"
+        ) from None
+    numbers, n_bytes = GGML_QUANT_SIZES[kind]
+    if info.shape[-1] % numbers:
+        raise ValueError(
+            f"{info.name}: {kind.name} comes in blocks of {numbers}, got rows of {info.shape[-1]}"
+        )
+    return kind, math.prod(info.shape) // numbers * n_bytes
+
+
+def check_place(info: TensorInfo, n_bytes: int, part: Part) -> None:
+    """Raise unless a tensor lies inside the file, where it may."""
+    if info.offset + n_bytes > len(part.data):
+        raise ValueError(
+            f"cut off or damaged: {info.name} ends at byte {info.offset + n_bytes}, the file at "
+            f"{len(part.data)}; get it again"
+        )
+    if info.offset % part.header.alignment:
+        raise ValueError(f"damaged: {info.name} is not aligned; get it again")
+
+
+def map_rows(data: np.ndarray, kind: Any, info: TensorInfo) -> Rows:
+    """The bytes of a tensor as rows of numbers."""
+    from gguf.quants import dequantize
+
+    if kind.name in MAPPED:
+        return data.view(MAPPED[kind.name]).reshape(info.shape)
+    if len(info.shape) == 1:
+        raise ValueError(f"{info.name} is stored as {kind.name}; expected F32")
+    blocks = np.asarray(data).reshape(info.shape[0], -1)
+    try:
+        dequantize(np.zeros_like(blocks[:1]), kind)
+    except NotImplementedError:
+        raise ValueError(f"{info.name}: the package gguf cannot widen {kind.name}") from None
+    return Dequantized(blocks, kind, info.shape)

@@ -1,0 +1,154 @@
+"""A Hugging Face folder: ``config.json``, safetensors in one file or in shards, a tokenizer."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from llama_np.config import LlamaConfig, read_object
+from llama_np.weights import shapes
+
+from ..int8 import is_int8
+from ..layout import hugging_face_name
+from ..stored import Checkpoint, Stored, as_vector
+from ..tokenizers import load_tokenizer
+from .safetensors_file import map_tensors
+
+SCALE = "_scale"  # behind the name of a matrix in int8
+INDEX = "model.safetensors.index.json"
+OUTPUT = hugging_face_name("output")
+
+
+def open_hugging_face(folder: Path) -> Checkpoint:
+    """Open a folder that transformers opens too; nothing is read but headers.
+
+    Raises ``FileNotFoundError`` or ``ValueError`` with the file, what was expected, what to do.
+    """
+    path = folder / "config.json"
+    values = read_object(path)
+    try:
+        quantized = is_int8(values.pop("quantization_config", None))
+        config = LlamaConfig.from_hugging_face(values)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
+    return Checkpoint(
+        path=folder,
+        format="Hugging Face, int8" if quantized else "Hugging Face",
+        config=config,
+        stored=find_tensors(folder, config, quantized),
+        halves=True,
+        read_tokenizer=lambda: load_tokenizer(folder, config.vocab_size),
+    )
+
+
+def find_tensors(folder: Path, config: LlamaConfig, quantized: bool) -> dict[str, Stored]:
+    """The arrays of all files by our names, in our order."""
+    found: dict[str, tuple[Path, str, np.ndarray]] = {}
+    for file in tensor_files(folder):
+        for name, (kind, array) in map_tensors(file).items():
+            if name in found:
+                raise ValueError(f"{file}: {name} is in {found[name][0].name} too; which is right?")
+            found[name] = file, kind, array
+    if config.n_layers > len(found):  # before a table of that many names is made
+        raise ValueError(
+            f"{folder}: {len(found)} tensors are too few for the {config.n_layers} layers of "
+            "config.json; is the download complete?"
+        )
+    theirs = {name: hugging_face_name(name) for name in shapes(config)}
+    refuse_strangers(found, set(theirs.values()), quantized)
+    stored = {}
+    for ours, name in theirs.items():
+        if name in found:
+            file, kind, array = found[name]
+            scale = None
+            if kind == "I8":
+                scale = find_scale(name, found, quantized)
+            stored[ours] = Stored(name, file, kind, array, array.nbytes, scale)
+    return stored
+
+
+def refuse_strangers(found: dict, expected: set[str], quantized: bool) -> None:
+    """Raise for a tensor that no Llama of this config has, such as a bias."""
+    if quantized:
+        expected = expected | {f"{name}{SCALE}" for name in expected}
+    for name, (file, _, _) in found.items():
+        # older files hold the frequencies of RoPE, and tied models the output once more
+        if name not in expected | {OUTPUT} and not name.endswith("rotary_emb.inv_freq"):
+            raise ValueError(f"{file}: {name} is no part of a Llama with this config")
+
+
+def find_scale(name: str, found: dict, quantized: bool) -> np.ndarray:
+    """The scales of an int8 matrix, one for each row, as float32."""
+    file, _, array = found[name]
+    if not quantized:
+        raise ValueError(
+            f"{file}: {name} is stored as I8; expected one of F64, F32, F16, BF16, or a config "
+            "that says how to read int8, as `python -m weights_tools quantize` writes it"
+        )
+    if f"{name}{SCALE}" not in found:
+        raise ValueError(f"{file}: {name}{SCALE} is missing; is the download complete?")
+    _, kind, scale = found[f"{name}{SCALE}"]
+    if kind == "I8" or array.ndim != 2 or scale.size != len(array):
+        raise ValueError(
+            f"{file}: {name}{SCALE} should be a float for each row of {array.shape}, "
+            f"got {scale.shape} of {kind}"
+        )
+    return as_vector(Stored(f"{name}{SCALE}", file, kind, scale.ravel(), scale.nbytes))
+
+
+def tensor_files(folder: Path) -> Iterator[Path]:
+    """``model.safetensors``, or every shard that the index names."""
+    single, index = folder / "model.safetensors", folder / INDEX
+    if single.is_file():
+        yield single
+        return
+    if not index.is_file():
+        raise FileNotFoundError(
+            f"{folder}: found neither model.safetensors nor {INDEX}; is the download complete?"
+        )
+    for shard in sorted(set(read_index(index).values())):
+        if Path(shard).name != shard:
+            raise ValueError(f"{index}: the shard {shard!r} lies outside the folder; refused")
+        if not os.path.isfile(folder / shard):
+            raise FileNotFoundError(f"{folder}: {shard!r} is missing; is the download complete?")
+        if leaves(folder, shard):
+            raise ValueError(f"{index}: the shard {shard!r} links out of the folder; refused")
+        yield folder / shard
+
+
+def read_index(index: Path) -> dict[str, str]:
+    """Which tensor is in which file."""
+    weight_map = read_object(index).get("weight_map")
+    if not isinstance(weight_map, dict) or not all(isinstance(s, str) for s in weight_map.values()):
+        raise ValueError(
+            f"{index}: not an index of shards: expected a weight_map from tensors to files; "
+            "get it again"
+        )
+    return weight_map
+
+
+def leaves(folder: Path, shard: str) -> bool:
+    """Whether a link leads out of the folder; the hub's cache links to ``blobs`` beside it.
+
+    https://huggingface.co/docs/huggingface_hub/guides/manage-cache
+    """
+    home, real = folder.resolve(), (folder / shard).resolve().parent
+    cached = home.parent.name == "snapshots" and real == home.parent.parent / "blobs"
+    return real != home and not cached
+
+
+def index_problems(folder: Path) -> Iterator[str]:
+    """A line for every tensor that is not where the index says."""
+    index = folder / INDEX
+    if (folder / "model.safetensors").is_file() or not index.is_file():
+        return
+    named = read_index(index)
+    held = {name: file.name for file in tensor_files(folder) for name in map_tensors(file)}
+    for name in sorted(named.keys() | held.keys()):
+        if name not in named:
+            yield f"{index}: does not name {name!r}, which is in {held[name]}"
+        elif name not in held:
+            yield f"{index}: {name!r} should be in {named[name]}, but is in no file"
+        elif held[name] != named[name]:
+            yield f"{index}: {name!r} should be in {named[name]}, but is in {held[name]}"

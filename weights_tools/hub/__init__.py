@@ -1,0 +1,1 @@
+"""Getting a model from the Hugging Face hub."""

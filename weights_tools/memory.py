@@ -1,0 +1,66 @@
+"""How much memory a model needs, and how much there is."""
+
+import math
+from pathlib import Path
+
+import psutil
+
+from .stored import Checkpoint
+
+MODES = "auto", "float32", "mapped"
+LARGE = 1 << 28  # bytes: below that nobody needs to hear what was chosen
+SPARE = 1.25  # beside the weights: a matrix while it is widened, the cache, the notebook
+
+
+def free_memory(group: Path = Path("/sys/fs/cgroup")) -> int:
+    """Bytes that this process can still take without pushing others out.
+
+    In a container, what its limit leaves: https://docs.kernel.org/admin-guide/cgroup-v2.html
+    """
+    free = psutil.virtual_memory().available
+    try:
+        limit = int((group / "memory.max").read_text())
+        used = int((group / "memory.current").read_text())
+        kinds = dict(line.split() for line in (group / "memory.stat").read_text().splitlines())
+    except (OSError, ValueError):  # no such limit, or it says "max"
+        return free
+    cached = int(kinds.get("active_file", 0)) + int(kinds.get("inactive_file", 0))  # can be dropped
+    return min(free, limit - used + cached)
+
+
+def as_float32(checkpoint: Checkpoint) -> int:
+    """Bytes of all weights in float32."""
+    return 4 * sum(math.prod(stored.rows.shape) for stored in checkpoint.stored.values())
+
+
+def as_stored(checkpoint: Checkpoint) -> int:
+    """Bytes of all weights in their file."""
+    return sum(stored.n_bytes for stored in checkpoint.stored.values())
+
+
+def choose_memory(checkpoint: Checkpoint) -> tuple[str, str]:
+    """ "float32" or "mapped", and a line that says why; empty for a small model.
+
+    int8 stays mapped: who has quantised a model wants it small, and it streams as fast.
+    """
+    needed, free = as_float32(checkpoint), free_memory()
+    int8 = any(stored.kind == "I8" for stored in checkpoint.stored.values())
+    memory = "mapped" if int8 or SPARE * needed > free else "float32"
+    if needed < LARGE:
+        return memory, ""
+    stored = f"{in_bytes(as_stored(checkpoint))} in its file"
+    wide = f"{in_bytes(needed)} as float32, {in_bytes(free)} of memory free"
+    done = "stays in its file (mapped)" if memory == "mapped" else "is widened to float32"
+    return memory, f"{checkpoint.path.name}: {stored}, {wide}: {done}"
+
+
+def in_bytes(n_bytes: int) -> str:
+    """A number of bytes for people.
+
+    >>> in_bytes(5_700_000), in_bytes(16_060_522_496)
+    ('5.7 MB', '16.1 GB')
+    """
+    for unit, size in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if n_bytes >= size:
+            return f"{n_bytes / size:.1f} {unit}"
+    return f"{n_bytes} B"

@@ -1,0 +1,123 @@
+"""What every reader of a format returns: a config, and arrays that are still in their files.
+
+From there a weight is either widened to float32 or left where it is, behind a matrix that streams.
+"""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+
+from llama_np.config import LlamaConfig
+from llama_np.matrix import Bf16Matrix, F16Matrix, Int8Matrix, StoredMatrix, widen_bf16
+from llama_np.shapes import Array
+from llama_np.weights import shapes
+
+from .layout import hugging_face_name, is_rotated, to_halves, to_neighbours
+
+
+class Rows(Protocol):
+    """Rows that come when asked for: an array, mapped or not, or anything that answers the same."""
+
+    shape: tuple[int, ...]
+
+    def __getitem__(self, rows: slice | np.ndarray) -> np.ndarray: ...
+
+
+class Stored(NamedTuple):
+    """One array as it lies in a file: matrices (out, in), nothing copied, nothing widened.
+
+    ``kind`` names the type of number: F64, F32, F16, BF16 (rows of uint16 bit patterns), I8 (rows
+    of int8, to be multiplied by ``scale``), or the name of a quantisation whose ``rows`` come as
+    float32. ``name`` and ``file`` are the source's, for messages.
+    """
+
+    name: str
+    file: Path
+    kind: str
+    rows: Rows
+    n_bytes: int
+    scale: Array["out"] | None = None
+
+
+class Checkpoint(NamedTuple):
+    """A model on disk, opened but not read.
+
+    ``stored`` is keyed by the names that ``Weights.named`` uses; a tied output is not in it.
+    ``halves``: the rows of wq and wk pair i with i + K/2, as Hugging Face stores them; otherwise
+    neighbours are pairs, as here. ``read_tokenizer`` returns None where the source has none.
+    """
+
+    path: Path
+    format: str
+    config: LlamaConfig
+    stored: dict[str, Stored]
+    halves: bool
+    read_tokenizer: Callable[[], Any]
+
+
+def as_vector(stored: Stored) -> Array["D"]:
+    """A norm's weights: small, so always float32 in memory."""
+    rows = np.asarray(stored.rows[:])
+    with np.errstate(over="ignore"):  # float64 that is too large: whoever asks finds infinity
+        return widen_bf16(rows) if stored.kind == "BF16" else rows.astype(np.float32)
+
+
+def as_matrix(stored: Stored, order: Array["out"] | None = None) -> StoredMatrix:
+    """The (in, out) matrix that streams its rows from the file."""
+    if stored.kind == "I8":
+        return Int8Matrix(stored.rows, stored.scale, order)
+    kinds = {"BF16": Bf16Matrix, "F16": F16Matrix}
+    return kinds.get(stored.kind, StoredMatrix)(stored.rows, order)
+
+
+def as_weight(checkpoint: Checkpoint, name: str, memory: str) -> np.ndarray | StoredMatrix:
+    """One weight as ``Weights`` holds it: float32, or with ``memory="mapped"`` still in its file.
+
+    float32 matrices on disk need no widening; in the right order they are views of the file.
+    """
+    stored = checkpoint.stored[name]
+    if len(stored.rows.shape) == 1:
+        return as_vector(stored)
+    reordered = checkpoint.halves and is_rotated(name)
+    matrix = as_matrix(stored, order_of(checkpoint, name, to_neighbours) if reordered else None)
+    matrix = matrix.T if name == "embedding" else matrix
+    return matrix if memory == "mapped" else np.asarray(matrix)
+
+
+def order_of(checkpoint: Checkpoint, name: str, reorder: Callable) -> Array["out"]:
+    """Which stored row comes first, second, ... once ``reorder`` has been at them."""
+    return reorder(np.arange(checkpoint.stored[name].rows.shape[0]), checkpoint.config.head_width)
+
+
+def halves_order(checkpoint: Checkpoint, name: str) -> Array["out"] | None:
+    """Which rows to take one after another to have them as Hugging Face stores them."""
+    if is_rotated(name) and not checkpoint.halves:
+        return order_of(checkpoint, name, to_halves)
+    return None
+
+
+def shape_problems(checkpoint: Checkpoint) -> Iterator[str]:
+    """A line for every array that is missing or has another shape than the config asks for."""
+    expected = shapes(checkpoint.config)
+    missing = [name for name in expected if name not in checkpoint.stored]
+    if missing:
+        theirs = hugging_face_name(missing[0]) if checkpoint.halves else missing[0]
+        yield (
+            f"{checkpoint.path}: {len(missing)} tensors are missing, the first is {theirs}; "
+            "is the download complete?"
+        )
+    for name, stored in checkpoint.stored.items():
+        shape = expected[name] if name == "embedding" else expected[name][::-1]
+        if tuple(stored.rows.shape) != shape:
+            yield (
+                f"{stored.file}: {stored.name} should have shape {shape} by the config, "
+                f"got {tuple(stored.rows.shape)}"
+            )
+
+
+def check_shapes(checkpoint: Checkpoint) -> None:
+    """Raise ``ValueError`` unless the arrays are those that the config asks for."""
+    for problem in shape_problems(checkpoint):
+        raise ValueError(problem)

@@ -1,0 +1,105 @@
+"""The tokenizer in a GGUF file's metadata."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from llama_np.bpe import LLAMA3_PATTERN
+from llama_np.tokenizer import DIGITS_PATTERN, GPT2_PATTERN, STOP_TOKENS, Tokenizer
+
+from .read_tokenizer_json import byte_level, pairs_of
+from .sentencepiece_model import NORMAL, USER_DEFINED, Piece, PieceList
+from .sentencepiece_tokenizer import SentencePieceTokenizer
+from .special_tokens import Ends, is_name
+
+# How llama.cpp cuts text under the names of `tokenizer.ggml.pre` that Llamas have, and whether a
+# piece that is a token is taken whole. Source: github.com/ggml-org/llama.cpp, src/llama-vocab.cpp
+_GGUF_PIECES = {
+    **dict.fromkeys(["llama3", "llama-v3", "llama-bpe"], (LLAMA3_PATTERN, True)),
+    "smollm": (DIGITS_PATTERN, False),
+    "gpt-2": (GPT2_PATTERN, False),
+}
+
+
+def tokenizer_from_gguf(metadata: Mapping[str, Any]) -> Tokenizer | SentencePieceTokenizer | None:
+    """The tokenizer in a GGUF file's metadata, given as plain values; None where there is none.
+
+    Raises ValueError for another `tokenizer.ggml.model` than "llama" (SentencePiece) and "gpt2"
+    (byte-level BPE), for a `tokenizer.ggml.pre` that cuts text in another way than Llama 3, GPT-2
+    and SmolLM2, and for lists that are damaged.
+
+    Source: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md#tokenizer
+    """
+    values = {
+        key.removeprefix("tokenizer.ggml."): value
+        for key, value in metadata.items()
+        if key.startswith("tokenizer.ggml.")
+    }
+    kind = values.get("model")
+    if kind is None:
+        return None
+    try:
+        if kind == "llama":
+            return _gguf_sentencepiece(values)
+        if kind == "gpt2":
+            return _gguf_byte_level(values)
+    except ValueError as error:
+        raise ValueError(f"the tokenizer in the GGUF file: {error}") from None
+    raise ValueError(f"expected a tokenizer.ggml.model of 'llama' or 'gpt2', got {kind!a}")
+
+
+def _gguf_sentencepiece(values: Mapping[str, Any]) -> SentencePieceTokenizer:
+    tokens = _list(values, "tokens", str)
+    scores = _list(values, "scores", (int, float), len(tokens))
+    kinds = _list(values, "token_type", int, len(tokens))
+    if values.get("remove_extra_whitespaces"):
+        raise ValueError("expected a model that leaves spaces as they are")
+    pieces = [Piece(*piece) for piece in zip(tokens, scores, kinds, strict=True)]
+    ends = _gguf_ends(values, tokens, add_bos=True, bos=1, eos=2)
+    dummy_prefix = bool(values.get("add_space_prefix", True))
+    return SentencePieceTokenizer(PieceList(pieces, ends.bos, ends.eos, dummy_prefix), ends.stop)
+
+
+def _gguf_byte_level(values: Mapping[str, Any]) -> Tokenizer:
+    pre = values.get("pre")
+    if not isinstance(pre, str) or pre not in _GGUF_PIECES:
+        raise ValueError(f"expected a tokenizer.ggml.pre among {[*_GGUF_PIECES]}, got {pre!a}")
+    pattern, whole_pieces = _GGUF_PIECES[pre]
+    tokens = _list(values, "tokens", str)
+    kinds = _list(values, "token_type", int, len(tokens))
+    if len(set(tokens)) != len(tokens):
+        raise ValueError("expected tokens that differ, got one of them twice")
+    ids, special = {}, {}
+    for i, (token, kind) in enumerate(zip(tokens, kinds, strict=True)):
+        if kind == USER_DEFINED and not is_name(token):
+            raise ValueError(f"expected user-defined tokens to be names like <...>, got {token!a}")
+        (ids if kind == NORMAL else special)[token] = i
+    merges = pairs_of(_list(values, "merges", str))
+    ends = _gguf_ends(values, tokens, add_bos=whole_pieces)
+    return byte_level(ids, merges, special, pattern, whole_pieces, ends)
+
+
+def _gguf_ends(
+    values: Mapping[str, Any],
+    tokens: list[str],
+    add_bos: bool,
+    bos: int | None = None,
+    eos: int | None = None,
+) -> Ends:
+    """The ends that the metadata gives by id; `add_bos`, `bos` and `eos` where it is silent."""
+
+    def name(key: str, otherwise: int | None = None) -> str | None:
+        i = values.get(f"{key}_token_id", otherwise)
+        return tokens[i] if isinstance(i, int) and 0 <= i < len(tokens) else None
+
+    first = name("bos", bos) if values.get("add_bos_token", add_bos) else None
+    stop = (name("eot"), name("eom"), *STOP_TOKENS)
+    return Ends(first, name("eos", eos), tuple(token for token in stop if token is not None))
+
+
+def _list(values: Mapping[str, Any], key: str, kind: type | tuple, length: int | None = None):
+    found = values.get(key)
+    if not isinstance(found, list) or not all(isinstance(item, kind) for item in found):
+        raise ValueError(f"expected tokenizer.ggml.{key} as a list, got {type(found).__name__}")
+    if length is not None and len(found) != length:
+        raise ValueError(f"expected {length} entries in tokenizer.ggml.{key}, got {len(found)}")
+    return found

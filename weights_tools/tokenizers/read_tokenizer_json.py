@@ -1,0 +1,181 @@
+"""Read Hugging Face's tokenizer.json, for the tokenizers that models of Llama's architecture have.
+
+That is byte-level BPE with the pieces of Llama 3, of GPT-2 or of SmolLM2, and BPE with bytes to
+fall back on as in Llama 2. Whatever could give other ids than the `tokenizers` library is refused.
+
+Source: github.com/huggingface/tokenizers, tokenizers/src/models/bpe
+"""
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from llama_np.tokenizer import Tokenizer
+
+from .merging_order import order_of_merging
+from .sentencepiece_model import BYTE, CONTROL, NORMAL, SPACE, UNKNOWN, Piece, PieceList
+from .sentencepiece_tokenizer import SentencePieceTokenizer
+from .special_tokens import Ends, declared_ends, expect, need, read_json, special_tokens, typed
+from .tokenizer_json import PRE_TOKENIZERS, byte_letters
+
+
+def read_tokenizer_json(path: str | os.PathLike) -> Tokenizer | SentencePieceTokenizer:
+    """Read a tokenizer.json, and the begin and end tokens that files beside it declare.
+
+    `bos` is what transformers puts in front of a text, so None for SmolLM2, which names a begin
+    token and does not use it. Added tokens are special tokens here, whatever the file calls them.
+
+    Raises FileNotFoundError, ValueError with the file's name for what is damaged or not supported.
+    """
+    path = Path(path)
+    values = read_json(path)
+    try:
+        model = need(values, "model", dict)
+        refuse_other_models(model)
+        special = special_tokens(values.get("added_tokens"))
+        ids = _vocabulary(model, special)
+        ends = declared_ends(path.parent, values.get("post_processor"), special)
+        merges = pairs_of(need(model, "merges", list))
+        if model.get("byte_fallback"):
+            return sentencepiece_from(values, ids, merges, special, ends)
+        expect(values.get("normalizer") in (None, _sequence("normalizers")), "no normalizer")
+        pattern = pattern_of(values.get("pre_tokenizer"))
+        return byte_level(ids, merges, special, pattern, bool(model.get("ignore_merges")), ends)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
+
+
+def byte_level(
+    ids: Mapping[str, int],
+    merges: list[tuple[str, str]],
+    special: Mapping[str, int],
+    pattern: str,
+    whole_pieces: bool,
+    ends: Ends,
+) -> Tokenizer:
+    """A Tokenizer from a vocabulary and merges in byte letters.
+
+    Raises ValueError where tokens and merges do not fit each other, or ranks cannot say the same.
+    """
+    byte_of = {letter: byte for byte, letter in byte_letters().items()}
+    in_bytes = {}
+    for token in ids:
+        if not token or not all(letter in byte_of for letter in token):
+            raise ValueError(f"expected tokens in byte letters, got {token!a}")
+        in_bytes[token] = bytes([byte_of[letter] for letter in token])
+    for merge in merges:
+        if not all(token in in_bytes for token in merge):
+            raise ValueError(f"the merge {merge!a} is not one of two tokens")
+    pairs = [(in_bytes[left], in_bytes[right]) for left, right in merges]
+    ids = {in_bytes[token]: i for token, i in ids.items()}
+    tokens = order_of_merging(ids, pairs, whole_pieces) if ids else []
+    tokens += [bytes([byte]) for byte in range(256) if bytes([byte]) not in ids]
+    ranks = {token: rank for rank, token in enumerate(tokens)}
+    return Tokenizer(ranks, special, ids=ids, pattern=pattern, **ends._asdict())
+
+
+def sentencepiece_from(
+    values: Mapping[str, Any],
+    ids: Mapping[str, int],
+    merges: list[tuple[str, str]],
+    special: Mapping[str, int],
+    ends: Ends,
+) -> SentencePieceTokenizer:
+    """Llama 2's kind of tokenizer.json: each piece gets a score by its place among the merges.
+
+    Raises ValueError for other normalizers and for tokens that no merge makes.
+    """
+    dummy_prefix = _prepends(values.get("normalizer"))
+    if values.get("pre_tokenizer") is not None:  # Metaspace adds no space to a text that has one
+        raise ValueError("a pre_tokenizer beside byte_fallback; put its tokenizer.model beside it")
+    expect(not values["model"].get("ignore_merges"), "no ignore_merges beside byte_fallback")
+    names = {f"<0x{byte:02X}>" for byte in range(256)}
+    normal = {token: i for token, i in ids.items() if token not in names}
+    order = order_of_merging(normal, merges, whole_pieces=False) if normal else []
+    scores = {token: -float(i) for i, token in enumerate(order)}
+    unknown = values["model"].get("unk_token")
+    by_id: dict[int, Piece] = {}
+    for token, i in {**ids, **special}.items():
+        kind = UNKNOWN if token == unknown else CONTROL if token in special else NORMAL
+        kind = BYTE if token in names else kind
+        if kind == NORMAL and token not in scores:
+            raise ValueError(f"no merge makes the token {token!a}")
+        by_id[i] = Piece(token, scores.get(token, 0.0), kind)
+    if by_id.keys() != set(range(len(ids) + len(special))):
+        raise ValueError("expected ids from 0 on without gaps, each of one token")
+    pieces = [by_id[i] for i in range(len(by_id))]
+    return SentencePieceTokenizer(PieceList(pieces, ends.bos, ends.eos, dummy_prefix), ends.stop)
+
+
+def refuse_other_models(model: Mapping[str, Any]) -> None:
+    """Raise ValueError for what is not plain byte-pair encoding."""
+    kind = model.get("type", "BPE")  # old files do not say
+    expect(kind == "BPE", f"the model type BPE, got {kind!a}")
+    for key in ("dropout", "continuing_subword_prefix", "end_of_word_suffix"):
+        expect(model.get(key) in (None, "", 0.0), f"no {key}, got {model.get(key)!a}")
+
+
+def pattern_of(pre_tokenizer: object) -> str:
+    """Our pattern for a `pre_tokenizer`; ValueError for one that cuts text in another way."""
+    steps = pre_tokenizer if isinstance(pre_tokenizer, dict) else {}
+    steps = steps.get("pretokenizers") if steps.get("type") == "Sequence" else [steps]
+    for pattern, ours in PRE_TOKENIZERS.items():
+        if _without_offsets(steps) == _without_offsets(ours):
+            return pattern
+    raise ValueError(
+        "expected the pre_tokenizer of Llama 3, GPT-2 or SmolLM2,"
+        f" got {json.dumps(pre_tokenizer)[:200]}"
+    )
+
+
+def pairs_of(merges: list) -> list[tuple[str, str]]:
+    """The merges, which older files write as "a b" and newer ones as ["a", "b"]."""
+    merges = [merge.split(" ") if isinstance(merge, str) else merge for merge in merges]
+    for merge in merges:
+        if not isinstance(merge, list) or [type(part) for part in merge] != [str, str]:
+            raise ValueError(f"expected merges of two tokens, got {json.dumps(merge)[:80]}")
+    return [(left, right) for left, right in merges]
+
+
+def _vocabulary(model: Mapping[str, Any], special: Mapping[str, int]) -> dict[str, int]:
+    """The ordinary tokens and their ids."""
+    vocab = need(model, "vocab", dict)
+    for token, i in vocab.items():
+        typed(i, int, f"the id of {token!a}")
+        if special.get(token, i) != i:
+            raise ValueError(f"{token!a} has the id {i} in vocab, {special[token]} as added token")
+    return {token: i for token, i in vocab.items() if token not in special}
+
+
+def _prepends(normalizer: object) -> bool:
+    """Whether Llama 2's normalizer puts a ▁ in front; ValueError for another normalizer."""
+    replace = {"type": "Replace", "pattern": {"String": " "}, "content": SPACE}
+    prepend = {"type": "Prepend", "prepend": SPACE}
+    if normalizer == _sequence("normalizers", prepend, replace):
+        return True
+    expect(
+        normalizer in (replace, _sequence("normalizers", replace)),
+        f"the normalizer of Llama 2 beside byte_fallback, got {json.dumps(normalizer)[:200]}",
+    )
+    return False
+
+
+def _sequence(key: str, *steps: dict) -> dict:
+    return {"type": "Sequence", key: [*steps]}
+
+
+def _without_offsets(steps: object) -> object:
+    """`trim_offsets` changes no id."""
+    if not isinstance(steps, list) or not all(isinstance(step, dict) for step in steps):
+        return None
+    defaults = {"use_regex": True}  # files older than this option do not name it
+    return [
+        {
+            k: v
+            for k, v in ({**defaults, **step} if step.get("type") == "ByteLevel" else step).items()
+            if k != "trim_offsets"
+        }
+        for step in steps
+    ]

@@ -1,0 +1,126 @@
+"""SentencePiece as in Llama 2: from its own file, llama2.c's, or a GGUF file's lists of pieces.
+
+The `sentencepiece` package encodes, whatever the pieces come from: they are put together to a
+model of its own format first. So any of them can be written as a `tokenizer.model`.
+"""
+
+import os
+from collections import Counter
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from llama_np.vocabulary import Vocabulary
+
+from .sentencepiece_model import (
+    BYTE,
+    CONTROL,
+    NORMAL,
+    SPACE,
+    UNKNOWN,
+    UNUSED,
+    USER_DEFINED,
+    Piece,
+    PieceList,
+    model_bytes,
+    parse_llama2c,
+    parse_model,
+)
+from .special_tokens import is_name
+
+
+class SentencePieceTokenizer(Vocabulary):
+    """Text to ids and back by the pieces of a SentencePiece model with bytes to fall back on.
+
+    Encoding puts a space before a text (`dummy_prefix`), so that a word has the same id at the
+    start as in the middle. Decoding cannot know whether ids start a text or continue one. It takes
+    every token as it is: the texts of ids one by one join to the text of all of them, a
+    continuation keeps its space, and `decode(encode(text)) == " " + text`. Where ids are known to
+    start a text, `[1:]` takes the space off. With `allow_special` each stretch between special
+    tokens has its own space, as in Meta's dialogs, where every message is encoded apart.
+
+    What does not come back: a text's own ▁ (U+2581), which the format cannot tell from a space.
+
+    User-defined pieces (which sentencepiece would find in any text) become special tokens, so that
+    their names stay ordinary text.
+
+    Raises ValueError for pieces that are no such model, and without the package `sentencepiece`.
+    Twin: `sentencepiece.SentencePieceProcessor`.
+    """
+
+    def __init__(self, piece_list: PieceList, stop: Iterable[str] = ()):
+        pieces = [_without_user_defined(piece) for piece in piece_list.pieces]
+        _check(pieces)
+        self.piece_list = piece_list._replace(pieces=pieces)
+        special = {p.text: i for i, p in enumerate(pieces) if p.kind in (UNKNOWN, CONTROL)}
+        super().__init__(
+            {i: _bytes_of_piece(p) for i, p in enumerate(pieces) if p.kind in (NORMAL, BYTE)},
+            special,
+            piece_list.bos,
+            piece_list.eos,
+            stop,
+        )
+        self._engine = _engine(model_bytes(self.piece_list))
+
+    @classmethod
+    def from_file(cls, path: str | os.PathLike) -> "SentencePieceTokenizer":
+        """Read a SentencePiece `tokenizer.model`."""
+        return _read(path, parse_model)
+
+    @classmethod
+    def from_llama2c(cls, path: str | os.PathLike) -> "SentencePieceTokenizer":
+        """Read llama2.c's `tokenizer.bin`."""
+        return _read(path, parse_llama2c)
+
+    def _encode_ordinary(self, text: str) -> list[int]:
+        return self._engine.encode(text, out_type=int, add_bos=False, add_eos=False)
+
+
+def _read(path: str | os.PathLike, parse: Callable[[bytes], PieceList]) -> SentencePieceTokenizer:
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"expected a tokenizer, found no file {path}; download one")
+    try:
+        return SentencePieceTokenizer(parse(path.read_bytes()))
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
+
+
+def _engine(model: bytes):
+    try:
+        import sentencepiece
+    except ImportError:
+        raise ValueError("this tokenizer needs a package: pip install sentencepiece") from None
+    return sentencepiece.SentencePieceProcessor(model_proto=model)
+
+
+def _without_user_defined(piece: Piece) -> Piece:
+    if piece.kind not in (USER_DEFINED, UNUSED):
+        return piece
+    if not is_name(piece.text):
+        raise ValueError(f"expected user-defined pieces to be names like <...>, got {piece.text!r}")
+    return piece._replace(kind=CONTROL)
+
+
+def _check(pieces: list[Piece]) -> None:
+    """Everything that sentencepiece asks of its pieces, so that it never complains in its words."""
+    text, often = Counter(piece.text for piece in pieces).most_common(1)[0] if pieces else ("", 0)
+    if often != 1:
+        raise ValueError(f"expected pieces that differ, got {often} of {text!r}")
+    for i, piece in enumerate(pieces):
+        if not piece.text or "\0" in piece.text or not 1 <= piece.kind <= 6:
+            raise ValueError(f"piece {i} has no text or an unknown type: {piece}")
+        if not abs(piece.score) < 3e38:  # the limit of float32; neither is NaN below it
+            raise ValueError(f"piece {i} ({piece.text!r}) has the score {piece.score}")
+        if not piece.text.isascii():
+            piece.text.encode()  # a lone surrogate is a ValueError
+    if [piece.kind for piece in pieces].count(UNKNOWN) != 1:
+        raise ValueError("expected exactly one piece of type unknown, as in Llama 2")
+    found = {piece.text for piece in pieces if piece.kind == BYTE}
+    if found != {f"<0x{byte:02X}>" for byte in range(256)}:
+        raise ValueError(f"expected the bytes <0x00> to <0xFF> as pieces, got {len(found)} of them")
+
+
+def _bytes_of_piece(piece: Piece) -> bytes:
+    if piece.kind == BYTE:
+        return bytes([int(piece.text[3:5], 16)])
+    return piece.text.replace(SPACE, " ").encode()

@@ -1,0 +1,123 @@
+"""What the JSON files of a model say about special tokens: names, ids, which begin and end a text.
+
+The files are tokenizer.json, tokenizer_config.json, generation_config.json and config.json, as on
+huggingface.co.
+"""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from llama_np.tokenizer import STOP_TOKENS
+
+
+class Ends(NamedTuple):
+    """The names of the special tokens that begin a text, end it, and stop the writing."""
+
+    bos: str | None
+    eos: str | None
+    stop: tuple[str, ...]
+
+
+def special_tokens(added: object) -> dict[str, int]:
+    """Names and ids under `added_tokens`.
+
+    Raises ValueError for one that takes the white space around it along, or that is no name like
+    <...> and is to be found in ordinary text.
+    """
+    special = {}
+    for token in typed(added or [], list, "added_tokens"):
+        name = need(typed(token, dict, "an added token"), "content", str)
+        for key in ("single_word", "lstrip", "rstrip"):
+            expect(not token.get(key), f"the added token {name!a} without {key}")
+        if name in special or not (token.get("special") or is_name(name)):
+            raise ValueError(f"expected an added token to be a name like <...>, once, got {name!a}")
+        special[name] = need(token, "id", int)
+    return special
+
+
+def declared_ends(folder: Path, post_processor: object, special: Mapping[str, int]) -> Ends:
+    """Begin, end and stop tokens, as transformers finds them in the files of a model's folder.
+
+    tokenizer_config.json has the last word on the begin token if it says `add_bos_token`; else the
+    template in tokenizer.json says it. The ends of generation_config.json (or config.json) stop the
+    writing too, and so do Llama 3's.
+    """
+    files = ("tokenizer_config.json", "generation_config.json", "config.json")
+    config, generation, model = (
+        read_json(folder / name) if (folder / name).is_file() else {} for name in files
+    )
+    bos, eos = (_name(config.get(key)) for key in ("bos_token", "eos_token"))
+    if "add_bos_token" not in config:
+        bos = _first_of_template(post_processor)
+    elif not config["add_bos_token"]:
+        bos = None
+    for name in (bos, eos):
+        if name is not None and name not in special:
+            raise ValueError(
+                f"tokenizer_config.json begins or ends texts with {name!a}, which is no added token"
+            )
+    stop_ids = generation.get("eos_token_id", model.get("eos_token_id"))
+    stop_ids = stop_ids if isinstance(stop_ids, list) else [stop_ids]
+    stop = [name for i in stop_ids for name in special if special[name] == i]
+    usual = [name for name in ("<|end_of_text|>", "</s>") if name in special]
+    eos = eos or next(iter([*stop, *usual]), None)
+    return Ends(bos, eos, (*stop, *STOP_TOKENS))
+
+
+def _first_of_template(processor: object) -> str | None:
+    """The special token that a post-processor puts in front."""
+    if processor is None:
+        return None
+    kind = typed(processor, dict, "post_processor").get("type")
+    if kind == "Sequence":
+        steps = [_first_of_template(step) for step in need(processor, "processors", list)]
+        return next((name for name in steps if name is not None), None)
+    expect(kind in ("ByteLevel", "TemplateProcessing"), f"another post_processor than {kind!a}")
+    single = need(processor, "single", list) if kind == "TemplateProcessing" else []
+    first = typed(single[0], dict, "a step of the template") if single else {}
+    if "SpecialToken" not in first:
+        return None
+    return need(typed(first["SpecialToken"], dict, "SpecialToken"), "id", str)
+
+
+def _name(token: object) -> str | None:
+    """A token that tokenizer_config.json gives by name or as an object with its content."""
+    name = token.get("content") if isinstance(token, dict) else token
+    return name if name is None else typed(name, str, "the name of a token")
+
+
+def is_name(text: str) -> bool:
+    """Whether a token that is to be found in any text is a name, like <|im_end|> or [INST]."""
+    return text[:1] in ("<", "[") and text[-1:] in (">", "]")
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A JSON object from a file; ValueError for anything else, however deep its brackets nest."""
+    try:
+        values = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        raise FileNotFoundError(f"expected a JSON file, found no {path}; download it") from None
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{path}: not a JSON file: {str(error)[:100]}") from None
+    if not isinstance(values, dict):
+        raise ValueError(f"{path}: expected a JSON object, got {type(values).__name__}")
+    return values
+
+
+def expect(met: bool, expected: str) -> None:
+    if not met:
+        raise ValueError(f"expected {expected}; this tokenizer is not supported")
+
+
+def typed(value: object, kind: type, what: str) -> Any:
+    if not isinstance(value, kind) or isinstance(value, bool):
+        raise ValueError(f"expected {what} as {kind.__name__}, got {json.dumps(value)[:80]}")
+    return value
+
+
+def need(values: Mapping[str, Any], key: str, kind: type) -> Any:
+    if key not in values:
+        raise ValueError(f"expected {key!r}, found only {list(values)[:8]}")
+    return typed(values[key], kind, key)
