@@ -112,7 +112,7 @@ def execute(notebook, folder: Path, name: str, model: Path | None = None) -> nbf
 
 def make_environment(profile: Path, model: Path | None, translation: dict | None) -> dict[str, str]:
     """The kernel's variables: this checkout's code, the chosen model, nobody's own settings."""
-    own = {"LLAMA_MODEL", "LLAMA_LABELS"}
+    own = {"LLAMA_MODEL", "LLAMA_LABELS"} | (set() if model else {"LLAMA_MEMORY"})
     env = {name: value for name, value in os.environ.items() if name not in own}
     if model:
         env["LLAMA_MODEL"] = str(model.resolve())

@@ -19,9 +19,14 @@ import numpy as np
 
 from llama_np import show
 from llama_np.lesson import agree, shapes, source, table
-from weights_tools import load_model
+from weights_tools import DOLL_HOUSE, load_model
 
 model = load_model()
+if "<|eot_id|>" not in model.tokenizer.special_tokens:
+    print(
+        f"{model.path.name} cuts text in another way than Llama 3; this lesson uses the doll-house"
+    )
+    model = load_model(DOLL_HOUSE)
 config, weights, tokenizer = model.config, model.weights, model.tokenizer
 show.model_map(config.n_layers, lit=["ids"])
 
@@ -143,7 +148,7 @@ print("the first new token:", new_token)
 # The library's trainer does the same round after round. Look how whole words grow out of pairs.
 
 # %% key="learn-named"
-from weights_tools.train_tokenizer import train_ranks
+from weights_tools.training.train_tokenizer import train_ranks
 
 learned = list(train_ranks(text, vocab_size=256 + 12))[256:]
 assert learned[0] == new_token

@@ -17,7 +17,7 @@ import numpy as np
 
 from llama_np import show
 from llama_np.lesson import agree, source, table
-from weights_tools import load_model
+from weights_tools import DOLL_HOUSE, load_model
 
 model = load_model()
 config, weights, tokenizer = model.config, model.weights, model.tokenizer
@@ -353,6 +353,13 @@ print(f"{len(fast)} predictions from one run, mean loss {loss:.3f} nats")
 # `ChatFormat` in [llama/tokenizer.py](https://github.com/meta-llama/llama3/blob/main/llama/tokenizer.py).
 
 # %% key="dialog-by-hand"
+if "<|eot_id|>" not in tokenizer.special_tokens:
+    print(
+        f"{model.path.name} has no special tokens for a chat; from here on the doll-house answers"
+    )
+    model = load_model(DOLL_HOUSE)
+    config, weights, tokenizer = model.config, model.weights, model.tokenizer
+
 question = "What is the answer to the ultimate question?"
 
 
