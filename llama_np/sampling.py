@@ -5,6 +5,7 @@ from itertools import chain
 
 import numpy as np
 
+from .attention import QUERY_CHUNK
 from .cache import KVCache
 from .config import LlamaConfig
 from .functional import log_softmax, softmax
@@ -114,12 +115,12 @@ def prefill(
 ) -> Array["... V"]:
     """Fill the cache with a prompt, a chunk at a time, and return the logits behind its last token.
 
-    Chunks keep the score matrix of a long prompt from taking T * T numbers per head at once; they
-    change nothing in the result.
+    Chunks, and chunks of queries within them, keep the score matrix of a long prompt from taking
+    T * T numbers per head at once; they change nothing in the result.
     """
     for start in range(0, max(1, ids.shape[-1]), PREFILL_CHUNK):
         chunk = ids[..., start : start + PREFILL_CHUNK]
-        logits = forward(weights, config, chunk, cache, last_only=True)
+        logits = forward(weights, config, chunk, cache, last_only=True, query_chunk=QUERY_CHUNK)
     return logits[..., -1, :]
 
 

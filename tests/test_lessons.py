@@ -9,6 +9,7 @@ import pytest
 from llama_np.config import LlamaConfig
 from llama_np.rope import RopeScaling
 from llama_np.weights import initialize
+from weights_tools.__main__ import main
 from weights_tools.load import DOLL_HOUSE, load_model
 from weights_tools.save import save_model
 
@@ -50,6 +51,27 @@ def test_a_lesson_runs_on_a_folder_of_transformers_in_shards(
     for file in DOLL_HOUSE.glob("tokenizer*"):
         shutil.copy(file, folder)
     build.execute(build.read_source(SOURCES[0]), tmp_path, SOURCES[0].stem, folder)
+
+
+@pytest.mark.lessons
+@pytest.mark.parametrize("source", SOURCES[:2] + SOURCES[12:], ids=lambda path: path.stem)
+def test_a_lesson_runs_on_a_converted_model_with_another_kind_of_tokenizer(source, tmp_path):
+    """From a file of llama2.c; lesson 01 and the chat of lesson 12 need Llama 3's tokenizer."""
+    library = pytest.importorskip("sentencepiece")
+    from .test_llama2c import legacy
+    from .test_sentencepiece_tokenizer import llama2c_bytes, trained
+
+    tokenizer = library.SentencePieceProcessor(model_proto=trained())
+    config = LlamaConfig(
+        dim=36, n_layers=3, n_heads=6, n_kv_heads=6, head_width=6, ffn_width=50,
+        vocab_size=tokenizer.vocab_size(), context_length=640, norm_eps=1e-5, rope_theta=10000.0,
+        rope_scaling=None, tied_output=True,
+    )  # fmt: skip
+    weights = initialize(config, np.random.default_rng(0), std=0.3)
+    (tmp_path / "stories.bin").write_bytes(legacy(config, weights))
+    (tmp_path / "tokenizer.bin").write_bytes(llama2c_bytes(tokenizer))
+    assert main(["convert", str(tmp_path / "stories.bin"), str(tmp_path / "native")]) == 0
+    build.execute(build.read_source(source), tmp_path, source.stem, tmp_path / "native")
 
 
 @pytest.mark.parametrize("notebook", BUILT, ids=lambda path: f"{path.parent.name}-{path.stem}")

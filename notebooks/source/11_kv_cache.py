@@ -305,6 +305,7 @@ print("largest change in each row with the wrong mask:", changed.round(2))
 # %% [markdown] key="prefill-named-note"
 # For a single new token the mask is one row, all true: a decoding step needs none. That is why code that
 # was only tried one token at a time can have a wrong mask and never show it. Here is the library's prefill.
+# Within a chunk it makes the scores for `QUERY_CHUNK` tokens at a time, so it holds still fewer of them.
 
 # %% key="prefill-named"
 from llama_np.sampling import prefill

@@ -1,0 +1,1 @@
+"""Speed and memory, measured at the sizes of real models: ``python -m tests.benchmarks``."""
