@@ -10,8 +10,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from .functional import softmax
-from .rope import rotate
+from .functional import linear, softmax
+from .rope import rotate, rotate_complex
 from .shapes import Array
 from .tap import Tap, no_tap, under
 
@@ -209,14 +209,14 @@ def attention(
 
     PyTorch: ``LlamaAttention`` in transformers, on weights in Meta's layout.
     """
-    q = tap("q", split_heads(x @ wq, head_width))  # T D @ D Hq*K -> Hq T K
-    k = tap("k", split_heads(x @ wk, head_width))  # T D @ D Hkv*K -> Hkv T K
-    v = tap("v", split_heads(x @ wv, head_width))
-    q = tap("q_rotated", rotate(q, positions[..., None, :], frequencies))
-    k = tap("k_rotated", rotate(k, positions[..., None, :], frequencies))
+    q = tap("q", split_heads(linear(x, wq), head_width))  # T D @ D Hq*K -> Hq T K
+    k = tap("k", split_heads(linear(x, wk), head_width))  # T D @ D Hkv*K -> Hkv T K
+    v = tap("v", split_heads(linear(x, wv), head_width))
+    q = tap("q_rotated", rotate_complex(q, positions[..., None, :], frequencies))
+    k = tap("k_rotated", rotate_complex(k, positions[..., None, :], frequencies))
     k, v = remember(k, v)  # Hkv T K -> Hkv S K
     if query_chunk is None:
         mix = attend_grouped(q, k, v, may_see, tap)
     else:
         mix = attend_in_chunks(q, k, v, may_see, query_chunk, tap)
-    return tap("attn_out", merge_heads(mix) @ wo)  # T Hq*K @ Hq*K D -> T D
+    return tap("attn_out", linear(merge_heads(mix), wo))  # T Hq*K @ Hq*K D -> T D

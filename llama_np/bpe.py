@@ -8,8 +8,6 @@ A token is a string of bytes, and its rank is both its id and its place in the o
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
-import regex
-
 LLAMA3_PATTERN = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}"
     r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
@@ -26,6 +24,8 @@ def split_pieces(text: str, pattern: str = LLAMA3_PATTERN) -> list[str]:
     >>> split_pieces("Everything is 1234. ")
     ['Everything', ' is', ' ', '123', '4', '.', ' ']
     """
+    import regex  # only who looks inside needs it, and it takes a while to import
+
     return regex.findall(pattern, text)
 
 

@@ -1,6 +1,6 @@
 """The feed-forward step: each token by itself is widened, gated and narrowed again."""
 
-from .functional import silu
+from .functional import linear, silu
 from .shapes import Array
 from .tap import no_tap
 
@@ -26,10 +26,11 @@ def swiglu(
     >>> swiglu(one, 2 * one, 3 * one, one).round(6).tolist()
     [[5.284782]]
     """
-    gate = tap("gate", x @ w_gate)  # T D @ D F -> T F
-    up = tap("up", x @ w_up)  # T D @ D F -> T F
-    hidden = tap("hidden", silu(gate) * up)
-    return tap("down", hidden @ w_down)  # T F @ F D -> T D
+    gate = tap("gate", linear(x, w_gate))  # T D @ D F -> T F
+    up = tap("up", linear(x, w_up))  # T D @ D F -> T F
+    hidden = silu(gate)
+    hidden *= up
+    return tap("down", linear(tap("hidden", hidden), w_down))  # T F @ F D -> T D
 
 
 def feed_forward_width(dim: int, multiple_of: int, multiplier: float | None = None) -> int:

@@ -96,7 +96,25 @@ class StoredMatrix:
         return f"<{type(self).__name__}, shape {self.shape}: its rows stay in the file>"
 
     def __array__(self, dtype=None, copy=None) -> Array["in out"]:
-        return np.array(self[:], dtype) if copy else np.asarray(self[:], dtype)
+        whole = self.whole() if self.transposed else self.T.whole().T
+        return np.array(whole, dtype) if copy else np.asarray(whole, dtype)
+
+    def whole(self) -> Array["in out"]:
+        """The widened matrix. Rows that need no widening stay where they are."""
+        n, width = self.stored.shape
+        if type(self) is StoredMatrix and self.order is None:
+            return self.rows(slice(None)).T
+        wide = np.empty((n, width), np.float32)
+        height = max(1, BLOCK // width)
+
+        def work(starts) -> None:
+            for start in starts:
+                block = slice(start, start + height)
+                wide[block] = self.rows(block)
+
+        starts = iter(range(0, n, height))
+        work(starts) if self.size < ALONE else share(work, starts)
+        return wide.T
 
     def __getitem__(self, key) -> Array["..."]:
         rows, columns = key if isinstance(key, tuple) else (key, slice(None))

@@ -10,6 +10,7 @@ from .attention import may_see as earlier_or_same
 from .cache import KVCache
 from .config import LlamaConfig
 from .feed_forward import swiglu
+from .functional import linear
 from .norm import rms_norm
 from .rope import rope_frequencies
 from .shapes import Array
@@ -108,7 +109,7 @@ def forward(
     x = tap(
         "final_norm", rms_norm(x[..., -1:, :] if last_only else x, weights.norm, config.norm_eps)
     )
-    logits = x @ weights.output  # T D @ D V -> T V
+    logits = linear(x, weights.output)  # T D @ D V -> T V
     return tap("logits", logits.astype(np.result_type(logits, np.float32), copy=False))
 
 

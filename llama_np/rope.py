@@ -110,6 +110,7 @@ def rotate_complex(
     [[-1.0, 0.0]]
     """
     angles = positions[..., None] * frequencies  # T 1 * K/2 -> T K/2
-    pairs = x[..., 0::2] + 1j * x[..., 1::2]  # T K -> T K/2
-    turned = pairs * np.exp(1j * angles)
-    return np.stack([turned.real, turned.imag], axis=-1).reshape(x.shape).astype(x.dtype)
+    wide = np.ascontiguousarray(x, np.result_type(x, np.float32))
+    turns = np.exp(1j * angles).astype(np.result_type(wide, np.complex64))
+    pairs = wide.view(turns.dtype)  # T K -> T K/2: two neighbours are one complex number
+    return (pairs * turns).view(wide.dtype).astype(x.dtype, copy=False)

@@ -29,6 +29,9 @@ GPT2_PATTERN = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s
 # where a digit follows, white space is at the end of its stretch.
 DIGITS_PATTERN = r"'s|'t|'re|'ve|'m|'ll|'d|\p{N}| ?\p{L}+| ?[^\s\p{L}\p{N}]+|\s+(?![^\s\p{N}])|\s+"
 LONGEST_RUN = 25_000  # characters; llama/tokenizer.py, MAX_NO_WHITESPACES_CHARS
+TOO_LONG = re.compile(  # looked for only where a run begins, or a long one would take n² steps
+    rf"(?<!\s)\s{{{LONGEST_RUN + 1},}}|(?<!\S)\S{{{LONGEST_RUN + 1},}}"
+)
 
 
 def read_ranks(path: str | os.PathLike) -> dict[bytes, int]:
@@ -203,7 +206,7 @@ def _cut_long_runs(text: str) -> Iterator[str]:
     Source: _split_whitespaces_or_nonwhitespaces in llama/tokenizer.py; tiktoken's issue 195.
     """
     start = 0
-    for run in re.finditer(r"\s+|\S+", text) if len(text) > LONGEST_RUN else ():
+    for run in TOO_LONG.finditer(text):
         for cut in range(run.start() + LONGEST_RUN, run.end(), LONGEST_RUN):
             yield text[start:cut]
             start = cut

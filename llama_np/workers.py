@@ -1,16 +1,14 @@
 """Work on all cores: the one place where threads are made.
 
 NumPy and BLAS let other threads run while they compute, so plain threads share the work. BLAS is
-then held to one thread of its own for each of ours: with more they would wait for one another.
+then held to one thread of its own for each of ours: with more they would wait for one another. The
+libraries for it are imported when they are first needed: a small model never does.
 """
 
 import functools
 import os
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-
-from threadpoolctl import ThreadpoolController
 
 _local = threading.local()
 
@@ -24,12 +22,16 @@ def n_cores() -> int:
 
 
 @functools.cache
-def _pool() -> ThreadPoolExecutor:
+def _pool():
+    from concurrent.futures import ThreadPoolExecutor
+
     return ThreadPoolExecutor(max(1, n_cores() - 1), thread_name_prefix="llama_np")
 
 
 @functools.cache
-def _libraries() -> ThreadpoolController:
+def _libraries():
+    from threadpoolctl import ThreadpoolController
+
     return ThreadpoolController()
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from llama_np.tokenizer import stream_text
-from weights_tools.tokenizers import tokenizer_from_gguf
+from weights_tools.tokenizers.gguf_tokenizer import tokenizer_from_gguf
 from weights_tools.tokenizers.read_tokenizer_json import read_tokenizer_json
 from weights_tools.tokenizers.sentencepiece_json import (
     merges_of_pieces,

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from llama_np.tokenizer import LLAMA3_SPECIAL_TOKENS, Tokenizer, write_ranks
-from weights_tools.tokenizers import load_tokenizer, save_tokenizer, tokenizer_from_gguf
+from weights_tools.tokenizers import load_tokenizer, save_tokenizer
+from weights_tools.tokenizers.gguf_tokenizer import tokenizer_from_gguf
 from weights_tools.tokenizers.sentencepiece_model import (
     BYTE,
     CONTROL,

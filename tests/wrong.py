@@ -61,7 +61,7 @@ def norm_over_the_tokens(x, weight, eps):
 # --- rope ---
 
 
-@instead_of("rope.rotate")
+@instead_of("rope.rotate_complex")
 def split_halves(x, positions, frequencies):
     """Hugging Face's pairs (i, i + K/2): right for its permuted weights, wrong for Meta's."""
     halves = x.reshape(*x.shape[:-1], 2, -1).swapaxes(-1, -2).reshape(x.shape)
@@ -69,7 +69,7 @@ def split_halves(x, positions, frequencies):
     return turned.reshape(*x.shape[:-1], -1, 2).swapaxes(-1, -2).reshape(x.shape)
 
 
-@instead_of("rope.rotate")
+@instead_of("rope.rotate_complex")
 def turn_the_other_way_for_queries_only(x, positions, frequencies):
     """Scores depend on m - n because q and k turn the same way; here heads tell them apart."""
     return rotate(x, positions, -frequencies if x.shape[-3] == 6 else frequencies)

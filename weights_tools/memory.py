@@ -3,8 +3,6 @@
 import math
 from pathlib import Path
 
-import psutil
-
 from .stored import Checkpoint
 
 MODES = "auto", "float32", "mapped"
@@ -17,6 +15,8 @@ def free_memory(group: Path = Path("/sys/fs/cgroup")) -> int:
 
     In a container, what its limit leaves: https://docs.kernel.org/admin-guide/cgroup-v2.html
     """
+    import psutil  # here, because a small model never asks
+
     free = psutil.virtual_memory().available
     try:
         limit = int((group / "memory.max").read_text())
@@ -43,11 +43,13 @@ def choose_memory(checkpoint: Checkpoint) -> tuple[str, str]:
 
     int8 stays mapped: who has quantised a model wants it small, and it streams as fast.
     """
-    needed, free = as_float32(checkpoint), free_memory()
-    int8 = any(stored.kind == "I8" for stored in checkpoint.stored.values())
-    memory = "mapped" if int8 or SPARE * needed > free else "float32"
+    needed = as_float32(checkpoint)
+    memory = "mapped" if any(s.kind == "I8" for s in checkpoint.stored.values()) else "float32"
     if needed < LARGE:
         return memory, ""
+    free = free_memory()
+    if SPARE * needed > free:
+        memory = "mapped"
     stored = f"{in_bytes(as_stored(checkpoint))} in its file"
     wide = f"{in_bytes(needed)} as float32, {in_bytes(free)} of memory free"
     done = "stays in its file (mapped)" if memory == "mapped" else "is widened to float32"

@@ -270,7 +270,8 @@ agree(mix, attend(q_rotated, k_rotated, v, may_see))
 # `group` query heads share one **key-value head**, and query head `h` uses number `h // group`. That leaves
 # less to keep in memory while the model writes ([Ainslie et al. 2023](https://arxiv.org/abs/2305.13245)).
 # The mixes of all heads are laid side by side. The matrix `wo` combines them into one row of width `D` per
-# token, and this is **added** to `x`.
+# token, and this is **added** to `x`. In the library's function below, `linear(x, wq)` is `x @ wq`, and
+# `rotate_complex` is `rotate`, written faster.
 
 # %% key="heads-by-hand"
 mixes = []

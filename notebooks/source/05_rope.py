@@ -222,7 +222,8 @@ agree(q_complex.imag, q_rotated[:, 1::2])
 # %% [markdown] key="complex-named-note"
 # The `*` above works **number by number**: each pair is turned by its own angle, and there are as many
 # numbers after it as before. It is not a dot product, which would add the pairs up and leave one number
-# per token. Adding up comes later, when a query meets a key.
+# per token. Adding up comes later, when a query meets a key. On a long text this form is several times
+# faster than cosines and sines written out, so it is the one that the model uses.
 
 # %% key="complex-named"
 from llama_np import rotate_complex

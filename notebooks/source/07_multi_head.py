@@ -280,7 +280,9 @@ agree(mix, attend_grouped(q_rotated, k_rotated, v, visible))
 # %% [markdown] key="whole-named-note"
 # Here is the whole step, as the model runs it. Two things are new, and both do nothing unless asked:
 # `remember` is the cache of lesson 11, and `query_chunk` computes the scores for some queries at a time to
-# save memory. `merge_heads` undoes `split_heads`: it lays the heads side by side again.
+# save memory. `merge_heads` undoes `split_heads`: it lays the heads side by side again. `linear(x, wq)` is
+# `x @ wq`; for a batch of texts it reads the matrix once for all of them. The rotation is written with
+# complex numbers (lesson 05).
 
 # %% key="whole-named"
 from llama_np import attention

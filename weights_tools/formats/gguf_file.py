@@ -18,11 +18,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from llama_np.config import LlamaConfig
+from llama_np.vocabulary import Vocabulary
 from llama_np.weights import shapes
 
 from ..layout import names_elsewhere
 from ..stored import Checkpoint, Rows, Stored
-from ..tokenizers import AnyTokenizer, tokenizer_from_gguf
+from ..tokenizers.gguf_tokenizer import tokenizer_from_gguf
 from .gguf_config import config_from_gguf, with_scaling
 from .gguf_header import Header, TensorInfo, read_header
 
@@ -81,7 +82,7 @@ def open_gguf(file: Path) -> Checkpoint:
         with naming(named[ROPE].file):
             config = with_scaling(config, np.asarray(named.pop(ROPE).rows))
 
-    def read_tokenizer() -> AnyTokenizer | None:
+    def read_tokenizer() -> Vocabulary | None:
         with naming(file):
             return tokenizer_from_gguf(metadata)
 

@@ -16,11 +16,12 @@ from typing import NamedTuple
 import numpy as np
 
 from llama_np.config import LlamaConfig, even_share
+from llama_np.vocabulary import Vocabulary
 from llama_np.weights import shapes
 
 from ..layout import names_elsewhere
 from ..stored import Checkpoint, Stored
-from ..tokenizers import AnyTokenizer, load_tokenizer
+from ..tokenizers import load_tokenizer
 from ..tokenizers.sentencepiece_tokenizer import SentencePieceTokenizer
 
 HEADER = struct.Struct("<7i")
@@ -150,7 +151,7 @@ def map_arrays(file: Path, header: Header) -> dict[str, Stored]:
     return stored
 
 
-def read_tokenizer(file: Path, vocab_size: int) -> AnyTokenizer | None:
+def read_tokenizer(file: Path, vocab_size: int) -> Vocabulary | None:
     """``tok512.bin`` beside a model of 512 tokens, as llama2.c names it; else the folder's own."""
     own = file.with_name(f"tok{vocab_size}.bin")
     if not own.is_file():

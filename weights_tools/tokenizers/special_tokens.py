@@ -121,3 +121,12 @@ def need(values: Mapping[str, Any], key: str, kind: type) -> Any:
     if key not in values:
         raise ValueError(f"expected {key!r}, found only {list(values)[:8]}")
     return typed(values[key], kind, key)
+
+
+def ends_beside(described: Path, special: Mapping[str, int]) -> Ends:
+    """The ends that the files beside a tokenizer.json declare; its name is in what is raised."""
+    post_processor = read_json(described).get("post_processor")
+    try:
+        return declared_ends(described.parent, post_processor, special)
+    except ValueError as error:
+        raise ValueError(f"{described}: {error}") from None
