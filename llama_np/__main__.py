@@ -84,7 +84,12 @@ def encode(model: Model, prompt: str, chat: bool) -> list[int]:
     if model.tokenizer is None:
         raise ValueError(
             f"{model.path}: found no tokenizer, so the prompt cannot be encoded; put the "
-            "tokenizer.model or tokenizer.json that belongs to the model beside it"
+            "tokenizer.model, tokenizer.json or (llama2.c) tokenizer.bin of the model beside it"
+        )
+    if chat and "<|eot_id|>" not in model.tokenizer.special_tokens:
+        raise ValueError(
+            f"{model.path}: this model has not the special tokens of Llama 3's chats; leave out "
+            "--chat"
         )
     if chat:
         return encode_dialog(model.tokenizer, [{"role": "user", "content": prompt}])
@@ -116,11 +121,16 @@ def run(args: argparse.Namespace, tally: Tally) -> None:
             write(f"{token:6d} {shown} {tokenizer.token(token)}\n")
     else:
         write("" if args.chat else args.prompt)
-        for text in stream_text(tokenizer, tally.through(new)):
-            write(text)
-        write("\n")
+        try:
+            for text in stream_text(tokenizer, tally.through(new)):
+                write(text)
+        finally:
+            write("\n")  # a message shall not hang on to the text
     millions = model.config.count_parameters() / 1e6
-    print(f"[{tally}, {model.path.name}: {millions:.1f} million parameters]", file=sys.stderr)
+    print(
+        f"[{tally}, {model.path.resolve().name}: {millions:.1f} million parameters]",
+        file=sys.stderr,
+    )
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -133,7 +143,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         run(args, tally)
     except KeyboardInterrupt:
-        print(f"\n[stopped: {tally}]", file=sys.stderr)
+        print(f"[stopped: {tally}]", file=sys.stderr)
         return 130
     except BrokenPipeError:
         # Whoever read our output has gone; Python would complain again when it closes the stream.

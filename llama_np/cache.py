@@ -1,5 +1,7 @@
 """The key-value cache: what a token's successors will ask of it, kept instead of recomputed."""
 
+import math
+
 import numpy as np
 
 from .config import LlamaConfig
@@ -48,7 +50,7 @@ class KVCache:
         self.check_room(n_new)
         if self.keys is None:
             shape = (self.config.n_layers, *k.shape[:-2], self.max_length, k.shape[-1])
-            self.keys, self.values = np.empty(shape, k.dtype), np.empty(shape, v.dtype)
+            self.keys, self.values = self.take(shape, k.dtype), self.take(shape, v.dtype)
         expected = (*self.keys.shape[1:-2], n_new, self.keys.shape[-1])
         if k.shape != expected:
             raise ValueError(
@@ -59,6 +61,17 @@ class KVCache:
         self.keys[layer, ..., self.length : end, :] = k
         self.values[layer, ..., self.length : end, :] = v
         return self.keys[layer, ..., :end, :], self.values[layer, ..., :end, :]
+
+    def take(self, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+        """Room for all keys, or all values."""
+        try:
+            return np.empty(shape, dtype)
+        except (MemoryError, ValueError):  # the latter for a size that no machine could have
+            size = 2 * math.prod(shape) * dtype.itemsize / 1e9
+            raise ValueError(
+                f"a cache for {self.max_length} positions takes {size:,.1f} GB, which this machine "
+                "has not; make it shorter (max_length, max_new_tokens, --max-new-tokens)"
+            ) from None
 
     def advance(self, n_new: int) -> None:
         """Count ``n_new`` positions as filled."""

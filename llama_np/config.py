@@ -219,7 +219,7 @@ def read_object(path: str | Path) -> dict[str, Any]:
     Raises ``FileNotFoundError`` or ``ValueError`` with the file's name.
     """
     try:
-        values = json.loads(Path(path).read_text(encoding="utf-8"))
+        values = json.loads(Path(path).read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
         raise FileNotFoundError(f"no such file: {path}; expected a model's config") from None
     except (ValueError, RecursionError) as error:
@@ -312,6 +312,7 @@ def refuse_other_architectures(values: Mapping[str, Any]) -> None:
         "quantization_config": None,
         "partial_rotary_factor": 1.0,
         "sliding_window": None,
+        "num_local_experts": None,
     }.items():
         if values.get(key, plain) not in (plain, None):
             raise ValueError(f"{key} = {brief.repr(values[key])} is not supported, only {plain!r}")

@@ -159,3 +159,11 @@ def test_a_cache_takes_the_dtype_and_the_memory_it_says(house, dtype):
 def test_a_cache_without_room_is_refused(house):
     with pytest.raises(ValueError, match="max_length must be at least 1, got 0"):
         KVCache(house[0], 0)
+
+
+def test_a_cache_that_no_machine_holds_is_refused_in_one_line(house):
+    config, weights = house
+    cache = KVCache(config, 10**15)
+    with pytest.raises(ValueError, match=r"1,?0*.* positions takes [\d,.]+ GB, which this machine"):
+        forward(weights, config, [1, 2], cache)
+    assert cache.length == 0 and cache.nbytes == 0

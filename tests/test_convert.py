@@ -94,9 +94,8 @@ def test_any_source_becomes_a_folder(transformers, torch, tmp_path, make, kind, 
         read_tokenizer=lambda: None
     )
     convert(source, tmp_path / "to")
-    assert sorted(file.name for file in (tmp_path / "to").iterdir()) == [
-        "config.json", "model.safetensors",
-    ]  # fmt: skip
+    written = {file.name for file in (tmp_path / "to").iterdir()}
+    assert written - {"generation_config.json"} == {"config.json", "model.safetensors"}
     made = open_checkpoint(tmp_path / "to")
     assert made.config == source.config
     for name, stored in source.stored.items():
@@ -137,7 +136,7 @@ def test_the_type_that_is_asked_for(torch, tmp_path, kind):
     write_folder(tmp_path / "from", config, weights)
     status, out, err = command("convert", tmp_path / "from", tmp_path / "to", "--dtype", kind)
     assert (status, err) == (0, "")
-    assert f"{config.count_parameters():,} parameters from Hugging Face; LLAMA_MODEL=" in out
+    assert f"{config.count_parameters():,} parameters from Hugging Face. To use it:" in out
     assert json.loads((tmp_path / "to" / "config.json").read_text())["dtype"] == kind
     with safe_open(tmp_path / "to" / "model.safetensors", framework="pt") as file:
         assert set(file.keys()) == {hugging_face_name(name) for name in shapes(config)}
@@ -240,3 +239,21 @@ def test_the_doll_house_moves(tmp_path):
     old, new = (open_checkpoint(folder).stored for folder in (DOLL_HOUSE, tmp_path / "to"))
     for name in old.keys() | new.keys():
         assert old[name].rows.tobytes() == new[name].rows.tobytes(), name
+
+
+def test_what_comes_with_a_folder_goes_along(tmp_path):
+    shutil.copytree(DOLL_HOUSE, tmp_path / "from")
+    described = json.loads((tmp_path / "from/tokenizer_config.json").read_text())
+    described["chat_template"] = "{{ messages[0]['content'] }}"
+    (tmp_path / "from/tokenizer_config.json").write_text(json.dumps(described))
+    (tmp_path / "from/generation_config.json").write_text('{"temperature": 0.6}')
+    assert command("convert", tmp_path / "from", tmp_path / "to")[0] == 0
+    for name in ("tokenizer_config.json", "tokenizer.json", "generation_config.json"):
+        assert (tmp_path / "to" / name).read_text() == (tmp_path / "from" / name).read_text()
+
+
+def test_into_the_empty_folder_where_one_stands(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert command("convert", DOLL_HOUSE, ".")[0] == 0
+    assert {"config.json", "model.safetensors"} <= {file.name for file in Path(".").iterdir()}
+    assert [*tmp_path.parent.glob(f".{tmp_path.name}*")] == []

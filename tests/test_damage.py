@@ -169,6 +169,13 @@ def test_more_layers_than_there_are_tensors(folder, house):
 
 def test_a_tied_folder_may_hold_the_output_too(folder, house):
     write_config(folder, house[0], tie_word_embeddings=True)
+    with pytest.raises(ValueError, match="lm_head.weight is not the embedding, though config.json"):
+        load_model(folder)
+    tensors = as_stored(*house)
+    write_float32(
+        folder / "model.safetensors",
+        tensors | {"lm_head.weight": tensors["model.embed_tokens.weight"]},
+    )
     weights = load_model(folder).weights
     assert np.shares_memory(weights.output, weights.embedding)
 

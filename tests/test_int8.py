@@ -39,7 +39,9 @@ def quantized(request, tmp_path):
     weights.layers[0].w_up[:, 3] = 0  # a row of zeros where it is stored
     write_folder(tmp_path / "wide", config, weights)
     status, out, err = command("quantize", tmp_path / "wide", tmp_path / "small", "--int8")
-    assert (status, err) == (0, f"wrote {tmp_path / 'small'}\n")
+    assert (status, err) == (
+        0, f"wrote {tmp_path / 'small'}; now both are run on a text\n"
+    )  # fmt: skip
     return config, weights, tmp_path / "small", out
 
 
@@ -145,7 +147,7 @@ def test_the_error_of_each_matrix_is_told(quantized):
         if before.ndim == 2 and name != "embedding":
             before = before.astype(np.float64)
             expected[name] = np.linalg.norm(after[name] - before) / np.linalg.norm(before)
-    told = dict(re.findall(r"^(\S+) +(\d+\.\d+)%$", out, re.MULTILINE))
+    told = dict(re.findall(r"^(\S+) +relative error (\d+\.\d+)%$", out, re.MULTILINE))
     assert list(told) == list(expected)
     for name, error in expected.items():
         assert 0.001 < error < 0.02

@@ -251,3 +251,20 @@ def test_what_is_no_model(tmp_path, house):
     assert "holds 2 models; name one, for example a.gguf" in refusal("inspect", tmp_path)
     write_config(tmp_path, house[0])
     assert "found neither model.safetensors nor" in refusal("inspect", tmp_path)
+
+
+def test_meta_beside_a_config_and_in_its_own_folder(tmp_path):
+    """Meta's folders on the hub have a config.json, and the weights under ``original``."""
+    for folder, within in ((tmp_path / "a", "."), (tmp_path / "b", "original")):
+        (folder / within).mkdir(parents=True)
+        (folder / within / "params.json").write_text("{}")
+        (folder / "config.json").write_text("{}")
+        with pytest.raises(ValueError, match="params.json: the config has no"):
+            load_model(folder)
+
+
+def test_a_path_that_leads_nowhere_says_from_where(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("LLAMA_MODEL", "models/llama")
+    with pytest.raises(FileNotFoundError, match=f"models/llama.*looked for in {tmp_path}"):
+        load_model()

@@ -8,7 +8,8 @@ import sys
 import pytest
 
 from llama_np.__main__ import main
-from weights_tools.load import DOLL_HOUSE
+from llama_np.tokenizer import Tokenizer
+from weights_tools.load import DOLL_HOUSE, load_model
 
 COMMAND = [sys.executable, "-m", "llama_np"]
 
@@ -98,3 +99,13 @@ def test_it_says_when_there_is_no_tokenizer(tmp_path, capsys):
         (tmp_path / name).write_bytes((DOLL_HOUSE / name).read_bytes())
     assert main(["Once", "--model", str(tmp_path)]) == 1
     assert "found no tokenizer, so" in capsys.readouterr().err
+
+
+def test_a_chat_needs_the_tokens_of_a_chat(monkeypatch, capsys):
+    model = load_model(DOLL_HOUSE)
+    without = Tokenizer(model.tokenizer.ranks, ["<|begin_of_text|>"])
+    monkeypatch.setattr(
+        "llama_np.__main__.load_model", lambda *_: model._replace(tokenizer=without)
+    )
+    assert main(["Why?", "--chat"]) == 1
+    assert "has not the special tokens of Llama 3's chats" in capsys.readouterr().err

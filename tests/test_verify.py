@@ -9,7 +9,7 @@ import pytest
 
 from llama_np.tokenizer import Tokenizer
 from weights_tools import verify as verify_module
-from weights_tools.load import DOLL_HOUSE
+from weights_tools.load import DOLL_HOUSE, open_checkpoint
 from weights_tools.save import save_model
 
 from .folders import (
@@ -228,3 +228,26 @@ def test_a_model_in_one_file_has_one_checksum(tmp_path, monkeypatch):
     verify_module.write_sums(open_llama2c(file))
     sum_ = hashlib.sha256(file.read_bytes()).hexdigest()
     assert (tmp_path / "SHA256SUMS").read_text() == f"{sum_}  {file.name}\n"
+
+
+def test_sums_of_one_file_leave_those_of_others(tmp_path):
+    (tmp_path / "SHA256SUMS").write_text(f"# by hand\n{'0' * 64}  other.bin\n")
+    pytest.importorskip("gguf")
+    from .llama_cpp import stored_as, tensors_of, write
+
+    config = tiny_config(rope_scaling=None)
+    weights = random_weights(config, np.float32)
+    write(tmp_path / "a.gguf", config, tensors_of(config, weights), stored_as("F32"))
+    verify_module.write_sums(open_checkpoint(tmp_path / "a.gguf"))
+    verify_module.write_sums(open_checkpoint(tmp_path / "a.gguf"))
+    lines = (tmp_path / "SHA256SUMS").read_text().splitlines()
+    assert [line.split()[-1] for line in lines] == ["hand", "other.bin", "a.gguf"]
+
+
+def test_a_tokenizer_with_fewer_ids_is_noted(tmp_path):
+    config = tiny_config(vocab_size=2000)
+    write_folder(tmp_path, config, random_weights(config, np.float32))
+    for file in DOLL_HOUSE.glob("tokenizer*"):
+        shutil.copy(file, tmp_path)
+    status, out, _ = command("verify", tmp_path)
+    assert status == 0 and "note: the tokenizer has 1024 tokens, the model 2000" in out

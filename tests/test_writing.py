@@ -50,11 +50,11 @@ def test_the_disk_is_full(tmp_path, source, monkeypatch, dest):
 
 
 def test_the_disk_is_full_for_the_tokenizer(tmp_path, monkeypatch):
-    def save_tokenizer(tokenizer, folder, context_length):
-        (folder / "tokenizer.json").write_text("half")
+    def copyfile(_, path):
+        path.write_text("half")
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(convert_module, "save_tokenizer", save_tokenizer)
+    monkeypatch.setattr(convert_module.shutil, "copyfile", copyfile)
     assert "the disk is full" in refusal("convert", DOLL_HOUSE, tmp_path / "to")
     assert everything(tmp_path) == []
 

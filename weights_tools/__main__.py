@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import signal
 import sys
 
 from . import convert, describe, quantize, verify
@@ -57,6 +58,11 @@ def make_parser() -> argparse.ArgumentParser:
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; errors are one line."""
     args = make_parser().parse_args(arguments)
+    try:
+        for name in {"SIGTERM", "SIGHUP"} & set(dir(signal)):  # tidy up, as after an interruption
+            signal.signal(getattr(signal, name), lambda number, _: sys.exit(128 + number))
+    except ValueError:
+        pass  # not the main thread: whoever called us deals with signals
     try:
         args.run(args)
         sys.stdout.flush()

@@ -2,6 +2,7 @@
 
 import argparse
 import math
+import shlex
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -48,7 +49,8 @@ def run(args: argparse.Namespace) -> None:
     kind = next((kind for kind, name in KINDS.items() if name == args.dtype), None)
     convert(source, args.folder, kind)
     count = source.config.count_parameters()
-    print(f"{args.folder}: {count:,} parameters from {source.format}; LLAMA_MODEL={args.folder}")
+    print(f"{args.folder}: {count:,} parameters from {source.format}. To use it:")
+    print(f"export LLAMA_MODEL={shlex.quote(str(args.folder.absolute()))}")
 
 
 def convert(
@@ -79,7 +81,11 @@ def write_model(
         described["quantization_config"] = scheme(source.config.tied_output)
     if tokenizer is not None:
         described |= {"bos_token_id": tokenizer.bos_id, "eos_token_id": sorted(tokenizer.stop_ids)}
-        save_tokenizer(tokenizer, folder, source.config.context_length)
+        if not any(file.name == "tokenizer.json" for file in source.companions):
+            save_tokenizer(tokenizer, folder, source.config.context_length)
+    for file in source.companions:
+        if not (folder / file.name).exists():
+            shutil.copyfile(file, folder / file.name)
     write_json(described, folder / "config.json")
     specs = {}
     for name, as_kind in kinds.items():
@@ -103,7 +109,8 @@ def all_chunks(
     source: Checkpoint, kinds: dict[str, str], report: Report | None
 ) -> Iterator[np.ndarray]:
     """The numbers of every array, in the order of the file."""
-    progress = Progress(len(kinds), quiet=2.0)
+    # the lines of a report say how far it is
+    progress = Progress(len(kinds), quiet=2.0 if report is None else math.inf)
     for done, (name, kind) in enumerate(kinds.items(), start=1):
         if kind == "I8":
             yield from int8_chunks(source, name, report)

@@ -69,7 +69,7 @@ def memory_lines(checkpoint: Checkpoint) -> Iterator[str]:
         f"  memory=mapped    {in_bytes(as_stored(checkpoint)):>10} stay in the file; reading it "
         "again is fast while that much memory is free"
     )
-    for length in CACHE_LENGTHS:
+    for length in sorted({*CACHE_LENGTHS, config.context_length}):
         n_bytes = 2 * 4 * config.n_layers * config.n_kv_heads * config.head_width * length
         yield f"  cache            {in_bytes(n_bytes):>10} on top for {length} tokens"
     yield f"  free now         {in_bytes(free_memory()):>10}"

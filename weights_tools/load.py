@@ -47,7 +47,10 @@ def load_model(path: str | os.PathLike | None = None, memory: str | None = None)
     """
     memory = memory or os.environ.get("LLAMA_MEMORY") or "auto"
     if memory not in MODES:
-        raise ValueError(f"memory should be one of {', '.join(MODES)}, got {memory!r}")
+        raise ValueError(
+            f"memory (or the variable LLAMA_MEMORY) should be one of {', '.join(MODES)}, "
+            f"got {memory!r}"
+        )
     checkpoint = open_checkpoint(path or os.environ.get("LLAMA_MODEL") or DOLL_HOUSE)
     check_shapes(checkpoint)
     if memory == "auto":
@@ -69,23 +72,24 @@ def open_checkpoint(path: str | os.PathLike) -> Checkpoint:
     A folder with ``config.json`` (Hugging Face) or ``params.json`` (Meta); a ``.gguf`` file, or a
     folder with one; a ``.bin`` file of llama2.c.
     """
-    path = Path(path)
+    path = Path(path).expanduser()
     if not path.exists():
         raise FileNotFoundError(
             f"no such file or folder: {path}; expected a model (check the path, or the variable "
-            "LLAMA_MODEL)"
+            f"LLAMA_MODEL; this was looked for in {Path.cwd()})"
         )
     if path.is_dir():
         return open_folder(path)
-    if path.suffix == ".gguf":
+    suffix = path.suffix.lower()
+    if suffix == ".gguf":
         from .formats.gguf_file import open_gguf
 
         return open_gguf(path)
-    if path.suffix == ".bin":
+    if suffix == ".bin":
         from .formats.llama2c import open_llama2c
 
         return open_llama2c(path)
-    if path.suffix in (".safetensors", ".pth", ".json"):
+    if suffix in (".safetensors", ".pth", ".json"):
         return open_folder(path.parent)
     raise ValueError(
         f"{path}: expected a folder, a .gguf file or a .bin file of llama2.c; which model is this?"
@@ -94,12 +98,13 @@ def open_checkpoint(path: str | os.PathLike) -> Checkpoint:
 
 def open_folder(folder: Path) -> Checkpoint:
     """Open the model in a folder."""
-    if (folder / "config.json").is_file():
+    meta = next((f for f in (folder, folder / "original") if (f / "params.json").is_file()), None)
+    if (folder / "config.json").is_file() and (meta is None or any(folder.glob("*.safetensors*"))):
         return open_hugging_face(folder)
-    if (folder / "params.json").is_file():
+    if meta is not None:
         from .formats.meta import open_meta
 
-        return open_meta(folder)
+        return open_meta(meta)
     files = sorted([*folder.glob("*.gguf"), *folder.glob("*.bin")])
     models = [file for file in files if not file.name.startswith("tok")]
     if len(models) == 1:

@@ -37,10 +37,13 @@ def run(args: argparse.Namespace) -> None:
     source = open_checkpoint(args.model)
     if any(stored.kind == "I8" for stored in source.stored.values()):
         raise ValueError(f"{source.path}: is in int8 already; nothing to do")
-    print("relative error of each matrix")
-    convert(source, args.folder, "I8", lambda name, error: print(f"{name:24} {error:.3%}"))
+
+    def report(name: str, error: float) -> None:
+        print(f"{name:24} relative error {error:.3%}", flush=True)
+
+    convert(source, args.folder, "I8", report)
+    print(f"wrote {args.folder}; now both are run on a text", file=sys.stderr)
     print("\n".join(compare(source, args.folder)), flush=True)
-    print(f"wrote {args.folder}", file=sys.stderr)
 
 
 def compare(source: Checkpoint, folder: Path) -> list[str]:
@@ -51,7 +54,10 @@ def compare(source: Checkpoint, folder: Path) -> list[str]:
     else:
         ids = np.array(before.tokenizer.encode(TEXT, bos=True))
     ids = ids[: before.config.context_length]
-    old, new = (forward(model.weights, model.config, ids) for model in (before, after))
+    with np.errstate(all="ignore"):
+        old, new = (forward(model.weights, model.config, ids) for model in (before, after))
+    if not (np.isfinite(old).all() and np.isfinite(new).all()):
+        return ["the logits are not finite, before or after: `verify` the source"]
     moved, spread = np.abs(new - old), old.std()
     p, q = log_softmax(old), log_softmax(new)
     divergence = float((np.exp(p) * (p - q)).sum(-1).mean())

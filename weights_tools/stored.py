@@ -14,7 +14,7 @@ from llama_np.matrix import Bf16Matrix, F16Matrix, Int8Matrix, StoredMatrix, wid
 from llama_np.shapes import Array
 from llama_np.weights import shapes
 
-from .layout import hugging_face_name, is_rotated, to_halves, to_neighbours
+from .layout import is_rotated, names_elsewhere, to_halves, to_neighbours
 
 
 class Rows(Protocol):
@@ -47,6 +47,7 @@ class Checkpoint(NamedTuple):
     ``stored`` is keyed by the names that ``Weights.named`` uses; a tied output is not in it.
     ``halves``: the rows of wq and wk pair i with i + K/2, as Hugging Face stores them; otherwise
     neighbours are pairs, as here. ``read_tokenizer`` returns None where the source has none.
+    ``companions`` are files that a converted model takes along as they are.
     """
 
     path: Path
@@ -55,6 +56,7 @@ class Checkpoint(NamedTuple):
     stored: dict[str, Stored]
     halves: bool
     read_tokenizer: Callable[[], Any]
+    companions: tuple[Path, ...] = ()
 
 
 def as_vector(stored: Stored) -> Array["D"]:
@@ -103,7 +105,8 @@ def shape_problems(checkpoint: Checkpoint) -> Iterator[str]:
     expected = shapes(checkpoint.config)
     missing = [name for name in expected if name not in checkpoint.stored]
     if missing:
-        theirs = hugging_face_name(missing[0]) if checkpoint.halves else missing[0]
+        names = names_elsewhere(missing[0])
+        theirs = {"GGUF": names.gguf, "Meta": names.meta}.get(checkpoint.format, names[0])
         yield (
             f"{checkpoint.path}: {len(missing)} tensors are missing, the first is {theirs}; "
             "is the download complete?"

@@ -57,6 +57,11 @@ def problems(checkpoint: Checkpoint) -> Iterator[str]:
         tokenizer = checkpoint.read_tokenizer()
         if tokenizer is None:
             yield f"{checkpoint.path}: has no tokenizer, so text cannot be encoded"
+        elif tokenizer.vocab_size < checkpoint.config.vocab_size:
+            print(
+                f"note: the tokenizer has {tokenizer.vocab_size} tokens, the model "
+                f"{checkpoint.config.vocab_size}; ids between them stand for no text"
+            )
     except (ValueError, OSError) as error:
         yield str(error)
     yield from index_problems(folder_of(checkpoint))
@@ -102,7 +107,7 @@ def checksum_problems(folder: Path) -> Iterator[str]:
         for number, line in enumerate(path.read_text(errors="replace").splitlines(), start=1):
             digest, _, name = line.strip().partition(" ")
             name = name.strip().lstrip("*")
-            if not line.strip():
+            if not line.strip() or line.startswith("#"):
                 continue
             if not (re.fullmatch("[0-9A-Fa-f]+", digest) and is_plain_name(name)):
                 yield f"{path}, line {number}: expected a checksum and a file, got {line[:60]!r}"
@@ -120,9 +125,12 @@ def is_plain_name(name: str) -> bool:
 def checksum(path: Path, method: str) -> str:
     """The digest of a file, read in blocks."""
     digest = hashlib.new(method, usedforsecurity=False)
+    progress, done = Progress(max(1, path.stat().st_size // BLOCK), quiet=2.0), 0
     with open(path, "rb") as file:
         while block := file.read(BLOCK):
             digest.update(block)
+            done += 1
+            progress.show(min(done, progress.total), f"checksum of {path.name}")
     return digest.hexdigest()
 
 
@@ -132,10 +140,14 @@ def write_sums(checkpoint: Checkpoint) -> None:
     files = [checkpoint.path]
     if folder == checkpoint.path:
         files = sorted(p for p in folder.iterdir() if p.is_file() and p.name not in LISTS)
-    lines = [f"{checksum(file, 'sha256')}  {file.name}\n" for file in files]
-    with replacing(folder / "SHA256SUMS") as beside:
+    path = folder / "SHA256SUMS"
+    kept = path.read_text(errors="replace").splitlines(keepends=True) if path.is_file() else []
+    own = {file.name for file in files}
+    lines = [line for line in kept if line[66:].strip() not in own and folder != checkpoint.path]
+    lines += [f"{checksum(file, 'sha256')}  {file.name}\n" for file in files]
+    with replacing(path) as beside:
         beside.write_text("".join(lines))
-    print(f"wrote the checksums of {len(files)} files to {folder / 'SHA256SUMS'}")
+    print(f"wrote the checksums of {len(files)} files to {path}")
 
 
 def folder_of(checkpoint: Checkpoint) -> Path:

@@ -39,9 +39,12 @@ def new_folder(folder: Path) -> Iterator[Path]:
     try:
         beside.mkdir(parents=True)
         yield beside
-        if folder.exists():
-            folder.rmdir()  # Windows puts nothing in its place
-        beside.rename(folder)
+        if folder.exists():  # empty, and perhaps somebody stands in it
+            for file in sorted(beside.iterdir(), reverse=True):  # config.json last
+                file.rename(folder / file.name)
+            beside.rmdir()
+        else:
+            beside.rename(folder)
     except BaseException as error:  # an interruption, too
         shutil.rmtree(beside, ignore_errors=True)
         for parent in made:

@@ -16,6 +16,10 @@ from ..tokenizers import load_tokenizer
 from .safetensors_file import map_tensors
 
 SCALE = "_scale"  # behind the name of a matrix in int8
+COMPANIONS = (  # what goes along when a model is converted
+    *("tokenizer.json", "tokenizer.model", "tokenizer_config.json", "special_tokens_map.json"),
+    *("chat_template.jinja", "generation_config.json", "LICENSE", "LICENSE.txt", "USE_POLICY.md"),
+)
 INDEX = "model.safetensors.index.json"
 OUTPUT = hugging_face_name("output")
 
@@ -39,6 +43,7 @@ def open_hugging_face(folder: Path) -> Checkpoint:
         stored=find_tensors(folder, config, quantized),
         halves=True,
         read_tokenizer=lambda: load_tokenizer(folder, config.vocab_size),
+        companions=tuple(folder / name for name in COMPANIONS if (folder / name).is_file()),
     )
 
 
@@ -57,6 +62,8 @@ def find_tensors(folder: Path, config: LlamaConfig, quantized: bool) -> dict[str
         )
     theirs = {name: hugging_face_name(name) for name in shapes(config)}
     refuse_strangers(found, set(theirs.values()), quantized)
+    if config.tied_output:
+        refuse_another_output(found)
     stored = {}
     for ours, name in theirs.items():
         if name in found:
@@ -76,6 +83,18 @@ def refuse_strangers(found: dict, expected: set[str], quantized: bool) -> None:
         # older files hold the frequencies of RoPE, and tied models the output once more
         if name not in expected | {OUTPUT} and not name.endswith("rotary_emb.inv_freq"):
             raise ValueError(f"{file}: {name} is no part of a Llama with this config")
+
+
+def refuse_another_output(found: dict) -> None:
+    """Raise where a tied model comes with an output matrix that is not its embedding."""
+    embedding = hugging_face_name("embedding")
+    if OUTPUT in found and embedding in found:
+        (file, *output), (_, *tied) = found[OUTPUT], found[embedding]
+        if output[0] != tied[0] or not np.array_equal(output[1], tied[1]):
+            raise ValueError(
+                f"{file}: {OUTPUT} is not the embedding, though config.json says "
+                "tie_word_embeddings; set it to false there if the matrix is meant"
+            )
 
 
 def find_scale(name: str, found: dict, quantized: bool) -> np.ndarray:

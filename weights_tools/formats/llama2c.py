@@ -113,7 +113,10 @@ def to_config(numbers: list[int], tied: bool) -> LlamaConfig:
             tied_output=tied,
         )
     except ValueError as error:
-        raise ValueError(f"no model of llama2.c, or damaged ({error})") from None
+        raise ValueError(
+            f"no model of llama2.c, or damaged ({error}); a .bin file of PyTorch is not read: look "
+            "for safetensors of the same model"
+        ) from None
 
 
 def refuse_size(header: Header, n_bytes: int) -> None:

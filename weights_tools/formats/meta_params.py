@@ -94,7 +94,10 @@ def rope_scaling(params: dict[str, Any]) -> RopeScaling | None:
     >>> rope_scaling({"dim": 2048, "n_layers": 16, "use_scaled_rope": True}).factor
     32.0
     """
-    if not params.get("use_scaled_rope"):
+    scaled = params.get("use_scaled_rope", False)
+    if type(scaled) is not bool and scaled is not None:
+        raise ValueError(f"use_scaled_rope should be true or false, got {shown(scaled)}")
+    if not scaled:
         return None
     small = (params["dim"], params["n_layers"]) in LLAMA_3_2_SMALL
     usual = LLAMA_3_1_SCALING._replace(factor=32.0 if small else LLAMA_3_1_SCALING.factor)

@@ -6,6 +6,7 @@ https://github.com/huggingface/safetensors#format
 
 import json
 import math
+import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -32,6 +33,8 @@ def map_tensors(path: Path) -> dict[str, tuple[str, np.ndarray]]:
     except (SafetensorError, OSError) as error:
         if not path.is_file():
             raise FileNotFoundError(f"{path} is missing; is the download complete?") from None
+        if not os.access(path, os.R_OK):
+            raise OSError(f"{path}: may not be read; ask for the right to") from None
         # the library quotes what it found, which may be no text
         why = "".join(c if c.isprintable() else "?" for c in str(error))
         raise ValueError(f"{path}: damaged or cut off ({why}); get the file again") from None

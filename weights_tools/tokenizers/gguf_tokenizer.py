@@ -89,7 +89,9 @@ def _gguf_ends(
 
     def name(key: str, otherwise: int | None = None) -> str | None:
         i = values.get(f"{key}_token_id", otherwise)
-        return tokens[i] if isinstance(i, int) and 0 <= i < len(tokens) else None
+        if i is not None and not (isinstance(i, int) and 0 <= i < len(tokens)):
+            raise ValueError(f"expected {key}_token_id below {len(tokens)}, got {i!a}")
+        return None if i is None else tokens[i]
 
     first = name("bos", bos) if values.get("add_bos_token", add_bos) else None
     stop = (name("eot"), name("eom"), *STOP_TOKENS)
