@@ -221,9 +221,9 @@ def read_object(path: str | Path) -> dict[str, Any]:
     try:
         values = json.loads(Path(path).read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
-        raise FileNotFoundError(f"no such file: {path}; expected a model's config") from None
+        raise FileNotFoundError(f"no such file: {path}; is the download complete?") from None
     except (ValueError, RecursionError) as error:
-        raise ValueError(f"{path}: not a JSON file: {error}") from None
+        raise ValueError(f"{path}: not a JSON file: {str(error)[:100]}") from None
     if not isinstance(values, dict):
         raise ValueError(f"{path}: expected a JSON object, got {type(values).__name__}")
     return values

@@ -12,12 +12,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from llama_np.config import read_object
 from llama_np.tokenizer import Tokenizer
 
 from .merging_order import order_of_merging
 from .sentencepiece_model import BYTE, CONTROL, NORMAL, SPACE, UNKNOWN, Piece, PieceList
 from .sentencepiece_tokenizer import SentencePieceTokenizer
-from .special_tokens import Ends, declared_ends, expect, need, read_json, special_tokens, typed
+from .special_tokens import Ends, declared_ends, expect, need, special_tokens, typed
 from .tokenizer_json import PRE_TOKENIZERS, byte_letters
 
 
@@ -30,7 +31,7 @@ def read_tokenizer_json(path: str | os.PathLike) -> Tokenizer | SentencePieceTok
     Raises FileNotFoundError, ValueError with the file's name for what is damaged or not supported.
     """
     path = Path(path)
-    values = read_json(path)
+    values = read_object(path)
     try:
         model = need(values, "model", dict)
         refuse_other_models(model)

@@ -2,9 +2,11 @@
 
 from pathlib import Path
 
+from llama_np.config import read_object
+
 from .sentencepiece_model import CONTROL, Piece
 from .sentencepiece_tokenizer import SentencePieceTokenizer
-from .special_tokens import ends_beside, read_json, special_tokens
+from .special_tokens import ends_beside, special_tokens
 
 
 def read_sentencepiece(path: Path, folder: Path) -> SentencePieceTokenizer:
@@ -14,7 +16,7 @@ def read_sentencepiece(path: Path, folder: Path) -> SentencePieceTokenizer:
         return tokenizer
     first = tokenizer.vocab_size
     try:
-        added = special_tokens(read_json(described).get("added_tokens"))
+        added = special_tokens(read_object(described).get("added_tokens"))
         behind = sorted((i, name) for name, i in added.items() if i >= first)
         if [i for i, _ in behind] != list(range(first, first + len(behind))):
             raise ValueError(f"expected added tokens with the ids from {first} on, without gaps")

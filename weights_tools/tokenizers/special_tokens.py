@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from llama_np.config import read_object
 from llama_np.tokenizer import STOP_TOKENS
 
 
@@ -46,7 +47,7 @@ def declared_ends(folder: Path, post_processor: object, special: Mapping[str, in
     """
     files = ("tokenizer_config.json", "generation_config.json", "config.json")
     config, generation, model = (
-        read_json(folder / name) if (folder / name).is_file() else {} for name in files
+        read_object(folder / name) if (folder / name).is_file() else {} for name in files
     )
     bos, eos = (_name(config.get(key)) for key in ("bos_token", "eos_token"))
     if "add_bos_token" not in config:
@@ -93,19 +94,6 @@ def is_name(text: str) -> bool:
     return text[:1] in ("<", "[") and text[-1:] in (">", "]")
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    """A JSON object from a file; ValueError for anything else, however deep its brackets nest."""
-    try:
-        values = json.loads(path.read_bytes())
-    except FileNotFoundError:
-        raise FileNotFoundError(f"expected a JSON file, found no {path}; download it") from None
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"{path}: not a JSON file: {str(error)[:100]}") from None
-    if not isinstance(values, dict):
-        raise ValueError(f"{path}: expected a JSON object, got {type(values).__name__}")
-    return values
-
-
 def expect(met: bool, expected: str) -> None:
     if not met:
         raise ValueError(f"expected {expected}; this tokenizer is not supported")
@@ -125,7 +113,7 @@ def need(values: Mapping[str, Any], key: str, kind: type) -> Any:
 
 def ends_beside(described: Path, special: Mapping[str, int]) -> Ends:
     """The ends that the files beside a tokenizer.json declare; its name is in what is raised."""
-    post_processor = read_json(described).get("post_processor")
+    post_processor = read_object(described).get("post_processor")
     try:
         return declared_ends(described.parent, post_processor, special)
     except ValueError as error:
