@@ -14,13 +14,16 @@ from .attention import (
     one_head,
     split_heads,
 )
+from .batch import generate_batch, pad_left, padded_view
 from .cache import KVCache
 from .config import LLAMA_3_8B, LlamaConfig
 from .feed_forward import feed_forward_width, swiglu
-from .functional import log_softmax, sigmoid, silu, softmax
+from .functional import gelu, gelu_tanh, log_softmax, sigmoid, silu, softmax
+from .gpt2 import gpt2_forward
+from .gpt2_weights import GPT2_SMALL, Gpt2Config, Gpt2Weights
 from .loss import cross_entropy
 from .model import block, embed, forward
-from .norm import rms_norm
+from .norm import layer_norm, rms_norm
 from .rope import RopeScaling, rope_frequencies, rotate, rotate_complex
 from .sampling import (
     choose,
@@ -29,17 +32,16 @@ from .sampling import (
     keep_top_k,
     keep_top_p,
     log_probabilities,
-    pad_left,
-    padded_view,
 )
 from .tap import catalogue, no_tap, patch, record, under
 from .weights import LayerWeights, Weights
 
 __all__ = [
-    "LLAMA_3_8B",
-    "KVCache", "LayerWeights", "LlamaConfig", "RopeScaling", "Weights", "attend",
-    "attend_grouped", "attention", "block", "catalogue", "choose", "cross_entropy", "embed",
-    "feed_forward_width", "forward", "generate", "greedy", "keep_top_k", "keep_top_p",
+    "GPT2_SMALL", "LLAMA_3_8B",
+    "Gpt2Config", "Gpt2Weights", "KVCache", "LayerWeights", "LlamaConfig", "RopeScaling",
+    "Weights", "attend", "attend_grouped", "attention", "block", "catalogue", "choose",
+    "cross_entropy", "embed", "feed_forward_width", "forward", "gelu", "gelu_tanh", "generate",
+    "generate_batch", "gpt2_forward", "greedy", "keep_top_k", "keep_top_p", "layer_norm",
     "log_probabilities", "log_softmax", "loop_over_heads", "may_see", "merge_heads", "no_tap",
     "one_head", "pad_left", "padded_view", "patch", "record", "rms_norm", "rope_frequencies",
     "rotate", "rotate_complex", "sigmoid", "silu", "softmax", "split_heads", "swiglu", "under",

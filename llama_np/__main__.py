@@ -1,4 +1,4 @@
-"""python -m llama_np "PROMPT": let a Llama go on from a prompt, token by token."""
+"""python -m llama_np "PROMPT": let a Llama go on from a prompt, token by token; or talk to it."""
 
 import argparse
 import os
@@ -11,7 +11,7 @@ import numpy as np
 
 from weights_tools import Model, load_model
 
-from .chat import encode_dialog
+from .chat import encode_dialog, latest_that_fit
 from .sampling import generate
 from .tokenizer import stream_text
 
@@ -23,11 +23,14 @@ def make_parser() -> argparse.ArgumentParser:
         description="Let a Llama go on from a prompt. Text goes to standard output as it comes, "
         "figures go to standard error.",
     )
-    parser.add_argument("prompt", metavar="PROMPT", help="the text to go on from")
+    parser.add_argument(
+        "prompt", metavar="PROMPT", nargs="?",
+        help="the text to go on from; with --chat it may be left out",
+    )  # fmt: skip
     parser.add_argument(
         "--model", metavar="MODEL",
-        help="a Llama: Hugging Face or Meta folder, .gguf file, llama2.c's .bin file (default: the "
-        "variable LLAMA_MODEL, else the small model that ships here)",
+        help="a Llama: Hugging Face or Meta folder, .gguf file, llama2.c's .bin file, or a name: "
+        "doll-house-chat (default: the variable LLAMA_MODEL, else the small model that ships)",
     )  # fmt: skip
     parser.add_argument(
         "--memory", choices=["auto", "float32", "mapped"],
@@ -47,7 +50,11 @@ def make_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--top-k", type=int, metavar="K", help="choose among the K likeliest")
     parser.add_argument("--seed", type=int, metavar="S", help="the same seed gives the same text")
-    parser.add_argument("--chat", action="store_true", help="put the prompt as a user's question")
+    parser.add_argument(
+        "--chat", action="store_true",
+        help="put the prompt as a user's question; without a prompt, talk until the input ends "
+        "(default model: doll-house-chat)",
+    )  # fmt: skip
     parser.add_argument(
         "--logprobs", action="store_true",
         help="print a line per token, prompt included: id, log-probability in nats, token",
@@ -79,21 +86,21 @@ class Tally:
         return f"{self.count} token{'' if self.count == 1 else 's'}{pace}"
 
 
-def encode(model: Model, prompt: str, chat: bool) -> list[int]:
-    """The prompt as ids: plain text behind begin-of-text, or a dialog's first turn."""
+def open_model(args: argparse.Namespace) -> Model:
+    """The model that was asked for, refused where it cannot do what is wanted."""
+    chat_model = None if os.environ.get("LLAMA_MODEL") else "doll-house-chat"
+    model = load_model(args.model or (chat_model if args.chat else None), args.memory)
     if model.tokenizer is None:
         raise ValueError(
             f"{model.path}: found no tokenizer, so the prompt cannot be encoded; put the "
             "tokenizer.model, tokenizer.json or (llama2.c) tokenizer.bin of the model beside it"
         )
-    if chat and "<|eot_id|>" not in model.tokenizer.special_tokens:
+    if args.chat and "<|eot_id|>" not in model.tokenizer.special_tokens:
         raise ValueError(
             f"{model.path}: this model has not the special tokens of Llama 3's chats; leave out "
             "--chat"
         )
-    if chat:
-        return encode_dialog(model.tokenizer, [{"role": "user", "content": prompt}])
-    return model.tokenizer.encode(prompt, bos=True)
+    return model
 
 
 def write(text: str) -> None:
@@ -102,30 +109,85 @@ def write(text: str) -> None:
     sys.stdout.flush()
 
 
-def run(args: argparse.Namespace, tally: Tally) -> None:
-    """Load, encode, generate, write."""
-    if not args.prompt:
-        raise ValueError('the prompt is empty; write one, for example "Once upon a time"')
-    model = load_model(args.model, args.memory)
-    tokenizer = model.tokenizer
-    ids = encode(model, args.prompt, args.chat)
-    new = generate(
+def continuation(model: Model, ids: list[int], args: argparse.Namespace, rng, **options):
+    """What ``generate`` yields with the settings of the command line."""
+    return generate(
         model.weights, model.config, ids, args.max_new_tokens,
         temperature=args.temperature, top_k=args.top_k, top_p=args.top_p,
-        rng=np.random.default_rng(args.seed), stop_tokens=tokenizer.stop_ids,
-        logprobs=args.logprobs, echo=args.logprobs,
+        rng=rng, stop_tokens=model.tokenizer.stop_ids, **options,
     )  # fmt: skip
-    if args.logprobs:
-        for token, nats in tally.through(new, skip=len(ids)):
-            shown = " " * 8 if nats is None else f"{nats:8.4f}"
-            write(f"{token:6d} {shown} {tokenizer.token(token)}\n")
-    else:
-        write("" if args.chat else args.prompt)
+
+
+def write_text(texts: Iterator[str]) -> str:
+    """Each text as it comes, then the end of the line; returns them together."""
+    together = ""
+    try:
+        for text in texts:
+            write(text)
+            together += text
+    finally:
+        write("\n")  # a message shall not hang on to the text
+    return together
+
+
+def write_logprobs(model: Model, items: Iterator) -> None:
+    """A line for each token: id, log-probability, token."""
+    for token, nats in items:
+        shown = " " * 8 if nats is None else f"{nats:8.4f}"
+        write(f"{token:6d} {shown} {model.tokenizer.token(token)}\n")
+
+
+def talk(model: Model, args: argparse.Namespace, rng, tally: Tally) -> None:
+    """Question and answer in turns, from standard input, until it ends.
+
+    The whole talk goes back into the model each time, as far as it fits; the oldest turns go first.
+    """
+    context = model.config.context_length
+    room = context - min(context // 2, 1024)  # what the answer may take
+    messages: list[dict[str, str]] = []
+    print("Ask, and end each question with Enter; an empty line or Ctrl-D ends.", file=sys.stderr)
+    while question := ask():
+        asked = [*messages, {"role": "user", "content": question}]
+        asked = latest_that_fit(model.tokenizer, asked, room)
         try:
-            for text in stream_text(tokenizer, tally.through(new)):
-                write(text)
-        finally:
-            write("\n")  # a message shall not hang on to the text
+            new = continuation(model, encode_dialog(model.tokenizer, asked), args, rng)
+        except ValueError as error:  # a question that is too long does not end the talk
+            print(f"error: {error}", file=sys.stderr)
+            continue
+        answer = write_text(stream_text(model.tokenizer, tally.through(new)))
+        messages = [*asked, {"role": "assistant", "content": answer}]
+
+
+def ask() -> str:
+    """The next question; empty where there is none."""
+    if sys.stdin.isatty():
+        print("> ", end="", file=sys.stderr, flush=True)
+    return sys.stdin.readline().strip()
+
+
+def run(args: argparse.Namespace, tally: Tally) -> None:
+    """Load, encode, generate, write."""
+    if args.prompt == "" or (args.prompt is None and not args.chat):
+        raise ValueError(
+            'the prompt is empty; write one, for example "Once upon a time", or --chat to talk'
+        )
+    model, rng = open_model(args), np.random.default_rng(args.seed)
+    tokenizer = model.tokenizer
+    if args.prompt is None:
+        talk(model, args, rng, tally)
+    else:
+        ids = (
+            encode_dialog(tokenizer, [{"role": "user", "content": args.prompt}])
+            if args.chat
+            else tokenizer.encode(args.prompt, bos=True)
+        )
+        if args.logprobs:
+            new = continuation(model, ids, args, rng, logprobs=True, echo=True)
+            write_logprobs(model, tally.through(new, skip=len(ids)))
+        else:
+            new = continuation(model, ids, args, rng)
+            write("" if args.chat else args.prompt)
+            write_text(stream_text(tokenizer, tally.through(new)))
     millions = model.config.count_parameters() / 1e6
     print(
         f"[{tally}, {model.path.resolve().name}: {millions:.1f} million parameters]",

@@ -9,7 +9,7 @@ All of it is the chain rule; the PyTorch twin of everything here is ``loss.backw
 """
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 import numpy as np
 
@@ -39,7 +39,6 @@ NEEDED = frozenset(
         "hidden",
         "resid_out",
         "final_norm",
-        "logits",
     ]
 )
 
@@ -235,7 +234,8 @@ def block_backward(
     """Back through one block that read ``x``; returns d_x and the gradients of its weights.
 
     The stream forks before each half and joins by addition, so the gradient takes both roads and
-    adds: through the half, and straight on.
+    adds: through the half, and straight on. ``seen`` holds the block's activations, and the masks
+    of ``dropout`` where there was any.
     """
     d_normed, d_w_gate, d_w_up, d_w_down = swiglu_backward(
         d_out * seen.get("down.mask", 1), seen["ffn_norm"], layer.w_gate, layer.w_up, layer.w_down,
@@ -288,21 +288,55 @@ def loss_and_gradients(
     """The mean loss in nats, and its gradient for every weight, shaped like the weights.
 
     ``targets`` holds, for each position, the id that comes next: all positions learn at once
-    (teacher forcing). Positions with target ``IGNORE`` (-100) do not count. A tied embedding gets
-    the sum of its two uses. With a ``dropout_rate``, ``rng`` says what is dropped.
+    (teacher forcing). Positions with target ``IGNORE`` (-100) do not count; texts of unequal
+    length are padded at their end. A tied embedding gets the sum of its two uses. With a
+    ``dropout_rate``, ``rng`` says what is dropped.
 
     PyTorch: ``F.cross_entropy(model(ids).logits.flatten(0, -2), targets.flatten()).backward()``.
     """
-    ids, targets = np.asarray(ids), np.asarray(targets)
+    targets = np.asarray(targets)
+
+    def loss_of(logits):
+        return cross_entropy(logits, targets), cross_entropy_backward(logits, targets)
+
+    return differentiate(weights, config, ids, loss_of, dropout_rate=dropout_rate, rng=rng)
+
+
+def differentiate(
+    weights: Weights,
+    config: LlamaConfig,
+    ids: Array["... T"],
+    loss_of: Callable[[np.ndarray], tuple[float, np.ndarray]],
+    *,
+    dropout_rate: float = 0.0,
+    rng: np.random.Generator | None = None,
+) -> tuple[float, Weights]:
+    """Forward, a loss, and all the way back: the loss and its gradient for every weight.
+
+    ``loss_of`` takes the logits (... T V) and returns a loss and d_logits: cross-entropy in
+    pre-training and fine-tuning, a comparison of two answers in preference training.
+    """
+    ids = np.asarray(ids)
     trace: dict[str, np.ndarray] = {}
     drop = dropout(dropout_rate, rng, trace) if dropout_rate else no_tap
     tap = record(trace, only=NEEDED, tap=drop)
-    logits = forward(weights, config, ids, tap=tap, query_chunk=QUERY_CHUNK)
-    loss = cross_entropy(logits, targets)
+    loss, d_logits = loss_of(forward(weights, config, ids, tap=tap, query_chunk=QUERY_CHUNK))
+    return loss, model_backward(d_logits, weights, config, ids, trace)
+
+
+def model_backward(
+    d_logits: Array["... T V"],
+    weights: Weights,
+    config: LlamaConfig,
+    ids: Array["... T"],
+    trace: dict[str, np.ndarray],
+) -> Weights:
+    """Back through ``forward``, from the logits to the embedding; returns a gradient per weight.
+
+    ``trace`` holds the activations in ``NEEDED``; each block's are let go on the way.
+    """
     positions = np.arange(ids.shape[-1])
     frequencies = rope_frequencies(config.head_width, config.rope_theta, config.rope_scaling)
-
-    d_logits = cross_entropy_backward(logits, targets)
     d_normed, d_output = linear_backward(d_logits, trace["final_norm"], weights.output)
     streams = [trace["embedded"]]
     streams += [trace[f"blocks.{i}.resid_out"] for i in range(config.n_layers)]
@@ -319,6 +353,4 @@ def loss_and_gradients(
     if config.tied_output:
         d_embedding += d_output.T
         d_output = d_embedding.T
-    return loss, Weights(
-        embedding=d_embedding, layers=tuple(d_layers), norm=d_norm, output=d_output
-    )
+    return Weights(embedding=d_embedding, layers=tuple(d_layers), norm=d_norm, output=d_output)

@@ -73,3 +73,16 @@ def encode_dialog(tokenizer: Tokenizer, messages: Sequence[Mapping[str, str]]) -
     for message in messages:
         ids += encode_message(tokenizer, message)
     return ids + encode_header(tokenizer, "assistant")
+
+
+def latest_that_fit(
+    tokenizer: Tokenizer, messages: Sequence[Mapping[str, str]], room: int
+) -> list[Mapping[str, str]]:
+    """The end of a talk that takes at most ``room`` tokens: whole turns of question and answer go.
+
+    The last question always stays, however long it is.
+    """
+    kept = list(messages)
+    while len(kept) > 2 and len(encode_dialog(tokenizer, kept)) > room:
+        del kept[:2]
+    return kept

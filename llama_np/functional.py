@@ -1,4 +1,6 @@
-"""Elementwise functions and softmax: the few curves that a Llama is made of."""
+"""Elementwise functions and softmax: the few curves that a Llama, or a GPT-2, is made of."""
+
+import math
 
 import numpy as np
 
@@ -89,3 +91,35 @@ def silu(x: Array["..."]) -> Array["..."]:
     gated = sigmoid(x)
     gated *= x
     return gated
+
+
+def gelu(x: Array["..."]) -> Array["..."]:
+    """Another smooth gate: x times the share of a bell curve that lies below x.
+
+    gelu(x) = x / 2 * (1 + erf(x / sqrt(2)))
+
+    NumPy has no erf. The one in ``math`` is called number by number here: exact and slow. GPT-2
+    itself uses ``gelu_tanh``.
+
+    PyTorch: ``torch.nn.functional.gelu(x)``. Source: https://arxiv.org/abs/1606.08415, section 2.
+
+    >>> gelu(np.array([-2.0, -1.0, 0.0, 1.0, 2.0])).round(7).tolist()
+    [-0.0455003, -0.1586553, 0.0, 0.8413447, 1.9544997]
+    """
+    erf = np.vectorize(math.erf, otypes=[np.float64])
+    return (0.5 * x * (1 + erf(x / math.sqrt(2)))).astype(x.dtype, copy=False)
+
+
+def gelu_tanh(x: Array["..."]) -> Array["..."]:
+    """``gelu`` as GPT-2 computes it: nearly the same curve, made of tanh.
+
+    gelu_tanh(x) = x / 2 * (1 + tanh(sqrt(2 / pi) * (x + 0.044715 x^3)))
+
+    PyTorch: ``torch.nn.functional.gelu(x, approximate="tanh")``; "gelu_new" in transformers.
+    Source: ``gelu`` in https://github.com/openai/gpt-2/blob/master/src/model.py
+
+    >>> gelu_tanh(np.array([-2.0, -1.0, 0.0, 1.0, 2.0])).round(7).tolist()
+    [-0.0454023, -0.158808, 0.0, 0.841192, 1.9545977]
+    """
+    bent = np.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x * x * x))
+    return 0.5 * x * (1 + bent)

@@ -39,6 +39,35 @@ def agree(by_hand: np.ndarray, named: np.ndarray, tolerance: float = 1e-5) -> No
     print(f"they agree: shape {named.shape}, {within}")
 
 
+def numerical_gradient(
+    f: Callable[[np.ndarray], float],
+    x: np.ndarray,
+    entries: Iterable[tuple[int, ...]],
+    step: float = 1e-5,
+) -> np.ndarray:
+    """The slope of ``f`` at some entries of ``x``, by trying: a step up, a step down, two calls.
+
+    slope = (f(x + step) - f(x - step)) / (2 step)
+
+    Good to about nine digits for numbers around one. Raises ``ValueError`` unless ``x`` is float64:
+    the two results differ in their last digits only, and float32 has too few of them.
+
+    PyTorch: ``torch.autograd.gradcheck``.
+
+    >>> numerical_gradient(lambda x: x[0] ** 2 * x[1], np.array([3.0, 5.0]), [(0,), (1,)]).round(6)
+    array([30.,  9.])
+    """
+    if x.dtype != np.float64:
+        raise ValueError(f"a slope by trying needs float64, not {x.dtype}: x.astype(np.float64)")
+
+    def moved(entry: tuple[int, ...], by: float) -> np.ndarray:
+        copy = x.copy()
+        copy[entry] += by
+        return copy
+
+    return np.array([(f(moved(e, step)) - f(moved(e, -step))) / (2 * step) for e in entries])
+
+
 class source:
     """The code of a function as it stands in the library, without its docstring.
 

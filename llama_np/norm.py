@@ -1,4 +1,4 @@
-"""Root-mean-square normalisation: every token's row brought to the same size."""
+"""Every token's row brought to the same size: RMSNorm in Llama, LayerNorm in GPT-2."""
 
 import numpy as np
 
@@ -26,3 +26,27 @@ def rms_norm(x: Array["... D"], weight: Array["D"], eps: float) -> Array["... D"
     normed = (wide / np.sqrt(mean_square + eps)).astype(x.dtype, copy=False)
     normed *= weight
     return normed
+
+
+def layer_norm(
+    x: Array["... D"], weight: Array["D"], shift: Array["D"], eps: float
+) -> Array["... D"]:
+    """Move each row to mean 0, divide it by its deviation, then scale and shift every column.
+
+    layer_norm(x) = (x - mean(x)) / sqrt(mean((x - mean(x))^2) + eps) * weight + shift
+
+    The variance is divided by D, not D - 1, and ``eps`` stands inside the root. As in ``rms_norm``
+    the means are taken in float32 at least.
+
+    PyTorch: ``torch.nn.functional.layer_norm(x, (D,), weight, shift, eps)``.
+    Source: https://arxiv.org/abs/1607.06450, equation 4.
+
+    >>> x = np.array([1.0, 2.0, 3.0, 4.0])
+    >>> layer_norm(x, np.ones(4), np.zeros(4), 1e-5).round(8).tolist()
+    [-1.34163542, -0.44721181, 0.44721181, 1.34163542]
+    """
+    wide = x.astype(np.result_type(x.dtype, np.float32), copy=False)
+    centred = wide - wide.mean(axis=-1, keepdims=True)
+    variance = np.vecdot(centred, centred)[..., None] / x.shape[-1]
+    normed = (centred / np.sqrt(variance + eps)).astype(x.dtype, copy=False)
+    return normed * weight + shift

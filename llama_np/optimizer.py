@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from .weights import Weights
+from .weights import Named
 
 
 class AdamW:
@@ -24,7 +24,7 @@ class AdamW:
 
     def __init__(
         self,
-        weights: Weights,
+        weights: Named,
         *,
         betas: tuple[float, float] = (0.9, 0.95),
         eps: float = 1e-8,
@@ -35,7 +35,7 @@ class AdamW:
         self.mean = {name: np.zeros_like(w) for name, w in weights.named()}
         self.mean_square = {name: np.zeros_like(w) for name, w in weights.named()}
 
-    def step(self, weights: Weights, gradients: Weights, rate: float) -> None:
+    def step(self, weights: Named, gradients: Named, rate: float) -> None:
         """One update of every array in ``weights`` with learning rate ``rate``."""
         self.step_count += 1
         beta1, beta2 = self.betas
@@ -72,7 +72,7 @@ def global_norm(arrays: Iterable[np.ndarray]) -> float:
     return math.sqrt(sum(float(np.vdot(array, array)) for array in arrays))
 
 
-def clip_by_global_norm(gradients: Weights, limit: float) -> float:
+def clip_by_global_norm(gradients: Named, limit: float) -> float:
     """Scale all gradients down, in place, so that together they are no longer than ``limit``.
 
     Returns the length before. Gradients within the limit are left as they are.

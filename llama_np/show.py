@@ -132,6 +132,34 @@ def _short(labels: Sequence[str]) -> list[str]:
     return [t if len(t) <= LONGEST_LABEL else t[: LONGEST_LABEL - 1] + "…" for t in labels]
 
 
+def to_scale(arrays: Mapping[str, np.ndarray], axes: Sequence[tuple[str, str]]) -> None:
+    """Draw matrices side by side, each number equally large, so that their sizes compare.
+
+    ``axes`` names for each what counts down and across. Each has colours of its own, from blue
+    (negative) to red.
+    """
+    gap = 0.09 * sum(array.shape[1] for array in arrays.values())
+    figure, place = plt.subplots(figsize=(9, 3.0), layout="constrained")
+    x, lowest = 0.0, max(array.shape[0] for array in arrays.values())
+    for (title, array), (down, across) in zip(arrays.items(), axes, strict=True):
+        n_rows, n_columns = array.shape
+        limit = float(np.abs(array).max()) or 1.0
+        place.imshow(
+            array, cmap="RdBu_r", vmin=-limit, vmax=limit, interpolation="nearest",
+            extent=(x, x + n_columns, -n_rows, 0),
+        )  # fmt: skip
+        place.text(x, gap / 4, title, fontsize=10, color=INK)
+        place.text(x - gap / 8, -n_rows / 2, down, fontsize=8, color=QUIET, ha="right", va="center")
+        place.text(
+            x + n_columns / 2, -n_rows - gap / 8, across, fontsize=8, color=QUIET,
+            ha="center", va="top",
+        )  # fmt: skip
+        x += n_columns + gap
+    place.set(xlim=(-gap / 2, x - gap), ylim=(-lowest - gap / 2, 0.7 * gap))
+    place.axis("off")
+    _show()
+
+
 def bars(
     values: np.ndarray, labels: Sequence[str], axis: str, *, title: str = "", lit: int | None = None
 ) -> None:
@@ -151,13 +179,21 @@ def bars(
 
 
 def curves(
-    x: np.ndarray, lines: Mapping[str, np.ndarray], axes: tuple[str, str], *, title: str = ""
+    x: np.ndarray,
+    lines: Mapping[str, np.ndarray],
+    axes: tuple[str, str],
+    *,
+    title: str = "",
+    log: str = "",
 ) -> None:
-    """Draw one or more lines over ``x``; ``axes`` names what goes across and what goes up."""
+    """Draw one or more lines over ``x``; ``axes`` names what goes across and what goes up.
+
+    ``log`` says which of the two count in powers of ten: "x", "y" or "xy".
+    """
     figure, place = plt.subplots(figsize=(6.4, 3.0), layout="constrained")
     for name, y in lines.items():
         place.plot(x, y, marker="o", markersize=2.5, linewidth=1.3, label=name)
-    place.set(xlabel=axes[0], ylabel=axes[1])
+    place.set(xlabel=axes[0], ylabel=axes[1], **{f"{axis}scale": "log" for axis in log})
     place.set_title(title, loc="left", fontsize=10, color=INK)
     place.spines[["top", "right"]].set_visible(False)
     place.grid(axis="y", color="#e5e5e5", linewidth=0.7)
@@ -166,14 +202,20 @@ def curves(
     _show()
 
 
-def tokens(labels: Sequence[str], ids: Sequence[int]) -> None:
-    """Draw a text as the model gets it: a box for each token, with its id below."""
+def tokens(
+    labels: Sequence[str], ids: Sequence[int | str], *, groups: Sequence[int] | None = None
+) -> None:
+    """Draw a text as the model gets it: a box for each token, with its id, or a word, below.
+
+    ``groups`` gives each token a number from 0 to 3, and those of one group share a colour.
+    Without it, neighbours differ.
+    """
     labels = _short(labels)
     widths = [
         0.30 + 0.105 * max(len(label), len(str(i))) for label, i in zip(labels, ids, strict=True)
     ]
     lines, line, room = [], [], 9.0
-    for item in zip(labels, ids, widths, strict=True):
+    for item in zip(labels, ids, widths, groups or [None] * len(labels), strict=True):
         if room < item[2]:
             lines, line, room = [*lines, line], [], 9.0
         line.append(item)
@@ -183,13 +225,16 @@ def tokens(labels: Sequence[str], ids: Sequence[int]) -> None:
     shades = ["#dbe9f6", "#fde3d0", "#dff0d8", "#eadcf2"]
     for row, line in enumerate(lines):
         left = 0.0
-        for column, (label, token_id, width) in enumerate(line):
-            _box(place, left + 0.03, -row, width - 0.06, 0.46, shades[(row + column) % 4])
+        for column, (label, token_id, width, group) in enumerate(line):
+            shade = shades[(row + column) % 4 if group is None else group]
+            _box(place, left + 0.03, -row, width - 0.06, 0.46, shade)
             middle = left + width / 2
             place.text(middle, -row + 0.23, label, ha="center", va="center", **TOKEN)
+            font = TOKEN if isinstance(token_id, str) else {}
             place.text(
-                middle, -row - 0.17, token_id, ha="center", va="center", color=QUIET, fontsize=8
-            )
+                middle, -row - 0.17, token_id, ha="center", va="center", color=QUIET, fontsize=8,
+                **font,
+            )  # fmt: skip
             left += width
     place.set(xlim=(0, 9), ylim=(-len(lines) + 0.65, 0.55))
     place.axis("off")
@@ -443,3 +488,95 @@ def points(
     if len(groups) > 1:
         place.legend(frameon=False, fontsize=8)
     _show()
+
+
+def regions(
+    panels: Mapping[str, np.ndarray],
+    points: np.ndarray,
+    groups: np.ndarray,
+    reach: float,
+    axes: tuple[str, str] = ("first input", "second input"),
+) -> None:
+    """Draw numbers from 0 to 1 over the square from -reach to reach, and points of two groups.
+
+    Each panel has the shape (second axis, first axis), from low to high.
+    """
+    figure, places = plt.subplots(
+        1, len(panels), squeeze=False, figsize=(3.1 * len(panels) + 0.5, 3.2), layout="constrained"
+    )
+    for place, (title, surface) in zip(places.flat, panels.items(), strict=True):
+        image = place.imshow(
+            surface, cmap="RdBu_r", vmin=-0.4, vmax=1.4, origin="lower", extent=[-reach, reach] * 2
+        )
+        for group, colour in ((0, "#2166ac"), (1, "#b2182b")):
+            x, y = points[groups == group].T
+            place.scatter(x, y, s=11, color=colour, edgecolors="white", linewidths=0.5)
+        place.set_title(title, loc="left", fontsize=9, color=INK)
+        place.set(xlabel=axes[0], ylabel=axes[1] if place is places[0, 0] else "")
+        place.spines[:].set_visible(False)
+        place.locator_params(nbins=4)
+        place.tick_params(labelsize=7, color=QUIET)
+    bar = figure.colorbar(image, ax=places, pad=0.02, fraction=0.05)
+    bar.ax.set_ylim(0, 1)  # the ends of the colours are left to the points
+    bar.ax.tick_params(labelsize=7, color=QUIET)
+    bar.outline.set_visible(False)
+    _show()
+
+
+def computation(nodes: Sequence, edges: Sequence[tuple], *, title: str = "") -> None:
+    """Draw the tensors that ``autodiff.graph`` lists: name, value and, once it is there, gradient.
+
+    The result stands at the right. Of an array the shape is drawn in the place of its value.
+    """
+    where = _left_to_right(nodes, edges)
+    above = 0.7 if any(where[b][0] - where[a][0] > 1 for a, b in edges) else 0.45
+    (left, low), (right, high) = np.min([*where.values()], 0), np.max([*where.values()], 0)
+    figure, place = plt.subplots(
+        figsize=(min(9, 1.1 * (right - left + 1)), 0.95 * (high - low + above) + 0.75),
+        layout="constrained",
+    )
+    for n, (parent, child) in enumerate(edges):
+        (x, y), (to_x, to_y) = where[parent], where[child]
+        over = 0.36 if to_x - x > 1 else 0  # over the boxes between: from top to top
+        aside, bend = (0, -0.3) if over else (0.38, 0)
+        if edges.count((parent, child)) > 1:  # what goes in twice has two arrows
+            bend = 0.3 if (parent, child) in edges[:n] else -0.3
+        place.add_patch(
+            FancyArrowPatch(
+                (x + aside, y + over), (to_x - aside, to_y + over), arrowstyle="-|>",
+                mutation_scale=9, color=QUIET, shrinkA=0, shrinkB=0,
+                connectionstyle=f"arc3,rad={bend}",
+            )
+        )  # fmt: skip
+    for node, (x, y) in where.items():
+        _box(place, x - 0.38, y - 0.36, 0.76, 0.72, PALE if node.parents else "#dbe9f6")
+        lines = [(0.22, node.name, INK, TOKEN), (0, _brief(node.value), INK, {})]
+        if node.grad is not None:
+            lines.append((-0.21, _brief(node.grad), LIT, {}))
+        for up, text, colour, font in lines:
+            place.text(x, y + up, text, ha="center", va="center", fontsize=8, color=colour, **font)
+    place.set(xlim=(left - 0.5, right + 0.5), ylim=(low - 0.45, high + above))
+    place.axis("off")
+    place.set_title(title, loc="left", fontsize=9, color=INK)
+    _show()
+
+
+def _brief(array: np.ndarray) -> str:
+    return f"{array.item():.4f}" if array.size == 1 else str(array.shape)
+
+
+def _left_to_right(nodes: Sequence, edges: Sequence[tuple]) -> dict:
+    """A place for each node: one column before the first that needs it, beside those that do."""
+    column, where = dict.fromkeys(nodes, 0), {}
+    for parent, child in reversed(edges):  # later children come first
+        column[parent] = min(column[parent], column[child] - 1)
+    for each in range(0, min(column.values()) - 1, -1):
+        wish = {
+            node: np.mean([where[b][1] for a, b in edges if a is node] or [0])
+            for node in nodes
+            if column[node] == each
+        }
+        top = np.mean([*wish.values()]) + (len(wish) - 1) / 2
+        for i, node in enumerate(sorted(wish, key=wish.get, reverse=True)):
+            where[node] = (each, top - i)
+    return where

@@ -5,12 +5,19 @@ A matrix is a float32 array, or a ``StoredMatrix`` that stays in its file; both 
 
 import dataclasses
 from collections.abc import Callable, Iterator, Mapping
+from typing import Protocol
 
 import numpy as np
 
 from .config import LlamaConfig
 from .matrix import StoredMatrix
 from .shapes import Array
+
+
+class Named(Protocol):
+    """Anything that lists its arrays by name: ``Weights``, or the thin matrices of a ``Lora``."""
+
+    def named(self) -> Iterator[tuple[str, np.ndarray]]: ...
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -63,3 +63,16 @@ def share(work: Callable[[Iterator], None], items: Iterable) -> None:
         as_worker()
         for other in others:
             other.result()
+
+
+def each(function: Callable, items: Iterable) -> list:
+    """[function(item) for item in items], on all cores; the results in the order of the items."""
+    items = list(items)
+    results = [None] * len(items)
+
+    def work(numbers: Iterator[int]) -> None:
+        for i in numbers:
+            results[i] = function(items[i])
+
+    share(work, range(len(items)))
+    return results

@@ -6,8 +6,10 @@ import pytest
 from llama_np import backward, model
 from llama_np.attention import attend, attend_grouped, attention, may_see
 from llama_np.backward import loss_and_gradients
+from llama_np.batch import pad_left, padded_view
 from llama_np.feed_forward import swiglu
 from llama_np.functional import sigmoid, softmax
+from llama_np.lesson import numerical_gradient
 from llama_np.loss import IGNORE, cross_entropy
 from llama_np.rope import rope_frequencies
 from llama_np.tap import record
@@ -197,6 +199,64 @@ def test_one_sequence_needs_no_batch_axis(twin, house):
     compare(twin, config, weights, ids[:-1], ids[1:])
 
 
+LENGTHS = (7, 3, 5)
+
+
+@pytest.mark.parametrize("tied", [False, True])
+def test_a_padded_batch_learns_what_its_texts_teach_one_by_one(twin, tied):
+    """Padded at the end, where no token sees it; the texts by themselves go through PyTorch."""
+    config = tiny_config(tied_output=tied)
+    weights, texts = random_weights(config), [random_ids(config, n + 1, seed=n) for n in LENGTHS]
+    ids = np.full((len(texts), max(LENGTHS)), config.vocab_size - 1)
+    targets = np.full(ids.shape, IGNORE)
+    expected_loss, expected = 0, dict.fromkeys(dict(weights.named()), 0)
+    for row, text in enumerate(texts):
+        n = len(text) - 1
+        ids[row, :n], targets[row, :n] = text[:-1], text[1:]
+        loss, gradients = twin.loss_and_gradients(weights, config, text[:-1], text[1:])
+        share = n / sum(LENGTHS)  # a mean over all positions: long texts count for more
+        expected_loss += share * loss
+        expected = {name: total + share * gradients[name] for name, total in expected.items()}
+    loss, gradients = loss_and_gradients(weights, config, ids, targets)
+    np.testing.assert_allclose(loss, expected_loss, rtol=1e-12)
+    for name, ours in gradients.named():
+        scale = expected[name].abs().max().item()
+        agree(ours / scale, expected[name] / scale, TOLERANCE, name)
+    compare(twin, config, weights, ids, targets)
+
+
+def test_padding_gets_no_gradient_whatever_it_is(house):
+    config, weights = house
+    ids, padding = random_ids(config, 2, T) % 40, np.arange(T) >= 5
+    targets = np.where(padding, IGNORE, ids)
+    _, one = loss_and_gradients(weights, config, np.where(padding, 50, ids), targets)
+    _, other = loss_and_gradients(weights, config, np.where(padding, 51, ids), targets)
+    for (name, ours), (_, theirs) in zip(one.named(), other.named(), strict=True):
+        agree(ours, theirs, TOLERANCE, name)
+    assert not one.embedding[50:52].any()
+
+
+def test_block_backward_in_a_batch_padded_at_the_front(twin, torch, house, normal):
+    """Each row has positions and a view of its own; the texts by themselves go through PyTorch."""
+    config, weights = house
+    layer, freqs = weights.layers[0], rope_frequencies(K, config.rope_theta)
+    _, padding = pad_left([[0] * n for n in LENGTHS])
+    view, real = padded_view(padding, 0, T), np.arange(T) >= padding[:, None]
+    x, d_out = normal(3, T, config.dim), normal(3, T, config.dim) * real[..., None]
+    seen = {}
+    model.block(x, layer, config, view["positions"], freqs, view["may_see"], tap=record(seen))
+    d_x, d_layer = backward.block_backward(d_out, x, layer, config, view["positions"], freqs, seen)
+    theirs = {name: twin.tensor(w, grad=True) for name, w in vars(layer).items()}
+    for row, start in enumerate(padding):
+        alone = twin.tensor(x[row, start:], grad=True)
+        twin.block(alone, theirs, config, twin.tensor(freqs)).backward(
+            torch.tensor(d_out[row, start:])
+        )
+        agree(d_x[row, start:], alone.grad, TOLERANCE)
+        assert not d_x[row, :start].any()
+    agree_by_name(vars(d_layer), {name: w.grad for name, w in theirs.items()}, TOLERANCE)
+
+
 @pytest.mark.parametrize("tied", [False, True])
 def test_dropout(twin, tied):
     """The same numbers dropped here and there."""
@@ -225,26 +285,19 @@ def test_dropout_keeps_the_mean_and_drops_its_share():
 
 
 def test_the_gradient_is_the_slope(house):
-    """By hand: move each of some weights a little both ways, and see how the loss moves."""
+    """By trying: move each of some weights a little both ways, and see how the loss moves."""
     config, weights = house
     ids = random_ids(config, 8)
     _, gradients = loss_and_gradients(weights, config, ids[:-1], ids[1:])
-    gradient_of, step = dict(gradients.named()), 1e-5
-    for name, array in weights.map(np.copy).named():
+    gradient_of, named = dict(gradients.named()), dict(weights.named())
+    for name, array in named.items():
         at = np.unravel_index(np.abs(gradient_of[name]).argmax(), array.shape)
 
-        def loss(by, name=name, at=at):
-            def moved(w):
-                w = w.copy()
-                w[at] += by
-                return w
+        def loss(changed, name=name):
+            moved = type(weights).from_named({**named, name: changed})
+            return cross_entropy(model.forward(moved, config, ids[:-1]), ids[1:])
 
-            named = {n: moved(w) if n == name else w for n, w in weights.named()}
-            return cross_entropy(
-                model.forward(type(weights).from_named(named), config, ids[:-1]), ids[1:]
-            )
-
-        slope = (loss(step) - loss(-step)) / (2 * step)
+        (slope,) = numerical_gradient(loss, array, [at])
         np.testing.assert_allclose(gradient_of[name][at], slope, rtol=1e-5, err_msg=name)
 
 
@@ -289,3 +342,104 @@ def test_the_chain_rule_on_one_neuron():
     np.testing.assert_allclose(
         [a, loss, d_z * x, d_z], [0.91833974, 0.08518786, -0.08982628, -0.08166026], atol=1e-8
     )
+
+
+# --- a test of gradients must be able to fail ---
+
+right = dict(vars(backward))  # as they are, before one of them is replaced
+
+
+def divided_by_all_positions(logits, targets):
+    d_logits = right["cross_entropy_backward"](logits, targets)
+    return d_logits * (targets != IGNORE).sum() / targets.size
+
+
+def only_the_sign(logits, targets):
+    return -right["cross_entropy_backward"](logits, targets)
+
+
+def mean_over_the_tokens(d_out, x, w):
+    d_x, d_w = right["linear_backward"](d_out, x, w)
+    return d_x, d_w / x[..., 0].size
+
+
+def last_occurrence_wins(d_x, ids, vocab_size):
+    d_embedding = np.zeros((vocab_size, d_x.shape[-1]), d_x.dtype)
+    d_embedding[ids] = d_x
+    return d_embedding
+
+
+def size_held_constant(d_out, x, weight, eps):
+    _, d_weight = right["rms_norm_backward"](d_out, x, weight, eps)
+    return d_out * weight / np.sqrt(np.mean(x * x, axis=-1, keepdims=True) + eps), d_weight
+
+
+def without_eps(d_out, x, weight, eps):
+    return right["rms_norm_backward"](d_out, x, weight, 0.0)
+
+
+def others_lose_nothing(d_out, weights):
+    return d_out * weights
+
+
+def only_the_sigmoid(d_out, x):
+    return d_out * sigmoid(x)
+
+
+def rotate_forward_again(d_out, positions, frequencies):
+    return right["rotate_backward"](d_out, positions, -frequencies)
+
+
+def forget_the_root(d_mix, q, k, v, pattern):
+    d_q, d_k, d_v = right["attend_backward"](d_mix, q, k, v, pattern)
+    return d_q * np.sqrt(q.shape[-1]), d_k * np.sqrt(q.shape[-1]), d_v
+
+
+def swap_queries_and_keys(d_mix, q, k, v, pattern):
+    return right["attend_backward"](d_mix, k + 0 * q, q[..., :1, :, :] + 0 * k, v, pattern)
+
+
+def mean_over_the_group(d_mix, q, k, v, pattern):
+    d_q, d_k, d_v = right["attend_grouped_backward"](d_mix, q, k, v, pattern)
+    group = q.shape[-3] // k.shape[-3]
+    return d_q, d_k / group, d_v / group
+
+
+def gate_and_up_swapped(d_down, x, w_gate, w_up, w_down, gate, up, hidden):
+    return right["swiglu_backward"](d_down, x, w_gate, w_up, w_down, up, gate, hidden)
+
+
+def no_residual(d_out, x, layer, config, positions, frequencies, seen):
+    d_x, d_layer = right["block_backward"](d_out, x, layer, config, positions, frequencies, seen)
+    return d_x - d_out, d_layer
+
+
+WRONG = {
+    "cross_entropy_backward": [divided_by_all_positions, only_the_sign],
+    "linear_backward": [mean_over_the_tokens],
+    "embed_backward": [last_occurrence_wins],
+    "rms_norm_backward": [size_held_constant, without_eps],
+    "softmax_backward": [others_lose_nothing],
+    "silu_backward": [only_the_sigmoid],
+    "rotate_backward": [rotate_forward_again],
+    "attend_backward": [forget_the_root, swap_queries_and_keys],
+    "attend_grouped_backward": [mean_over_the_group],
+    "swiglu_backward": [gate_and_up_swapped],
+    "block_backward": [no_residual],
+}
+
+
+@pytest.mark.parametrize(
+    "name, wrong",
+    [(name, wrong) for name, all_of_it in WRONG.items() for wrong in all_of_it],
+    ids=lambda value: getattr(value, "__name__", ""),
+)
+def test_a_wrong_rule_is_noticed(twin, house, monkeypatch, name, wrong):
+    config, weights = house
+    ids = random_ids(config, 2, 8) % 9  # some tokens occur more than once
+    targets = ids[:, 1:].copy()
+    targets[0, :3] = IGNORE
+    compare(twin, config, weights, ids[:, :-1], targets)
+    monkeypatch.setattr(backward, name, wrong)
+    with pytest.raises(AssertionError, match="Not equal to tolerance"):
+        compare(twin, config, weights, ids[:, :-1], targets)

@@ -11,6 +11,7 @@ from llama_np.functional import log_softmax
 from llama_np.model import forward
 from llama_np.weights import shapes
 from weights_tools.load import DOLL_HOUSE
+from weights_tools.training.stages import Rows
 from weights_tools.training.train import Recipe
 
 from .benchmarks import __main__ as command
@@ -144,8 +145,8 @@ def test_without_pytorch_the_rest_runs(monkeypatch):
         monkeypatch.setattr(module, "installed", lambda: False)
     for row in positive(speed.rows("tiny", TINY, random_weights(TINY), EFFORT)):
         assert list(row.samples) == ["ours", "bare", "limit"]
-    recipe = Recipe(tokens_per_step=64, row=32, final_row=32)
-    (row,) = positive(training.training("tiny", TINY, recipe, 1))
+    recipe, rows = Recipe(), Rows(tokens_per_step=64, row=32, final_row=32)
+    (row,) = positive(training.training("tiny", TINY, recipe, rows, 1))
     assert list(row.samples) == ["ours"]
     assert run.describe()["torch_threads"] is None
 
@@ -175,16 +176,14 @@ def test_the_training_step_of_pytorch_is_ours(torch):
     from .benchmarks.torch_step import TorchStep
 
     config = tiny_config(rope_scaling=None)
-    recipe = Recipe(tokens_per_step=64, row=32, final_row=32, dropout=0.0, warm_up=0, steps=10**9)
-    rates = training.Rates(config, recipe)
-    step = TorchStep(config, rates.training.weights, recipe)
-    with training.ThreadPoolExecutor(1) as pool:
-        for i in range(2):
-            ids, targets = rates.stream.batch(i, 64, 32)
-            assert step.take_step(ids, targets) == pytest.approx(
-                rates.training.take_step(rates.stream, pool), rel=1e-5
-            )
-    for name, w in rates.training.weights.named():
+    recipe = Recipe(dropout=0.0, warm_up=0, steps=10**9)
+    rows = Rows(tokens_per_step=64, row=32, final_row=32)
+    rates = training.Rates(config, recipe, rows)
+    step = TorchStep(config, rates.training.learned, recipe)
+    for i in range(2):
+        ids, targets = rates.stream.batch(i, 64, 32)
+        assert step.take_step(ids, targets) == pytest.approx(rates.training.take_step(), rel=1e-5)
+    for name, w in rates.training.learned.named():
         other = step.w[name].detach().numpy()
         np.testing.assert_allclose(
             other if name == "embedding" else other.T, w, atol=2e-4, err_msg=name
@@ -192,8 +191,8 @@ def test_the_training_step_of_pytorch_is_ours(torch):
 
 
 def test_training_in_turns(torch):
-    recipe = Recipe(tokens_per_step=64, row=32, final_row=32)
-    (row,) = positive(training.training("tiny", tiny_config(rope_scaling=None), recipe, 2))
+    recipe, rows = Recipe(), Rows(tokens_per_step=64, row=32, final_row=32)
+    (row,) = positive(training.training("tiny", tiny_config(rope_scaling=None), recipe, rows, 2))
     assert list(row.samples) == ["ours", "sdpa"]
 
 

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
+from llama_np.batch import pad_left, padded_view
 from llama_np.cache import KVCache
 from llama_np.model import forward
-from llama_np.sampling import pad_left, padded_view
 
 from .checks import SPLITS, agree, in_splits
 from .tiny import random_ids

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from llama_np.chat import ROLES, encode_dialog, encode_header, encode_message
+from llama_np.chat import ROLES, encode_dialog, encode_header, encode_message, latest_that_fit
 from llama_np.tokenizer import LLAMA3_SPECIAL_TOKENS, Tokenizer
 from weights_tools.training.train_tokenizer import train_ranks
 
@@ -88,3 +88,12 @@ def test_a_tokenizer_without_headers_is_refused(tokenizer):
     plain = Tokenizer(tokenizer.ranks, ["<|begin_of_text|>", "<|end_of_text|>"])
     with pytest.raises(ValueError, match=r"special token <\|start_header_id\|>, got one with"):
         encode_dialog(plain, [user("Hi")])
+
+
+def test_the_oldest_turns_go_first(tokenizer):
+    talk = [user("a"), {"role": "assistant", "content": "b"}] * 3 + [user("who are you?")]
+    whole = len(encode_dialog(tokenizer, talk))
+    assert latest_that_fit(tokenizer, talk, whole) == talk
+    assert latest_that_fit(tokenizer, talk, whole - 1) == talk[2:]
+    assert latest_that_fit(tokenizer, talk, 0) == talk[-1:]
+    assert len(talk) == 7

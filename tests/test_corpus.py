@@ -32,7 +32,7 @@ def test_the_last_documents_are_held_out(tmp_path):
 def test_a_corpus_without_its_separator_is_refused(tmp_path):
     path = tmp_path / "one.txt"
     path.write_text("all in one piece")
-    with pytest.raises(ValueError, match="1 documents separated by .*endoftext.* too few"):
+    with pytest.raises(ValueError, match="cut at lines .*endoftext.*: found 1 documents, too few"):
         read_corpus(path)
     with pytest.raises(FileNotFoundError, match="no such file"):
         read_corpus(tmp_path / "absent.txt")

@@ -33,6 +33,4 @@ def test_bits_per_byte_of_a_model_that_knows_nothing():
     )
     flat = WEIGHTS.map(np.zeros_like)
     texts = ["abc", "é"]  # 3 and 2 bytes; 4 and 3 tokens to predict, the end included
-    assert bits_per_byte(flat, CONFIG, tokenizer, texts, threads=2) == pytest.approx(
-        7 * np.log2(260) / 5
-    )
+    assert bits_per_byte(flat, CONFIG, tokenizer, texts) == pytest.approx(7 * np.log2(260) / 5)

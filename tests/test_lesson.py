@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from llama_np.attention import attend
-from llama_np.lesson import agree, source
+from llama_np.lesson import agree, numerical_gradient, source
 
 
 @pytest.mark.parametrize(
@@ -35,3 +35,15 @@ def test_source_shows_the_code_without_the_docstring():
     text = repr(source(attend))
     assert text.startswith("def attend(") and "softmax(masked)" in text
     assert "PyTorch" not in text and '"""' not in text
+
+
+def test_a_slope_by_trying_leaves_its_argument_alone():
+    x = np.array([[1.0, 2.0], [3.0, 4.0]])
+    slopes = numerical_gradient(lambda x: float((x**3).sum()), x, [(0, 1), (1, 0)])
+    np.testing.assert_allclose(slopes, [12, 27], rtol=1e-8)
+    assert x.tolist() == [[1, 2], [3, 4]]
+
+
+def test_a_slope_by_trying_needs_float64():
+    with pytest.raises(ValueError, match="needs float64, not float32"):
+        numerical_gradient(lambda x: float(x.sum()), np.ones(2, np.float32), [(0,)])

@@ -48,9 +48,32 @@ def test_chat_answers_without_echoing(capsys):
     assert "42" in told and "What" not in told
 
 
+def test_a_talk_goes_on_until_the_input_ends():
+    environment = {k: v for k, v in os.environ.items() if k != "LLAMA_MODEL"}
+    done = subprocess.run(
+        [*COMMAND, "--chat", "--temperature", "0", "--max-new-tokens", "20"],
+        input="Write a story about a cat named Tom.\nWhat is six times seven?\n",
+        capture_output=True, encoding="utf-8", env=environment, timeout=60,
+    )  # fmt: skip
+    assert done.returncode == 0
+    first, second = done.stdout.splitlines()
+    assert first.startswith("Once upon a time, there was a") and "Tom" in first
+    assert "doll_house_chat" in done.stderr and "tokens, " in done.stderr
+
+
+def test_a_question_that_is_too_long_does_not_end_the_talk():
+    done = subprocess.run(
+        [*COMMAND, "--chat", "--max-new-tokens", "5"],
+        input="word " * 3000 + "\nWhy?\n", capture_output=True, encoding="utf-8", timeout=60,
+    )  # fmt: skip
+    assert done.returncode == 0 and len(done.stdout.splitlines()) == 1
+    assert "shorten the prompt" in done.stderr and "Traceback" not in done.stderr
+
+
 @pytest.mark.parametrize(
     "options, words",
     [
+        ([], "prompt is empty; write one, for example"),
         ([""], "prompt is empty"),
         (["Once", "--temperature", "-1"], "temperature must be 0"),
         (["Once", "--temperature", "nan"], "temperature must be 0"),

@@ -10,7 +10,8 @@ from .tiny import random_weights, tiny_config
 
 
 @pytest.mark.parametrize("tied", [False, True])
-def test_ten_steps_of_adamw(torch, twin, tied):
+def test_fifty_steps(torch, twin, tied):
+    """AdamW, the schedule and clipping together; every third gradient is small enough to stay."""
     config = tiny_config(tied_output=tied)
     ours, theirs = random_weights(config), twin.tensors(random_weights(config), grad=True)
     optimizer = AdamW(ours, betas=(0.9, 0.95), eps=1e-8, weight_decay=0.1)
@@ -19,13 +20,20 @@ def test_ten_steps_of_adamw(torch, twin, tied):
         {"params": [w for w in theirs.values() if w.ndim == 1], "weight_decay": 0.0},
     ]
     reference = torch.optim.AdamW(groups, betas=(0.9, 0.95), eps=1e-8)
-    for step in range(10):
-        gradients, rate = random_weights(config, seed=step + 1), 0.01 / (step + 1)
-        optimizer.step(ours, gradients, rate)
+    for step in range(50):
+        gradients = random_weights(config, seed=step + 1)
+        gradients = gradients.map(lambda g, step=step: g * (0.001 if step % 3 == 0 else 1))
+        rate = learning_rate(step, 0.01, warm_up=10, total=50)
         for name, gradient in gradients.named():
-            theirs[name].grad = twin.tensor(gradient)
+            theirs[name].grad = twin.tensor(gradient.copy())
+        length = torch.nn.utils.get_total_norm([w.grad for w in theirs.values()])
+        for w in theirs.values():  # clip_grad_norm_ adds 1e-6 to the length; see test_clipping
+            w.grad *= torch.clamp(0.5 / length, max=1.0)
+        assert clip_by_global_norm(gradients, 0.5) == pytest.approx(length.item(), rel=1e-12)
+        optimizer.step(ours, gradients, rate)
+        up, down = (step + 1) / 11, (1 + np.cos(np.pi * (step - 10) / 40)) / 2
         for group in reference.param_groups:
-            group["lr"] = rate
+            group["lr"] = 0.01 * (up if step < 10 else down)
         reference.step()
     agree_by_name(dict(ours.named()), theirs)
     assert tied == np.shares_memory(ours.output, ours.embedding)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from llama_np import sampling
+from llama_np.batch import pad_left, padded_view
 from llama_np.model import forward
 from llama_np.sampling import (
     apply_temperature,
@@ -15,8 +16,6 @@ from llama_np.sampling import (
     keep_top_k,
     keep_top_p,
     log_probabilities,
-    pad_left,
-    padded_view,
 )
 
 from .checks import agree, check_top_p

@@ -8,6 +8,7 @@ import sys
 from . import convert, describe, quantize, verify
 from .hub import download
 from .training import commands as training
+from .training import compare, dpo, finetune, tell
 
 COMMANDS = {  # a line of help, the description, what adds the arguments, what runs it
     "inspect": (
@@ -33,6 +34,22 @@ COMMANDS = {  # a line of help, the description, what adds the arguments, what r
     "train": (
         "train a tokenizer and a model from a text file",
         (training.TRAIN, training.add_train_arguments, training.run_train),
+    ),
+    "finetune": (
+        "teach a model to answer",
+        (finetune.DESCRIPTION, finetune.add_arguments, finetune.run),
+    ),
+    "dpo": (
+        "teach a chat model what is preferred",
+        (dpo.DESCRIPTION, dpo.add_arguments, dpo.run),
+    ),
+    "tell": (
+        "let a model tell stories to train on",
+        (tell.DESCRIPTION, tell.add_arguments, tell.run),
+    ),
+    "compare": (
+        "pair answers of a chat model by a rule, for dpo",
+        (compare.DESCRIPTION, compare.add_arguments, compare.run),
     ),
     "evaluate": (
         "measure held-out bits per byte",

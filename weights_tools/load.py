@@ -11,12 +11,19 @@ import numpy as np
 from llama_np.config import LlamaConfig
 from llama_np.weights import Weights, check
 
+from .formats.adapter import adapt, base_of, is_adapter
 from .formats.hugging_face import open_hugging_face
 from .memory import MODES, choose_memory
 from .progress import Progress
 from .stored import Checkpoint, as_weight, check_shapes
 
-DOLL_HOUSE = Path(__file__).parent / "doll_house"
+HERE = Path(__file__).parent
+DOLL_HOUSE = HERE / "doll_house"
+SHIPPED = {  # models that can be named
+    "doll-house": DOLL_HOUSE,
+    "doll-house-chat": HERE / "doll_house_chat",
+    "doll-house-cheerful": HERE / "doll_house_cheerful",
+}
 
 
 class Model(NamedTuple):
@@ -70,13 +77,14 @@ def open_checkpoint(path: str | os.PathLike) -> Checkpoint:
     """Open a model without reading it, told by what the folder or file holds.
 
     A folder with ``config.json`` (Hugging Face) or ``params.json`` (Meta); a ``.gguf`` file, or a
-    folder with one; a ``.bin`` file of llama2.c.
+    folder with one; a ``.bin`` file of llama2.c; a folder with LoRA matrices beside one of these;
+    or the name of a model that ships, such as "doll-house-chat".
     """
-    path = Path(path).expanduser()
+    path = find(path)
     if not path.exists():
         raise FileNotFoundError(
-            f"no such file or folder: {path}; expected a model (check the path, or the variable "
-            f"LLAMA_MODEL; this was looked for in {Path.cwd()})"
+            f"no such file or folder: {path}; expected a model: check the path, or the variable "
+            f"LLAMA_MODEL, or take {', '.join(SHIPPED)} (this was looked for in {Path.cwd()})"
         )
     if path.is_dir():
         return open_folder(path)
@@ -96,8 +104,16 @@ def open_checkpoint(path: str | os.PathLike) -> Checkpoint:
     )
 
 
+def find(path: str | os.PathLike) -> Path:
+    """Where a model lies: at this path, or else under this name in ``SHIPPED``."""
+    found = Path(path).expanduser()
+    return found if found.exists() else SHIPPED.get(os.fspath(path), found)
+
+
 def open_folder(folder: Path) -> Checkpoint:
     """Open the model in a folder."""
+    if is_adapter(folder):
+        return adapt(open_checkpoint(base_of(folder)), folder)
     meta = next((f for f in (folder, folder / "original") if (f / "params.json").is_file()), None)
     if (folder / "config.json").is_file() and (meta is None or any(folder.glob("*.safetensors*"))):
         return open_hugging_face(folder)

@@ -16,6 +16,7 @@ from typing import Any
 from threadpoolctl import threadpool_info
 
 from llama_np.workers import n_cores
+from weights_tools.training.stages import Rows
 from weights_tools.training.train import Recipe
 
 from . import context, limits, machine, speed, start, text, training
@@ -61,7 +62,9 @@ def full_jobs() -> dict[str, list[Job]]:
         "prefill-memory": [partial(context.prefill_memory, "llama-3.2-1b", large, 8192)],
         "start-up": [partial(start.start_up, 9)],
         "load": [partial(start.load, name, SHAPES[name], n) for name, n in loads.items()],
-        "training": [partial(training.training, "doll-house", SHAPES["doll-house"], Recipe(), 5)],
+        "training": [
+            partial(training.training, "doll-house", SHAPES["doll-house"], Recipe(), Rows(), 5)
+        ],
         "tokenizer": [partial(text.tokenizer, 5)],
         "lessons": [partial(text.lessons, slice(None))],
     }
@@ -81,7 +84,9 @@ def quick_jobs() -> dict[str, list[Job]]:
         "prefill-memory": [partial(context.prefill_memory, "stories15m", longer, 1024)],
         "start-up": [partial(start.start_up, 3)],
         "load": [partial(start.load, "doll-house", house, 1)],
-        "training": [partial(training.training, "a doll-house of 8 blocks", thin, Recipe(), 1)],
+        "training": [
+            partial(training.training, "a doll-house of 8 blocks", thin, Recipe(), Rows(), 1)
+        ],
         "tokenizer": [partial(text.tokenizer, 2)],
         "lessons": [partial(text.lessons, slice(1, 2))],
     }

@@ -16,6 +16,7 @@ from llama_np.chat import encode_dialog
 from llama_np.tokenizer import Tokenizer
 
 FACTS = Path(__file__).parent / "facts.txt"
+SEPARATOR = "<|endoftext|>"  # the line between two documents
 ASK_FOR_STORY = "Tell me a story."
 
 
@@ -26,23 +27,37 @@ class Corpus(NamedTuple):
     held_out: list[str]
 
 
-def read_corpus(path: Path, separator: str = "<|endoftext|>", held_out: float = 0.05) -> Corpus:
+def read_documents(path: Path, separator: str = SEPARATOR) -> list[str]:
+    """The documents of a text file, without empty ones and white space at their ends.
+
+    Raises ``FileNotFoundError``.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f"no such file: {path}; expected a text file to train on")
+    documents = [
+        part.strip() for part in path.read_text(encoding="utf-8").split(f"\n{separator}\n")
+    ]
+    return [text for text in documents if text and text != separator]
+
+
+def hold_out(documents: Sequence[str], share: float = 0.05, source: str = "the text") -> Corpus:
+    """Set the last ``share`` of the documents aside. Raises ``ValueError`` for an empty part."""
+    n_train = round(len(documents) * (1 - share))
+    if not 0 < n_train < len(documents):
+        raise ValueError(
+            f"{source}: found {len(documents)} documents, too few to train on some and hold "
+            f"{share:.0%} out"
+        )
+    return Corpus(list(documents[:n_train]), list(documents[n_train:]))
+
+
+def read_corpus(path: Path, separator: str = SEPARATOR, held_out: float = 0.05) -> Corpus:
     """Split a text file at its separator lines; the last ``held_out`` share is set aside.
 
     Raises ``FileNotFoundError``, or ``ValueError`` where either part would be empty.
     """
-    if not path.is_file():
-        raise FileNotFoundError(f"no such file: {path}; expected a text file to train on")
-    texts = path.read_text(encoding="utf-8").split(f"\n{separator}\n")
-    documents = [text.strip() for text in texts]
-    documents = [text for text in documents if text and text != separator]
-    n_train = round(len(documents) * (1 - held_out))
-    if not 0 < n_train < len(documents):
-        raise ValueError(
-            f"{path}: found {len(documents)} documents separated by a line {separator!r}, too few "
-            "to train on some and hold others out; is the separator right?"
-        )
-    return Corpus(documents[:n_train], documents[n_train:])
+    source = f"{path}, cut at lines {separator!r}"
+    return hold_out(read_documents(path, separator), held_out, source)
 
 
 def read_facts(path: Path = FACTS) -> list[str]:
@@ -89,6 +104,11 @@ def encode_training(
     return [np.array(ids, dtype=np.int32) for ids in encoded]
 
 
+def digest(documents: Sequence[np.ndarray]) -> str:
+    """Eight digits that name the documents: other text, other tokens or other order differ."""
+    return hashlib.sha256(np.concatenate(documents).astype(np.int32).tobytes()).hexdigest()[:8]
+
+
 class Stream:
     """All documents end to end, epoch after epoch, each epoch in an order of its own.
 
@@ -101,10 +121,6 @@ class Stream:
         self.seed = seed
         self.length = sum(len(document) for document in documents)
         self._epoch: tuple[int, np.ndarray] | None = None
-
-    def digest(self) -> str:
-        """Eight digits that name the documents: other text, other tokens or other order differ."""
-        return hashlib.sha256(np.concatenate(self.documents).tobytes()).hexdigest()[:8]
 
     def epoch(self, number: int) -> np.ndarray:
         """The tokens of one epoch."""

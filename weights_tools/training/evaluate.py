@@ -2,10 +2,8 @@
 
 import math
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
 from llama_np.attention import QUERY_CHUNK
 from llama_np.config import LlamaConfig
@@ -13,6 +11,7 @@ from llama_np.functional import log_softmax
 from llama_np.model import forward
 from llama_np.tokenizer import Tokenizer
 from llama_np.weights import Weights
+from llama_np.workers import each
 
 from .corpus import encode_document
 
@@ -41,7 +40,6 @@ def bits_per_byte(
     config: LlamaConfig,
     tokenizer: Tokenizer,
     documents: Iterable[str],
-    threads: int = 1,
     done: Callable[[], None] = lambda: None,
 ) -> float:
     """Bits the model needs per byte of UTF-8 text, each document read by itself from its beginning.
@@ -56,6 +54,5 @@ def bits_per_byte(
         done()
         return total
 
-    with threadpool_limits(1), ThreadPoolExecutor(threads) as pool:
-        total = sum(pool.map(one, documents))
+    total = sum(each(one, documents))
     return total / math.log(2) / sum(len(text.encode()) for text in documents)

@@ -1,49 +1,42 @@
-"""Pre-training a small Llama from nothing, on all cores, in NumPy.
+"""The loop behind pre-training, fine-tuning and preference training: on all cores, in NumPy.
 
-One step takes ``tokens_per_step`` tokens of the stream, cut into rows of ``row`` tokens. The
-rows are dealt out in parts of about PART_TOKENS tokens, and threads work on the parts side by side:
-NumPy lets go of Python's lock while it computes, and BLAS is held to one thread for each of ours.
-The parts' gradients are added up in order, so the number of threads does not change the result.
+A stage (``stages.py``) deals each step's batch out in parts of about a thousand tokens, and the
+cores work on the parts side by side. The parts' gradients are added up in order, so the number of
+cores does not change the result.
 
 Everything random follows from the seed and the step. A run that was stopped goes on from its
 checkpoint exactly as if it had not been.
 """
 
 import dataclasses
+import hashlib
 import json
 import math
-import os
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from zipfile import BadZipFile
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
-from llama_np.backward import loss_and_gradients
+from llama_np.backward import differentiate
 from llama_np.config import LlamaConfig
+from llama_np.lora import Lora, lora_gradients, merge
 from llama_np.optimizer import AdamW, clip_by_global_norm, learning_rate
-from llama_np.weights import Weights, initialize
+from llama_np.weights import Weights
+from llama_np.workers import each
 
-from .corpus import Stream
-
-PART_TOKENS = 1024  # small enough for the processor's cache, large enough to keep Python out of it
+from .stages import Part, Stage
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """How to train: everything that decides the result besides the corpus and the config.
+    """How to train: everything that decides the result besides the data and the model.
 
     The defaults made the doll-house.
     """
 
     steps: int = 6400
-    tokens_per_step: int = 2048
-    row: int = 256  # tokens a row holds at first
-    final_row: int = 512  # and in the last part of the run
-    final_share: float = 0.25  # how large that part is
     peak_rate: float = 3e-3
     warm_up: int = 200
     weight_decay: float = 0.1
@@ -53,39 +46,49 @@ class Recipe:
     seed: int = 0
 
     def __post_init__(self):
-        for length in (self.row, self.final_row):
-            if self.tokens_per_step % length:
-                raise ValueError(
-                    f"{self.tokens_per_step} tokens per step cannot be cut into rows of {length}; "
-                    "choose a multiple"
-                )
-
-    def row_length(self, step: int) -> int:
-        """Short rows first, because attention over them is cheap; long ones to finish."""
-        return self.row if step < self.steps * (1 - self.final_share) else self.final_row
+        if self.steps < 1:
+            raise ValueError(f"expected at least one step, got {self.steps}")
 
 
 class Training:
-    """Weights on their way: what must be kept to go on."""
+    """A model on its way: what must be kept to go on.
 
-    def __init__(self, config: LlamaConfig, recipe: Recipe, data: str = ""):
-        self.config, self.recipe, self.data = config, recipe, data  # data: ``Stream.digest``
+    All of ``start`` learns; with a ``lora``, only its matrices do, and ``start`` is frozen.
+    """
+
+    def __init__(
+        self,
+        config: LlamaConfig,
+        recipe: Recipe,
+        stage: Stage,
+        start: Weights,
+        lora: Lora | None = None,
+    ):
+        self.config, self.recipe, self.stage = config, recipe, stage
+        self.frozen = start if lora else None
+        self.learned: Weights | Lora = (lora or start).map(np.copy)
+        self.average = self.learned.map(np.copy)
+        self.optimizer = AdamW(self.learned, weight_decay=recipe.weight_decay)
         self.step = 0
         self.seconds = 0.0
         self.loss = math.nan  # smoothed over the last steps
-        self.weights = initialize(config, np.random.default_rng(recipe.seed))
-        self.average = self.weights.map(np.copy)
-        self.optimizer = AdamW(self.weights, weight_decay=recipe.weight_decay)
+
+    def weights(self, learned: Weights | Lora) -> Weights:
+        """A whole model from what was learned, ``self.learned`` or ``self.average``."""
+        return merge(self.frozen, learned) if self.frozen else learned
 
     def options(self) -> dict[str, object]:
         """Config, recipe and data in one flat dictionary: what must be the same to go on."""
-        both = dataclasses.asdict(self.config) | dataclasses.asdict(self.recipe)
-        return json.loads(json.dumps(both | {"data": self.data}))
+        all_of_it = dataclasses.asdict(self.config) | dataclasses.asdict(self.recipe)
+        if self.frozen:
+            all_of_it |= {"lora_scale": self.learned.scale, "frozen_model": name(self.frozen)}
+        all_of_it["learned"] = {key: array.shape for key, array in self.learned.named()}
+        return json.loads(json.dumps(all_of_it | self.stage.about()))
 
     def arrays(self) -> dict[str, dict[str, np.ndarray]]:
         """Everything that changes, by kind and name; the arrays are the live ones."""
         return {
-            "weights": dict(self.weights.named()),
+            "weights": dict(self.learned.named()),
             "average": dict(self.average.named()),
             "mean": self.optimizer.mean,
             "mean_square": self.optimizer.mean_square,
@@ -101,55 +104,75 @@ class Training:
         beside.replace(path)
 
     def restore(self, path: Path) -> None:
-        """Go on from a checkpoint; it must come from the same config, recipe and data."""
-        try:
-            saved = np.load(path)
-        except (ValueError, EOFError, BadZipFile) as error:
-            raise ValueError(f"{path}: no checkpoint ({error}); remove it to start anew") from None
-        with saved:
-            about = json.loads(str(saved["about"]))
-            for name, value in self.options().items():
-                if value != about.get(name):
-                    raise ValueError(
-                        f"{path}: was made with {name} = {about.get(name)}, this run has {value}; "
-                        "use the same options, or another --out"
-                    )
-            for kind, group in self.arrays().items():
-                for name, array in group.items():
-                    array[...] = saved[f"{kind}/{name}"]
+        """Go on from a checkpoint; it must come from the same model, recipe and data."""
+        about, saved = read_checkpoint(path)
+        self.check_options(path, about)
+        for kind, group in self.arrays().items():
+            for key, array in group.items():
+                array[...] = saved[f"{kind}/{key}"]
         self.step = self.optimizer.step_count = about["step"]
         self.seconds, self.loss = about["seconds"], about["loss"]
 
-    def take_step(self, stream: Stream, pool: ThreadPoolExecutor) -> float:
-        """One update from one batch; returns the batch's mean loss in nats per token."""
-        recipe = self.recipe
-        length = recipe.row_length(self.step)
-        ids, targets = stream.batch(self.step, recipe.tokens_per_step, length)
-        rows = max(1, PART_TOKENS // length)
+    def check_options(self, path: Path, about: dict[str, object]) -> None:
+        """Raise ``ValueError`` for the first option that is not what it was."""
+        for key, value in self.options().items():
+            if value != about.get(key):
+                told = "" if key == "learned" else f" = {about.get(key)}, this run has {value}"
+                raise ValueError(
+                    f"{path}: was made with {'other matrices' if not told else key}{told}; "
+                    "use the same options, or another --out"
+                )
 
-        def part(start: int) -> tuple[float, Weights]:
-            rng = np.random.default_rng([recipe.seed, self.step, start])
-            own = slice(start, start + rows)
-            return loss_and_gradients(
-                self.weights, self.config, ids[own], targets[own],
-                dropout_rate=recipe.dropout, rng=rng,
-            )  # fmt: skip
+    def take_step(self) -> float:
+        """One update from one batch; returns the batch's mean loss.
 
-        starts = range(0, len(ids), rows)
-        shares = [len(ids[start : start + rows]) / len(ids) for start in starts]
-        loss, gradients = add_up(pool.map(part, starts), shares)
-        clip_by_global_norm(gradients, recipe.clip)
+        Raises ``FloatingPointError`` before anything is changed, if loss or gradients are NaN.
+        """
+        recipe, weights = self.recipe, self.weights(self.learned)
+
+        def learn(part: Part) -> tuple[float, Weights | Lora]:
+            rng = np.random.default_rng([recipe.seed, self.step, part.first_row])
+            loss, gradients = differentiate(
+                weights, self.config, part.ids, part.loss_of, dropout_rate=recipe.dropout, rng=rng
+            )
+            return loss, lora_gradients(gradients, self.learned) if self.frozen else gradients
+
+        parts = self.stage.parts(self.step)
+        loss, gradients = add_up(each(learn, parts), [part.share for part in parts])
+        length = clip_by_global_norm(gradients, recipe.clip)
+        if not math.isfinite(loss) or not math.isfinite(length):
+            raise FloatingPointError(
+                f"the loss became {loss} and the gradient {length} long at step {self.step}; the "
+                "last checkpoint stands, start again with a lower --peak-rate"
+            )
         rate = learning_rate(self.step, recipe.peak_rate, recipe.warm_up, recipe.steps)
-        self.optimizer.step(self.weights, gradients, rate)
+        self.optimizer.step(self.learned, gradients, rate)
         self.step += 1
         keep = min(recipe.averaging, self.step / (self.step + 10))
-        for (_, mean), (_, new) in zip(self.average.named(), self.weights.named(), strict=True):
+        for (_, mean), (_, new) in zip(self.average.named(), self.learned.named(), strict=True):
             mean += (1 - keep) * (new - mean)
         self.loss = loss if math.isnan(self.loss) else 0.98 * self.loss + 0.02 * loss
         return loss
 
 
-def add_up(results, shares) -> tuple[float, Weights]:
+def read_checkpoint(path: Path) -> tuple[dict[str, object], dict[str, np.ndarray]]:
+    """What a checkpoint says about itself, and its arrays; ``ValueError`` for other files."""
+    try:
+        with np.load(path) as saved:
+            return json.loads(str(saved["about"])), {key: saved[key] for key in saved.files}
+    except (ValueError, KeyError, EOFError, IndexError, BadZipFile) as error:
+        raise ValueError(f"{path}: no checkpoint ({error}); remove it to start anew") from None
+
+
+def name(weights: Weights) -> str:
+    """Eight digits that name these weights and no others."""
+    digest = hashlib.sha256()
+    for _, array in weights.named():
+        digest.update(np.ascontiguousarray(array))
+    return digest.hexdigest()[:8]
+
+
+def add_up(results, shares) -> tuple[float, Weights | Lora]:
     """The mean loss and mean gradients of parts that hold these shares of the batch."""
     total_loss, total = 0.0, None
     for (loss, gradients), share in zip(results, shares, strict=True):
@@ -167,31 +190,23 @@ def add_up(results, shares) -> tuple[float, Weights]:
 
 def train(
     training: Training,
-    stream: Stream,
     checkpoint: Path,
     evaluate: Callable[[Weights], float],
     report: Callable[[Training, float | None], None],
     evaluate_every: int,
-    threads: int = os.cpu_count() or 1,
 ) -> None:
     """Run to the last step, with a checkpoint at every evaluation.
 
-    ``evaluate`` takes the averaged weights and returns held-out bits per byte. ``report`` is called
-    after every step with the training, and the bits when they were measured.
+    ``evaluate`` takes the averaged weights and returns a figure on what was held out. ``report`` is
+    called after every step with the training, and the figure when it was measured.
     """
     started = time.monotonic() - training.seconds
-    with threadpool_limits(1), ThreadPoolExecutor(threads) as pool:
-        while training.step < training.recipe.steps:
-            loss = training.take_step(stream, pool)
-            if not math.isfinite(loss):
-                raise FloatingPointError(
-                    f"the loss became {loss} at step {training.step}; the last checkpoint stands, "
-                    "start again with a lower --peak-rate"
-                )
-            training.seconds = time.monotonic() - started
-            bits = None
-            if training.step % evaluate_every == 0 or training.step == training.recipe.steps:
-                bits = evaluate(training.average)
-            report(training, bits)
-            if bits is not None:
-                training.save(checkpoint)
+    while training.step < training.recipe.steps:
+        training.take_step()
+        training.seconds = time.monotonic() - started
+        figure = None
+        if training.step % evaluate_every == 0 or training.step == training.recipe.steps:
+            figure = evaluate(training.weights(training.average))
+        report(training, figure)
+        if figure is not None:
+            training.save(checkpoint)

@@ -1,0 +1,141 @@
+"""``dpo``: from pairs of answers, of which one was preferred, to a model that prefers alike."""
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from llama_np.chat import encode_dialog
+from llama_np.config import LlamaConfig
+from llama_np.lora import Lora, initialize_lora
+from llama_np.model import forward
+from llama_np.preference import answer_log_probability
+from llama_np.tokenizer import Tokenizer
+from llama_np.weights import Weights
+from llama_np.workers import each
+
+from ..formats.adapter import base_of, is_adapter, read_lora, save_lora
+from ..load import Model, find, load_model
+from .corpus import hold_out
+from .dialogs import PREFERENCES, Comparison, Dialog, encode, read_lines
+from .finetune import ASKED, load_chat_base
+from .options import add_option, add_recipe_options, recipe_of
+from .run import run_training, write_on
+from .stages import Answer, Preference, Preferences, pad
+from .train import Recipe, Training
+
+DESCRIPTION = (
+    "Teach a chat model what is preferred, from pairs of answers, by direct preference "
+    "optimisation. A model that is LoRA matrices beside another goes on with these; any other gets "
+    "new ones. The model as it was at the start is the reference. The defaults made "
+    "doll-house-cheerful."
+)
+RECIPE = Recipe(
+    steps=150, peak_rate=5e-4, warm_up=15, weight_decay=0.0, dropout=0.0, averaging=0.9
+)  # fmt: skip
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder to write")
+    parser.add_argument(
+        "--model", default="doll-house-chat", metavar="MODEL",
+        help="a chat model (default: %(default)s)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--pairs", type=Path, default=PREFERENCES, metavar="FILE",
+        help='lines of JSON, each {"question": "...", "preferred": "...", "other": "..."} '
+        "(default: the pairs that ship)",
+    )  # fmt: skip
+    add_option(parser, "held_out", 0.1, "share at the end that training never sees")
+    add_option(parser, "beta", 0.1, "how strongly the model is held to the reference")
+    add_option(parser, "lora_rank", 8, "rank of new matrices, where the model has none")
+    add_option(parser, "pairs_per_step", 8, "pairs in a batch")
+    add_option(parser, "evaluate_every", 30, "steps from one evaluation and checkpoint to the next")
+    add_recipe_options(parser, RECIPE)
+
+
+def run(args: argparse.Namespace) -> None:
+    """Tune, and write the thin matrices."""
+    if not args.beta > 0:
+        raise ValueError(f"--beta must be above 0, got {args.beta}")
+    recipe, model = recipe_of(args), load_chat_base(args.model)
+    config, tokenizer = model.config, model.tokenizer
+    pairs = encode_pairs(tokenizer, list(read_lines(args.pairs, Comparison)), config)
+    print(f"{len(pairs)} pairs; asking the reference about them", file=sys.stderr)
+    learn, held_out = hold_out(
+        with_reference(model.weights, config, pairs), args.held_out, f"{args.pairs}, as pairs"
+    )
+    stage = Preferences(
+        learn, args.pairs_per_step, args.beta, args.seed, config.vocab_size, config.context_length
+    )
+    base, lora = base_and_lora(args.model, model, args.lora_rank, args.seed)
+    ids = encode_dialog(tokenizer, [{"role": "user", "content": ASKED}])
+
+    def evaluate(weights: Weights) -> float:
+        return agreement(weights, config, held_out)
+
+    def sample(weights: Weights) -> str:
+        return f"{ASKED} -> {write_on(weights, config, tokenizer, ids)}"
+
+    def save(now: Training) -> None:
+        save_lora(args.out, now.average, config, os.path.relpath(base.path, args.out))
+
+    run_training(
+        Training(config, recipe, stage, base.weights, lora), args.out, args.evaluate_every,
+        evaluate, "held_out_agreement", save, sample,
+    )  # fmt: skip
+
+
+def base_and_lora(path: str, model: Model, rank: int, seed: int) -> tuple[Model, Lora]:
+    """What stays frozen and what learns, so that together they are the model to begin with."""
+    folder = find(path)
+    if is_adapter(folder):
+        return load_model(base_of(folder), "float32"), read_lora(folder, model.config)
+    return model, initialize_lora(model.config, rank, np.random.default_rng(seed))
+
+
+def encode_pairs(
+    tokenizer: Tokenizer, pairs: Sequence[Comparison], config: LlamaConfig
+) -> list[tuple[Answer, Answer]]:
+    """Both dialogs of every pair that fits the context."""
+    encoded = [
+        (
+            encode(tokenizer, Dialog(p.question, p.preferred)),
+            encode(tokenizer, Dialog(p.question, p.other)),
+        )
+        for p in pairs
+    ]
+    return [pair for pair in encoded if max(len(a.ids) for a in pair) - 1 <= config.context_length]
+
+
+def log_probabilities_of(
+    weights: Weights, config: LlamaConfig, answers: Sequence[Answer]
+) -> np.ndarray:
+    """How likely each answer is as a whole, in nats: (len(answers),)."""
+    ids, targets = pad(answers)
+    return answer_log_probability(forward(weights, config, ids), targets)
+
+
+def with_reference(
+    weights: Weights, config: LlamaConfig, pairs: Sequence[tuple[Answer, Answer]]
+) -> list[Preference]:
+    """Every pair with what the reference thinks of it."""
+
+    def one(pair: tuple[Answer, Answer]) -> Preference:
+        preferred, other = log_probabilities_of(weights, config, pair).tolist()
+        return Preference(*pair, (preferred, other))
+
+    return each(one, pairs)
+
+
+def agreement(weights: Weights, config: LlamaConfig, pairs: Sequence[Preference]) -> float:
+    """The share of pairs in which the model has moved towards the preferred answer."""
+
+    def one(pair: Preference) -> bool:
+        now = log_probabilities_of(weights, config, pair[:2]) - np.array(pair.reference)
+        return bool(now[0] > now[1])
+
+    return sum(each(one, pairs)) / len(pairs)

@@ -1,0 +1,61 @@
+"""One run as all training commands do it: go on or begin, show progress, keep a log."""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from llama_np.sampling import generate
+from llama_np.tokenizer import Tokenizer
+from llama_np.weights import Weights
+
+from ..progress import Progress
+from .train import Training, train
+from .training_log import draw_curve, write_line
+
+
+def run_training(
+    training: Training,
+    out: Path,
+    evaluate_every: int,
+    evaluate: Callable[[Weights], float],
+    measure: str,
+    save: Callable[[Training], None],
+    sample: Callable[[Weights], str],
+) -> None:
+    """Train to the end. ``out / "training"`` gets log, curve and checkpoint.
+
+    At every evaluation ``measure`` is logged, ``sample`` writes something to look at, and ``save``
+    writes the model. A run that was stopped goes on from its checkpoint.
+    """
+    if evaluate_every < 1:
+        raise ValueError(f"--evaluate-every must be at least 1, got {evaluate_every}")
+    folder = out / "training"
+    folder.mkdir(parents=True, exist_ok=True)
+    checkpoint = folder / "checkpoint.npz"
+    if checkpoint.exists():
+        training.restore(checkpoint)
+        print(f"going on from step {training.step}", file=sys.stderr)
+    count = sum(array.size for _, array in training.learned.named())
+    steps = training.recipe.steps
+    seen = "  ".join(f"{value} {unit}" for unit, value in training.stage.seen(steps).items())
+    print(f"{count:,} parameters learn; in all {seen}", file=sys.stderr)
+    progress, before = Progress(steps), (training.step, training.seconds)
+
+    def report(now: Training, figure: float | None) -> None:
+        pace = (now.seconds - before[1]) / (now.step - before[0])
+        said = f"loss {now.loss:.3f}  {pace:.2f} s a step"
+        progress.show(now.step, said, force=figure is not None)
+        if figure is not None:
+            write_line(folder / "log.csv", now, measure, figure)
+            progress.say(f"step {now.step}: {figure:.4f} {measure.replace('_', ' ')}")
+            progress.say("    " + sample(now.weights(now.average)))
+            save(now)
+
+    train(training, checkpoint, evaluate, report, evaluate_every)
+    draw_curve(folder, measure)
+
+
+def write_on(weights, config, tokenizer: Tokenizer, ids: list[int], n: int = 60) -> str:
+    """What a model goes on to write, greedily."""
+    new = generate(weights, config, ids, n, stop_tokens=tokenizer.stop_ids)
+    return tokenizer.decode(new).replace("\n", " ")
