@@ -19,8 +19,6 @@ from .cache import KVCache
 from .config import LLAMA_3_8B, LlamaConfig
 from .feed_forward import feed_forward_width, swiglu
 from .functional import gelu, gelu_tanh, log_softmax, sigmoid, silu, softmax
-from .gpt2 import gpt2_forward
-from .gpt2_weights import GPT2_SMALL, Gpt2Config, Gpt2Weights
 from .loss import cross_entropy
 from .model import block, embed, forward
 from .norm import layer_norm, rms_norm
@@ -37,12 +35,12 @@ from .tap import catalogue, no_tap, patch, record, under
 from .weights import LayerWeights, Weights
 
 __all__ = [
-    "GPT2_SMALL", "LLAMA_3_8B",
-    "Gpt2Config", "Gpt2Weights", "KVCache", "LayerWeights", "LlamaConfig", "RopeScaling",
-    "Weights", "attend", "attend_grouped", "attention", "block", "catalogue", "choose",
-    "cross_entropy", "embed", "feed_forward_width", "forward", "gelu", "gelu_tanh", "generate",
-    "generate_batch", "gpt2_forward", "greedy", "keep_top_k", "keep_top_p", "layer_norm",
-    "log_probabilities", "log_softmax", "loop_over_heads", "may_see", "merge_heads", "no_tap",
-    "one_head", "pad_left", "padded_view", "patch", "record", "rms_norm", "rope_frequencies",
-    "rotate", "rotate_complex", "sigmoid", "silu", "softmax", "split_heads", "swiglu", "under",
+    "LLAMA_3_8B",
+    "KVCache", "LayerWeights", "LlamaConfig", "RopeScaling", "Weights", "attend",
+    "attend_grouped", "attention", "block", "catalogue", "choose", "cross_entropy", "embed",
+    "feed_forward_width", "forward", "gelu", "gelu_tanh", "generate", "generate_batch",
+    "greedy", "keep_top_k", "keep_top_p", "layer_norm", "log_probabilities", "log_softmax",
+    "loop_over_heads", "may_see", "merge_heads", "no_tap", "one_head", "pad_left",
+    "padded_view", "patch", "record", "rms_norm", "rope_frequencies", "rotate",
+    "rotate_complex", "sigmoid", "silu", "softmax", "split_heads", "swiglu", "under",
 ]  # fmt: skip

@@ -298,7 +298,8 @@ def refuse_other_architectures(values: Mapping[str, Any]) -> None:
     """Raise where a config asks for something that Llama does not compute."""
     kind = values.get("model_type", "llama")
     if kind != "llama":
-        raise ValueError(f"expected a Llama (model_type 'llama'), got {brief.repr(kind)}")
+        hint = "; lesson 13 opens it, with load_gpt2" if kind == "gpt2" else ""
+        raise ValueError(f"expected a Llama (model_type 'llama'), got {brief.repr(kind)}{hint}")
     task = given(values, "architectures", ["LlamaForCausalLM"])
     if task != ["LlamaForCausalLM"]:
         raise ValueError(

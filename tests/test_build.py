@@ -87,7 +87,9 @@ def test_a_built_notebook_is_what_the_source_says(built):
     title, numbers, picture, timing = notebook["cells"]
     keys = ["title", "numbers", "picture", "how-long"]
     assert [cell["id"] for cell in notebook["cells"]] == keys
-    assert [cell["metadata"] for cell in notebook["cells"]] == [{}, {}, {}, {"tags": ["timing"]}]
+    slide, below = ({"slideshow": {"slide_type": kind}} for kind in ("slide", "subslide"))
+    metadata = [slide, {}, below, {"tags": ["timing"]}]
+    assert [cell["metadata"] for cell in notebook["cells"]] == metadata
     assert "".join(title["source"]) == "# A lesson\nIt has $\\frac{1}{2}$ a formula."
     assert numbers["source"][0].startswith("# cat is a word")
     assert numbers["outputs"][0]["text"][0] == "[0 1 2] False\n"

@@ -476,6 +476,6 @@ shapes(arrays, config, n_tokens=N)
 # %% [markdown] key="next"
 # ## What comes next
 #
-# You have seen every matrix of a Llama and the loop around it. What is left is where the numbers come from.
-# The lessons from 13 on go from GPT-2 to Llama, through gradients, to training a small model yourself. The
-# README lists them and says which are there.
+# You have seen every matrix of a Llama and the loop around it. Two questions are left: why this architecture,
+# and where the numbers come from. Lesson 13 builds GPT-2 and turns it into Llama, part by part. Lessons 14
+# and 15 go the way back, and 16 to 18 train a small model: on text, on dialogs, on preferences.

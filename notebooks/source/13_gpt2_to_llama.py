@@ -78,7 +78,7 @@ def run(choices, steps=150, every=25):
 small, small_rows = run(start)
 
 # %% key="gpt2"
-from llama_np import GPT2_SMALL
+from llama_np.gpt2_weights import GPT2_SMALL
 from weights_tools.formats.gpt2 import load_gpt2
 from weights_tools.training.between_ends import as_gpt2
 
@@ -133,7 +133,8 @@ from llama_np.gpt2 import gpt2_embed
 source(gpt2_embed)
 
 # %% key="positions-agree"
-from llama_np import gpt2_forward, record
+from llama_np import record
+from llama_np.gpt2 import gpt2_forward
 
 trace = {}
 logits = gpt2_forward(weights, config, ids, record(trace))
