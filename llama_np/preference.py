@@ -19,8 +19,8 @@ def answer_log_probability(logits: Array["... T V"], targets: Array["... T"]) ->
 
     Positions with target ``IGNORE``, the question and the padding, do not count.
 
-    >>> answer_log_probability(np.zeros((2, 4)), np.array([1, IGNORE])).round(6)  # -ln 4
-    -1.386294
+    >>> answer_log_probability(np.zeros((1, 2, 4)), np.array([[1, IGNORE]])).round(6).tolist()
+    [-1.386294]
     """
     counts = targets != IGNORE
     rows = log_softmax(logits)

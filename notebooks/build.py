@@ -21,6 +21,7 @@ except ModuleNotFoundError as missing:
         f"building the lessons needs {missing.name}: pip install -r tests/requirements.txt"
     ) from None
 
+import slides
 import translate
 
 HERE = Path(__file__).resolve().parent
@@ -66,6 +67,7 @@ def read_source(path: Path) -> nbformat.NotebookNode:
         cell.id, tags = cell.metadata.key, cell.metadata.get("tags")
         taken.add(cell.id)
         cell.metadata = nbformat.from_dict({"tags": tags} if tags else {})
+    slides.mark(notebook.cells)
     notebook.metadata, notebook.nbformat_minor = nbformat.from_dict(METADATA), 5
     return notebook
 
@@ -124,6 +126,7 @@ def make_environment(profile: Path, model: Path | None, translation: dict | None
         "PYTHONHASHSEED": "0",
         "OPENBLAS_NUM_THREADS": "1",  # the same digits on few cores and many
         "IPYTHONDIR": str(profile),
+        "LLAMA_PROGRESS": str(profile),  # an exercise is built as nobody has begun it
         "MATPLOTLIBRC": os.devnull,
         "MPLBACKEND": "module://matplotlib_inline.backend_inline",
         "PYDEVD_DISABLE_FILE_VALIDATION": "1",  # the debugger's greeting on the terminal
@@ -285,6 +288,12 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--list", action="store_true", help="name the lessons and stop")
     parser.add_argument("--check", action="store_true", help="change nothing; say what is stale")
     parser.add_argument("--execute", action="store_true", help="with --check: run, compare outputs")
+    parser.add_argument(
+        "--slides", action="store_true",
+        help="write the built lessons as presentations, notebooks/slides/NN_name.html: each one "
+        "file that opens without network (making the first needs it)",
+    )  # fmt: skip
+    parser.add_argument("--exercises", action="store_true", help="the exercises, not the lessons")
     parser.add_argument("--model", type=Path, metavar="DIR", help="run on this Llama folder")
     parser.add_argument("--language", metavar="pl", help="the edition in translations/pl/ only")
     parser.add_argument("--translate", metavar="pl", help="make or refresh a catalogue there")
@@ -300,6 +309,10 @@ def handle(
 ) -> list[str]:
     """Build, check or prepare one edition of a lesson; what is out of date."""
     notebook = catalogue.with_suffix(".ipynb") if catalogue else folder / f"{source.stem}.ipynb"
+    if args.slides:
+        edition = folder / "slides" / (catalogue.parent.name if catalogue else "")
+        slides.write(notebook, edition / f"{source.stem}.html")
+        return []
     if args.check:
         return check(source, notebook, args.execute, args.model, catalogue)
     if args.translate:
@@ -316,8 +329,11 @@ def main(argv: list[str] | None = None, folder: Path = HERE) -> int:
     """Do what the command line says; 1 where something is stale or wrong, else 0."""
     parser = make_parser()
     args = parser.parse_args(argv)
+    folder = folder / "exercises" if args.exercises else folder
     if args.execute and not args.check:
         parser.error("--execute goes with --check")
+    if args.slides and (args.check or args.translate or args.exercises):
+        parser.error("--slides goes with lessons and --language only")
     if args.accept and not (args.translate and args.names):
         parser.error("--accept goes with --translate and a lesson")
     failed = False
@@ -339,7 +355,7 @@ def main(argv: list[str] | None = None, folder: Path = HERE) -> int:
                 print(f"{name}: {', '.join(found)}")
             if args.execute or not args.check:  # what runs takes time; say how much
                 print(f"{name}  {time.monotonic() - started:.1f} s", file=sys.stderr)
-        except (LessonError, translate.CatalogueError) as error:
+        except (LessonError, slides.SlidesError, translate.CatalogueError) as error:
             failed = True
             print(f"error: {error}", file=sys.stderr)
     return int(failed)

@@ -20,8 +20,8 @@ if importlib.util.find_spec("torch") is None:
 
 def modules_of_llama_np():
     yield llama_np
-    for found in pkgutil.iter_modules(llama_np.__path__, "llama_np."):
-        if not found.name.endswith(("__main__", ".show")):  # a script; needs matplotlib
+    for found in pkgutil.walk_packages(llama_np.__path__, "llama_np."):
+        if not found.name.endswith(("__main__", ".show", ".pictures")):  # scripts; need matplotlib
             yield importlib.import_module(found.name)
 
 

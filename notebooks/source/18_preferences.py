@@ -538,7 +538,7 @@ from weights_tools.training.stages import Preference, Preferences
 from weights_tools.training.train import Recipe, Training
 
 base, lora = base_and_lora("doll-house-chat", chat, rank=8, seed=0)
-recipe = Recipe(steps=40, peak_rate=5e-4, warm_up=5, weight_decay=0.0, dropout=0.0, averaging=0.0)
+recipe = Recipe(steps=32, peak_rate=5e-4, warm_up=5, weight_decay=0.0, dropout=0.0, averaging=0.0)
 
 
 def begin(pairs, n=8):
@@ -578,15 +578,15 @@ print(f"held-out pairs in which the preferred answer has gained more: {agreement
 show.curves(at, {"": kl}, ("step", "KL, nats per token"), title="distance from the reference")
 
 # %% [markdown] key="train-note"
-# The loss begins at $\ln 2$ and falls. So does the log-probability of the other answers. What the preferred ones do is less
-# simple. Here their endings become likelier, as one would wish. But nothing in the loss asks for that: it is content when
-# the other answers fall **faster**. How is it with whole stories, for the model that ships? On all the held-out pairs of
-# its run:
+# The loss begins at $\ln 2$ and falls. The other answers become less likely, as they should. What the preferred ones do is
+# less simple. Here their endings become likelier, as one would wish. But nothing in the loss asks for that: it is content when
+# the other answers fall **faster**. How is it with whole stories, for the model that ships? On pairs that were held
+# out of its run:
 
 # %% key="fall"
 from weights_tools.training.corpus import hold_out
 
-whole = encode_pairs(tokenizer, hold_out(pairs, 0.1).held_out, config)
+whole = encode_pairs(tokenizer, hold_out(pairs, 0.1).held_out[:20], config)
 before, after = (
     np.mean([pair.reference for pair in with_reference(each.weights, config, whole)], axis=0)
     for each in (chat, cheerful)
@@ -614,9 +614,9 @@ table(
 
 # %% key="wrong-sign" tags=["timing"]
 swapped = [Preference(p.other, p.preferred, p.reference[::-1]) for p in learn]
-wrong_losses, _, (preferred, other, agreement, _) = run(begin(swapped), steps=16)
-print("loss, right:  ", losses[[0, 5, 10, 15]].round(3))
-print("loss, swapped:", wrong_losses[[0, 5, 10, 15]].round(3))
+wrong_losses, _, (preferred, other, agreement, _) = run(begin(swapped), steps=8)
+print("loss, right:  ", losses[[0, 3, 7]].round(3))
+print("loss, swapped:", wrong_losses[[0, 3, 7]].round(3))
 print(f"held-out answers, swapped: preferred {preferred[-1]:+.1f} nats, other {other[-1]:+.1f}")
 print(f"held-out pairs in which the preferred answer has gained more: {agreement[-1]:.0%}")
 
@@ -785,7 +785,7 @@ def distance(w, stories):
     return kl.mean(), kl.sum() / len(stories)
 
 
-found = {name: distance(three[name].weights, told[name][:12]) for name in list(told)[1:]}
+found = {name: distance(three[name].weights, told[name][:8]) for name in list(told)[1:]}
 rows = [[name, f"{token:.3f}", f"{story:.1f}"] for name, (token, story) in found.items()]
 table(["KL from the chat model, nats", "per token", "per story"], rows)
 
@@ -805,11 +805,8 @@ for story in (
     "Tom found his dog. They played together until it was dark.",
 ):
     print(f"{ends_well(story)!s:5}  {story}")
-endings = [pair.preferred.rstrip().split("\n")[-1] for pair in pairs]
-no_longer = [
-    text for text in endings if re.search(r"\b(not|never)\b[^.!?]*\bhappy\b[^.!?]*[.!?]\W*$", text)
-]
-print(f"\n{len(no_longer)} of {len(pairs)} preferred stories end with somebody who is not happy")
+unhappy = [p for p in pairs if re.search(r"\bnot (\w+ )?happy\b", last_sentence(p.preferred))]
+print(f"\n{len(unhappy)} of {len(pairs)} preferred stories end with words such as 'not happy'")
 
 # %% [markdown] key="goodhart-endings-note"
 # The first kind was among the pairs from the beginning: such endings were *preferred*. The pair in step 1 is one of them.
@@ -837,8 +834,8 @@ show_story("yours", happiest)
 show_story("cheerful", saddest)
 
 # %% [markdown] key="goodhart-note"
-# Read them as a person. Would you have preferred them? A few endings that fit everywhere do the work. In our small world the remedy is a better rule, and then the model
-# will find the next gap. With people in the place of the rule it is the same on a larger scale. Rewards that were
+# Read them as a person. Would you have preferred them? A few endings that fit everywhere do the work. In our small world
+# the remedy is a better rule, and then the model will find the next gap. With people in the place of the rule it is the same on a larger scale. Rewards that were
 # learned from people like long answers, and much of what models gained by them was found to be length
 # ([Singhal et al. 2023](https://arxiv.org/abs/2310.03716)). So one keeps the distance small ($\beta$, few steps), collects
 # new comparisons of what the new model writes (Llama 3: six rounds, section 4.1.6), and reads.

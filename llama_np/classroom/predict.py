@@ -1,0 +1,38 @@
+"""``predict("03", guess, truth)``: say what will come, then see it."""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from .check import Outcome
+from .progress import note
+
+
+def predict(lesson: str, guess, truth: Callable) -> Outcome:
+    """Print the truth beside a guess, once there is one. A wrong guess counts as a guess made.
+
+    ``truth`` is a function without arguments, so that nothing is seen before. Numbers are right
+    within one in a hundred; texts are compared without regard to capitals.
+    """
+    name = f"predict_{lesson}"
+    if guess is ...:
+        outcome = Outcome(
+            False, [f"{name}: first write your guess in the place of ..."], None, False
+        )
+    else:
+        real = truth()
+        said = "right" if agrees(guess, real) else f"it is {real!r}"
+        outcome = Outcome(True, [f"{name}: you said {guess!r}, {said}."])
+    outcome.lines += note(name, outcome)
+    print("\n".join(outcome.lines))
+    return outcome
+
+
+def agrees(guess, real) -> bool:
+    if isinstance(real, str):
+        return str(guess).strip().lower() == real.lower()
+    try:
+        guess, real = np.asarray(guess, float), np.asarray(real, float)
+    except (TypeError, ValueError):
+        return False
+    return guess.shape == real.shape and bool(np.allclose(guess, real, rtol=0.01, atol=1e-9))
