@@ -50,8 +50,8 @@ def show_story(who, story):
 # answers, the second network judges them, and the chat model's weights are changed so that high rewards become
 # likelier. A penalty keeps it close to the model it was at the start, the **reference**, because a reward can be trusted
 # only for answers like those that people have seen. InstructGPT was made so, and Llama 2 (section 3.2: first by
-# keeping the best of several answers, then with a method called PPO). Llama 3 uses DPO, which needs no second network
-# and is the subject of this lesson ([Llama team 2024](https://arxiv.org/abs/2407.21783), section 4.1.4: beside PPO it took
+# keeping the best of several answers, then with a method called PPO). Llama 3 was made with DPO, which learns from the
+# pairs directly, without a network for rewards, and is the subject of this lesson ([Llama team 2024](https://arxiv.org/abs/2407.21783), section 4.1.4: beside PPO it took
 # less computing and did better, above all at following instructions).
 
 # %% [markdown] key="rule-why"
