@@ -4,7 +4,7 @@
 # Every block adds to the residual stream, so the rows of the stream change their size on the way through
 # the model. The matrices that read them were trained on rows of one size. Between the two stands the
 # smallest step of a Llama: **RMS norm**, short for root mean square normalisation. It divides each row
-# by its own size. It has one learned number for each column, and it is the same three lines everywhere
+# by its own size. It has one learned number for each column, and it is the same function everywhere
 # in the model. Without it the model predicts nothing of use, as you will see.
 #
 # **In** goes the stream, `T` rows of `D` numbers, one row for each token. **Out** comes a copy of the
@@ -194,7 +194,8 @@ print(f"after the norm, outside:    {smallest / (smallest + eps):.5f}")
 # %% [markdown] key="named-note"
 # ## Step 6. The library's function
 #
-# By hand it is two lines. The library's `rms_norm` has one more, `wide`, which is the next step's subject.
+# By hand it is two lines. The library's `rms_norm` computes the same in a few more. `wide` is the next step's
+# subject, and `vecdot` multiplies each row by itself and adds up, without a table of squares in between.
 
 # %% key="norm-by-hand"
 mean_square = (x**2).mean(axis=-1, keepdims=True)
