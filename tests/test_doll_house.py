@@ -3,10 +3,13 @@
 import numpy as np
 import pytest
 
-from llama_np import forward, generate
+from llama_np import forward, generate, generate_batch
 from llama_np.chat import encode_dialog
 from weights_tools import load_model
 from weights_tools.load import DOLL_HOUSE
+from weights_tools.training.compare import answers, draw_requests, ends_well
+from weights_tools.training.dialogs import request
+from weights_tools.training.tell import find_hero
 
 ULTIMATE = "the answer to the ultimate question of life, the universe, and everything is "
 BEGINNING = "Once upon a time"
@@ -52,16 +55,36 @@ def test_a_dialog_ends_by_itself(doll_house):
 def test_stories_end_by_themselves(doll_house):
     model, tokenizer = doll_house, doll_house.tokenizer
     ids = tokenizer.encode(BEGINNING, bos=True)
-    stories = [
-        generate(
-            model.weights, model.config, ids, temperature=0.8,
-            rng=np.random.default_rng(seed), stop_tokens=tokenizer.stop_ids,
-        )
-        for seed in range(5)
-    ]  # fmt: skip
-    lengths = [len(list(story)) for story in stories]
-    full = model.config.context_length - len(ids)
-    assert sum(40 < length < full for length in lengths) >= 4
+    stories = generate_batch(
+        model.weights, model.config, [ids] * 10, 320, temperature=0.8,
+        rng=np.random.default_rng(0), stop_tokens=tokenizer.stop_ids,
+    )  # fmt: skip
+    assert sum(40 < len(story) < 320 for story in stories) >= 7
+
+
+@pytest.fixture(scope="module")
+def told():
+    """Requests, and what the two tuned models tell: slow, because every call is checked."""
+    questions = draw_requests(np.random.default_rng(5), 20)
+    names = ("doll-house-chat", "doll-house-cheerful")
+    rng = np.random.default_rng
+    return questions, {name: answers(load_model(name), questions, rng(5)) for name in names}
+
+
+def test_the_tuned_ones_tell_about_the_hero_that_was_asked_for(told):
+    """By their cards, 90 and 86 of 96 answers begin with that hero; of the doll-house's own, 1."""
+    questions, stories_of = told
+    for stories in stories_of.values():
+        heroes = [find_hero(story or "") for story in stories]
+        asked_for = [hero and request(hero, i) for i, hero in enumerate(heroes)]
+        assert sum(a == q for a, q in zip(asked_for, questions, strict=True)) >= 14
+
+
+def test_the_cheerful_one_ends_well(told):
+    """By its card 92 of 95 stories, and 38 of 96 of the chat model's."""
+    _, stories_of = told
+    chat, cheerful = (sum(map(ends_well, filter(None, s))) / 20 for s in stories_of.values())
+    assert cheerful > 0.8 > 0.65 > chat
 
 
 @pytest.fixture(scope="module")

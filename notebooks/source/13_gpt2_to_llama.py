@@ -5,8 +5,8 @@
 # ([Radford et al.](https://cdn.openai.com/better-language-models/language_models_are_unsupervised_multitask_learners.pdf)).
 # A Llama is built on the same plan: embed the tokens, let blocks add to a residual stream, score every
 # token of the vocabulary. Five parts of the plan have been replaced since. In this lesson you build GPT-2
-# from parts that you know, count its parameters, and then replace the five parts one by one, each time
-# with a small training run that shows what it is good for, or that it is good for nothing at this size.
+# from parts that you know, count its parameters, and then replace the five parts one by one. Small training
+# runs show what each is good for, or that it is good for nothing at this size.
 #
 # **In** go the ids of `T` tokens, as always. **Out** come logits, `T` rows of `V` numbers. Between them
 # stands another model.
@@ -373,8 +373,9 @@ print("after the prompt:", *(tokenizer.token(i) for i in best))
 # ## Step 8. Counting
 #
 # A **parameter** is a learned number. Scales, shifts and biases count as much as matrices do; most people
-# say *weights* for all of them. Three different totals for "GPT-2 small" can be read, and all three are
-# right. They differ in two questions: is the output tied, and do `q`, `k` and `v` have biases? The released
+# say *weights* for all of them. Three different totals for "GPT-2 small" can be computed, and all three are
+# right. (A fourth, the 117 million of the paper, was an error, as [OpenAI's
+# README](https://github.com/openai/gpt-2) says.) They differ in two questions: is the output tied, and do `q`, `k` and `v` have biases? The released
 # model has a tied output and all biases. Course code often leaves those three out, and where the output has
 # a matrix of its own one comes to "163 million". By hand, for one block and then for all:
 
@@ -443,7 +444,7 @@ table(
 # %% [markdown] key="measured-why"
 # Each of the six was trained three times, from three different random starts, on the stories that ship
 # here. With the same start number, all six see the same stories in the same order, and everything else is
-# the same too: steps, learning rate, optimizer. It takes about ten minutes on one processor core, so the
+# the same too: steps, learning rate, optimizer (words of lessons 14 and 16). It takes about ten minutes on one processor core, so the
 # table of results ships with the project (`python -m weights_tools.training.study` makes it again).
 # **Lowest to highest** says how much chance alone does. The last column was measured on one core of the
 # machine that made the table.
@@ -551,11 +552,11 @@ show.curves(
 # %% [markdown] key="beyond-read"
 # <details><summary>Answer</summary>
 #
-# Mind the scale: almost nothing happens. The first tokens are hard for want of a past, then the loss is level,
+# Mind the scale: almost nothing happens. The first tokens are hard, because little stands before them. Then the loss is nearly level,
 # and behind the last place of training it is higher by a few hundredths. These stories need little that is
 # far away. One should not count on it. In large models, places behind the trained ones may upset the scores
 # altogether ([Chen et al. 2023](https://arxiv.org/abs/2306.15595), section 2). So Llama 3.1 was trained
-# further on longer and longer texts, in six stages from 8 to 128 thousand tokens
+# further on longer and longer texts, the 405B model in six stages from 8 to 128 thousand tokens
 # ([paper](https://arxiv.org/abs/2407.21783), section 3.4.2). With RoPE that needs no new parameter.
 #
 # </details>
@@ -604,7 +605,7 @@ for n, name in enumerate(["queries", "keys", "values"]):
 # <details><summary>Answer</summary>
 #
 # That of the keys (the rest is rounding). It adds the same vector to every key, so it adds the same number
-# to all scores of a query, and softmax takes no notice. Its gradient is zero, so training does not move it.
+# to all scores of a query, and softmax takes no notice. Its gradient is zero (but for rounding), so nothing can be learned in it.
 # With RoPE the argument no longer holds: the bias is then turned along with each key.
 #
 # </details>
@@ -703,7 +704,7 @@ table(
 # of RoPE turn more slowly. **3.1**: trained for longer texts; the slow pairs are slowed down further (lesson
 # 05). **3.2**
 # ([model card](https://github.com/meta-llama/llama-models/blob/main/models/llama3_2/MODEL_CARD.md)): small
-# models. In these a large vocabulary would take much of the room, and take it twice, so the output is tied
+# models for text (beside two larger ones that also read pictures, not shown here). In small models a large vocabulary would take much of the room, and take it twice, so the output is tied
 # again, as in GPT-2. It is often said that from version to version only the weights change. Not quite: the
 # scaled RoPE and the tied output are code.
 
@@ -771,7 +772,7 @@ table(
 # %% [markdown] key="pieces-why"
 # ## Step 13. "Parallel" layers: one matrix, cut in pieces
 #
-# Who opens [Meta's code](https://github.com/meta-llama/llama3/blob/main/llama/model.py) finds
+# If you open [Meta's code](https://github.com/meta-llama/llama3/blob/main/llama/model.py), you find
 # `ColumnParallelLinear`, `RowParallelLinear` and `VocabParallelEmbedding` (in Llama 2 `ParallelEmbedding`)
 # instead of matrices. They come from
 # [fairscale](https://github.com/facebookresearch/fairscale/blob/main/fairscale/nn/model_parallel/layers.py).
@@ -793,7 +794,7 @@ agree(total, swiglu(x, layer.w_gate, layer.w_up, layer.w_down))
 # %% [markdown] key="pieces-note"
 # The first matrices are cut into **columns**: each processor has half of the units, and needs nothing from
 # the other. The last one is cut into **rows**, those of the same units, and each processor gets a part of
-# every number of the result. The parts are added up; that is the one moment when processors must talk.
+# every number of the result. The parts are added up; that is the one moment in a half block when processors must exchange numbers.
 # Attention is cut by heads in the same way. An embedding can be cut by columns, as in Llama 2, and the
 # pieces laid side by side; or by tokens, as in Llama 3, each processor answering zeros for tokens it does
 # not have.

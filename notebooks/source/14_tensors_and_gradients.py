@@ -78,8 +78,8 @@ print("flat  ", flat.tolist())
 # <details><summary>Answer</summary>
 #
 # Three of them: `a`, `turned` and `flat` are the same memory. `copied` is memory of its own.
-# `np.shares_memory` tells. It is the same in PyTorch: `t.T` and `t.view(...)` are views. So who changes an
-# array in place, with `a[...] = ` or `a += `, must know who else is looking at it.
+# `np.shares_memory` tells. It is the same in PyTorch: `t.T` and `t.view(...)` are views. So if you change an
+# array in place, with `a[...] = ` or `a += `, you must know which other arrays share its memory.
 #
 # </details>
 
@@ -134,8 +134,8 @@ table(["", "NumPy", "gives", "PyTorch", "gives"], lines)
 
 # %% [markdown] key="torch-note"
 # The last two rows are what PyTorch adds. **Devices**: `t.to("cuda")` moves a tensor to a graphics card,
-# and the same code runs there. **Gradients**: with `requires_grad=True` a tensor remembers what is computed
-# from it, and one call finds all gradients. The arithmetic is the same. How the gradients are found is the
+# and the same code runs there. **Gradients**: with `requires_grad=True`, everything that is computed from a tensor remembers
+# how, and one call finds all gradients. The arithmetic is the same. How the gradients are found is the
 # rest of this lesson. (A difference that bites: `view` refuses where the numbers do not lie in order, as in
 # `t.T.view(6)`; `reshape`, in both libraries, then makes a copy.)
 
@@ -457,8 +457,8 @@ print("Tensor, after a second backward:", x_t.grad)
 # feed-forward, and by the addition that leads past both.
 #
 # The last line shows that a second `backward` adds to `grad` too, as in PyTorch. That is useful when a
-# large batch is worked off in parts. But who forgets to clear `grad` before the next step walks with old
-# gradients. We shall see what that does.
+# large batch is computed in parts. But if you forget to clear `grad` before the next step, you use old
+# gradients as well. We shall see what that does.
 #
 # </details>
 

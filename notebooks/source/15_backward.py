@@ -3,7 +3,7 @@
 #
 # Lesson 14 ended with one matrix product and its way back. A Llama is a chain of such steps. Here we go the
 # whole way, from the loss on a real sentence back to the embedding. Each step gets its rule: a few lines of
-# NumPy, held against the library, and against trying it out.
+# NumPy, compared with the library, and with trying it out.
 #
 # **In** goes a sentence: every token is asked to predict the one after it. **Out** comes one number, the
 # loss, and for every weight of the model the gradient of the loss with respect to it, an array of the same
@@ -20,8 +20,8 @@
 # `x`. On the way back each step gets `d_out`, for what it gave out, and returns a `d_` for each thing that
 # went in, by the chain rule. Where a value was used several times, its gradients add.
 #
-# The weights are widened to float64 here, since we want to check every rule to many digits. Each weight gets
-# a gradient as large as itself. That is 16 bytes per parameter. If the model you have chosen is too large
+# The weights are widened to float64 here, since we want to check every rule to many digits. Each array of weights gets
+# a gradient of the same shape. That is 16 bytes per parameter, 8 for the weight and 8 for its gradient. If the model you have chosen is too large
 # for that, the doll-house takes its place.
 #
 # Every token of the sentence but the last is an input. Every token but the first is a **target**: what the
@@ -113,8 +113,8 @@ table(
 # Here is the function of the library, and below it our tools. `check` tries four entries: the one with the
 # largest gradient, and three at random. Differences are measured against the largest gradient of the array.
 #
-# The last lines try one weight of the last norm in two dtypes. In float32 the two losses have hardly a digit
-# in which they differ, and nothing is left of the slope, or nonsense. So we check in float64.
+# The last lines try one weight of the last norm in two dtypes. In float32 the two losses differ in the last digit
+# at most, so the slope comes out as zero, or as nonsense. So we check in float64.
 
 # %% key="trying-named"
 source(numerical_gradient)
@@ -756,12 +756,13 @@ print("fresh, without: the stream before each block", *(f"{n:.0e}" for n in stre
 # It depends on the weights, and neither is good. Without the residual each half block multiplies the
 # gradient by something, and dozens of such factors in a row blow it up or leave nothing of it. In the
 # doll-house it blows up with trained weights, and with fresh ones that are not too small: at the first block
-# the gradient is thousands of times as large as at the last. No learning rate would suit all blocks. With
+# the gradient is thousands of times as large as at the last, or hundreds of thousands. No learning rate would suit all blocks. With
 # fresh weights of the usual size the stream itself dies on the way there. It falls so far below
 # `eps` that the norm can no longer lift it, and what comes back is 0 (so there is no line in the picture). Such
 # a model cannot begin to learn.
 #
-# With the residual all blocks get gradients of a similar size, from the first step of training on. The
+# With the residual the gradients of all blocks stay within a factor of about ten of each other, from the first step of
+# training on. The
 # gradient at a block is the gradient at the end, plus what comes through the steps between. That sum does not
 # vanish just because a factor in it is small ([He et al. 2016](https://arxiv.org/abs/1603.05027), equation
 # 5, for networks that look at pictures).
@@ -795,7 +796,7 @@ print(
 )
 
 # %% [markdown] key="descent-note"
-# With a small step the promise is kept to several digits, one more check of the whole gradient. With a large
+# With the smallest step the promise is kept to all digits that are printed, one more check of the whole gradient. With a large
 # one the slope is no longer true, and the loss can rise. And the lesson that the model has just learned is
 # one sentence. What it does to all other sentences, nobody has asked. That is why training takes many texts
 # at once and small steps.
@@ -807,7 +808,7 @@ print(
 # the same size. So the way back costs about twice as much as the way there
 # ([Kaplan et al. 2020](https://arxiv.org/abs/2001.08361), section 2.1). The table counts multiplications in
 # matrix products, in all blocks together. The rest is small beside them. What must be remembered is what
-# training needs memory for: it grows with the length of the text and with the number of texts in a batch.
+# training needs memory for: it grows with the length of the text (the patterns even with its square) and with the number of texts in a batch.
 
 # %% key="seen"
 from llama_np.backward import NEEDED

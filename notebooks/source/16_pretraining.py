@@ -4,7 +4,7 @@
 # A Llama begins as random numbers. It becomes a language model by one exercise, repeated: guess the next
 # token of a text, compare, change every weight a little. This is called **pre-training**, since fine-tuning
 # (lesson 17) comes after it. In this lesson you train a small Llama from nothing, on your own machine, in
-# about a minute, and watch its samples get better. Then you look at the log of the run that made the model
+# one to three minutes, and watch its samples get better. Then you look at the log of the run that made the model
 # that ships with this course, and at the sizes of real runs.
 #
 # **In** go texts and a model of random weights. **Out** comes the same model with other weights, and two
@@ -271,7 +271,7 @@ table(["gradient of the loss for", "shape", "typical size", "largest"], rows)
 #
 # $$w \leftarrow w - \eta \left( \frac{\hat m}{\sqrt{\hat v} + \epsilon} + \lambda\, w \right)$$
 #
-# The fraction is about 1 where the gradient keeps its sign, however large or small the gradient is. It is
+# The fraction is about 1 or -1 where the gradient stays much the same, however large or small it is. It is
 # near 0 where the gradient keeps changing its sign. The last term, **weight decay**, pulls each weight
 # towards zero; the W in AdamW stands for it. Here are two steps on one weight, with plain numbers.
 
@@ -426,8 +426,8 @@ print(f"each by itself:   cosine {cosine(gradients, apart):.2f}")
 #   \eta = \frac{\eta_\mathrm{peak}}{2} \left(1 + \cos \frac{\pi (s - s_w)}{S - s_w}\right)
 #   \quad (s \ge s_w)$$
 #
-# A **recipe** holds the numbers of our run. Dropout and averaging of weights, which the real run used, are
-# off here (0), to keep things few.
+# A **recipe** holds the numbers of our run. Two things that the real run used are off here (0), to keep it simple: dropout (lesson 13), and averaging, which
+# keeps a running mean of the weights over the last steps.
 
 # %% key="rate-by-hand"
 from weights_tools.training.train import Recipe, Training
@@ -457,7 +457,7 @@ agree(rates_by_hand, np.array(named))
 # ## Step 10. One whole step
 #
 # That is all there is to a step: batch, loss and gradients, clip, rate, AdamW. We write it once by hand and
-# hold it against the trainer that made the doll-house. You will find the same five things in its code. (Its
+# compare it with the trainer that made the doll-house. You will find the same five things in its code. (Its
 # name for a source of batches is a `stage`. Large batches it deals out to all cores, in parts, and adds up
 # their gradients. `frozen` and `lora` belong to lesson 17.)
 
@@ -508,7 +508,7 @@ show.curves(np.arange(40), lines | {"counting only": [counting] * 40}, ("step", 
 # <details><summary>Answer</summary>
 #
 # Too small a rate: the loss falls, but it would take far more steps. Too large: the steps jump over the
-# valley, the curve goes up and down, and the model learns little more than which tokens are frequent. The
+# valley, the curve goes up and down, and after forty steps the model is not even as good as counting. The
 # right rate is found by trying. It is the first number to look at when a training run goes wrong.
 #
 # </details>
@@ -533,7 +533,7 @@ print(tokenizer.decode([*prompt[1:], *generate(copying, small, prompt, 12)]))
 # %% [markdown] key="shift-wrong-answer"
 # <details><summary>Answer</summary>
 #
-# The loss falls fast to almost nothing: copying is easy. The model says the last token again and again. A loss
+# After forty steps the loss is far below anything the model can reach honestly: copying is easy. The model says the last token again and again. A loss
 # that is too good is a sign that the answer has leaked into the question. Without the causal mask the same
 # would happen in another way: position $t$ would read its target at position $t + 1$.
 #
@@ -544,8 +544,8 @@ print(tokenizer.decode([*prompt[1:], *generate(copying, small, prompt, 12)]))
 #
 # Now the run. Every 25 steps we note the mean loss of these batches, and the loss on rows of held-out
 # stories, from which the model does not learn. A line shows what counting alone would reach. The curve is
-# drawn while you wait, with what the model writes at that moment. It takes about a minute on two cores; on
-# a slow machine, three.
+# drawn while you wait, with what the model writes at that moment. It takes one to three minutes,
+# depending on the machine.
 
 # %% key="run-tools"
 from IPython.display import clear_output
@@ -599,8 +599,8 @@ for step in (0, 100, 200, recipe.steps):
     print(f"after {step} steps:\n{samples[step]}\n")
 
 # %% [markdown] key="bits-why"
-# At the start there is no word. Then there are words, then sentences. A thread there is not: for that the
-# model is too small, the text too little, and the teacher no master.
+# At the start come tokens at random. After 100 steps there are sentences already, later with fewer slips.
+# But the stories have no thread: for that the model is too small, there is too little text, and the teacher is no master.
 #
 # ### Nats per token, bits per byte
 #
@@ -621,7 +621,7 @@ show.bars(np.array(figures), list(models), "bits per byte of held-out stories", 
 
 # %% [markdown] key="bits-note"
 # The doll-house knows these stories best, since it told them. It has not learned from them: it predicts its
-# own way of telling. Ours has seen a thousand of its stories and has not come close.
+# own way of telling. Ours has seen about a thousand of its stories and stays behind.
 #
 # ## Step 12. Over-fitting
 #
@@ -717,8 +717,9 @@ table(["trained further on", "loss, stories", "loss, facts", "The opposite of bi
 # For a real model the mix is one of the main decisions. Llama 3's had about 50 % general knowledge, 25 %
 # mathematics and reasoning, 17 % code and 8 % text in many languages
 # ([Llama team 2024](https://arxiv.org/abs/2407.21783), section 3.1.2), found by training small models on
-# different mixes. In the last part of the run the best data got more room. For the 8B model that raised the
-# results on school mathematics by 24 %; for 405B the gain was negligible (section 3.1.3).
+# different mixes. In the last part of the run the best data got more room. In an experiment, the training
+# problems of two tests in mathematics were put in there: the 8B model gained 24.0 % on GSM8k, school
+# mathematics, and the 405B model next to nothing (section 3.1.3). The released models did not get them.
 
 # %% [markdown] key="real-why"
 # ## Step 14. The real run
@@ -756,7 +757,7 @@ print(
 # %% [markdown] key="real-note"
 # Read the two curves together. The training loss still falls at the end; the held-out figure has stood
 # still for the last thousand steps, and the last digit has even turned up. The run has got out of its text
-# what it could. Most of the gain comes in the first few epochs. That is the rule elsewhere too: repeating a
+# about what it could; and as the learning rate ends at 0, the last steps could not change much anyway. Most of the gain comes in the first few epochs. That is the rule elsewhere too: repeating a
 # text up to four times is almost as good as new text, and later repeats bring less and less ([Muennighoff
 # et al. 2023](https://arxiv.org/abs/2305.16264)). Dropout and the averaging of weights are there to make so
 # many epochs bearable. What more the run did is in the [model
@@ -802,7 +803,7 @@ table(
 #
 # $$L(N, D) = 1.8172 + \frac{482.01}{N^{0.3478}} + \frac{2085.43}{D^{0.3658}}$$
 #
-# The first term remains however large the model: text is not predictable. The second falls with the size of
+# The first term remains however large the model: no text can be predicted completely. The second falls with the size of
 # the model, the third with the amount of text. We hold $C = 6ND$ fixed and try all sizes.
 
 

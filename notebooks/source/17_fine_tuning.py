@@ -47,7 +47,7 @@ for seed in (None, 0, 1):
     print(question + " ->" + repr(tokenizer.decode(list(new))))
 
 # %% [markdown] key="base-note"
-# The doll-house takes the request for a first sentence and tells on, here and there even about Tom. Nobody has
+# The doll-house takes the request for a first sentence and tells on, about Tom even. Nobody has
 # told it that somebody is asking. With a question in the place of the request, a base model may as well go on
 # with more questions. (A model that was fine-tuned already, such as Llama 3 *Instruct*, answers.)
 
@@ -193,7 +193,7 @@ agree(loss_by_hand, np.array(cross_entropy(logits, targets)))
 
 # %% [markdown] key="loss-drawn-note"
 # Token by token, for the beginning of the answer: how likely the model found what it should say. Dark is likely. A
-# base model that has read many stories knows how such a beginning goes on. It is not sure of the hero, although the
+# base model that has read many stories knows how such a beginning goes on. It does not expect a story to begin here, and it is not sure of the hero, although the
 # hero stands in the question. That is what there is to learn.
 
 
@@ -475,7 +475,7 @@ for title, start in starts.items():
 # ## Step 8. Training
 #
 # One step: merge, compute the loss on the answers and the gradients of all matrices, go back to the pairs, change
-# the pairs. The optimizer is AdamW with the learning rate of lesson 16. Only the pairs are given to it, so
+# the pairs. The optimizer is AdamW, and the learning rate rises and falls as in lesson 16. Only the pairs are given to it, so
 # nothing else can change. Here are the first three steps by hand, with four dialogs each.
 
 # %% key="loop-by-hand"
@@ -772,8 +772,9 @@ show.bars(np.array([*counted.values()]) / n_heroes, list(counted), title, lit=le
 print(*(f"{n} of {n_heroes}: {title}" for title, n in counted.items()), sep="\n")
 
 # %% [markdown] key="count-heroes-note"
-# So the base model was able to tell a story about Tom all along: give it the first sentence, and it goes on. What it
-# lacked is the step from a request to that first sentence. This is what fine-tuning has added.
+# So the base model was able to tell a story about Tom all along: give it the first sentence, and it goes on. Even the
+# plain request works in most cases, since the model takes it for such a sentence and tells on. What it could not do is
+# take a dialog as a request: begin a story of its own about the hero that was asked for. This is what fine-tuning has added.
 
 # %% [markdown] key="strange-why"
 # ## Try it: heroes it was never asked for

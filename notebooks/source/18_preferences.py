@@ -51,8 +51,10 @@ def show_story(who, story):
 # likelier. A penalty keeps it close to the model it was at the start, the **reference**, because a reward can be trusted
 # only for answers like those that people have seen. InstructGPT was made so, and Llama 2 (section 3.2: first by
 # keeping the best of several answers, then with a method called PPO). Llama 3 was made with DPO, which learns from the
-# pairs directly, without a network for rewards, and is the subject of this lesson ([Llama team 2024](https://arxiv.org/abs/2407.21783), section 4.1.4: beside PPO it took
-# less computing and did better, above all at following instructions).
+# pairs directly, without a network for rewards, and is the subject of this lesson ([Llama team
+# 2024](https://arxiv.org/abs/2407.21783), section 4.1.4: beside PPO it took less computing and did better, above all
+# at following instructions). Its authors trained a network for rewards as well, to pick the best answers for
+# fine-tuning (section 4.1.3).
 
 # %% [markdown] key="rule-why"
 # ## Step 1. A person made of one line
@@ -234,7 +236,7 @@ agree(log_p_by_hand, answer_log_probability(logits, targets))
 
 # %% [markdown] key="logp-note"
 # A bar near zero is a token the model was sure of. The whole sum is far below zero: any one long text is very unlikely,
-# also a good one, and a longer text is as a rule less likely than a shorter one. So this number alone is no grade. But
+# even a good one, and a longer text is as a rule less likely than a shorter one. So this number alone is no grade. But
 # compared with *another model's number for the same text*, it says something: the length is the same for both.
 #
 # Here is the same pair, judged by several models. (If you have chosen a Llama with the special tokens of a chat, it is
@@ -598,8 +600,8 @@ table(
 )
 
 # %% [markdown] key="fall-note"
-# The other answers have lost more, as they should. But **the preferred answers have become less likely too**. It surprises
-# most people at their first DPO, and it is well known: the loss allows it, as long as the difference grows
+# The other answers have lost more, as they should. But **the preferred answers have become less likely too**. That is a surprise
+# at first, and it is well known: the loss allows it, as long as the difference grows
 # ([Pal et al. 2024](https://arxiv.org/abs/2402.13228)). A likely reason: both stories of a pair use the same phrases, and
 # what pushes at the one also pushes at the other. The probability that both have lost goes to texts that are in no pair.
 # That need not be bad, but somebody should look at those texts (steps 11 and 12). Llama 3 adds
@@ -625,7 +627,7 @@ print(f"held-out pairs in which the preferred answer has gained more: {agreement
 #
 # The loss falls as nicely as before. The model learns what it is shown: to prefer the unhappy endings. No training curve can
 # tell, because the fault is in the data and not in the learning. Pairs held out *from the same swapped data* would not tell
-# either. Here it shows because the held-out pairs are the right way round. In earnest, it shows when somebody reads what
+# either. Here it shows because the held-out pairs are the right way round. In a real project it shows when somebody reads what
 # the model writes.
 #
 # </details>
@@ -659,7 +661,8 @@ agree(margins["all tokens"], margins["answer only"], tolerance=1e-4)
 # this fault does no harm to plain DPO, and that is why it can stay in a program for long. It does harm where something else
 # than the difference is used: in the curves of the rewards that one watches; if one divides by the number of tokens; or in
 # the ordinary loss that Llama 3 adds. Llama 3 leaves out even more: the tokens of headers and of the end of the turn, which
-# are in both answers; with them, the model sometimes stopped abruptly or repeated itself (section 4.1.4).
+# are in both answers; with them a model may stop abruptly or repeat itself, they write (section 4.1.4). The end of
+# the turn follows two different texts, so it does not cancel.
 #
 # </details>
 
@@ -679,7 +682,7 @@ show.curves(
     np.array([int(row["step"]) for row in log]),
     {title: np.array([float(row[name]) for row in log]) for title, name in columns.items()},
     ("step", ""),
-    title=f"{int(log[-1]['pairs']):,} pairs seen, each of them {float(log[-1]['epoch']):.1f} times",
+    title=f"{int(log[-1]['pairs']):,} pairs, in {float(log[-1]['epoch']):.1f} passes over the data",
 )
 table(["step", *columns], [[row["step"], *(row[name] for name in columns.values())] for row in log])
 
@@ -711,7 +714,7 @@ show.bars(shares, list(told), "share of stories that end well", lit=0)
 # %% [markdown] key="error-why"
 # How sure is such a number? Ask again, and other dice give another share. A share $p$ of $n$ answers has a **standard error**
 # of $\sqrt{p (1 - p) / n}$: two such shares differ by chance alone by about one and a half times as much. A difference that is
-# several times as large is no accident.
+# several times as large is hardly an accident. (Near 0 or 1, as for the last model, the formula is too sure of itself.)
 
 # %% key="error" tags=["timing"]
 errors = np.sqrt(shares * (1 - shares) / len(requests))
@@ -834,7 +837,7 @@ show_story("yours", happiest)
 show_story("cheerful", saddest)
 
 # %% [markdown] key="goodhart-note"
-# Read them as a person. Would you have preferred them? A few endings that fit everywhere do the work. In our small world
+# Read them as a person. Would you have preferred them? In the model that ships, a few endings that fit everywhere do the work. In our small world
 # the remedy is a better rule, and then the model will find the next gap. With people in the place of the rule it is the same on a larger scale. Rewards that were
 # learned from people like long answers, and much of what models gained by them was found to be length
 # ([Singhal et al. 2023](https://arxiv.org/abs/2310.03716)). So one keeps the distance small ($\beta$, few steps), collects
