@@ -141,6 +141,57 @@ def longest_pair(parts, ranks):
     return min(found, default=(0, None))[1]
 
 
+@wrong("the last pair was never looked at", "01/merge-why", task="first_join")
+def without_the_last_pair(parts, ranks):
+    """n parts have n - 1 pairs of neighbours: range(len(parts) - 1) goes through their places."""
+    return min(joined_ranks(parts[:-1], ranks), default=(0, None))[1]
+
+
+@wrong("place 0 was taken for none", "01/merge-why", task="first_join")
+def place_0_is_none(parts, ranks):
+    """0 counts as false in Python: ask whether the place is None, not whether it is true."""
+    return min(joined_ranks(parts, ranks), default=(0, None))[1] or None
+
+
+@wrong("of two equal tokens the right one was taken", "01/merge-why", task="first_join")
+def right_of_two(parts, ranks):
+    """Where a token can be made in two places, the left one goes first: < keeps it, <= does not."""
+    found = [(rank, -i) for rank, i, _ in joined_ranks(parts, ranks)]
+    return -min(found)[1] if found else None
+
+
+def merge_by(first_join):
+    """``merge`` with another answer to which two are joined first."""
+
+    def merge(piece, ranks):
+        if piece in ranks:
+            return [piece]
+        parts = [bytes([byte]) for byte in piece]
+        while (i := first_join(parts, ranks)) is not None:
+            parts[i : i + 2] = [parts[i] + parts[i + 1]]
+        return parts
+
+    return merge
+
+
+@wrong("the last pair was never looked at", "01/merge-why", task="merge")
+def merged_without_the_last_pair(piece, ranks):
+    """n parts have n - 1 pairs of neighbours, and the last pair can be a token too."""
+    return merge_by(without_the_last_pair)(piece, ranks)
+
+
+@wrong("place 0 was taken for none", "01/merge-why", task="merge")
+def merged_until_place_0(piece, ranks):
+    """0 counts as false, and the loop ends too early: write `is not None` behind the place."""
+    return merge_by(place_0_is_none)(piece, ranks)
+
+
+@wrong("of two equal tokens the right one was taken", "01/merge-why", task="merge")
+def merged_from_the_right(piece, ranks):
+    """Where a token can be made in two places, the left one goes first."""
+    return merge_by(right_of_two)(piece, ranks)
+
+
 @wrong("a piece that is itself a token was not taken whole", "01/trap-answer", task="merge")
 def joining_alone(piece, ranks):
     """Joining can get stuck on the way to a token: Llama 3 looks the whole piece up first."""
@@ -179,6 +230,12 @@ def bytes_as_ids(pieces, ranks, bos_id):
 def begin_of_every_piece(pieces, ranks, bos_id):
     """It stands once, in front of the text: a piece is no text of its own."""
     return [i for piece in pieces for i in (bos_id, *whole(piece, ranks))]
+
+
+@wrong("tokens were joined across the cut between two pieces", "01/split-why", task="encode")
+def joined_across_pieces(pieces, ranks, bos_id):
+    """No token reaches over a cut: each piece is joined by itself, one after the other."""
+    return [bos_id, *whole("".join(pieces), ranks)]
 
 
 def whole(piece, ranks):
@@ -232,6 +289,23 @@ def one_hot_columns(ids, vocab_size):
     return np.eye(vocab_size)[:, ids]
 
 
+@wrong("every row got the ones of all ids", "02/one-hot-why", task="one_hot")
+def ones_in_all_rows(ids, vocab_size):
+    """`[:, ids]` names these columns in all rows: name one row for each, `[np.arange(T), ids]`."""
+    rows = np.zeros((len(ids), vocab_size))
+    rows[:, ids] = 1
+    return rows
+
+
+ONE_SUM = "one sum for the whole table instead of one for each row"
+
+
+@wrong(ONE_SUM, "02/cosine-why", task="cosines")
+def one_length_for_all(row, rows):
+    """Each row has a length of its own: sum(axis=-1) goes along each row by itself."""
+    return rows @ row / np.sqrt((rows * rows).sum() * (row @ row))
+
+
 @wrong("not divided by the lengths", "02/cosine-why", task="cosines")
 def dot_products(row, rows):
     """A dot product grows with the lengths of both rows: the cosine divides by them."""
@@ -257,6 +331,12 @@ def divided_by_one_length(row, rows):
 def axis_gone(x):
     """With shape T the sizes would stand beside the columns; as T 1 they divide the rows."""
     return np.sqrt((x * x).mean(axis=-1))
+
+
+@wrong("the mean was taken over the whole table", "03/size-all-why", task="row_sizes")
+def one_size_for_all(x):
+    """Each row has a size of its own: mean(axis=-1, keepdims=True) goes along each row."""
+    return np.sqrt((x * x).mean())
 
 
 @wrong("a size for every column", "03/size-all-why", task="row_sizes")
@@ -301,6 +381,18 @@ def norm_over_the_tokens(x, weight, eps):
     return x / np.sqrt(np.mean(x * x, axis=-2, keepdims=True) + eps) * weight
 
 
+@wrong("the mean was taken over the whole table", "03/size-all-why", task="rms_norm")
+def norm_of_the_whole_table(x, weight, eps):
+    """Each row is divided by its own size: mean(axis=-1, keepdims=True) goes along each row."""
+    return x / np.sqrt((x * x).mean() + eps) * weight
+
+
+@wrong("the axis is gone: keepdims is missing", "03/size-all-why", task="rms_norm")
+def norm_without_keepdims(x, weight, eps):
+    """Sizes of shape T stand beside the columns; as a column, T 1, they divide the rows."""
+    return x / np.sqrt((x * x).mean(axis=-1) + eps) * weight
+
+
 @wrong("eps is left out", "03/eps-why", task="rms_norm")
 def no_eps(x, weight, eps):
     """Without eps a row of zeros would be 0 divided by 0."""
@@ -334,6 +426,12 @@ def divided_by_the_width(q, k):
     return q @ k.T / q.shape[-1]
 
 
+@wrong("multiplied by sqrt(K), not divided", "04/scale-why", task="scores")
+def multiplied_by_the_root(q, k):
+    """A sum of K products is too wide by the root of K: dividing brings it back."""
+    return q @ k.T * math.sqrt(q.shape[-1])
+
+
 @wrong("divided by the root of the number of keys", "04/scale-why", task="scores")
 def divided_by_the_keys(q, k):
     """What is summed up in a score are the K products of one head, however long the text is."""
@@ -357,6 +455,28 @@ def softmax_of_columns(x):
 def softmax_of_everything(x):
     """The sum goes along each row by itself, so that every row sums to one."""
     return softmax(x.ravel()).reshape(x.shape)
+
+
+@wrong(ONE_SUM, "04/softmax-why", task="softmax")
+def softmax_with_one_sum(x):
+    """Every row sums to one by itself: sum(axis=-1, keepdims=True)."""
+    powers = np.exp(x - x.max(axis=-1, keepdims=True))
+    return powers / powers.sum()
+
+
+@wrong("one maximum for the whole table instead of one for each row", "04/softmax-why",
+       task="softmax")  # fmt: skip
+def softmax_with_one_maximum(x):
+    """Beside a row of far larger scores, all powers of a row are 0: subtract each row's own."""
+    powers = np.exp(x - x.max())
+    return powers / powers.sum(axis=-1, keepdims=True)
+
+
+@wrong("the axis is gone: keepdims is missing", "04/softmax-why", task="softmax")
+def softmax_without_keepdims(x):
+    """A maximum and a sum for each row have to stand as columns, T 1, beside their rows."""
+    powers = np.exp(x - x.max(axis=-1))
+    return powers / powers.sum(axis=-1)
 
 
 @wrong("the largest score was not subtracted", "04/softmax-why", task="softmax")
@@ -407,21 +527,21 @@ def degrees(head_width, theta, scaling=None):
 
 
 @wrong("the 2 in the exponent is missing", "05/one-pair-note", task="frequencies")
-def exponent_without_two(head_width, theta):
+def exponent_without_two(head_width, base):
     """There are K/2 pairs: with 2j/K the exponent runs through the whole range, with j/K half."""
-    return theta ** -(np.arange(head_width // 2) / head_width)
+    return base ** -(np.arange(head_width // 2) / head_width)
 
 
 @wrong("the minus in the exponent is missing", "05/one-pair-note", task="frequencies")
-def growing_frequencies(head_width, theta):
+def growing_frequencies(head_width, base):
     """Each further pair turns more slowly: the exponent is negative."""
-    return theta ** (np.arange(0, head_width, 2) / head_width)
+    return base ** (np.arange(0, head_width, 2) / head_width)
 
 
 @wrong("a frequency for every number", "05/one-pair-note", task="frequencies")
-def as_many_as_numbers(head_width, theta):
+def as_many_as_numbers(head_width, base):
     """Two neighbours turn together: K numbers are K/2 pairs."""
-    return theta ** -(2 * np.arange(head_width) / head_width)
+    return base ** -(2 * np.arange(head_width) / head_width)
 
 
 @wrong("positions counted from 1", "05/angles-why", task="angles")
@@ -465,6 +585,12 @@ def turn_the_other_way_for_queries_only(x, positions, frequencies):
 def turned_backwards(x, positions, frequencies):
     """The minus belongs to a cos - b sin, the plus to a sin + b cos."""
     return rotate(x, positions, -frequencies)
+
+
+@wrong("degrees, not radians", "05/idea", task="rotate")
+def turned_by_degrees(x, positions, frequencies):
+    """np.cos and np.sin expect radians, and the angles are radians already."""
+    return rotate(x, positions, np.deg2rad(frequencies))
 
 
 @wrong("the second number was made from the turned first", "05/idea", task="rotate")
@@ -550,6 +676,12 @@ def sees_the_future(query_positions, key_positions):
     return key_positions[None, :] >= query_positions[:, None]
 
 
+@wrong("places in the table were compared instead of positions", "06/mask-why", task="may_see")
+def places_compared(query_positions, key_positions):
+    """Row 0 need not be position 0: compare the positions that are given, not the places."""
+    return np.tril(np.ones((len(query_positions), len(key_positions)), dtype=bool))
+
+
 @wrong("later scores became 0, not minus infinity", "06/zero-answer", task="hide")
 def hidden_by_zero(scores, may_see):
     """0 is a score like any other: exp(0) is 1, and the future would be read."""
@@ -629,6 +761,13 @@ def zero_the_weights_after_softmax(q, k, v, may_see, tap=no_tap):
         return tap(name, np.where(may_see, value, 0) if name == "pattern" else value)
 
     return attend_with()(q, k, v, np.ones_like(may_see), cut)
+
+
+@wrong("the mask came after the softmax", "06/apply-why", task="attend")
+def hidden_after_the_softmax(q, k, v, may_see):
+    """Minus infinity belongs to the scores: the softmax makes a weight of 0 of it."""
+    pattern = softmax(q @ k.T / math.sqrt(q.shape[-1]))
+    return np.where(may_see, pattern, -np.inf) @ v
 
 
 @wrong("the mask is not used", "06/apply-why", task="attend")

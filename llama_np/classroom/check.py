@@ -10,11 +10,16 @@ import numpy as np
 from .calling import Call, call, copied, has_blanks
 from .compare import describe, same
 from .gallery import mistakes, place
-from .own import keep, only_before
+from .given import smallest
+from .own import keep, only_before, stand_alone
 from .progress import note
 from .tasks import TASKS, Task
 
 TRIES = 40  # to find inputs on which all known mistakes differ
+STOPPED = (
+    "stopped while your function was running. Does its loop end? Something has to change in "
+    "every round."
+)
 
 
 @dataclass
@@ -46,11 +51,31 @@ def check(name: str, function: Callable) -> Outcome:
         raise KeyError(f"no task {name!r}; there are: {', '.join(TASKS)}")
     outcome = examine(TASKS[name], function)
     if outcome.passed:
-        problem = keep(name, function, lambda f: examine(TASKS[name], f))
-        outcome.lines += problem
-        outcome.lines[0] += "" if problem else f" It is kept as mine.{name}."
+        outcome = file_away(TASKS[name], function, outcome)
     outcome.lines += note(name, outcome)
     print("\n".join(outcome.lines))
+    return outcome
+
+
+def file_away(task: Task, function: Callable, outcome: Outcome) -> Outcome:
+    """Keep what passes also by itself, on inputs drawn anew; what is wrong there is wrong."""
+    source, alone = stand_alone(function)
+    if alone is None:
+        outcome.lines.append(
+            "(Not kept for your Llama: write it as one function, def my_...(...).)"
+        )
+        return outcome
+    again = examine(task, alone)
+    why = again.lines[0].partition(": ")[2]
+    if again.passed:
+        problem = keep(task.name, source)
+        outcome.lines += problem
+        outcome.lines[0] += "" if problem else f" It is kept as mine.{task.name}."
+    elif "NameError: " in why:
+        by_itself = f"by itself it fails: {why}. Put all into the function."
+        outcome.lines.append(f"(Not kept for your Llama, {by_itself})")
+    else:
+        return again
     return outcome
 
 
@@ -60,18 +85,30 @@ def examine(task: Task, function: Callable, watched: bool = True) -> Outcome:
         return Outcome(False, [f"{task.name}: not started, there is a ... to fill in"], None, False)
     cases, expected = fresh(task)
     names = parameters(task)
-    with only_before(task.name):
-        calls = [call(function, arguments, names, watched) for arguments in cases]
+    try:
+        with only_before(task.name):
+            calls = [call(function, arguments, names, watched) for arguments in cases]
+    except KeyboardInterrupt:
+        return Outcome(False, [f"{task.name}: {STOPPED}"])
     if fault := next(filter(None, (forbidden(task, each) for each in calls)), None):
         return Outcome(False, [f"{task.name}: {fault}"])
-    found = zip(calls, expected, strict=True)
-    faults = (c.fault or describe(c.result, e, task.tolerance, axes(task)) for c, e in found)
-    if not (fault := next(filter(None, faults), None)):
+    faults = compare(task, calls, expected)
+    if not any(faults):
         return Outcome(True, [f"{task.name}: right."])
     if wrong := recognise(task, cases, calls):
         read = f"{wrong.why} Read again: {place(wrong.lesson, wrong.cell)}."
         return Outcome(False, [f"{task.name}: {wrong.name}.", read], wrong.name)
-    return Outcome(False, [f"{task.name}: {fault}"])
+    fault, *given = smallest(names, cases, faults)
+    return Outcome(False, [f"{task.name}: {fault}", *given])
+
+
+def compare(task: Task, calls: list[Call], expected: list) -> list[str | None]:
+    """What is wrong in each case; None where nothing is."""
+    optional = any(e is None for e in expected) and any(c.result is not None for c in calls)
+    return [
+        c.fault or describe(c.result, e, task.tolerance, axes(task), optional)
+        for c, e in zip(calls, expected, strict=True)
+    ]
 
 
 def forbidden(task: Task, made: Call) -> str | None:

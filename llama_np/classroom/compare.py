@@ -28,16 +28,25 @@ def listed(result) -> list | None:
     return None
 
 
-def describe(result, expected, tolerance: float, axes: str = "") -> str | None:
-    """What is wrong with a result, in one line; None where nothing is."""
+def describe(
+    result, expected, tolerance: float, axes: str = "", optional: bool = False
+) -> str | None:
+    """What is wrong with a result, in one line; None where nothing is.
+
+    ``optional`` says that None is a possible answer, so that no return need be missing.
+    """
     if result is None and expected is not None:
-        return "it returned None: is a return missing?"
+        missing = "it returned None: is a return missing?"
+        return f"expected {brief(expected)}, got None" if optional else missing
     if isinstance(expected, list):
         return describe_list(result, expected)
     if isinstance(expected, np.ndarray):
         return describe_array(result, expected, tolerance, axes)
     if isinstance(expected, int) and isinstance(result, float | np.floating):
-        return f"expected a whole number, got the float {result}: // and int() stay whole"
+        return (
+            f"expected a whole number, got the float {result}: `//` stays whole only between "
+            "whole numbers, as in `n_heads // n_kv_heads`; else int() makes one"
+        )
     number = isinstance(expected, int) and isinstance(result, int | np.integer)
     if not number and type(result) is not type(expected):
         return f"expected {kind(expected)}, got {kind(result)}"
@@ -96,7 +105,10 @@ def first(where: np.ndarray) -> list[int]:
 def kind(value) -> str:
     if isinstance(value, np.ndarray):
         return f"an array of shape {value.shape}"
-    return {"NoneType": "None", "int": "a whole number", "str": "a text"}.get(
+    if isinstance(value, float | int | np.number) and not isinstance(value, bool):
+        sort = "whole" if isinstance(value, int | np.integer) else "single"
+        return f"the {sort} number {value:.6g}" if sort == "single" else f"the whole number {value}"
+    return {"NoneType": "None", "str": "a text"}.get(
         type(value).__name__, f"a {type(value).__name__}"
     )
 

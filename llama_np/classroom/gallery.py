@@ -28,17 +28,13 @@ def mistakes(task: str) -> list:
 
 
 def place(lesson: str, key: str) -> str:
-    """Where to read again: the lesson, the heading under which the cell stands, and its key."""
-    headings, title, current = {}, "", ""
+    """Where to read again: the lesson, and the heading ``##`` that the cell has or stands under."""
+    headings, title, current = {}, "the beginning", ""
     for source in (ROOT / "notebooks/source").glob(f"{lesson}_*.py"):
         for line in source.read_text(encoding="utf-8").splitlines():
             if cell := re.match(r'# %% .*key="([^"]*)"', line):
                 current = cell[1]
                 headings[current] = title
-            elif heading := re.match(r"# ##+ (.*)", line):
-                if headings.get(current) == title:  # the first one of its cell
-                    headings[current] = heading[1]
-                title = heading[1]
-    if key in headings:
-        return f'lesson {lesson}, "{headings[key]}" (cell {key})'
-    return f"lesson {lesson}, cell {key}"
+            elif heading := re.match(r"# ## (.*)", line):
+                headings[current] = title = heading[1]
+    return f'lesson {lesson}, "{headings[key]}"' if key in headings else f"lesson {lesson}"

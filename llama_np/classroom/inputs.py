@@ -47,22 +47,57 @@ def text_as_bytes(rng, case):
     return ("".join(rng.choice(list("abc éß你😀"), size=whole(rng, 6, 11))),)
 
 
+def singles(text: bytes) -> list[bytes]:
+    return [bytes([byte]) for byte in text]
+
+
+def small_ranks(rng, *tokens: bytes) -> dict[bytes, int]:
+    """Ranks few enough to be shown to a learner, the first token with the lowest."""
+    ranks = sorted(rng.choice(np.arange(256, 999), size=len(tokens), replace=False).tolist())
+    return dict(zip(tokens, ranks, strict=True))
+
+
+# Without them a random draw may never ask for these; a to d become other letters each time.
+EDGES = (
+    (b"wxyz", ()),  # nothing to join
+    (b"wxab", (b"ab",)),  # the only pair at the very end
+    (b"abwx", (b"ab",)),  # the only pair at place 0
+    (b"waaa", (b"aa",)),  # two equal tokens: the left one goes first
+    (b"abcw", (b"bc", b"ab")),  # the lower rank on the right
+    (b"wabcd", (b"ab", b"cd")),  # and on the left
+)
+
+
+def edge(rng, case) -> tuple[bytes, dict[bytes, int]]:
+    """One of ``EDGES``, in letters of its own."""
+    piece, tokens = EDGES[case]
+    other = bytes.maketrans(b"abcd", bytes(rng.permutation(list(b"abcdefgh"))[:4].tolist()))
+    return piece.translate(other), small_ranks(rng, *(token.translate(other) for token in tokens))
+
+
 def parts_of_a_piece(rng, case):
+    if case < len(EDGES):
+        piece, ranks = edge(rng, case)
+        return singles(piece), ranks
     ranks, parts = vocabulary(rng)
-    if case == 0:  # nothing to join
-        return [bytes([byte]) for byte in b"wxyz"], ranks
     return [parts[i] for i in rng.integers(9, size=8)], ranks
 
 
 def a_piece(rng, case):
+    if case < len(EDGES):
+        piece, ranks = edge(rng, case)
+        return piece, {one: one[0] for one in singles(piece)} | ranks
     ranks, _ = vocabulary(rng)
     piece = letters(rng, 7)
-    if case == 0:  # the piece is itself a token, the last that was learned
+    if case == len(EDGES):  # the piece is itself a token, the last that was learned
         ranks[piece] = len(ranks)
     return piece, ranks
 
 
 def some_pieces(rng, case):
+    if case == 0:  # small enough to be shown, and with a pair across the cut
+        tokens = small_ranks(rng, b"ab", b"ba")
+        return ["aba", "ba"], {b"a": 97, b"b": 98} | tokens, 1000 + whole(rng, 0, 99)
     ranks, _ = vocabulary(rng)
     pieces = [letters(rng, whole(rng, 2, 7)).decode() for _ in range(4)]
     ranks.setdefault(pieces[case % 4].encode(), len(ranks))
@@ -71,6 +106,10 @@ def some_pieces(rng, case):
 
 def ids_of_a_text(rng, case):
     """A text cut at any byte, also inside a character."""
+    if case == 0:  # small enough to be shown
+        first, second = rng.permutation(90)[:2].tolist()
+        byte = str(rng.choice(list("éßü"))).encode()
+        return [first, second], {first: b"n" + byte[:1], second: byte[1:] + b"!"}
     text = "".join(rng.choice(list("abc é你😀"), size=12)).encode()
     cuts = [0, *sorted({*rng.integers(1, len(text), size=9).tolist()}), len(text)]
     tokens = [text[a:b] for a, b in zip(cuts, cuts[1:], strict=False)]
@@ -114,8 +153,14 @@ def rows_off_centre(rng, case):
     return (rng.standard_normal((rows, columns)) + rng.uniform(0.5, 1.5),)
 
 
+def square(x: np.ndarray) -> np.ndarray:
+    """As many rows as columns: where keepdims is missing, NumPy then divides the wrong way."""
+    return x[: min(x.shape), : min(x.shape)]
+
+
 def norm(rng, case):
     (x,) = rows_off_centre(rng, case)
+    x = square(x) if case == 2 else x
     return x, rng.uniform(0.5, 2, x.shape[-1]), float(rng.uniform(0.1, 0.5))
 
 
@@ -129,7 +174,7 @@ def rows_of_scores(rng, case):
     if case == 1:  # very large scores in one row, and a hidden one
         x[1] += 1000
         x[2, 1] = -np.inf
-    return (x,)
+    return (square(x) if case == 2 else x,)
 
 
 # --- positions and masks ---
@@ -181,6 +226,9 @@ def heads_of_a_model(rng, case=0):
 
 def which_head(rng, case):
     _, n_heads, n_kv_heads, _ = heads_of_a_model(rng)
+    if case in (2, 3, 5):  # the last head of groups of this size: no fixed size is right in all
+        n_heads = case * n_kv_heads
+        return n_heads - 1, n_heads, n_kv_heads
     return 1 if case == 0 else whole(rng, 1, n_heads), n_heads, n_kv_heads
 
 

@@ -58,7 +58,8 @@ class Mine:
         asked = _asked[-1]
         if asked and PLACES[name] >= PLACES[asked]:
             raise AttributeError(f"mine.{name} is not there yet: {asked} comes before it")
-        return own(name) or solution(name)
+        found = own(name) or solution(name)
+        return for_one_head(found) if name == "rotate" else found
 
     def __dir__(self) -> list[str]:
         return list(TASKS)
@@ -81,6 +82,21 @@ def own(name: str) -> Callable | None:
     """The learner's function of that name, if it was kept."""
     section = sections().get(name)
     return None if section is None else run(*section)
+
+
+@cache
+def for_one_head(rotate: Callable) -> Callable:
+    """``rotate``, which says so where it fails because it was given all heads at once."""
+
+    def rotate_one_head(x, *rest, **named):
+        try:
+            return rotate(x, *rest, **named)
+        except (ValueError, IndexError):
+            if np.ndim(x) == 2:
+                raise
+        raise ValueError("mine.rotate takes one head: turn q[h] for each h")
+
+    return rotate_one_head
 
 
 def path() -> str:
@@ -130,17 +146,17 @@ def name_of(source: str) -> str:
     return function.name
 
 
-def keep(name: str, function: Callable, examine: Callable) -> list[str]:
-    """File a function that has passed; what to say where it cannot stand alone."""
+def stand_alone(function: Callable) -> tuple[str, Callable | None]:
+    """A function's source, and what it is when run from that alone; None where it cannot be."""
     try:
         source = textwrap.dedent(inspect.getsource(function)).strip()
-        alone = run(source, "<kept>", 0)
+        return source, run(source, "<kept>", 0)
     except Exception:  # no source, a lambda, or an import of its own
-        return ["(Not kept for your Llama: write it as one function, def my_...(...).)"]
-    again = examine(alone)
-    if not again.passed:
-        why = again.lines[0].partition(": ")[2]
-        return [f"(Not kept for your Llama, by itself it fails: {why}. Put all into the function.)"]
+        return "", None
+
+
+def keep(name: str, source: str) -> list[str]:
+    """File a function that has passed; what to say where it cannot be written."""
     old = {key: section[0].strip() for key, section in sections().items()}
     kept = {key: text for key in TASKS if (text := (old | {name: source}).get(key))}
     parts = [f"# --- {key} ---\n\n\n{text}\n" for key, text in kept.items()]

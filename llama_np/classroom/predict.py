@@ -21,11 +21,21 @@ def predict(lesson: str, guess, truth: Callable) -> Outcome:
         )
     else:
         real = truth()
-        said = "right" if agrees(guess, real) else f"it is {real!r}"
-        outcome = Outcome(True, [f"{name}: you said {guess!r}, {said}."])
+        said = "right" if agrees(guess, real) else f"it is {shown(real)}"
+        outcome = Outcome(True, [f"{name}: you said {shown(guess)}, {said}."])
     outcome.lines += note(name, outcome)
     print("\n".join(outcome.lines))
     return outcome
+
+
+def shown(value) -> str:
+    """A number without the noise of its last digits, NumPy's as Python's."""
+    if isinstance(value, float | np.floating):
+        return f"{float(value):.6g}"
+    if isinstance(value, tuple | list):
+        inside = ", ".join(map(shown, value))
+        return f"[{inside}]" if isinstance(value, list) else f"({inside}{',' * (len(value) == 1)})"
+    return repr(value.item() if isinstance(value, np.generic) else value)
 
 
 def agrees(guess, real) -> bool:

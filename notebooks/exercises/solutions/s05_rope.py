@@ -5,9 +5,9 @@ import numpy as np
 from llama_np.classroom import mine
 
 
-def frequencies(head_width, theta):
+def frequencies(head_width, base):
     pair = np.arange(head_width // 2)
-    return theta ** (-2 * pair / head_width)
+    return base ** (-2 * pair / head_width)
 
 
 def angles(positions, frequencies):

@@ -11,6 +11,8 @@
 # The text in quotes under the first line of a function says which shapes go in and which come out, and
 # behind `>>>` stands a tiny example with its result. It only explains: leave it as it is.
 #
+# If a cell does not end, press the stop button (the square above the page): a loop of yours has no end.
+#
 # Write with NumPy alone. A function that calls the library of the lessons does not pass.
 
 # %% key="setup"
@@ -75,7 +77,7 @@ check("n_best", my_n_best)
 # ## Predict
 #
 # The model below gets five ids. Its vocabulary is printed. Which shape do its logits have? Write your
-# guess as a pair, such as `(3, 4)`, then run the cell.
+# guess as a pair, such as `(3, 4)`, then run the cell. A prediction counts when it is made, right or wrong.
 
 # %% key="predict"
 from llama_np import forward

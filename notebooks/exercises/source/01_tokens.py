@@ -7,6 +7,9 @@
 # Put your code in the place of each `...` and run the cell. A **piece** is a word or a sign of the text, as
 # in step 2 of the lesson. Bytes are written `b"ab"` in Python. A dictionary `ranks` says the rank of every
 # token: `ranks[b"ab"]`.
+#
+# As in exercise 00: the checks draw random inputs, you write with Python and NumPy alone, and the examples
+# behind `>>>` stay as they are. If a cell does not end, press the stop button (the square above the page).
 
 # %% key="setup"
 import numpy as np
@@ -16,7 +19,7 @@ from llama_np.classroom import check, mine, predict, progress
 # %% [markdown] key="to-bytes-task"
 # ## Task 1. Text to bytes
 #
-# Fill in one line. A text becomes a list of numbers from 0 to 255, by the rule of UTF-8.
+# Fill in one line. A text becomes numbers from 0 to 255, by the rule of UTF-8.
 #
 # <details><summary>Hint</summary>
 #
@@ -27,7 +30,7 @@ from llama_np.classroom import check, mine, predict, progress
 
 # %% key="to-bytes"
 def my_to_bytes(text):
-    """text -> a list of numbers
+    """text -> numbers
 
     >>> my_to_bytes("té")
     [116, 195, 169]
@@ -42,13 +45,13 @@ check("to_bytes", my_to_bytes)
 # ## Task 2. Which two are joined first?
 #
 # A piece is cut into parts. Look at all neighbours: which two, joined, are a token? Of these, the two whose
-# token has the **lowest rank** come first. Return the place of the left one. If no two neighbours are a
-# token, return `None`.
+# token has the **lowest rank** come first. Return the place of the left one. If that token can be made in
+# two places, take the left one. If no two neighbours are a token, return `None`.
 #
 # <details><summary>Hint</summary>
 #
-# Go through `i` from 0 to `len(parts) - 2` and look at `parts[i] + parts[i + 1]`. `ranks.get(token)` is
-# `None` for what is no token. Remember the lowest rank so far, and where it was.
+# `for i in range(len(parts) - 1)` goes through all left neighbours; look at `parts[i] + parts[i + 1]`.
+# `ranks.get(token)` is `None` for what is no token. Remember the lowest rank so far, and where it was.
 #
 # </details>
 

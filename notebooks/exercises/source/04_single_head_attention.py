@@ -94,8 +94,8 @@ check("mix", my_mix)
 # %% [markdown] key="predict-task"
 # ## Predict
 #
-# A query has the score 3 with one key and the score 3 with each of three other keys. Which weight does the
-# first key get? And would it be another one, if all four scores were 100? Write one number, the first.
+# A query has the score 3 with each of four keys. Which weight does the first key get? (And if all four
+# scores were 100?)
 
 # %% key="predict"
 guess = ...

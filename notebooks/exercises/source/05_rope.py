@@ -12,20 +12,22 @@ from llama_np.classroom import check, mine, predict, progress
 # %% [markdown] key="frequencies-task"
 # ## Task 1. A frequency for every pair
 #
-# Fill in one line. In radians per position, for the pairs $j = 0, 1, \dots, K/2 - 1$; the base is `theta`:
+# Fill in one line. In radians per position, for the pairs $j = 0, 1, \dots, K/2 - 1$ (the argument `base` is
+# the base):
 #
 # $$\theta_j = \mathrm{base}^{-2j/K}$$
 #
 # <details><summary>Hint</summary>
 #
-# `**` is "to the power of" in Python, and works on a whole array in the exponent.
+# `**` is "to the power of" in Python, and works on a whole array in the exponent. Put the whole exponent in
+# brackets.
 #
 # </details>
 
 
 # %% key="frequencies"
-def my_frequencies(head_width, theta):
-    """head_width: K, theta: the base -> K/2
+def my_frequencies(head_width, base):
+    """head_width: K, base: a number -> K/2
 
     >>> my_frequencies(4, 100.0)
     array([1. , 0.1])

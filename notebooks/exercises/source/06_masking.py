@@ -40,8 +40,7 @@ check("may_see", my_may_see)
 # %% [markdown] key="hide-task"
 # ## Task 2. Hide the scores
 #
-# Write the function. The scores of hidden keys are replaced, all others stay. By what are they replaced?
-# Minus infinity is written `-np.inf`.
+# Write the function. The scores of hidden keys become minus infinity, `-np.inf`; all others stay.
 #
 # <details><summary>Hint</summary>
 #

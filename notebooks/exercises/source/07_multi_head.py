@@ -122,7 +122,8 @@ check("attend_grouped", my_attend_grouped)
 # <details><summary>Hint</summary>
 #
 # `mine.split_heads(x @ wq, head_width)` are the queries, and likewise the keys and values. Turn each head of
-# the queries and of the keys, but not the values. After `mine.merge_heads` comes `@ wo`.
+# the queries and of the keys, but not the values: `mine.rotate` takes one head, so turn `q[h]` for each `h`.
+# After `mine.merge_heads` comes `@ wo`.
 #
 # </details>
 
