@@ -2,8 +2,6 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from llama_np.backward import differentiate
 from llama_np.loss import IGNORE
@@ -18,6 +16,10 @@ from weights_tools.training.stages import Answer, dpo_loss_with_gradient, pad
 
 from .checks import agree
 from .tiny import random_weights, tiny_config
+
+pytest.importorskip("hypothesis")
+from hypothesis import given, settings  # noqa: E402
+from hypothesis import strategies as st  # noqa: E402
 
 BETA = 0.3
 
