@@ -4,7 +4,7 @@
 # A Llama begins as random numbers. It becomes a language model by one exercise, repeated: guess the next
 # token of a text, compare, change every weight a little. This is called **pre-training**, since fine-tuning
 # (lesson 17) comes after it. In this lesson you train a small Llama from nothing, on your own machine, in
-# one to three minutes, and watch its samples get better. Then you look at the log of the run that made the model
+# half a minute to three minutes, and watch its samples get better. Then you look at the log of the run that made the model
 # that ships with this course, and at the sizes of real runs.
 #
 # **In** go texts and a model of random weights. **Out** comes the same model with other weights, and two
@@ -544,8 +544,8 @@ print(tokenizer.decode([*prompt[1:], *generate(copying, small, prompt, 12)]))
 #
 # Now the run. Every 25 steps we note the mean loss of these batches, and the loss on rows of held-out
 # stories, from which the model does not learn. A line shows what counting alone would reach. The curve is
-# drawn while you wait, with what the model writes at that moment. It takes one to three minutes,
-# depending on the machine.
+# drawn while you wait, with what the model writes at that moment. It takes half a minute on two
+# cores that have nothing else to do, up to three minutes on a slow or busy machine.
 
 # %% key="run-tools"
 from IPython.display import clear_output
