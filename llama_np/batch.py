@@ -11,7 +11,14 @@ from .cache import KVCache
 from .config import LlamaConfig
 from .functional import softmax
 from .model import check_ids, forward
-from .sampling import apply_temperature, check_sampling, greedy, keep_top_k, keep_top_p
+from .sampling import (
+    apply_temperature,
+    check_sampling,
+    greedy,
+    keep_top_k,
+    keep_top_p,
+    room_to_write,
+)
 from .shapes import Array
 from .weights import Weights
 
@@ -78,13 +85,7 @@ def generate_batch(
     for prompt in prompts:
         check_ids(np.asarray(prompt, dtype=None if len(prompt) else int), config, past=0)
     ids, padding = pad_left(prompts)
-    room = config.context_length - ids.shape[-1]
-    if room < 1:
-        raise ValueError(
-            f"the longest prompt has {ids.shape[-1]} tokens and the model's context "
-            f"{config.context_length}; shorten it so that there is room to write"
-        )
-    room = room if max_new_tokens is None else min(room, max_new_tokens)
+    room = room_to_write(config, ids.shape[-1], max_new_tokens)
     rng = np.random.default_rng() if rng is None else rng
     cache = KVCache(config, ids.shape[-1] + room)
     rows: list[list[int]] = [[] for _ in prompts]

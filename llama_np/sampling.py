@@ -154,21 +154,26 @@ def generate(
     """
     ids = np.asarray(ids, dtype=None if len(ids) else int)
     check_sampling(temperature, top_k, top_p)
-    if max_new_tokens is not None and max_new_tokens < 0:
-        raise ValueError(f"max_new_tokens must be 0 or more, got {max_new_tokens}")
-    room = config.context_length - len(ids)
-    if room < 1:
-        raise ValueError(
-            f"the prompt has {len(ids)} tokens and the model's context {config.context_length}; "
-            "shorten the prompt so that there is room to write"
-        )
+    room = room_to_write(config, len(ids), max_new_tokens)
     check_ids(ids, config, past=0)
-    room = room if max_new_tokens is None else min(room, max_new_tokens)
     rng = np.random.default_rng() if rng is None else rng
     new = write_tokens(
         weights, config, ids, room, rng, (temperature, top_k, top_p), stop_tokens, logprobs
     )
     return chain(echo_prompt(weights, config, ids, logprobs), new) if echo else new
+
+
+def room_to_write(config: LlamaConfig, n_prompt: int, max_new_tokens: int | None) -> int:
+    """How many tokens may follow a prompt. Raises ``ValueError`` where there is no room for any."""
+    if max_new_tokens is not None and max_new_tokens < 0:
+        raise ValueError(f"max_new_tokens must be 0 or more, got {max_new_tokens}")
+    room = config.context_length - n_prompt
+    if room < 1:
+        raise ValueError(
+            f"the prompt has {n_prompt} tokens and the model's context {config.context_length}; "
+            "shorten the prompt so that there is room to write"
+        )
+    return room if max_new_tokens is None else min(room, max_new_tokens)
 
 
 def echo_prompt(weights, config, ids, logprobs):

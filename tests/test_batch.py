@@ -68,10 +68,11 @@ def test_rows_are_drawn_as_choose_draws_them(settings):
         ([[1], [99]], {}, "id 99 is outside the vocabulary"),
         ([[1]], {"temperature": -1}, "temperature must be 0"),
         ([[1] * 300], {}, "more than this model's context"),
-        ([[1] * 256, [2]], {}, "longest prompt has 256 tokens and the model's context 256"),
+        ([[1] * 256, [2]], {}, "the prompt has 256 tokens and the model's context 256"),
         ([], {}, "expected at least one prompt"),
+        ([[1]], {"max_new_tokens": -1}, "max_new_tokens must be 0 or more, got -1"),
     ],
 )
 def test_what_cannot_work(weights, prompts, options, message):
     with pytest.raises(ValueError, match=message):
-        generate_batch(weights, CONFIG, prompts, 3, **options)
+        generate_batch(weights, CONFIG, prompts, **{"max_new_tokens": 3} | options)

@@ -8,7 +8,7 @@ import pytest
 from llama_np.chat import encode_dialog
 from weights_tools import load_model
 from weights_tools.training.compare import ends_well
-from weights_tools.training.corpus import read_documents
+from weights_tools.training.corpus import STORIES, read_documents
 from weights_tools.training.dialogs import (
     Comparison,
     Dialog,
@@ -22,7 +22,6 @@ from weights_tools.training.dialogs import (
     write_lines,
 )
 from weights_tools.training.tell import (
-    STORIES,
     Hero,
     draw_opening,
     find_hero,

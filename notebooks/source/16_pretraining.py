@@ -38,8 +38,7 @@ tokenizer = teller.tokenizer
 # **held out**. The model never learns from it, so that it can be examined on text it has not seen.
 
 # %% key="text"
-from weights_tools.training.corpus import read_corpus
-from weights_tools.training.tell import STORIES
+from weights_tools.training.corpus import STORIES, read_corpus
 
 corpus = read_corpus(STORIES)
 print(f"{len(corpus.train)} stories to learn from, {len(corpus.held_out)} held out")

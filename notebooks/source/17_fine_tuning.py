@@ -63,9 +63,9 @@ for seed in (None, 0, 1):
 # %% key="pair-by-hand"
 import re
 
-from weights_tools.training.tell import read_stories
+from weights_tools.training.corpus import STORIES, read_documents
 
-stories = read_stories()
+stories = read_documents(STORIES)
 story = stories[2]
 opening = r"Once upon a time, there was a (?:\w+ )?(\w+) named (\w+)\."
 kind, name = re.match(opening, story).groups()

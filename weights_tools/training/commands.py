@@ -22,7 +22,7 @@ from .options import (
     add_recipe_options,
     recipe_of,
 )
-from .run import run_training, write_on
+from .run import first_words, run_training
 from .stages import Pretraining, Rows
 from .train import Recipe, Training
 from .train_tokenizer import train_ranks
@@ -115,7 +115,7 @@ def run_train(args: argparse.Namespace) -> None:
         return bits_per_byte(weights, config, tokenizer, corpus.held_out)
 
     def sample(weights: Weights) -> str:
-        return PROMPT + write_on(weights, config, tokenizer, prompt)
+        return PROMPT + first_words(weights, config, tokenizer, prompt)
 
     def save(now: Training) -> None:
         save_model(args.out, config, now.average, tokenizer)

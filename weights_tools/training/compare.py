@@ -12,16 +12,14 @@ from pathlib import Path
 
 import numpy as np
 
-from llama_np.batch import generate_batch
 from llama_np.chat import encode_dialog
-from llama_np.workers import one_blas_thread
 
 from ..load import Model
 from ..progress import Progress
 from .dialogs import Comparison, request, write_lines
 from .finetune import load_chat_base
-from .options import add_option
-from .tell import BATCH, LONGEST, Hero, draw_opening, find_hero
+from .options import add_model_option, add_option
+from .tell import BATCH, Hero, continuations, draw_opening, find_hero
 
 DESCRIPTION = (
     "Ask a chat model for stories, several times for each, and pair one that ends well with one "
@@ -48,15 +46,11 @@ def last_words(sentences: Sequence[str]) -> str:
 def answers(
     model: Model, questions: Sequence[str], rng: np.random.Generator, temperature: float = 0.8
 ) -> list[str | None]:
-    """One answer to each question; None where it did not end within ``LONGEST`` tokens."""
-    tokenizer = model.tokenizer
-    prompts = [encode_dialog(tokenizer, [{"role": "user", "content": q}]) for q in questions]
-    with one_blas_thread():
-        told = generate_batch(
-            model.weights, model.config, prompts, LONGEST, temperature=temperature, top_p=0.95,
-            rng=rng, stop_tokens=tokenizer.stop_ids,
-        )  # fmt: skip
-    return [tokenizer.decode(ids).strip() if len(ids) < LONGEST else None for ids in told]
+    """One answer to each question; None where it did not end in time."""
+    asked = [{"role": "user", "content": question} for question in questions]
+    prompts = [encode_dialog(model.tokenizer, [message]) for message in asked]
+    told = continuations(model, prompts, rng, temperature)
+    return [text if text is None else text.strip() for text in told]
 
 
 def draw_requests(rng: np.random.Generator, count: int) -> list[str]:
@@ -84,10 +78,7 @@ def compare(model: Model, count: int, tries: int, seed: int) -> Iterator[list[Co
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="file to write")
-    parser.add_argument(
-        "--model", default="doll-house-chat", metavar="MODEL",
-        help="a chat model (default: %(default)s)",
-    )  # fmt: skip
+    add_model_option(parser, "doll-house-chat")
     add_option(parser, "count", 480, "requests; about two thirds of them give a pair")
     add_option(parser, "tries", 4, "answers to each")
     add_option(parser, "seed", 0, "the same seed gives the same pairs")

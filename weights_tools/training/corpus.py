@@ -15,7 +15,8 @@ import numpy as np
 from llama_np.chat import encode_dialog
 from llama_np.tokenizer import Tokenizer
 
-FACTS = Path(__file__).parent / "facts.txt"
+FACTS = Path(__file__).with_name("facts.txt")
+STORIES = Path(__file__).with_name("stories.txt")  # told by the doll-house: see ``tell.py``
 SEPARATOR = "<|endoftext|>"  # the line between two documents
 ASK_FOR_STORY = "Tell me a story."
 
@@ -70,16 +71,24 @@ def encode_document(tokenizer: Tokenizer, text: str) -> list[int]:
     return tokenizer.encode(text, bos=True, eos=True)
 
 
-def encode_answer(tokenizer: Tokenizer, question: str, answer: str) -> list[int]:
-    """A question and its answer in the dialog format, closed with the end of the turn."""
-    asked = encode_dialog(tokenizer, [{"role": "user", "content": question}])
-    return [*asked, *tokenizer.encode(answer), tokenizer.special_tokens["<|eot_id|>"]]
+def encode_answer(
+    tokenizer: Tokenizer, question: str, answer: str, earlier: Sequence[dict[str, str]] = ()
+) -> tuple[list[int], int]:
+    """A question and its answer in the dialog format, and how many of the ids stand before it.
+
+    The answer is closed with the end of the turn. ``earlier`` are messages of the same talk.
+    """
+    asked = encode_dialog(tokenizer, [*earlier, {"role": "user", "content": question}])
+    answered = [*tokenizer.encode(answer), tokenizer.special_id("<|eot_id|>")]
+    return asked + answered, len(asked)
 
 
 def encode_fact(tokenizer: Tokenizer, line: str) -> list[int]:
     """One line of the facts: a short document, or a question and its answer."""
     question, tab, answer = line.partition("\t")
-    return encode_answer(tokenizer, question, answer) if tab else encode_document(tokenizer, line)
+    return (
+        encode_answer(tokenizer, question, answer)[0] if tab else encode_document(tokenizer, line)
+    )
 
 
 def encode_training(
@@ -95,7 +104,7 @@ def encode_training(
     dialog format.
     """
     encoded = [
-        encode_answer(tokenizer, ASK_FOR_STORY, story)
+        encode_answer(tokenizer, ASK_FOR_STORY, story)[0]
         if dialog_every and i % dialog_every == 0
         else encode_document(tokenizer, story)
         for i, story in enumerate(stories)

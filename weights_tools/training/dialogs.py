@@ -11,12 +11,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from llama_np.chat import encode_dialog
 from llama_np.tokenizer import Tokenizer
 
-from .corpus import read_facts
+from ..writing import replacing
+from .corpus import STORIES, encode_answer, read_documents, read_facts
 from .stages import Answer
-from .tell import Hero, find_hero, read_stories
+from .tell import Hero, find_hero
 
 REQUESTS = (
     "Write a story about a {kind} named {name}.",
@@ -69,7 +69,7 @@ def default_dialogs(facts_repeat: int = 4) -> list[Dialog]:
 
     Each fact comes ``facts_repeat`` times, spread over the first of them.
     """
-    stories, facts = story_dialogs(read_stories()), fact_dialogs() * facts_repeat
+    stories, facts = story_dialogs(read_documents(STORIES)), fact_dialogs() * facts_repeat
     every = max(1, len(stories) // max(1, len(facts)))
     mixed: list[Dialog] = []
     for i, story in enumerate(stories):
@@ -81,15 +81,13 @@ def default_dialogs(facts_repeat: int = 4) -> list[Dialog]:
 
 def encode(tokenizer: Tokenizer, dialog: Dialog, earlier: Sequence[Dialog] = ()) -> Answer:
     """A dialog in Llama 3's format, perhaps after earlier ones; all before its answer is given."""
-    messages = []
-    for question, answer in earlier:
-        messages += [
-            {"role": "user", "content": question},
-            {"role": "assistant", "content": answer},
-        ]
-    given = encode_dialog(tokenizer, [*messages, {"role": "user", "content": dialog.question}])
-    end = tokenizer.special_id("<|eot_id|>")
-    return Answer(np.array([*given, *tokenizer.encode(dialog.answer), end]), len(given))
+    messages = [
+        {"role": role, "content": text}
+        for before in earlier
+        for role, text in zip(("user", "assistant"), before, strict=True)
+    ]
+    ids, given = encode_answer(tokenizer, dialog.question, dialog.answer, messages)
+    return Answer(np.array(ids), given)
 
 
 def encode_all(
@@ -131,4 +129,5 @@ def read_lines(path: Path, kind: type) -> Iterator:
 def write_lines(path: Path, items: Sequence[NamedTuple]) -> None:
     """The inverse of ``read_lines``."""
     lines = [json.dumps(item._asdict(), ensure_ascii=False) for item in items]
-    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    with replacing(path) as beside:
+        beside.write_text("\n".join(lines) + "\n", encoding="utf-8")

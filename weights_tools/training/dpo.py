@@ -4,11 +4,11 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from llama_np.chat import encode_dialog
 from llama_np.config import LlamaConfig
 from llama_np.lora import Lora, initialize_lora
 from llama_np.model import forward
@@ -21,9 +21,9 @@ from ..formats.adapter import base_of, is_adapter, read_lora, save_lora
 from ..load import Model, find, load_model
 from .corpus import hold_out
 from .dialogs import PREFERENCES, Comparison, Dialog, encode, read_lines
-from .finetune import ASKED, load_chat_base
-from .options import add_option, add_recipe_options, recipe_of
-from .run import run_training, write_on
+from .finetune import answer_of, load_chat_base
+from .options import add_model_option, add_option, add_recipe_options, recipe_of
+from .run import run_training
 from .stages import Answer, Preference, Preferences, pad
 from .train import Recipe, Training
 
@@ -40,10 +40,7 @@ RECIPE = Recipe(
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder to write")
-    parser.add_argument(
-        "--model", default="doll-house-chat", metavar="MODEL",
-        help="a chat model (default: %(default)s)",
-    )  # fmt: skip
+    add_model_option(parser, "doll-house-chat")
     parser.add_argument(
         "--pairs", type=Path, default=PREFERENCES, metavar="FILE",
         help='lines of JSON, each {"question": "...", "preferred": "...", "other": "..."} '
@@ -72,20 +69,16 @@ def run(args: argparse.Namespace) -> None:
         learn, args.pairs_per_step, args.beta, args.seed, config.vocab_size, config.context_length
     )
     base, lora = base_and_lora(args.model, model, args.lora_rank, args.seed)
-    ids = encode_dialog(tokenizer, [{"role": "user", "content": ASKED}])
 
     def evaluate(weights: Weights) -> float:
         return agreement(weights, config, held_out)
-
-    def sample(weights: Weights) -> str:
-        return f"{ASKED} -> {write_on(weights, config, tokenizer, ids)}"
 
     def save(now: Training) -> None:
         save_lora(args.out, now.average, config, os.path.relpath(base.path, args.out))
 
     run_training(
         Training(config, recipe, stage, base.weights, lora), args.out, args.evaluate_every,
-        evaluate, "held_out_agreement", save, sample,
+        evaluate, "held_out_agreement", save, partial(answer_of, model),
     )  # fmt: skip
 
 

@@ -3,6 +3,7 @@
 import argparse
 import os
 import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +22,7 @@ from ..save import save_model
 from .corpus import hold_out
 from .dialogs import Dialog, default_dialogs, encode_all, read_lines
 from .options import add_model_option, add_option, add_recipe_options, recipe_of
-from .run import run_training, write_on
+from .run import first_words, run_training
 from .stages import Answer, FineTuning, pad
 from .train import Recipe, Training
 
@@ -68,13 +69,9 @@ def run(args: argparse.Namespace) -> None:
     )
     rng = np.random.default_rng(args.seed)
     lora = initialize_lora(config, args.lora_rank, rng) if args.lora_rank else None
-    ids = encode_dialog(tokenizer, [{"role": "user", "content": ASKED}])
 
     def evaluate(weights: Weights) -> float:
         return nats_per_token(weights, config, held_out)
-
-    def sample(weights: Weights) -> str:
-        return f"{ASKED} -> {write_on(weights, config, tokenizer, ids)}"
 
     def save(now: Training) -> None:
         if lora:
@@ -84,8 +81,14 @@ def run(args: argparse.Namespace) -> None:
 
     run_training(
         Training(config, recipe, stage, model.weights, lora), args.out, args.evaluate_every,
-        evaluate, "held_out_nats_per_token", save, sample,
+        evaluate, "held_out_nats_per_token", save, partial(answer_of, model),
     )  # fmt: skip
+
+
+def answer_of(model: Model, weights: Weights) -> str:
+    """How weights on their way answer one request: to look at while a run goes on."""
+    ids = encode_dialog(model.tokenizer, [{"role": "user", "content": ASKED}])
+    return f"{ASKED} -> {first_words(weights, model.config, model.tokenizer, ids)}"
 
 
 def load_chat_base(path: str | None) -> Model:

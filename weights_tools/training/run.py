@@ -55,7 +55,7 @@ def run_training(
     draw_curve(folder, measure)
 
 
-def write_on(weights, config, tokenizer: Tokenizer, ids: list[int], n: int = 60) -> str:
+def first_words(weights, config, tokenizer: Tokenizer, ids: list[int], n: int = 60) -> str:
     """What a model goes on to write, greedily."""
     new = generate(weights, config, ids, n, stop_tokens=tokenizer.stop_ids)
     return tokenizer.decode(new).replace("\n", " ")

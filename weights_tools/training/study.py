@@ -23,11 +23,10 @@ from ..tokenizers import load_tokenizer
 from . import between
 from .between import Arrays, Between
 from .between_backward import loss_and_gradients
-from .corpus import Stream, encode_document, read_corpus
+from .corpus import STORIES, Stream, encode_document, read_corpus
 from .replacements import gpt2_like, replacements
 from .study_table import RESULTS, write_results
 
-STORIES = Path(__file__).with_name("stories.txt")
 STEPS, BATCH, PEAK_RATE, WARM_UP, EVERY = 600, 8, 3e-3, 40, 50
 
 

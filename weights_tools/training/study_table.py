@@ -6,6 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
+from ..writing import replacing
+
 RESULTS = Path(__file__).with_name("from_gpt2_to_llama.csv")
 COLUMNS = (
     "stage", "parameters", "seed", "step", "tokens", "train_loss", "held_out_loss", "seconds"
@@ -14,7 +16,7 @@ COLUMNS = (
 
 def write_results(path: Path, rows: Iterable[dict]) -> None:
     """The table as a file; losses with four decimals."""
-    with path.open("w", newline="", encoding="utf-8") as file:
+    with replacing(path) as beside, beside.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
         writer.writeheader()
         for row in rows:

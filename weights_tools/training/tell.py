@@ -20,13 +20,13 @@ from llama_np.workers import one_blas_thread
 from ..load import Model, load_model
 from ..progress import Progress
 from ..writing import replacing
-from .corpus import SEPARATOR, read_documents
+from .corpus import SEPARATOR
+from .options import add_model_option, add_option
 
 DESCRIPTION = (
     "Let a model tell stories about heroes drawn at random, and keep those that end by themselves, "
     "keep their hero, repeat no sentence and invent no words."
 )
-STORIES = Path(__file__).parent / "stories.txt"
 BATCH = 64  # stories told at a time
 LONGEST = 420  # tokens; a story that is longer has lost its way
 OFTEN = 3  # a word that fewer of the stories use counts as invented
@@ -69,19 +69,26 @@ def find_hero(story: str) -> Hero | None:
 def tell(model: Model, count: int, seed: int) -> Iterator[list[str]]:
     """Stories, a batch at a time; only those that end by themselves."""
     rng = np.random.default_rng(seed)
-    encode, stops = model.tokenizer.encode, model.tokenizer.stop_ids
     for start in range(0, count, BATCH):
         openings = [draw_opening(rng) for _ in range(min(BATCH, count - start))]
-        with one_blas_thread():  # the products are small: a second thread would only be waited for
-            told = generate_batch(
-                model.weights, model.config, [encode(text, bos=True) for text in openings],
-                LONGEST, temperature=0.7, top_p=0.95, rng=rng, stop_tokens=stops,
-            )  # fmt: skip
-        yield [
-            opening + model.tokenizer.decode(ids).rstrip()
-            for opening, ids in zip(openings, told, strict=True)
-            if len(ids) < LONGEST
-        ]
+        prompts = [model.tokenizer.encode(text, bos=True) for text in openings]
+        told = continuations(model, prompts, rng, temperature=0.7)
+        pairs = zip(openings, told, strict=True)
+        yield [(opening + rest).rstrip() for opening, rest in pairs if rest is not None]
+
+
+def continuations(
+    model: Model, prompts: Sequence[Sequence[int]], rng: np.random.Generator, temperature: float
+) -> list[str | None]:
+    """What the model writes behind each prompt; None where it does not come to an end in time."""
+    longest = max(len(prompt) for prompt in prompts)
+    room = min(LONGEST, model.config.context_length - longest)
+    with one_blas_thread():  # the products are small: a second thread would only be waited for
+        told = generate_batch(
+            model.weights, model.config, prompts, room, temperature=temperature, top_p=0.95,
+            rng=rng, stop_tokens=model.tokenizer.stop_ids,
+        )  # fmt: skip
+    return [model.tokenizer.decode(ids) if len(ids) < room else None for ids in told]
 
 
 def words(story: str) -> list[str]:
@@ -130,25 +137,11 @@ def write_stories(path: Path, stories: Iterable[str]) -> None:
         beside.write_text(f"\n{SEPARATOR}\n".join(stories) + "\n", encoding="utf-8")
 
 
-def read_stories(path: Path = STORIES) -> list[str]:
-    """The stories of a file that ``tell`` wrote, or of any corpus."""
-    return read_documents(path)
-
-
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="file to write")
-    parser.add_argument(
-        "--model", metavar="MODEL",
-        help="who tells (default: the variable LLAMA_MODEL, else the model that ships)",
-    )  # fmt: skip
-    parser.add_argument(
-        "--count", type=int, default=2560, metavar="N",
-        help="stories to tell; about a third are kept (default: %(default)s)",
-    )  # fmt: skip
-    parser.add_argument(
-        "--seed", type=int, default=0, metavar="N",
-        help="the same seed gives the same stories (default: %(default)s)",
-    )  # fmt: skip
+    add_model_option(parser)
+    add_option(parser, "count", 2560, "stories to tell; about two in five are kept")
+    add_option(parser, "seed", 0, "the same seed gives the same stories")
 
 
 def run(args: argparse.Namespace) -> None:

@@ -26,6 +26,7 @@ from llama_np.optimizer import AdamW, clip_by_global_norm, learning_rate
 from llama_np.weights import Weights
 from llama_np.workers import each
 
+from ..writing import replacing
 from .stages import Part, Stage
 
 
@@ -98,10 +99,8 @@ class Training:
         """Write a checkpoint beside the old one, then put it in its place."""
         flat = {f"{kind}/{n}": a for kind, group in self.arrays().items() for n, a in group.items()}
         about = self.options() | {"step": self.step, "seconds": self.seconds, "loss": self.loss}
-        beside = path.with_name(f"{path.name}.tmp")
-        with beside.open("wb") as file:
+        with replacing(path) as beside, beside.open("wb") as file:
             np.savez(file, about=np.array(json.dumps(about)), **flat)
-        beside.replace(path)
 
     def restore(self, path: Path) -> None:
         """Go on from a checkpoint; it must come from the same model, recipe and data."""

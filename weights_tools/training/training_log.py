@@ -5,6 +5,7 @@ from pathlib import Path
 
 from llama_np.optimizer import learning_rate
 
+from ..writing import replacing
 from .train import Training
 
 
@@ -29,7 +30,7 @@ def write_line(path: Path, training: Training, measure: str, figure: float) -> N
             "seconds": f"{training.seconds:.0f}",
         }
     )
-    with path.open("w", newline="", encoding="utf-8") as file:
+    with replacing(path) as beside, beside.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, list(rows[-1]), lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
