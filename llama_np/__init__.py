@@ -8,6 +8,7 @@ from .attention import (
     attend,
     attend_grouped,
     attention,
+    hide,
     loop_over_heads,
     may_see,
     merge_heads,
@@ -22,7 +23,7 @@ from .functional import gelu, gelu_tanh, log_softmax, sigmoid, silu, softmax
 from .loss import cross_entropy
 from .model import block, embed, forward
 from .norm import layer_norm, rms_norm
-from .rope import RopeScaling, rope_frequencies, rotate, rotate_complex
+from .rope import RopeScaling, rope_frequencies, rope_rotations, rotate, rotate_complex
 from .sampling import (
     choose,
     generate,
@@ -39,8 +40,8 @@ __all__ = [
     "KVCache", "LayerWeights", "LlamaConfig", "RopeScaling", "Weights", "attend",
     "attend_grouped", "attention", "block", "catalogue", "choose", "cross_entropy", "embed",
     "feed_forward_width", "forward", "gelu", "gelu_tanh", "generate", "generate_batch",
-    "greedy", "keep_top_k", "keep_top_p", "layer_norm", "log_probabilities", "log_softmax",
+    "greedy", "hide", "keep_top_k", "keep_top_p", "layer_norm", "log_probabilities", "log_softmax",
     "loop_over_heads", "may_see", "merge_heads", "no_tap", "one_head", "pad_left",
-    "padded_view", "patch", "record", "rms_norm", "rope_frequencies", "rotate",
+    "padded_view", "patch", "record", "rms_norm", "rope_frequencies", "rope_rotations", "rotate",
     "rotate_complex", "sigmoid", "silu", "softmax", "split_heads", "swiglu", "under",
 ]  # fmt: skip

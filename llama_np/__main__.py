@@ -171,7 +171,8 @@ def run(args: argparse.Namespace, tally: Tally) -> None:
         raise ValueError(
             'the prompt is empty; write one, for example "Once upon a time", or --chat to talk'
         )
-    model, rng = open_model(args), np.random.default_rng(args.seed)
+    model = open_model(args)
+    rng = np.random.default_rng(args.seed) if args.temperature else None
     tokenizer = model.tokenizer
     if args.prompt is None:
         talk(model, args, rng, tally)

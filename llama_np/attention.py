@@ -30,11 +30,25 @@ def may_see(query_positions: Array["... T"], key_positions: Array["... S"]) -> A
     return key_positions[..., None, :] <= query_positions[..., :, None]
 
 
+def hide(scores: Array["... T S"], may_see: Array["... T S"]) -> Array["... T S"]:
+    """Minus infinity in place of every score whose key may not be seen; the others stay.
+
+    The same numbers as ``np.where(may_see, scores, -np.inf)``, written as a sum: 0 or minus
+    infinity is chosen once for all heads, and added to each.
+
+    PyTorch: ``scores.masked_fill(~may_see, -torch.inf)``.
+
+    >>> hide(np.array([[1.0, 2.0]]), np.array([[True, False]])).tolist()
+    [[1.0, -inf]]
+    """
+    return scores + np.where(may_see, scores.dtype.type(0), -np.inf)
+
+
 def attend(
     q: Array["... T K"],
     k: Array["... S K"],
     v: Array["... S K"],
-    may_see: Array["... T S"],
+    may_see: Array["... T S"] | None = None,
     tap: Tap = no_tap,
 ) -> Array["... T K"]:
     """Mix the values of all visible tokens, weighted by how well their keys fit each query.
@@ -43,7 +57,8 @@ def attend(
 
     The division, done here on the smaller q, keeps the spread of the scores independent of the
     head width. Scores of hidden keys become minus infinity, so that their weights become exactly
-    zero and each row still sums to one. Every query must see at least one key.
+    zero and each row still sums to one. Every query must see at least one key. Without ``may_see``
+    every query sees every key.
 
     PyTorch: ``F.scaled_dot_product_attention(q, k, v, attn_mask=may_see)``.
     Source: https://arxiv.org/abs/1706.03762, equation 1.
@@ -54,7 +69,7 @@ def attend(
     [[3.0]]
     """
     scores = tap("scores", q / math.sqrt(q.shape[-1]) @ k.swapaxes(-1, -2))  # T K @ K S -> T S
-    masked = tap("masked", np.where(may_see, scores, -np.inf))
+    masked = tap("masked", scores if may_see is None else hide(scores, may_see))
     pattern = tap("pattern", softmax(masked))
     return tap("mix", pattern @ v)  # T S @ S K -> T K
 
@@ -123,7 +138,7 @@ def attend_grouped(
     q: Array["... Hq T K"],
     k: Array["... Hkv S K"],
     v: Array["... Hkv S K"],
-    may_see: Array["... T S"],
+    may_see: Array["... T S"] | None = None,
     tap: Tap = no_tap,
 ) -> Array["... Hq T K"]:
     """``attend`` for all heads at once, each key-value head serving its group of query heads.
@@ -138,7 +153,8 @@ def attend_grouped(
     n_kv_heads, group = k.shape[-3], q.shape[-3] // k.shape[-3]
     grouped = q.reshape(*q.shape[:-3], n_kv_heads, group, *q.shape[-2:])
     mix = attend(
-        grouped, k[..., None, :, :], v[..., None, :, :], may_see[..., None, None, :, :],
+        grouped, k[..., None, :, :], v[..., None, :, :],
+        None if may_see is None else may_see[..., None, None, :, :],
         tap if tap is no_tap else ungrouped(tap),
     )  # fmt: skip
     return mix.reshape(q.shape)
@@ -194,15 +210,16 @@ def attention(
     wv: Array["D Hkv*K"],
     wo: Array["Hq*K D"],
     head_width: int,
-    positions: Array["... T"],
-    frequencies: Array["K/2"],
-    may_see: Array["... T S"],
+    rotations: Array["... T K/2"],
+    may_see: Array["... T S"] | None = None,
     remember: Remember = remember_nothing,
     query_chunk: int | None = None,
     tap: Tap = no_tap,
 ) -> Array["... T D"]:
     """The whole attention step as the model runs it: any batch, grouped queries, with a cache.
 
+    ``rotations`` says where each token stands: see ``rope_rotations``. Without ``may_see`` every
+    query sees every key, as the newest token does.
     ``remember`` takes the new keys and values and returns all there are, past ones first:
     ``KVCache.remember`` for one layer. Keys are remembered after rotation, so each is rotated once.
     With ``query_chunk`` the scores are made for that many queries at a time.
@@ -212,10 +229,11 @@ def attention(
     q = tap("q", split_heads(linear(x, wq), head_width))  # T D @ D Hq*K -> Hq T K
     k = tap("k", split_heads(linear(x, wk), head_width))  # T D @ D Hkv*K -> Hkv T K
     v = tap("v", split_heads(linear(x, wv), head_width))
-    q = tap("q_rotated", rotate_complex(q, positions[..., None, :], frequencies))
-    k = tap("k_rotated", rotate_complex(k, positions[..., None, :], frequencies))
+    rotations = rotations[..., None, :, :]  # T K/2 -> 1 T K/2: the same for every head
+    q = tap("q_rotated", rotate_complex(q, rotations))
+    k = tap("k_rotated", rotate_complex(k, rotations))
     k, v = remember(k, v)  # Hkv T K -> Hkv S K
-    if query_chunk is None:
+    if query_chunk is None or may_see is None:
         mix = attend_grouped(q, k, v, may_see, tap)
     else:
         mix = attend_in_chunks(q, k, v, may_see, query_chunk, tap)

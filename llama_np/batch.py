@@ -69,7 +69,7 @@ def generate_batch(
     temperature: float = 0.0,
     top_k: int | None = None,
     top_p: float | None = None,
-    rng: np.random.Generator | None = None,
+    rng: "np.random.Generator | None" = None,
     stop_tokens: Collection[int] = (),
 ) -> list[list[int]]:
     """The new tokens of every prompt, each list ending before its first token of ``stop_tokens``.
@@ -86,7 +86,8 @@ def generate_batch(
         check_ids(np.asarray(prompt, dtype=None if len(prompt) else int), config, past=0)
     ids, padding = pad_left(prompts)
     room = room_to_write(config, ids.shape[-1], max_new_tokens)
-    rng = np.random.default_rng() if rng is None else rng
+    if temperature and rng is None:
+        rng = np.random.default_rng()
     cache = KVCache(config, ids.shape[-1] + room)
     rows: list[list[int]] = [[] for _ in prompts]
     writing = np.ones(len(prompts), dtype=bool)
@@ -103,7 +104,7 @@ def generate_batch(
 
 def choose_each(
     logits: Array["B V"],
-    rng: np.random.Generator,
+    rng: "np.random.Generator",
     temperature: float = 1.0,
     top_k: int | None = None,
     top_p: float | None = None,

@@ -16,7 +16,7 @@ class KVCache:
 
     Memory is taken once, at the first write, in the dtype and with the leading batch axes of what
     is written: 2 * layers * Hkv * max_length * K numbers per sequence. After that nothing moves:
-    attention reads views of it.
+    attention reads views of it. Keys lie transposed, since every product reads them so.
 
     ``length`` is the number of positions filled. Raises ``ValueError`` when more are written than
     fit.
@@ -50,7 +50,7 @@ class KVCache:
         self.check_room(n_new)
         if self.keys is None:
             shape = (self.config.n_layers, *k.shape[:-2], self.max_length, k.shape[-1])
-            self.keys, self.values = self.take(shape, k.dtype), self.take(shape, v.dtype)
+            self.keys, self.values = self.take(shape, k.dtype)
         expected = (*self.keys.shape[1:-2], n_new, self.keys.shape[-1])
         if k.shape != expected:
             raise ValueError(
@@ -62,10 +62,12 @@ class KVCache:
         self.values[layer, ..., self.length : end, :] = v
         return self.keys[layer, ..., :end, :], self.values[layer, ..., :end, :]
 
-    def take(self, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
-        """Room for all keys, or all values."""
+    def take(self, shape: tuple[int, ...], dtype: np.dtype) -> tuple[np.ndarray, np.ndarray]:
+        """Room for all keys and all values, each ``shape``; keys lie as q @ k^T reads them."""
+        *outer, length, width = shape
         try:
-            return np.empty(shape, dtype)
+            upright = np.empty((*outer, width, length), dtype)
+            return upright.swapaxes(-1, -2), np.empty(shape, dtype)
         except (MemoryError, ValueError):  # the latter for a size that no machine could have
             size = 2 * math.prod(shape) * dtype.itemsize / 1e9
             raise ValueError(
@@ -92,8 +94,7 @@ class KVCache:
         if self.keys is not None:
             batch = () if copies is None else (copies,)
             layers, *rest = self.keys.shape
-            twin.keys = np.empty((layers, *batch, *rest), self.keys.dtype)
-            twin.values = np.empty_like(twin.keys)
+            twin.keys, twin.values = self.take((layers, *batch, *rest), self.keys.dtype)
             past = np.s_[..., : self.length, :]
             lead = (slice(None), *(None for _ in batch))
             twin.keys[past] = self.keys[lead][past]

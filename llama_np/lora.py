@@ -97,7 +97,7 @@ def lora_gradients(d_weights: Weights, lora: Lora) -> Lora:
 def initialize_lora(
     config: LlamaConfig,
     rank: int,
-    rng: np.random.Generator,
+    rng: "np.random.Generator",
     *,
     alpha: float | None = None,
     matrices: Collection[str] = MATRICES,

@@ -7,6 +7,7 @@ cache, multiplies, and goes on, on every core.
 """
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -99,12 +100,12 @@ class StoredMatrix:
         whole = self.whole() if self.transposed else self.T.whole().T
         return np.array(whole, dtype) if copy else np.asarray(whole, dtype)
 
-    def whole(self) -> Array["in out"]:
-        """The widened matrix. Rows that need no widening stay where they are."""
+    def whole(self, take: Callable = np.empty) -> Array["in out"]:
+        """The widened matrix, in memory from ``take``. Rows that are wide stay where they are."""
         n, width = self.stored.shape
         if type(self) is StoredMatrix and self.order is None:
             return self.rows(slice(None)).T
-        wide = np.empty((n, width), np.float32)
+        wide = take((n, width), np.float32)
         height = max(1, BLOCK // width)
 
         def work(starts) -> None:

@@ -12,7 +12,7 @@ from .config import LlamaConfig
 from .feed_forward import swiglu
 from .functional import linear
 from .norm import rms_norm
-from .rope import rope_frequencies
+from .rope import rope_frequencies, rope_rotations
 from .shapes import Array
 from .tap import Tap, no_tap, under
 from .weights import LayerWeights, Weights
@@ -34,9 +34,8 @@ def block(
     x: Array["... T D"],
     layer: LayerWeights,
     config: LlamaConfig,
-    positions: Array["... T"],
-    frequencies: Array["K/2"],
-    may_see: Array["... T S"],
+    rotations: Array["... T K/2"],
+    may_see: Array["... T S"] | None = None,
     remember: Remember = remember_nothing,
     query_chunk: int | None = None,
     tap: Tap = no_tap,
@@ -51,7 +50,7 @@ def block(
     normed = tap("attn_norm", rms_norm(x, layer.attn_norm, config.norm_eps))
     x = x + attention(
         normed, layer.wq, layer.wk, layer.wv, layer.wo,
-        config.head_width, positions, frequencies, may_see, remember, query_chunk, tap,
+        config.head_width, rotations, may_see, remember, query_chunk, tap,
     )  # fmt: skip
     x = tap("resid_mid", x)
     normed = tap("ffn_norm", rms_norm(x, layer.ffn_norm, config.norm_eps))
@@ -93,17 +92,16 @@ def forward(
         cache.check_room(n_new)
     if positions is None:
         positions = np.arange(past, past + n_new)
-    if may_see is None:
+    if may_see is None and n_new > 1:  # a single token sees all there is
         may_see = earlier_or_same(np.arange(past, past + n_new), np.arange(past + n_new))
     frequencies = rope_frequencies(config.head_width, config.rope_theta, config.rope_scaling)
 
     x = tap("embedded", embed(weights.embedding, ids))
+    rotations = rope_rotations(positions, frequencies).astype(np.result_type(x, np.complex64))
     for i, layer in enumerate(weights.layers):
         remember = remember_nothing if cache is None else partial(cache.remember, i)
         block_tap = under(f"blocks.{i}", tap)
-        x = block(
-            x, layer, config, positions, frequencies, may_see, remember, query_chunk, block_tap
-        )
+        x = block(x, layer, config, rotations, may_see, remember, query_chunk, block_tap)
     if cache is not None:
         cache.advance(n_new)
     x = tap(

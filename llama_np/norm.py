@@ -21,7 +21,7 @@ def rms_norm(x: Array["... D"], weight: Array["D"], eps: float) -> Array["... D"
     >>> rms_norm(x, np.ones(4), 1e-5).round(8).tolist()
     [0.36514813, 0.73029626, 1.09544438, 1.46059251]
     """
-    wide = x.astype(np.result_type(x.dtype, np.float32), copy=False)
+    wide = x.astype(np.promote_types(x.dtype, np.float32), copy=False)
     mean_square = np.vecdot(wide, wide)[..., None] / x.shape[-1]  # vecdot: a row times itself
     normed = (wide / np.sqrt(mean_square + eps)).astype(x.dtype, copy=False)
     normed *= weight
@@ -45,7 +45,7 @@ def layer_norm(
     >>> layer_norm(x, np.ones(4), np.zeros(4), 1e-5).round(8).tolist()
     [-1.34163542, -0.44721181, 0.44721181, 1.34163542]
     """
-    wide = x.astype(np.result_type(x.dtype, np.float32), copy=False)
+    wide = x.astype(np.promote_types(x.dtype, np.float32), copy=False)
     centred = wide - wide.mean(axis=-1, keepdims=True)
     variance = np.vecdot(centred, centred)[..., None] / x.shape[-1]
     normed = (centred / np.sqrt(variance + eps)).astype(x.dtype, copy=False)

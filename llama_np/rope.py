@@ -94,23 +94,37 @@ def rotate(
     return turned
 
 
-def rotate_complex(
-    x: Array["... T K"], positions: Array["... T"], frequencies: Array["K/2"]
-) -> Array["... T K"]:
-    """The same rotation, written as Meta does: a pair is one complex number, turning is a product.
+def rope_rotations(positions: Array["... T"], frequencies: Array["K/2"]) -> Array["... T K/2"]:
+    """The rotation of each pair at each position, as a complex number of length 1.
 
-    (a + ib) -> (a + ib) * exp(i * position * frequency)
+    rotation = exp(i * position * frequency) = cos(angle) + i sin(angle)
 
-    The product is taken pair by pair. It is no dot product: nothing is summed.
+    They are the same in every block, so the model makes them once. The result is complex128; the
+    complex conjugates turn the other way.
+
+    PyTorch: ``torch.polar(ones, angles)``. Source: ``precompute_freqs_cis`` in
+    https://github.com/meta-llama/llama3/blob/main/llama/model.py
+
+    >>> rope_rotations(np.array([0, 1]), np.array([math.pi / 2])).round(6).tolist()
+    [[(1+0j)], [1j]]
+    """
+    return np.exp(1j * (positions[..., None] * frequencies))  # T 1 * K/2 -> T K/2
+
+
+def rotate_complex(x: Array["... T K"], rotations: Array["... T K/2"]) -> Array["... T K"]:
+    """``rotate``, written as Meta does: a pair is one complex number, turning it is a product.
+
+    (a + ib) -> (a + ib) * rotation
+
+    The product is taken pair by pair. It is no dot product: nothing is summed. It is computed as
+    precisely as ``rotations`` are.
 
     PyTorch: ``apply_rotary_emb`` in
     https://github.com/meta-llama/llama3/blob/main/llama/model.py
 
-    >>> rotate_complex(np.array([[1.0, 0.0]]), np.array([1]), np.array([math.pi])).round(6).tolist()
+    >>> rotate_complex(np.array([[1.0, 0.0]]), np.array([[-1 + 0j]])).tolist()
     [[-1.0, 0.0]]
     """
-    angles = positions[..., None] * frequencies  # T 1 * K/2 -> T K/2
-    wide = np.ascontiguousarray(x, np.result_type(x, np.float32))
-    turns = np.exp(1j * angles).astype(np.result_type(wide, np.complex64))
-    pairs = wide.view(turns.dtype)  # T K -> T K/2: two neighbours are one complex number
-    return (pairs * turns).view(wide.dtype).astype(x.dtype, copy=False)
+    wide = np.ascontiguousarray(x, rotations.real.dtype)
+    pairs = wide.view(rotations.dtype)  # T K -> T K/2: two neighbours are one complex number
+    return (pairs * rotations).view(wide.dtype).astype(x.dtype, copy=False)

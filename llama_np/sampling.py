@@ -81,14 +81,15 @@ def renormalize(probabilities: Array["... V"], kept: Array["... V"]) -> Array[".
 
 def choose(
     logits: Array["V"],
-    rng: np.random.Generator,
+    rng: "np.random.Generator | None",
     temperature: float = 1.0,
     top_k: int | None = None,
     top_p: float | None = None,
 ) -> int:
     """Draw one token: temperature first, then top-k, then top-p, then a throw of the dice.
 
-    A temperature of 0 means ``greedy``. The same generator state gives the same token.
+    A temperature of 0 means ``greedy`` and needs no ``rng``. The same generator state gives the
+    same token.
     """
     if temperature == 0:
         return greedy(logits)
@@ -133,7 +134,7 @@ def generate(
     temperature: float = 0.0,
     top_k: int | None = None,
     top_p: float | None = None,
-    rng: np.random.Generator | None = None,
+    rng: "np.random.Generator | None" = None,
     stop_tokens: Collection[int] = (),
     logprobs: bool = False,
     echo: bool = False,
@@ -156,7 +157,8 @@ def generate(
     check_sampling(temperature, top_k, top_p)
     room = room_to_write(config, len(ids), max_new_tokens)
     check_ids(ids, config, past=0)
-    rng = np.random.default_rng() if rng is None else rng
+    if temperature and rng is None:
+        rng = np.random.default_rng()
     new = write_tokens(
         weights, config, ids, room, rng, (temperature, top_k, top_p), stop_tokens, logprobs
     )

@@ -129,7 +129,7 @@ def check(weights: Weights, config: LlamaConfig) -> None:
             raise ValueError(f"{name} holds NaN or infinity; the file is damaged, get it again")
 
 
-def initialize(config: LlamaConfig, rng: np.random.Generator, std: float = 0.02) -> Weights:
+def initialize(config: LlamaConfig, rng: "np.random.Generator", std: float = 0.02) -> Weights:
     """Random float32 weights to start training from.
 
     Every matrix is normal with deviation ``std``; ``wo`` and ``w_down``, which write into the

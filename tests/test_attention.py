@@ -8,13 +8,14 @@ from llama_np.attention import (
     attend_grouped,
     attend_in_chunks,
     attention,
+    hide,
     loop_over_heads,
     may_see,
     merge_heads,
     one_head,
     split_heads,
 )
-from llama_np.rope import rope_frequencies
+from llama_np.rope import rope_frequencies, rope_rotations
 from llama_np.tap import record
 
 from .checks import agree
@@ -40,8 +41,8 @@ def matrices(normal, n_kv_heads):
 
 
 def whole(x, matrices, **options):
-    see, frequencies = may_see(np.arange(T), np.arange(T)), rope_frequencies(K, 10000.0)
-    return attention(x, *matrices, K, np.arange(T), frequencies, see, **options)
+    rotations = rope_rotations(np.arange(T), rope_frequencies(K, 10000.0))
+    return attention(x, *matrices, K, rotations, may_see(np.arange(T), np.arange(T)), **options)
 
 
 # --- beside PyTorch ---
@@ -104,6 +105,21 @@ def test_grouped_is_attend_with_the_keys_repeated(qkv, n_kv_heads):
     q, k, v = qkv
     k, v = (np.repeat(each, HQ // n_kv_heads, axis=0) for each in (k, v))
     agree(attend_grouped(*qkv, SEE), attend(q, k, v, SEE))
+
+
+def test_without_a_mask_all_is_seen(qkv, torch):
+    q, k, v = qkv
+    agree(attend_grouped(q, k, v), attend_grouped(q, k, v, np.ones((T, T), bool)))
+    theirs = torch.nn.functional.scaled_dot_product_attention(
+        *map(torch.tensor, qkv), enable_gqa=True
+    )
+    agree(attend_grouped(q, k, v), theirs)
+
+
+def test_hide(normal, torch, dtype):
+    scores, see = normal(2, 3, T, T, dtype=dtype), may_see(np.arange(T), np.arange(T))
+    assert np.array_equal(hide(scores, see), np.where(see, scores, -np.inf))
+    agree(hide(scores, see), torch.tensor(scores).masked_fill(~torch.tensor(see), -torch.inf))
 
 
 @pytest.mark.parametrize("chunk", [1, 2, 3, 7, 100])

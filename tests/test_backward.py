@@ -11,7 +11,7 @@ from llama_np.feed_forward import swiglu
 from llama_np.functional import sigmoid, softmax
 from llama_np.lesson import numerical_gradient
 from llama_np.loss import IGNORE, cross_entropy
-from llama_np.rope import rope_frequencies
+from llama_np.rope import rope_frequencies, rope_rotations
 from llama_np.tap import record
 
 from .checks import agree, agree_by_name
@@ -143,7 +143,7 @@ def test_attention_backward(twin, autograd, house, normal):
         d_out, x, *matrices,
     )  # fmt: skip
     seen = {"attn_norm": x}
-    attention(x, *matrices, K, np.arange(T), freqs, SEE, tap=record(seen))
+    attention(x, *matrices, K, rope_rotations(np.arange(T), freqs), SEE, tap=record(seen))
     d_x, d_layer = backward.attention_backward(d_out, layer, K, np.arange(T), freqs, seen)
     agree_all((d_x, *(d_layer[role] for role in ROLES)), theirs)
 
@@ -156,7 +156,7 @@ def test_block_backward(twin, torch, house, normal):
     their_x = twin.tensor(x, grad=True)
     twin.block(their_x, theirs, config, twin.tensor(freqs)).backward(torch.tensor(d_out))
     seen = {}
-    model.block(x, layer, config, np.arange(T), freqs, SEE, tap=record(seen))
+    model.block(x, layer, config, rope_rotations(np.arange(T), freqs), SEE, tap=record(seen))
     d_x, d_layer = backward.block_backward(d_out, x, layer, config, np.arange(T), freqs, seen)
     agree(d_x, their_x.grad, TOLERANCE)
     agree_by_name(vars(d_layer), {name: w.grad for name, w in theirs.items()}, TOLERANCE)
@@ -244,7 +244,8 @@ def test_block_backward_in_a_batch_padded_at_the_front(twin, torch, house, norma
     view, real = padded_view(padding, 0, T), np.arange(T) >= padding[:, None]
     x, d_out = normal(3, T, config.dim), normal(3, T, config.dim) * real[..., None]
     seen = {}
-    model.block(x, layer, config, view["positions"], freqs, view["may_see"], tap=record(seen))
+    rotations = rope_rotations(view["positions"], freqs)
+    model.block(x, layer, config, rotations, view["may_see"], tap=record(seen))
     d_x, d_layer = backward.block_backward(d_out, x, layer, config, view["positions"], freqs, seen)
     theirs = {name: twin.tensor(w, grad=True) for name, w in vars(layer).items()}
     for row, start in enumerate(padding):

@@ -11,7 +11,7 @@ from llama_np.backward import loss_and_gradients
 from llama_np.feed_forward import swiglu
 from llama_np.functional import softmax
 from llama_np.loss import IGNORE
-from llama_np.rope import rope_frequencies
+from llama_np.rope import rope_frequencies, rope_rotations
 from llama_np.tap import record
 
 from .tiny import SCALING, random_ids, random_weights, tiny_config
@@ -221,7 +221,8 @@ def test_attention_and_block_backward(twin, llama, lead, T, seed):
 
     roles, seen = ("wq", "wk", "wv", "wo"), {"attn_norm": x}
     matrices = [getattr(layer, role) for role in roles]
-    attention(x, *matrices, config.head_width, positions, frequencies, see, tap=record(seen))
+    rotations = rope_rotations(positions, frequencies)
+    attention(x, *matrices, config.head_width, rotations, see, tap=record(seen))
     d_x, d_layer = backward.attention_backward(
         d_out, layer, config.head_width, positions, frequencies, seen
     )
@@ -232,7 +233,7 @@ def test_attention_and_block_backward(twin, llama, lead, T, seed):
     )  # fmt: skip
 
     names, seen = list(vars(layer)), {}
-    model.block(x, layer, config, positions, frequencies, see, tap=record(seen))
+    model.block(x, layer, config, rotations, see, tap=record(seen))
     d_x, d_layer = backward.block_backward(d_out, x, layer, config, positions, frequencies, seen)
     compare(
         (d_x, *vars(d_layer).values()),

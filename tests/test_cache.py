@@ -121,6 +121,16 @@ def test_a_fork_in_three(house):
     assert cache.length == 4
 
 
+def test_keys_lie_as_the_product_reads_them(house):
+    """q @ k^T takes a matrix whose rows run along the positions; so does that of a fork."""
+    config, weights = house
+    cache = KVCache(config, 6)
+    forward(weights, config, np.arange(4), cache)
+    for each in (cache, cache.fork(), cache.fork(2)):
+        assert each.keys.swapaxes(-1, -2).flags.c_contiguous
+        assert each.values.flags.c_contiguous and each.keys.shape == each.values.shape
+
+
 def test_too_much_is_refused_and_changes_nothing(house):
     config, weights = house
     cache = KVCache(config, 6)

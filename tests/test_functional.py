@@ -3,9 +3,19 @@
 import numpy as np
 import pytest
 
-from llama_np.functional import log_softmax, sigmoid, silu, softmax
+from llama_np.functional import FEW_ROWS, linear, log_softmax, sigmoid, silu, softmax
 
 from .checks import agree
+
+
+@pytest.mark.parametrize("rows", [1, 2, FEW_ROWS, FEW_ROWS + 1])
+@pytest.mark.parametrize("lead", [(), (1,), (2, 3)])
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_linear(torch, normal, dtype, rows, lead, order):
+    x, w = normal(*lead, rows, 7, dtype=dtype), normal(7, 5, dtype=dtype)
+    ours = linear(x, np.asarray(w, order=order))
+    assert ours.flags.c_contiguous
+    agree(ours, torch.nn.functional.linear(torch.tensor(x), torch.tensor(w.T)))
 
 
 def test_softmax(torch, normal, dtype):

@@ -53,6 +53,20 @@ def test_importing_brings_nothing_large():
     assert done.stdout.strip() == ""
 
 
+def test_the_first_greedy_token_brings_nothing_that_it_does_not_need():
+    """numpy.random alone takes ten milliseconds, and nothing is drawn."""
+    program = (
+        "import sys; from llama_np.__main__ import main; "
+        "main(['Once', '--max-new-tokens', '1', '--temperature', '0']); "
+        "unneeded = {'numpy.random', 'psutil', 'threadpoolctl'}; "
+        "print(*sorted(unneeded & sys.modules.keys()), file=sys.stderr)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert done.stderr.splitlines()[-1] == ""
+
+
 def test_the_public_names_exist():
     import llama_np
 

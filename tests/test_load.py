@@ -14,7 +14,7 @@ from llama_np.rope import RopeScaling
 from llama_np.sampling import generate
 from weights_tools import load, memory
 from weights_tools.load import load_model, open_checkpoint
-from weights_tools.memory import MODES, choose_memory, free_memory
+from weights_tools.memory import BLOCK, MODES, choose_memory, free_memory, side_by_side
 
 from .checks import agree, agree_by_name
 from .folders import (
@@ -220,6 +220,25 @@ def test_memory_that_does_not_suffice(tmp_path, house, monkeypatch):
     with pytest.raises(ValueError, match='do not fit into memory.*memory="mapped"') as error:
         load_model(write_folder(tmp_path, *house), memory="float32")
     assert str(tmp_path) in one_line(error)
+
+
+def test_small_arrays_lie_side_by_side():
+    take = side_by_side()
+    small = [take((3, n), np.float32) for n in (5, 7, 16)]
+    large, half, after = take((BLOCK,), np.float32), take((4,), np.float16), take((2,), np.float32)
+    for i, array in enumerate([*small, large, half, after]):
+        array[...] = i
+    for i, array in enumerate([*small, large, half, after]):
+        assert (array == i).all() and array.flags.c_contiguous
+    starts = [array.ctypes.data for array in (*small, half, after)]
+    assert np.diff(starts).tolist() == [64, 128, 192, 64]  # each at the next multiple of 64 bytes
+    assert large.base is None and all(array.base is small[0].base for array in small)
+
+
+def test_small_arrays_that_fill_a_block_go_on_in_another():
+    take = side_by_side()
+    arrays = [take((BLOCK // 16,), np.float32) for _ in range(5)]  # four fill a block
+    assert [array.base is arrays[0].base for array in arrays] == [True] * 4 + [False]
 
 
 def test_a_container_limits_what_is_free(tmp_path):

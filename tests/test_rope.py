@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from llama_np.rope import RopeScaling, rope_frequencies, rotate, rotate_complex
+from llama_np.rope import RopeScaling, rope_frequencies, rope_rotations, rotate, rotate_complex
 from weights_tools.layout import to_neighbours
 
 from .checks import agree
@@ -19,11 +19,22 @@ def turning():
     return rope_frequencies(6, 10000.0)
 
 
-@pytest.mark.parametrize("function", [rotate, rotate_complex])
-def test_rotate(twin, normal, turning, dtype, function):
+@pytest.mark.parametrize("precision", [np.complex64, np.complex128])
+def test_rotate(twin, normal, turning, dtype, precision):
     x, positions = normal(2, 5, 6, dtype=dtype), np.array([0, 1, 2, 40, 4000])
     theirs = twin.rotate(*map(twin.tensor, (x, positions, turning)))
-    agree(function(x, positions, turning), theirs)
+    agree(rotate(x, positions, turning), theirs)
+    rotations = rope_rotations(positions, turning).astype(precision)
+    turned = rotate_complex(x, rotations)
+    assert turned.dtype == x.dtype
+    agree(turned, theirs, tolerance=None if precision == np.complex128 else 1e-5)
+
+
+def test_rotations(torch, turning):
+    positions = np.array([[0, 1, 2], [40, 4000, 131071]])
+    angles = torch.tensor(positions)[..., None] * torch.tensor(turning)
+    theirs = torch.polar(torch.ones_like(angles), angles)
+    agree(rope_rotations(positions, turning), theirs, tolerance=1e-12)
 
 
 def test_each_sequence_may_have_its_own_positions(normal, turning):

@@ -34,14 +34,14 @@ def test_a_product_of_unknown_axes_is_one_size_throughout():
     x, wk = np.ones((4, 5)), np.ones((5, 2))
     see = np.tri(4, dtype=bool)
     with pytest.raises(jaxtyping.TypeCheckError, match="wo"):
-        attention(x, wk, wk, wk, np.ones((3, 5)), 2, np.arange(4), np.ones(1), see)
+        attention(x, wk, wk, wk, np.ones((3, 5)), 2, np.ones((4, 1), complex), see)
 
 
 def test_a_head_width_given_as_a_number_counts():
-    with pytest.raises(jaxtyping.TypeCheckError, match="frequencies"):
+    with pytest.raises(jaxtyping.TypeCheckError, match="rotations"):
         attention(
             np.ones((4, 5)), np.ones((5, 2)), np.ones((5, 2)), np.ones((5, 2)), np.ones((2, 5)),
-            2, np.arange(4), np.ones(2), np.tri(4, dtype=bool),
+            2, np.ones((4, 2), complex), np.tri(4, dtype=bool),
         )  # fmt: skip
 
 

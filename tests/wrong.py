@@ -8,26 +8,29 @@ library that an entry replaces, ``task`` the exercise to which it is an answer.
 Nothing of the tests is imported here: ``llama_np.classroom`` loads this file by its path.
 """
 
+import functools
 import math
 from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
 
+from llama_np import attention as attention_of_model
+from llama_np import block as block_of_model
 from llama_np.attention import (
     attend_grouped,
-    attention,
     may_see,
     merge_heads,
     remember_nothing,
     split_heads,
 )
 from llama_np.bpe import merge_pairs
+from llama_np.classroom.references import attention, block
 from llama_np.feed_forward import swiglu
 from llama_np.functional import gelu, sigmoid, silu, softmax
-from llama_np.model import block, forward
+from llama_np.model import forward
 from llama_np.norm import rms_norm
-from llama_np.rope import rope_frequencies, rotate
+from llama_np.rope import rope_frequencies, rope_rotations, rotate, rotate_complex
 from llama_np.sampling import keep_top_k, keep_top_p
 from llama_np.tap import no_tap
 
@@ -47,6 +50,18 @@ class Wrong(NamedTuple):
 
 
 WRONG: list[Wrong] = []
+
+
+def in_exercise(function):
+    """The same mistake in an exercise: the rotations come as positions and frequencies."""
+
+    @functools.wraps(function)
+    def taken_apart(*args):
+        *before, positions, frequencies, may_see = args
+        return function(*before, rope_rotations(positions, frequencies), may_see)
+
+    taken_apart.__name__ += "_in_exercise"
+    return taken_apart
 
 
 def wrong(name: str, read: str, *, right: str | None = None, task: str | None = None):
@@ -562,23 +577,24 @@ def angles_by_pair(positions, frequencies):
     return frequencies[:, None] * positions
 
 
-@wrong(
-    "split halves instead of adjacent pairs",
-    "05/layout-why",
-    right="rope.rotate_complex",
-    task="rotate",
-)
-def split_halves(x, positions, frequencies):
+@wrong("split halves instead of adjacent pairs", "05/layout-why", right="rope.rotate_complex")
+def split_halves(x, rotations):
     """Hugging Face's pairs (i, i + K/2) are right for its permuted weights, wrong for Meta's."""
     halves = x.reshape(*x.shape[:-1], 2, -1).swapaxes(-1, -2).reshape(x.shape)
-    turned = rotate(halves, positions, frequencies)
+    turned = rotate_complex(halves, rotations)
     return turned.reshape(*x.shape[:-1], -1, 2).swapaxes(-1, -2).reshape(x.shape)
 
 
 @wrong("queries turned the other way than keys", "05/distance-why", right="rope.rotate_complex")
-def turn_the_other_way_for_queries_only(x, positions, frequencies):
+def turn_the_other_way_for_queries_only(x, rotations):
     """Scores depend on m - n because q and k turn the same way; here heads tell them apart."""
-    return rotate(x, positions, -frequencies if x.shape[-3] == 6 else frequencies)
+    return rotate_complex(x, rotations.conj() if x.shape[-3] == 6 else rotations)
+
+
+@wrong("split halves instead of adjacent pairs", "05/layout-why", task="rotate")
+def split_halves_by_angles(x, positions, frequencies):
+    """Hugging Face's pairs (i, i + K/2) are right for its permuted weights, wrong for Meta's."""
+    return split_halves(x, rope_rotations(positions, frequencies))
 
 
 @wrong("turned the other way round", "05/idea", task="rotate")
@@ -709,8 +725,9 @@ def hidden_everything(scores, may_see):
 def attend_with(scale=lambda q: math.sqrt(q.shape[-1]), hide=-np.inf, axis=-1):
     """``attend`` with something else in one of its places."""
 
-    def attend(q, k, v, may_see, tap=no_tap):
+    def attend(q, k, v, may_see=None, tap=no_tap):
         scores = tap("scores", q @ k.swapaxes(-1, -2) / scale(q))
+        may_see = True if may_see is None else may_see
         masked = tap("masked", np.where(may_see, scores, hide))
         pattern = tap("pattern", softmax(masked.swapaxes(axis, -1)).swapaxes(axis, -1))
         return tap("mix", pattern @ v)
@@ -848,7 +865,8 @@ def tile_the_keys(q, k, v, may_see, tap=no_tap):
     """Neighbouring query heads share a key head: 0 0 0 1 1 1 (repeat), not 0 1 0 1 0 1 (tile)."""
     group = q.shape[-3] // k.shape[-3]
     k, v = (np.concatenate([each] * group, axis=-3) for each in (k, v))
-    return attend_with()(q, k, v, may_see[..., None, :, :], tap)
+    may_see = None if may_see is None else may_see[..., None, :, :]
+    return attend_with()(q, k, v, may_see, tap)
 
 
 @wrong("the values were tiled, the keys repeated", "07/repeat-why", task="attend_grouped")
@@ -864,20 +882,22 @@ def first_key_head_only(q, k, v, may_see):
     return attend_with()(q, k[0], v[0], may_see)
 
 
-@wrong("values were turned too", "05/values-why", right="attention.attention", task="attention")
+@wrong("values were turned too", "05/values-why", right="attention.attention")
 def rotate_values_too(
-    x, wq, wk, wv, wo, head_width, positions, frequencies, may_see,
+    x, wq, wk, wv, wo, head_width, rotations, may_see=None,
     remember=remember_nothing, query_chunk=None, tap=no_tap,
 ):  # fmt: skip
     """Positions belong into the scores; a turned value would carry its position into the stream."""
 
     def remember_turned(k, v):
-        return remember(k, rotate(v, positions[..., None, :], frequencies))
+        return remember(k, rotate_complex(v, rotations[..., None, :, :]))
 
-    return attention(
-        x, wq, wk, wv, wo, head_width, positions, frequencies, may_see,
-        remember_turned, query_chunk, tap,
-    )  # fmt: skip
+    return attention_of_model(
+        x, wq, wk, wv, wo, head_width, rotations, may_see, remember_turned, query_chunk, tap
+    )
+
+
+wrong("values were turned too", "05/values-why", task="attention")(in_exercise(rotate_values_too))
 
 
 @wrong("divided by sqrt(D), not sqrt(K)", "04/scores-note", task="attention")
@@ -995,28 +1015,35 @@ def no_multiplier(dim, multiple_of, multiplier):
 # --- blocks ---
 
 
-@wrong("normalised the stream before adding", "08/add-why", right="model.block", task="block")
+@wrong("normalised the stream before adding", "08/add-why", right="model.block")
 def add_to_the_normalised_copy(
-    x, layer, config, positions, frequencies, may_see, remember=None, query_chunk=None, tap=no_tap
-):
+    x, layer, config, rotations, may_see=None, remember=remember_nothing, query_chunk=None,
+    tap=no_tap,
+):  # fmt: skip
     """The stream itself is never normalised: each half adds to what was there before its norm."""
     normed = tap("attn_norm", rms_norm(x, layer.attn_norm, config.norm_eps))
-    x = tap("resid_mid", normed + attention(
-        normed, layer.wq, layer.wk, layer.wv, layer.wo, config.head_width, positions, frequencies,
-        may_see, remember or remember_nothing, query_chunk, tap,
+    x = tap("resid_mid", normed + attention_of_model(
+        normed, layer.wq, layer.wk, layer.wv, layer.wo, config.head_width, rotations,
+        may_see, remember, query_chunk, tap,
     ))  # fmt: skip
     normed = tap("ffn_norm", rms_norm(x, layer.ffn_norm, config.norm_eps))
     return tap("resid_out", normed + swiglu(normed, layer.w_gate, layer.w_up, layer.w_down, tap))
 
 
-@wrong("normalised after the step", "09/block-why", right="model.block", task="block")
+@wrong("normalised after the step", "09/block-why", right="model.block")
 def norm_after_the_step(
-    x, layer, config, positions, frequencies, may_see, remember=None, query_chunk=None, tap=no_tap
-):
+    x, layer, config, rotations, may_see=None, remember=remember_nothing, query_chunk=None,
+    tap=no_tap,
+):  # fmt: skip
     """That is the Transformer of 2017; Llama normalises what a step reads, not what it writes."""
-    remember = remember or remember_nothing
-    out = block(x, layer, config, positions, frequencies, may_see, remember, query_chunk, tap)
+    out = block_of_model(x, layer, config, rotations, may_see, remember, query_chunk, tap)
     return tap("resid_out", rms_norm(out, layer.ffn_norm, config.norm_eps))
+
+
+wrong("normalised the stream before adding", "08/add-why", task="block")(
+    in_exercise(add_to_the_normalised_copy)
+)
+wrong("normalised after the step", "09/block-why", task="block")(in_exercise(norm_after_the_step))
 
 
 def halves(x, layer, config, positions, frequencies, may_see):

@@ -13,7 +13,7 @@ from llama_np.weights import Weights, check
 
 from .formats.adapter import adapt, base_of, is_adapter
 from .formats.hugging_face import open_hugging_face
-from .memory import MODES, choose_memory
+from .memory import MODES, choose_memory, side_by_side
 from .progress import Progress
 from .stored import Checkpoint, as_weight, check_shapes
 
@@ -137,10 +137,14 @@ def open_folder(folder: Path) -> Checkpoint:
 
 def read_weights(checkpoint: Checkpoint, memory: str) -> Weights:
     """All weights, checked: float32 arrays must be finite (``verify`` checks those in files)."""
+    take = side_by_side()
     try:
         with np.errstate(over="ignore"):  # float64 that is too large becomes infinity
             weights = Weights.from_named(
-                {name: as_weight(checkpoint, name, memory) for name in with_progress(checkpoint)}
+                {
+                    name: as_weight(checkpoint, name, memory, take)
+                    for name in with_progress(checkpoint)
+                }
             )
     except MemoryError:
         raise ValueError(

@@ -1,13 +1,40 @@
 """How much memory a model needs, and how much there is."""
 
 import math
+from collections.abc import Callable
 from pathlib import Path
+
+import numpy as np
 
 from .stored import Checkpoint
 
 MODES = "auto", "float32", "mapped"
+BLOCK = 1 << 24  # bytes: enough for large pages, little to waste
 LARGE = 1 << 28  # bytes: below that nobody needs to hear what was chosen
+LINE = 64  # bytes: where one ends, the next array starts at a multiple of this
 SPARE = 1.25  # beside the weights: a matrix while it is widened, the cache, the notebook
+
+
+def side_by_side() -> Callable[[tuple[int, ...], type], np.ndarray]:
+    """``np.empty`` for many arrays: small ones lie one behind another in blocks of 16 MiB.
+
+    For a block of that size NumPy asks the system for large pages
+    (https://numpy.org/doc/stable/reference/global_state.html). They are faster to fill, and BLAS
+    gets through a small matrix sooner, than with each in a place of its own.
+    """
+    room = np.empty(0, np.uint8)
+
+    def take(shape: tuple[int, ...], dtype: type) -> np.ndarray:
+        nonlocal room
+        n_bytes = math.prod(shape) * np.dtype(dtype).itemsize
+        if n_bytes > BLOCK // 4:
+            return np.empty(shape, dtype)
+        if n_bytes > len(room):
+            room = np.empty(BLOCK, np.uint8)
+        mine, room = room[:n_bytes], room[-(-n_bytes // LINE) * LINE :]
+        return mine.view(dtype).reshape(shape)
+
+    return take
 
 
 def free_memory(group: Path = Path("/sys/fs/cgroup")) -> int:

@@ -74,18 +74,21 @@ def as_matrix(stored: Stored, order: Array["out"] | None = None) -> StoredMatrix
     return kinds.get(stored.kind, StoredMatrix)(stored.rows, order)
 
 
-def as_weight(checkpoint: Checkpoint, name: str, memory: str) -> np.ndarray | StoredMatrix:
+def as_weight(
+    checkpoint: Checkpoint, name: str, memory: str, take: Callable = np.empty
+) -> np.ndarray | StoredMatrix:
     """One weight as ``Weights`` holds it: float32, or with ``memory="mapped"`` still in its file.
 
-    float32 matrices on disk need no widening; in the right order they are views of the file.
+    float32 matrices on disk need no widening; in the right order they are views of the file. Others
+    are widened into memory from ``take``, which is called as ``np.empty`` is.
     """
     stored = checkpoint.stored[name]
     if len(stored.rows.shape) == 1:
         return as_vector(stored)
     reordered = checkpoint.halves and is_rotated(name)
     matrix = as_matrix(stored, order_of(checkpoint, name, to_neighbours) if reordered else None)
-    matrix = matrix.T if name == "embedding" else matrix
-    return matrix if memory == "mapped" else np.asarray(matrix)
+    matrix = matrix if memory == "mapped" else matrix.whole(take)
+    return matrix.T if name == "embedding" else matrix
 
 
 def order_of(checkpoint: Checkpoint, name: str, reorder: Callable) -> Array["out"]:

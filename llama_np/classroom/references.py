@@ -4,11 +4,16 @@ import math
 
 import numpy as np
 
+from ..attention import attention as attention_of_model
 from ..bpe import merge_steps
+from ..config import LlamaConfig
 from ..functional import softmax
+from ..model import block as block_of_model
 from ..norm import rms_norm as normalise
+from ..rope import rope_rotations
 from ..sampling import generate as write
 from ..shapes import Array
+from ..weights import LayerWeights
 
 
 def next_token(logits: Array["T V"]) -> int:
@@ -66,12 +71,34 @@ def angles(positions: Array["T"], frequencies: Array["K/2"]) -> Array["T K/2"]:
     return positions[:, None] * frequencies
 
 
-def hide(scores: Array["T S"], may_see: Array["T S"]) -> Array["T S"]:
-    return np.where(may_see, scores, -np.inf)
+def attention(
+    x: Array["T D"],
+    wq: Array["D Hq*K"],
+    wk: Array["D Hkv*K"],
+    wv: Array["D Hkv*K"],
+    wo: Array["Hq*K D"],
+    head_width: int,
+    positions: Array["T"],
+    frequencies: Array["K/2"],
+    may_see: Array["T S"],
+) -> Array["T D"]:
+    rotations = rope_rotations(positions, frequencies)
+    return attention_of_model(x, wq, wk, wv, wo, head_width, rotations, may_see)
 
 
 def key_head(head: int, n_heads: int, n_kv_heads: int) -> int:
     return head // (n_heads // n_kv_heads)
+
+
+def block(
+    x: Array["T D"],
+    layer: LayerWeights,
+    config: LlamaConfig,
+    positions: Array["T"],
+    frequencies: Array["K/2"],
+    may_see: Array["T S"],
+) -> Array["T D"]:
+    return block_of_model(x, layer, config, rope_rotations(positions, frequencies), may_see)
 
 
 def count_block(dim: int, n_heads: int, n_kv_heads: int, head_width: int, ffn_width: int) -> int:

@@ -5,10 +5,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..attention import attend, attend_grouped, attention, may_see, merge_heads, split_heads
+from ..attention import attend, attend_grouped, hide, may_see, merge_heads, split_heads
 from ..feed_forward import feed_forward_width, swiglu
 from ..functional import silu, softmax
-from ..model import block, embed, forward
+from ..model import embed, forward
 from ..norm import rms_norm
 from ..rope import rope_frequencies, rotate
 from ..sampling import keep_top_k, keep_top_p
@@ -67,17 +67,17 @@ ORDER = [
     Task("angles", "05_rope", references.angles, inputs.positions_and_frequencies),
     Task("rotate", "05_rope", rotate, inputs.to_rotate),
     Task("may_see", "06_masking", may_see, inputs.two_positions),
-    Task("hide", "06_masking", references.hide, inputs.scores_and_mask),
+    Task("hide", "06_masking", hide, inputs.scores_and_mask),
     Task("attend", "06_masking", attend, inputs.to_attend),
     Task("split_heads", "07_multi_head", split_heads, inputs.long_rows),
     Task("merge_heads", "07_multi_head", merge_heads, normal("H T K")),
     Task("key_head", "07_multi_head", references.key_head, inputs.which_head, cases=8),
     Task("attend_grouped", "07_multi_head", attend_grouped, inputs.grouped),
-    Task("attention", "07_multi_head", attention, inputs.attention_step),
+    Task("attention", "07_multi_head", references.attention, inputs.attention_step),
     Task("silu", "08_feed_forward", silu, normal("T F")),
     Task("swiglu", "08_feed_forward", swiglu, inputs.gates),
     Task("ffn_width", "08_feed_forward", feed_forward_width, inputs.widths, cases=6),
-    Task("block", "09_32_blocks", block, inputs.a_block),
+    Task("block", "09_32_blocks", references.block, inputs.a_block),
     Task("count_block", "09_32_blocks", references.count_block, inputs.block_sizes),
     Task("logits", "10_logits", references.logits, inputs.last_rows),
     Task("probabilities", "10_logits", references.probabilities,

@@ -247,7 +247,8 @@ print("every row of the pattern sums to", pattern.sum(axis=-1).round(6))
 # notebooks, the heads of the first block read from everything almost evenly; step 11 shows sharper ones.
 #
 # Each token now collects the values of the tokens it reads from, weighted by its row of the pattern. That
-# is one more matrix product. The result is the head's **mix**.
+# is one more matrix product. The result is the head's **mix**. In the library's function, `hide` is the
+# `np.where` from above.
 
 # %% key="mix-by-hand"
 mix = pattern @ v  # T S @ S K -> T K
@@ -271,7 +272,8 @@ agree(mix, attend(q_rotated, k_rotated, v, may_see))
 # less to keep in memory while the model writes ([Ainslie et al. 2023](https://arxiv.org/abs/2305.13245)).
 # The mixes of all heads are laid side by side. The matrix `wo` combines them into one row of width `D` per
 # token, and this is **added** to `x`. In the library's function below, `linear(x, wq)` is `x @ wq`, and
-# `rotate_complex` is `rotate`, written faster.
+# `rotate_complex` is `rotate`, written faster. It takes `rotations`, the cosines and sines of all angles,
+# which `rope_rotations` makes once for all blocks.
 
 # %% key="heads-by-hand"
 mixes = []
@@ -285,14 +287,13 @@ resid_mid = x + attn_out
 print("heads", config.n_heads, "in groups of", config.group, "-> attn_out", attn_out.shape)
 
 # %% key="heads-named"
-from llama_np import attention
+from llama_np import attention, rope_rotations
 
 source(attention)
 
 # %% key="heads-agree"
-attention_by_name = attention(
-    normed, layer.wq, layer.wk, layer.wv, layer.wo, K, positions, frequencies, may_see
-)
+rotations = rope_rotations(positions, frequencies)
+attention_by_name = attention(normed, layer.wq, layer.wk, layer.wv, layer.wo, K, rotations, may_see)
 agree(attn_out, attention_by_name)
 
 # %% [markdown] key="ffn-why"
@@ -336,7 +337,7 @@ from llama_np import block
 source(block)
 
 # %% key="block-agree"
-agree(resid_out, block(x, layer, config, positions, frequencies, may_see))
+agree(resid_out, block(x, layer, config, rotations, may_see))
 
 # %% [markdown] key="stream-why"
 # Now through all of them. Below is the row of the last token, from which the next token will be read. Row
@@ -347,7 +348,7 @@ agree(resid_out, block(x, layer, config, positions, frequencies, may_see))
 stream = x
 last_rows = [stream[-1]]
 for each in weights.layers:
-    stream = block(stream, each, config, positions, frequencies, may_see)
+    stream = block(stream, each, config, rotations, may_see)
     last_rows.append(stream[-1])
 show.matrix(np.array(last_rows), ("blocks passed", "D"), title=f"the stream at {labels[-1]}")
 

@@ -378,11 +378,12 @@ print(f"that is {100 * share:.3f} % of the model")
 # Before you run it, predict: what happens to the size of the stream? And to the prediction at the end?
 
 # %% key="without-setup"
-from llama_np import attention, may_see, rope_frequencies, swiglu
+from llama_np import attention, may_see, rope_frequencies, rope_rotations, swiglu
 
 positions = np.arange(len(ids))
 frequencies = rope_frequencies(config.head_width, config.rope_theta, config.rope_scaling)
-rotation_and_mask = config.head_width, positions, frequencies, may_see(positions, positions)
+rotations = rope_rotations(positions, frequencies)
+rotation_and_mask = config.head_width, rotations, may_see(positions, positions)
 
 # %% [markdown] key="without-loop-note"
 # The loop below is the model's own, with `y * weight` where the model has `rms_norm(y, weight, eps)`.

@@ -223,7 +223,13 @@ agree(q_complex.imag, q_rotated[:, 1::2])
 # The `*` above works **number by number**: each pair is turned by its own angle, and there are as many
 # numbers after it as before. It is not a dot product, which would add the pairs up and leave one number
 # per token. Adding up comes later, when a query meets a key. On a long text this form is several times
-# faster than cosines and sines written out, so it is the one that the model uses.
+# faster than cosines and sines written out, so it is the one that the model uses. The table is the same in
+# every block; the model makes it once, with `rope_rotations`.
+
+# %% key="rotations-named"
+from llama_np import rope_rotations
+
+source(rope_rotations)
 
 # %% key="complex-named"
 from llama_np import rotate_complex
@@ -231,7 +237,8 @@ from llama_np import rotate_complex
 source(rotate_complex)
 
 # %% key="complex-agree"
-agree(q_rotated, rotate_complex(q, positions, frequencies))
+agree(freqs_cis, rope_rotations(positions, frequencies))
+agree(q_rotated, rotate_complex(q, freqs_cis))
 added_up = (pairs * freqs_cis).sum(axis=-1)
 print("number by number:", q_complex.shape, "  added up:", added_up.shape)
 

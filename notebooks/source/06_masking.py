@@ -113,11 +113,21 @@ print("rows sum to", pattern.sum(axis=-1).round(4))
 # %% [markdown] key="apply-note"
 # Look at the first rows. The first token has only itself to read from, so its weight is 1, whatever the
 # score. The second shares its weight between two keys. Only the last row sees everything.
+#
+# In the library this is the second line of `attend`. `hide` adds minus infinity to the hidden scores and 0
+# to the others: the same numbers as `np.where`, and faster, since the table of zeros and infinities is made
+# once for all heads. Without a table, every key is seen.
 
 # %% key="apply-named"
 source(attend)
 
+# %% key="hide-named"
+from llama_np import hide
+
+source(hide)
+
 # %% key="apply-agree"
+agree(masked, hide(scores, visible))
 agree(masked, trace[f"blocks.{i}.masked"][h])
 agree(pattern, trace[f"blocks.{i}.pattern"][h], tolerance=1e-4)
 agree(pattern @ v, attend(q, k, v, visible), tolerance=1e-4)

@@ -282,18 +282,17 @@ agree(mix, attend_grouped(q_rotated, k_rotated, v, visible))
 # `remember` is the cache of lesson 11, and `query_chunk` computes the scores for some queries at a time to
 # save memory. `merge_heads` undoes `split_heads`: it lays the heads side by side again. `linear(x, wq)` is
 # `x @ wq`; for a batch of texts it reads the matrix once for all of them. The rotation is written with
-# complex numbers (lesson 05).
+# complex numbers, which come ready-made as `rotations` (lesson 05).
 
 # %% key="whole-named"
-from llama_np import attention
+from llama_np import attention, rope_rotations
 
 source(attention)
 
 # %% key="whole-agree"
 agree(side_by_side, merge_heads(mix))
-whole = attention(
-    normed, layer.wq, layer.wk, layer.wv, layer.wo, K, positions, frequencies, visible
-)
+rotations = rope_rotations(positions, frequencies)
+whole = attention(normed, layer.wq, layer.wk, layer.wv, layer.wo, K, rotations, visible)
 agree(looped, whole)
 
 # %% [markdown] key="share-why"

@@ -271,11 +271,12 @@ for label, before, added, after in zip(labels, *sizes):
 # Before you run it, predict: does it matter, when the next block normalises its input anyway?
 
 # %% key="wrong-setup"
-from llama_np import attention, may_see, rope_frequencies, softmax
+from llama_np import attention, may_see, rope_frequencies, rope_rotations, softmax
 
 positions = np.arange(len(ids))
 frequencies = rope_frequencies(config.head_width, config.rope_theta, config.rope_scaling)
-rotation_and_mask = config.head_width, positions, frequencies, may_see(positions, positions)
+rotations = rope_rotations(positions, frequencies)
+rotation_and_mask = config.head_width, rotations, may_see(positions, positions)
 
 
 def run(add_to_copy):

@@ -29,11 +29,11 @@ show.model_map(config.n_layers, lit=["attn_norm", "attention", "ffn_norm", "feed
 # ## The sentence
 #
 # The sentence of lesson 00, and its rows of the embedding: the stream before the first block.
-# `positions`, `frequencies` and `may_see` are what attention needs besides its weights: where each token
-# stands, how fast each pair turns, and who may look at whom (lessons 05 and 06).
+# `rotations` and `visible` are what attention needs besides its weights: how far each pair turns at each
+# position, and who may look at whom (lessons 05 and 06). They are the same in every block.
 
 # %% key="sentence"
-from llama_np import embed, may_see, rope_frequencies
+from llama_np import embed, may_see, rope_frequencies, rope_rotations
 
 prompt = "Once upon a time, there was a little girl named"
 ids = np.array(tokenizer.encode(prompt, bos=True))
@@ -41,7 +41,7 @@ labels = [tokenizer.token(i) for i in ids]
 x = embed(weights.embedding, ids)
 positions = np.arange(len(ids))
 frequencies = rope_frequencies(config.head_width, config.rope_theta, config.rope_scaling)
-visible = may_see(positions, positions)
+rotations, visible = rope_rotations(positions, frequencies), may_see(positions, positions)
 print("x", x.shape, "in a model of", config.n_layers, "blocks")
 
 # %% [markdown] key="block-why"
@@ -60,7 +60,7 @@ print("x", x.shape, "in a model of", config.n_layers, "blocks")
 from llama_np import attention, rms_norm, swiglu
 
 first = weights.layers[0]
-rotation_and_mask = config.head_width, positions, frequencies, visible
+rotation_and_mask = config.head_width, rotations, visible
 normed = rms_norm(x, first.attn_norm, config.norm_eps)
 attn_out = attention(normed, first.wq, first.wk, first.wv, first.wo, *rotation_and_mask)
 resid_mid = x + attn_out
@@ -83,7 +83,7 @@ from llama_np import block
 source(block)
 
 # %% key="block-agree"
-agree(resid_out, block(x, first, config, positions, frequencies, visible))
+agree(resid_out, block(x, first, config, rotations, visible))
 
 # %% [markdown] key="loop-why"
 # ## Step 2. All blocks in a loop
@@ -95,7 +95,7 @@ agree(resid_out, block(x, first, config, positions, frequencies, visible))
 # %% key="loop-by-hand"
 streams = [x]
 for layer in weights.layers:
-    streams.append(block(streams[-1], layer, config, positions, frequencies, visible))
+    streams.append(block(streams[-1], layer, config, rotations, visible))
 streams = np.array(streams)
 print("streams", streams.shape, "= blocks + 1, T, D")
 
@@ -250,7 +250,7 @@ show.written(
 # %% key="skip-cell"
 def run(layers, x):
     for layer in layers:
-        x = block(x, layer, config, positions, frequencies, visible)
+        x = block(x, layer, config, rotations, visible)
     return softmax(rms_norm(x[-1], weights.norm, config.norm_eps) @ weights.output)
 
 

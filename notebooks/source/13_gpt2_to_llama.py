@@ -800,11 +800,12 @@ agree(total, swiglu(x, layer.w_gate, layer.w_up, layer.w_down))
 # not have.
 
 # %% key="pieces-attention"
-from llama_np import attention, may_see
+from llama_np import attention, may_see, rope_rotations
 
 places = np.arange(len(prompt_ids))
 frequencies = rope_frequencies(llama_config.head_width, llama_config.rope_theta)
-rest = llama_config.head_width, places, frequencies, may_see(places, places)
+rotations = rope_rotations(places, frequencies)
+rest = llama_config.head_width, rotations, may_see(places, places)
 total, n_q, n_kv = 0, layer.wq.shape[1], layer.wk.shape[1]
 for i in (0, 1):
     own_q = slice(i * n_q // 2, (i + 1) * n_q // 2)

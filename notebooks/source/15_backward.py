@@ -685,9 +685,10 @@ table(["weight", "entry", "by the rules", "tried"], rows)
 # or larger?
 
 # %% key="sizes-there"
-from llama_np import attention, may_see, rms_norm, swiglu
+from llama_np import attention, may_see, rms_norm, rope_rotations, swiglu
 
-where, visible, eps = (K, positions, frequencies), may_see(positions, positions), config.norm_eps
+rotation_and_mask = K, rope_rotations(positions, frequencies), may_see(positions, positions)
+eps = config.norm_eps
 
 
 def there(weights, keep):
@@ -695,7 +696,7 @@ def there(weights, keep):
     for w in weights.layers:
         seen = {"x": x, "attn_norm": rms_norm(x, w.attn_norm, eps)}
         matrices = w.wq, w.wk, w.wv, w.wo
-        added = attention(seen["attn_norm"], *matrices, *where, visible, tap=record(seen))
+        added = attention(seen["attn_norm"], *matrices, *rotation_and_mask, tap=record(seen))
         seen["resid_mid"] = keep * x + added
         seen["ffn_norm"] = rms_norm(seen["resid_mid"], w.ffn_norm, eps)
         added = swiglu(seen["ffn_norm"], w.w_gate, w.w_up, w.w_down, record(seen))
@@ -719,7 +720,7 @@ def sizes_back(weights, keep):
         kept = seen["gate"], seen["up"], seen["hidden"]
         d, *d_ffn = swiglu_backward(d_x, seen["ffn_norm"], w.w_gate, w.w_up, w.w_down, *kept)
         d_mid = rms_norm_backward(d, seen["resid_mid"], w.ffn_norm, eps)[0] + keep * d_x
-        d, d_attn = attention_backward(d_mid, w, *where, seen)
+        d, d_attn = attention_backward(d_mid, w, K, positions, frequencies, seen)
         d_x = rms_norm_backward(d, seen["x"], w.attn_norm, eps)[0] + keep * d_mid
         sizes.append(size(np.concatenate([each.ravel() for each in (*d_ffn, *d_attn.values())])))
     return np.array(sizes[::-1])

@@ -14,7 +14,7 @@ import numpy as np
 from llama_np.attention import attend_grouped, may_see, merge_heads, split_heads
 from llama_np.functional import gelu_tanh, linear, silu
 from llama_np.norm import layer_norm, rms_norm
-from llama_np.rope import rope_frequencies, rotate_complex
+from llama_np.rope import rope_frequencies, rope_rotations, rotate_complex
 from llama_np.shapes import Array
 from llama_np.tap import Tap, no_tap, under
 
@@ -118,7 +118,8 @@ def turn(x: Array["... H T K"], c: Between, way: int = 1) -> Array["... H T K"]:
     if c.positions == "learned":
         return x
     frequencies = rope_frequencies(c.head_width, c.rope_theta)
-    return rotate_complex(x, np.arange(x.shape[-2]), way * frequencies)
+    rotations = rope_rotations(np.arange(x.shape[-2]), way * frequencies)
+    return rotate_complex(x, rotations.astype(np.result_type(x, np.complex64)))
 
 
 def apply(x: Array["... T N"], w: dict, name: str) -> Array["... T M"]:
