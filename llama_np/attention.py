@@ -33,22 +33,23 @@ def may_see(query_positions: Array["... T"], key_positions: Array["... S"]) -> A
 def hide(scores: Array["... T S"], may_see: Array["... T S"]) -> Array["... T S"]:
     """Minus infinity in place of every score whose key may not be seen; the others stay.
 
-    The same numbers as ``np.where(may_see, scores, -np.inf)``, written as a sum: 0 or minus
-    infinity is chosen once for all heads, and added to each.
+    For finite scores the same as ``np.where(may_see, scores, -np.inf)``, written as a sum: 0 or
+    minus infinity is chosen once for all heads, and added to each.
 
     PyTorch: ``scores.masked_fill(~may_see, -torch.inf)``.
 
     >>> hide(np.array([[1.0, 2.0]]), np.array([[True, False]])).tolist()
     [[1.0, -inf]]
     """
-    return scores + np.where(may_see, scores.dtype.type(0), -np.inf)
+    zero = scores.dtype.type(0)  # so that float32 stays float32
+    return scores + np.where(may_see, zero, -np.inf)
 
 
 def attend(
     q: Array["... T K"],
     k: Array["... S K"],
     v: Array["... S K"],
-    may_see: Array["... T S"] | None = None,
+    may_see: Array["... T S"] | None,
     tap: Tap = no_tap,
 ) -> Array["... T K"]:
     """Mix the values of all visible tokens, weighted by how well their keys fit each query.
@@ -57,8 +58,8 @@ def attend(
 
     The division, done here on the smaller q, keeps the spread of the scores independent of the
     head width. Scores of hidden keys become minus infinity, so that their weights become exactly
-    zero and each row still sums to one. Every query must see at least one key. Without ``may_see``
-    every query sees every key.
+    zero and each row still sums to one. Every query must see at least one key. With None for
+    ``may_see`` every query sees every key.
 
     PyTorch: ``F.scaled_dot_product_attention(q, k, v, attn_mask=may_see)``.
     Source: https://arxiv.org/abs/1706.03762, equation 1.
@@ -138,7 +139,7 @@ def attend_grouped(
     q: Array["... Hq T K"],
     k: Array["... Hkv S K"],
     v: Array["... Hkv S K"],
-    may_see: Array["... T S"] | None = None,
+    may_see: Array["... T S"] | None,
     tap: Tap = no_tap,
 ) -> Array["... Hq T K"]:
     """``attend`` for all heads at once, each key-value head serving its group of query heads.
@@ -211,18 +212,18 @@ def attention(
     wo: Array["Hq*K D"],
     head_width: int,
     rotations: Array["... T K/2"],
-    may_see: Array["... T S"] | None = None,
+    may_see: Array["... T S"] | None,
     remember: Remember = remember_nothing,
     query_chunk: int | None = None,
     tap: Tap = no_tap,
 ) -> Array["... T D"]:
     """The whole attention step as the model runs it: any batch, grouped queries, with a cache.
 
-    ``rotations`` says where each token stands: see ``rope_rotations``. Without ``may_see`` every
-    query sees every key, as the newest token does.
+    ``rotations`` says where each token stands: see ``rope_rotations``. With None for ``may_see``
+    every query sees every key, as the newest token does.
     ``remember`` takes the new keys and values and returns all there are, past ones first:
     ``KVCache.remember`` for one layer. Keys are remembered after rotation, so each is rotated once.
-    With ``query_chunk`` the scores are made for that many queries at a time.
+    With ``query_chunk`` and a mask the scores are made for that many queries at a time.
 
     PyTorch: ``LlamaAttention`` in transformers, on weights in Meta's layout.
     """

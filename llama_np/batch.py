@@ -104,12 +104,12 @@ def generate_batch(
 
 def choose_each(
     logits: Array["B V"],
-    rng: "np.random.Generator",
+    rng: "np.random.Generator | None",
     temperature: float = 1.0,
     top_k: int | None = None,
     top_p: float | None = None,
 ) -> Array["B"]:
-    """``choose`` for every row of a batch, with one throw of the dice for each.
+    """``choose`` for every row of a batch, with one throw of the dice for each; greedy needs none.
 
     >>> choose_each(np.array([[0.0, 1.0], [1.0, 0.0]]), np.random.default_rng(), 0.0).tolist()
     [1, 0]

@@ -50,7 +50,7 @@ class KVCache:
         self.check_room(n_new)
         if self.keys is None:
             shape = (self.config.n_layers, *k.shape[:-2], self.max_length, k.shape[-1])
-            self.keys, self.values = self.take(shape, k.dtype)
+            self.keys, self.values = self.take(shape, k.dtype, v.dtype)
         expected = (*self.keys.shape[1:-2], n_new, self.keys.shape[-1])
         if k.shape != expected:
             raise ValueError(
@@ -62,14 +62,16 @@ class KVCache:
         self.values[layer, ..., self.length : end, :] = v
         return self.keys[layer, ..., :end, :], self.values[layer, ..., :end, :]
 
-    def take(self, shape: tuple[int, ...], dtype: np.dtype) -> tuple[np.ndarray, np.ndarray]:
+    def take(
+        self, shape: tuple[int, ...], k_dtype: np.dtype, v_dtype: np.dtype
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Room for all keys and all values, each ``shape``; keys lie as q @ k^T reads them."""
         *outer, length, width = shape
         try:
-            upright = np.empty((*outer, width, length), dtype)
-            return upright.swapaxes(-1, -2), np.empty(shape, dtype)
+            upright = np.empty((*outer, width, length), k_dtype)
+            return upright.swapaxes(-1, -2), np.empty(shape, v_dtype)
         except (MemoryError, ValueError):  # the latter for a size that no machine could have
-            size = 2 * math.prod(shape) * dtype.itemsize / 1e9
+            size = math.prod(shape) * (k_dtype.itemsize + v_dtype.itemsize) / 1e9
             raise ValueError(
                 f"a cache for {self.max_length} positions takes {size:,.1f} GB, which this machine "
                 "has not; make it shorter (max_length, max_new_tokens, --max-new-tokens)"
@@ -94,7 +96,8 @@ class KVCache:
         if self.keys is not None:
             batch = () if copies is None else (copies,)
             layers, *rest = self.keys.shape
-            twin.keys, twin.values = self.take((layers, *batch, *rest), self.keys.dtype)
+            shape, dtypes = (layers, *batch, *rest), (self.keys.dtype, self.values.dtype)
+            twin.keys, twin.values = self.take(shape, *dtypes)
             past = np.s_[..., : self.length, :]
             lead = (slice(None), *(None for _ in batch))
             twin.keys[past] = self.keys[lead][past]

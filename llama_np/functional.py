@@ -13,8 +13,8 @@ def linear(x: Array["... in"], w: Array["in out"]) -> Array["... out"]:
     """x @ w, where all leading axes of ``x`` together are the rows of one product.
 
     The same numbers as ``x @ w``. But that takes a batch apart and reads ``w`` anew for each
-    sequence; here it is read once for all of them. A few rows go turned round, (w^T @ x^T)^T: BLAS
-    then takes them through a large matrix sooner.
+    sequence; here it is read once for all of them. A few rows go turned round, as (w^T @ x^T)^T,
+    which BLAS computes sooner.
 
     PyTorch: ``torch.nn.functional.linear(x, w.T)``.
 

@@ -35,7 +35,7 @@ def block(
     layer: LayerWeights,
     config: LlamaConfig,
     rotations: Array["... T K/2"],
-    may_see: Array["... T S"] | None = None,
+    may_see: Array["... T S"] | None,
     remember: Remember = remember_nothing,
     query_chunk: int | None = None,
     tap: Tap = no_tap,
@@ -75,8 +75,8 @@ def forward(
     ``ids`` may have leading batch axes. With a ``cache`` give only the new ids; they follow what it
     holds. ``last_only`` returns the last position alone, shape (..., 1, V): all that generating
     needs. ``positions`` and ``may_see`` are for sequences that do not simply start at 0 and look
-    back, such as a padded batch. ``query_chunk`` bounds the memory for scores: see
-    ``attend_in_chunks``.
+    back, such as a padded batch; without them each token sees itself and those before it.
+    ``query_chunk`` bounds the memory for scores: see ``attend_in_chunks``.
 
     Logits are float32, or float64 where the weights are. Raises ``ValueError`` for ids that are
     empty, no integers or outside the vocabulary, and for more positions than the model or the

@@ -99,8 +99,8 @@ def rope_rotations(positions: Array["... T"], frequencies: Array["K/2"]) -> Arra
 
     rotation = exp(i * position * frequency) = cos(angle) + i sin(angle)
 
-    They are the same in every block, so the model makes them once. The result is complex128; the
-    complex conjugates turn the other way.
+    They are the same in every block, so ``forward`` makes them once for all. The result is
+    complex128, because of the large angles; ``forward`` rounds it to the precision of the stream.
 
     PyTorch: ``torch.polar(ones, angles)``. Source: ``precompute_freqs_cis`` in
     https://github.com/meta-llama/llama3/blob/main/llama/model.py
@@ -116,8 +116,8 @@ def rotate_complex(x: Array["... T K"], rotations: Array["... T K/2"]) -> Array[
 
     (a + ib) -> (a + ib) * rotation
 
-    The product is taken pair by pair. It is no dot product: nothing is summed. It is computed as
-    precisely as ``rotations`` are.
+    The product is taken pair by pair. It is no dot product: nothing is summed. ``x`` is brought to
+    the precision of ``rotations`` for it, and the result back to the dtype of ``x``.
 
     PyTorch: ``apply_rotary_emb`` in
     https://github.com/meta-llama/llama3/blob/main/llama/model.py

@@ -13,6 +13,7 @@ from .model import check_ids, forward
 from .shapes import Array
 from .weights import Weights
 
+# np.random stands in quotes: NumPy loads it when first asked for, and a greedy token never asks.
 PREFILL_CHUNK = 512  # bounds the memory for scores: Hq * 512 * S numbers at a time
 
 
@@ -172,8 +173,8 @@ def room_to_write(config: LlamaConfig, n_prompt: int, max_new_tokens: int | None
     room = config.context_length - n_prompt
     if room < 1:
         raise ValueError(
-            f"the prompt has {n_prompt} tokens and the model's context {config.context_length}; "
-            "shorten the prompt so that there is room to write"
+            f"a prompt of {n_prompt} tokens leaves no room in the model's context of "
+            f"{config.context_length}; shorten the prompt"
         )
     return room if max_new_tokens is None else min(room, max_new_tokens)
 

@@ -109,11 +109,11 @@ def test_grouped_is_attend_with_the_keys_repeated(qkv, n_kv_heads):
 
 def test_without_a_mask_all_is_seen(qkv, torch):
     q, k, v = qkv
-    agree(attend_grouped(q, k, v), attend_grouped(q, k, v, np.ones((T, T), bool)))
+    agree(attend_grouped(q, k, v, None), attend_grouped(q, k, v, np.ones((T, T), bool)))
     theirs = torch.nn.functional.scaled_dot_product_attention(
         *map(torch.tensor, qkv), enable_gqa=True
     )
-    agree(attend_grouped(q, k, v), theirs)
+    agree(attend_grouped(q, k, v, None), theirs)
 
 
 def test_hide(normal, torch, dtype):

@@ -68,7 +68,7 @@ def test_rows_are_drawn_as_choose_draws_them(settings):
         ([[1], [99]], {}, "id 99 is outside the vocabulary"),
         ([[1]], {"temperature": -1}, "temperature must be 0"),
         ([[1] * 300], {}, "more than this model's context"),
-        ([[1] * 256, [2]], {}, "the prompt has 256 tokens and the model's context 256"),
+        ([[1] * 256, [2]], {}, "a prompt of 256 tokens leaves no room in"),
         ([], {}, "expected at least one prompt"),
         ([[1]], {"max_new_tokens": -1}, "max_new_tokens must be 0 or more, got -1"),
     ],

@@ -225,13 +225,14 @@ def test_memory_that_does_not_suffice(tmp_path, house, monkeypatch):
 def test_small_arrays_lie_side_by_side():
     take = side_by_side()
     small = [take((3, n), np.float32) for n in (5, 7, 16)]
-    large, half, after = take((BLOCK,), np.float32), take((4,), np.float16), take((2,), np.float32)
+    large = take((BLOCK // 4,), np.float32)
+    half, after = take((4,), np.float16), take((2,), np.float32)
     for i, array in enumerate([*small, large, half, after]):
         array[...] = i
     for i, array in enumerate([*small, large, half, after]):
         assert (array == i).all() and array.flags.c_contiguous
     starts = [array.ctypes.data for array in (*small, half, after)]
-    assert np.diff(starts).tolist() == [64, 128, 192, 64]  # each at the next multiple of 64 bytes
+    assert starts[0] % 64 == 0 and np.diff(starts).tolist() == [64, 128, 192, 64]
     assert large.base is None and all(array.base is small[0].base for array in small)
 
 
@@ -239,6 +240,12 @@ def test_small_arrays_that_fill_a_block_go_on_in_another():
     take = side_by_side()
     arrays = [take((BLOCK // 16,), np.float32) for _ in range(5)]  # four fill a block
     assert [array.base is arrays[0].base for array in arrays] == [True] * 4 + [False]
+
+
+def test_loaded_matrices_lie_side_by_side():
+    layer, next_layer = load_model(memory="float32").weights.layers[:2]
+    starts = [w.ctypes.data for w in (layer.wq, layer.wk, layer.wv, layer.wo, next_layer.wq)]
+    assert all(0 < apart < BLOCK for apart in np.diff(starts))
 
 
 def test_a_container_limits_what_is_free(tmp_path):

@@ -213,7 +213,7 @@ def test_settings_without_meaning_are_refused(llama, options, message):
 @pytest.mark.parametrize("length", [9, 10, 20])
 def test_a_prompt_without_room_to_write_is_refused(house, length):
     _, weights = house
-    with pytest.raises(ValueError, match=f"the prompt has {length} tokens and .* context 9"):
+    with pytest.raises(ValueError, match=f"a prompt of {length} tokens .* context of 9"):
         generate(weights, tiny_config(context_length=9), [0] * length)
 
 

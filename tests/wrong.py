@@ -725,7 +725,7 @@ def hidden_everything(scores, may_see):
 def attend_with(scale=lambda q: math.sqrt(q.shape[-1]), hide=-np.inf, axis=-1):
     """``attend`` with something else in one of its places."""
 
-    def attend(q, k, v, may_see=None, tap=no_tap):
+    def attend(q, k, v, may_see, tap=no_tap):
         scores = tap("scores", q @ k.swapaxes(-1, -2) / scale(q))
         may_see = True if may_see is None else may_see
         masked = tap("masked", np.where(may_see, scores, hide))
@@ -884,7 +884,7 @@ def first_key_head_only(q, k, v, may_see):
 
 @wrong("values were turned too", "05/values-why", right="attention.attention")
 def rotate_values_too(
-    x, wq, wk, wv, wo, head_width, rotations, may_see=None,
+    x, wq, wk, wv, wo, head_width, rotations, may_see,
     remember=remember_nothing, query_chunk=None, tap=no_tap,
 ):  # fmt: skip
     """Positions belong into the scores; a turned value would carry its position into the stream."""
@@ -1017,7 +1017,7 @@ def no_multiplier(dim, multiple_of, multiplier):
 
 @wrong("normalised the stream before adding", "08/add-why", right="model.block")
 def add_to_the_normalised_copy(
-    x, layer, config, rotations, may_see=None, remember=remember_nothing, query_chunk=None,
+    x, layer, config, rotations, may_see, remember=remember_nothing, query_chunk=None,
     tap=no_tap,
 ):  # fmt: skip
     """The stream itself is never normalised: each half adds to what was there before its norm."""
@@ -1032,7 +1032,7 @@ def add_to_the_normalised_copy(
 
 @wrong("normalised after the step", "09/block-why", right="model.block")
 def norm_after_the_step(
-    x, layer, config, rotations, may_see=None, remember=remember_nothing, query_chunk=None,
+    x, layer, config, rotations, may_see, remember=remember_nothing, query_chunk=None,
     tap=no_tap,
 ):  # fmt: skip
     """That is the Transformer of 2017; Llama normalises what a step reads, not what it writes."""

@@ -1,4 +1,4 @@
-"""How much memory a model needs, and how much there is."""
+"""How much memory a model needs, how much there is, and where small arrays lie in it."""
 
 import math
 from collections.abc import Callable
@@ -11,7 +11,7 @@ from .stored import Checkpoint
 MODES = "auto", "float32", "mapped"
 BLOCK = 1 << 24  # bytes: enough for large pages, little to waste
 LARGE = 1 << 28  # bytes: below that nobody needs to hear what was chosen
-LINE = 64  # bytes: where one ends, the next array starts at a multiple of this
+LINE = 64  # bytes: every array starts at a multiple of this, as the processor reads memory
 SPARE = 1.25  # beside the weights: a matrix while it is widened, the cache, the notebook
 
 
@@ -30,7 +30,8 @@ def side_by_side() -> Callable[[tuple[int, ...], type], np.ndarray]:
         if n_bytes > BLOCK // 4:
             return np.empty(shape, dtype)
         if n_bytes > len(room):
-            room = np.empty(BLOCK, np.uint8)
+            room = np.empty(BLOCK + LINE, np.uint8)
+            room = room[-room.ctypes.data % LINE :]
         mine, room = room[:n_bytes], room[-(-n_bytes // LINE) * LINE :]
         return mine.view(dtype).reshape(shape)
 

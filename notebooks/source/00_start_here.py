@@ -247,14 +247,17 @@ print("every row of the pattern sums to", pattern.sum(axis=-1).round(6))
 # notebooks, the heads of the first block read from everything almost evenly; step 11 shows sharper ones.
 #
 # Each token now collects the values of the tokens it reads from, weighted by its row of the pattern. That
-# is one more matrix product. The result is the head's **mix**. In the library's function, `hide` is the
-# `np.where` from above.
+# is one more matrix product. The result is the head's **mix**.
 
 # %% key="mix-by-hand"
 mix = pattern @ v  # T S @ S K -> T K
 print("mix", mix.shape)
 for j in np.argsort(-pattern[-1])[:4]:
     print(f"{labels[-1]} reads {pattern[-1, j]:.3f} from {labels[j]}")
+
+# %% [markdown] key="attend-named-note"
+# In the library these steps are one function. Its `hide` does what `np.where` did above; with `None` in
+# place of `may_see` nothing would be hidden. `tap` is the subject of step 11.
 
 # %% key="attend-named"
 from llama_np import attend
@@ -272,8 +275,8 @@ agree(mix, attend(q_rotated, k_rotated, v, may_see))
 # less to keep in memory while the model writes ([Ainslie et al. 2023](https://arxiv.org/abs/2305.13245)).
 # The mixes of all heads are laid side by side. The matrix `wo` combines them into one row of width `D` per
 # token, and this is **added** to `x`. In the library's function below, `linear(x, wq)` is `x @ wq`, and
-# `rotate_complex` is `rotate`, written faster. It takes `rotations`, the cosines and sines of all angles,
-# which `rope_rotations` makes once for all blocks.
+# `rotate_complex` is `rotate`, written faster. The cosines and sines are ready-made for it: `rope_rotations`
+# makes them once for all blocks, as complex numbers (lesson 05).
 
 # %% key="heads-by-hand"
 mixes = []

@@ -224,7 +224,7 @@ agree(q_complex.imag, q_rotated[:, 1::2])
 # numbers after it as before. It is not a dot product, which would add the pairs up and leave one number
 # per token. Adding up comes later, when a query meets a key. On a long text this form is several times
 # faster than cosines and sines written out, so it is the one that the model uses. The table is the same in
-# every block; the model makes it once, with `rope_rotations`.
+# every block, so the model makes it once for all of them, with `rope_rotations`.
 
 # %% key="rotations-named"
 from llama_np import rope_rotations

@@ -114,9 +114,9 @@ print("rows sum to", pattern.sum(axis=-1).round(4))
 # Look at the first rows. The first token has only itself to read from, so its weight is 1, whatever the
 # score. The second shares its weight between two keys. Only the last row sees everything.
 #
-# In the library this is the second line of `attend`. `hide` adds minus infinity to the hidden scores and 0
-# to the others: the same numbers as `np.where`, and faster, since the table of zeros and infinities is made
-# once for all heads. Without a table, every key is seen.
+# In the library hiding is the second line of `attend`. The function `hide` adds minus infinity to the hidden
+# scores and 0 to the others. That gives the same numbers as `np.where`, and it is faster: the table of
+# zeros and infinities is made once for all heads. With `None` in place of `may_see`, `attend` hides nothing.
 
 # %% key="apply-named"
 source(attend)

@@ -117,7 +117,7 @@ check("attend_grouped", my_attend_grouped)
 #
 # Alone: queries, keys and values of all heads, rotation, attention, and back to the width of the stream. Use
 # your own parts: `mine.split_heads`, `mine.rotate` (it turns the rows of one head), `mine.attend_grouped`,
-# `mine.merge_heads`.
+# `mine.merge_heads`. The library's function takes the rotations ready-made; yours gets what `mine.rotate` needs.
 #
 # <details><summary>Hint</summary>
 #

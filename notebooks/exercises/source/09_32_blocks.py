@@ -15,7 +15,8 @@ from llama_np.classroom import check, mine, predict, progress
 #
 # `layer` holds what the block has learned: `layer.attn_norm` and `layer.ffn_norm` (the weights of the two
 # norms), `layer.wq`, `layer.wk`, `layer.wv`, `layer.wo`, `layer.w_gate`, `layer.w_up`, `layer.w_down`.
-# `config.norm_eps` is the epsilon and `config.head_width` the width of a head.
+# `config.norm_eps` is the epsilon and `config.head_width` the width of a head. In place of the library's
+# `rotations` your block gets the positions and frequencies, which `mine.attention` needs.
 #
 # A tiny example: if `layer.wo` and `layer.w_down` are all zeros, nothing is added, and the block gives back
 # `x` as it came.
