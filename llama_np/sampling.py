@@ -14,6 +14,7 @@ from .shapes import Array
 from .weights import Weights
 
 # np.random stands in quotes: NumPy loads it when first asked for, and a greedy token never asks.
+
 PREFILL_CHUNK = 512  # bounds the memory for scores: Hq * 512 * S numbers at a time
 
 
