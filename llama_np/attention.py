@@ -15,7 +15,7 @@ from .rope import rotate, rotate_complex
 from .shapes import Array
 from .tap import Tap, no_tap, under
 
-QUERY_CHUNK = 32  # so few that the scores of all heads stay in a core's own cache
+QUERY_CHUNK = 32  # so few that, for some hundred keys, the scores stay in a core's own cache
 Remember = Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]
 
 

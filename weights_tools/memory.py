@@ -18,7 +18,7 @@ SPARE = 1.25  # beside the weights: a matrix while it is widened, the cache, the
 def side_by_side() -> Callable[[tuple[int, ...], type], np.ndarray]:
     """``np.empty`` for many arrays: small ones lie one behind another in blocks of 16 MiB.
 
-    For a block of that size NumPy asks the system for large pages
+    For a block of that size NumPy on Linux asks the system for large pages
     (https://numpy.org/doc/stable/reference/global_state.html). They are faster to fill, and BLAS
     gets through a small matrix sooner, than with each in a place of its own.
     """
