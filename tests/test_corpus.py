@@ -10,6 +10,7 @@ from weights_tools.training.corpus import (
     encode_fact,
     encode_training,
     read_corpus,
+    read_documents,
     read_facts,
 )
 
@@ -82,3 +83,18 @@ def test_the_target_of_a_position_is_the_next_token():
     assert ids.shape == targets.shape == (3, 4)
     assert (targets.ravel()[:-1] == ids.ravel()[1:]).all()
     assert ids[0, 0] == 12  # the second step begins where the first one ended
+
+
+def test_further_files_are_all_trained_on(tmp_path):
+    first, second = tmp_path / "first.txt", tmp_path / "second.txt"
+    first.write_text("\n<|endoftext|>\n".join(f"story {i}" for i in range(20)))
+    second.write_text("more 0\n<|endoftext|>\nmore 1\n")
+    corpus = read_corpus([first, second], held_out=0.1)
+    assert corpus.held_out == read_corpus(first, held_out=0.1).held_out == ["story 18", "story 19"]
+    assert corpus.train[-3:] == ["story 17", "more 0", "more 1"]
+
+
+def test_paragraphs_are_parted_by_one_end_of_line(tmp_path):
+    path = tmp_path / "stories.txt"
+    path.write_text("One.\n\nTwo.\n \n\nThree.\n<|endoftext|>\nOne.\nTwo.\n")
+    assert read_documents(path) == ["One.\nTwo.\nThree.", "One.\nTwo."]

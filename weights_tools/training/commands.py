@@ -14,6 +14,7 @@ from ..load import load_model
 from ..progress import Progress
 from ..save import save_model
 from .corpus import FACTS, Stream, encode_training, read_corpus, read_facts
+from .drills import draw_drills, frequent_words
 from .evaluate import bits_per_byte
 from .options import (
     add_corpus_options,
@@ -76,6 +77,7 @@ def add_train_arguments(p: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     add_option(p, "facts_repeat", 4, "times each fact comes in an epoch")
     add_option(p, "dialog_every", 20, "one story in N becomes a dialog; 0: none")
+    add_option(p, "drills", 640, "made-up lists, new names and odd words to copy, in an epoch")
     add_option(p, "evaluate_every", 200, "steps from one evaluation and checkpoint to the next")
     model = p.add_argument_group("model")
     for name, (default, text) in MODEL_OPTIONS.items():
@@ -103,8 +105,9 @@ def run_train(args: argparse.Namespace) -> None:
     n_ranks = args.vocab_size - len(SPECIAL_TOKENS)
     ranks = train_ranks([*corpus.train, *facts * FACTS_IN_TOKENIZER], n_ranks)
     tokenizer = Tokenizer(ranks, SPECIAL_TOKENS)
+    drills = draw_drills(args.drills, frequent_words(corpus.train), args.seed)
     documents = encode_training(
-        tokenizer, corpus.train, facts, args.facts_repeat, args.dialog_every
+        tokenizer, corpus.train, facts, args.facts_repeat, args.dialog_every, drills
     )
     config = config_of(args, tokenizer.vocab_size)
     stage = Pretraining(Stream(documents, args.seed), rows, recipe.steps, config.vocab_size)

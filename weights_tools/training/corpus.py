@@ -6,6 +6,7 @@ a question and its answer, in the dialog format.
 """
 
 import hashlib
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -29,14 +30,16 @@ class Corpus(NamedTuple):
 
 
 def read_documents(path: Path, separator: str = SEPARATOR) -> list[str]:
-    """The documents of a text file, without empty ones and white space at their ends.
+    """The documents of a text file, without empty ones, blank lines and white space at their ends.
 
-    Raises ``FileNotFoundError``.
+    Some sources put blank lines between paragraphs, others single ends of line: here all are the
+    latter, so that a model need not guess which source it reads. Raises ``FileNotFoundError``.
     """
     if not path.is_file():
         raise FileNotFoundError(f"no such file: {path}; expected a text file to train on")
     documents = [
-        part.strip() for part in path.read_text(encoding="utf-8").split(f"\n{separator}\n")
+        re.sub(r"\n\s*\n", "\n", part.strip())
+        for part in path.read_text(encoding="utf-8").split(f"\n{separator}\n")
     ]
     return [text for text in documents if text and text != separator]
 
@@ -52,13 +55,19 @@ def hold_out(documents: Sequence[str], share: float = 0.05, source: str = "the t
     return Corpus(list(documents[:n_train]), list(documents[n_train:]))
 
 
-def read_corpus(path: Path, separator: str = SEPARATOR, held_out: float = 0.05) -> Corpus:
-    """Split a text file at its separator lines; the last ``held_out`` share is set aside.
+def read_corpus(
+    paths: Path | Sequence[Path], separator: str = SEPARATOR, held_out: float = 0.05
+) -> Corpus:
+    """Split text files at their separator lines; the first file's last ``held_out`` share is set
+    aside, so that further files change nothing in what is measured.
 
     Raises ``FileNotFoundError``, or ``ValueError`` where either part would be empty.
     """
-    source = f"{path}, cut at lines {separator!r}"
-    return hold_out(read_documents(path, separator), held_out, source)
+    first, *others = [paths] if isinstance(paths, Path) else paths
+    source = f"{first}, cut at lines {separator!r}"
+    corpus = hold_out(read_documents(first, separator), held_out, source)
+    more = [text for path in others for text in read_documents(path, separator)]
+    return Corpus(corpus.train + more, corpus.held_out)
 
 
 def read_facts(path: Path = FACTS) -> list[str]:
@@ -97,8 +106,9 @@ def encode_training(
     facts: Sequence[str] = (),
     facts_repeat: int = 1,
     dialog_every: int = 20,
+    drills: Sequence[str] = (),
 ) -> list[np.ndarray]:
-    """All documents of one epoch: every story once, every fact ``facts_repeat`` times.
+    """All documents of one epoch: stories and drills once, every fact ``facts_repeat`` times.
 
     One story in ``dialog_every`` is told as the answer to a request, so that the model meets the
     dialog format.
@@ -110,6 +120,7 @@ def encode_training(
         for i, story in enumerate(stories)
     ]
     encoded += [encode_fact(tokenizer, fact) for fact in facts] * facts_repeat
+    encoded += [encode_document(tokenizer, drill) for drill in drills]
     return [np.array(ids, dtype=np.int32) for ids in encoded]
 
 

@@ -30,8 +30,9 @@ def add_option(group, name: str, default, text: str) -> None:
 def add_corpus_options(parser: argparse.ArgumentParser) -> None:
     """The options that say which text is meant, the same for training and evaluation."""
     parser.add_argument(
-        "--corpus", type=Path, required=True, metavar="FILE", help="text file of documents"
-    )
+        "--corpus", type=Path, required=True, nargs="+", metavar="FILE",
+        help="text files of documents; what is held out comes from the first",
+    )  # fmt: skip
     parser.add_argument(
         "--separator", default=SEPARATOR, metavar="TEXT",
         help="the line between two documents (default: %(default)s)",
