@@ -8,9 +8,9 @@ from .attention import (
     attend,
     attend_grouped,
     attention,
-    hide,
+    causal_mask,
     loop_over_heads,
-    may_see,
+    mask_scores,
     merge_heads,
     one_head,
     split_heads,
@@ -20,19 +20,12 @@ from .cache import KVCache
 from .config import LLAMA_3_8B, LlamaConfig
 from .feed_forward import feed_forward_width, swiglu
 from .functional import gelu, gelu_tanh, log_softmax, sigmoid, silu, softmax
-from .loss import cross_entropy
 from .model import block, embed, forward
 from .norm import layer_norm, rms_norm
-from .rope import RopeScaling, rope_frequencies, rope_rotations, rotate, rotate_complex
-from .sampling import (
-    choose,
-    generate,
-    greedy,
-    keep_top_k,
-    keep_top_p,
-    log_probabilities,
-)
+from .rope import RopeScaling, apply_rotary, rope_frequencies, rope_rotations, rotate
+from .sampling import choose, generate, greedy, keep_top_k, keep_top_p, log_probabilities
 from .tap import catalogue, no_tap, patch, record, under
+from .training.loss import cross_entropy
 from .weights import LayerWeights, Weights
 
 __all__ = [
@@ -40,8 +33,8 @@ __all__ = [
     "KVCache", "LayerWeights", "LlamaConfig", "RopeScaling", "Weights", "attend",
     "attend_grouped", "attention", "block", "catalogue", "choose", "cross_entropy", "embed",
     "feed_forward_width", "forward", "gelu", "gelu_tanh", "generate", "generate_batch",
-    "greedy", "hide", "keep_top_k", "keep_top_p", "layer_norm", "log_probabilities", "log_softmax",
-    "loop_over_heads", "may_see", "merge_heads", "no_tap", "one_head", "pad_left",
+    "greedy", "mask_scores", "keep_top_k", "keep_top_p", "layer_norm", "log_probabilities", "log_softmax",
+    "loop_over_heads", "causal_mask", "merge_heads", "no_tap", "one_head", "pad_left",
     "padded_view", "patch", "record", "rms_norm", "rope_frequencies", "rope_rotations", "rotate",
-    "rotate_complex", "sigmoid", "silu", "softmax", "split_heads", "swiglu", "under",
+    "apply_rotary", "sigmoid", "silu", "softmax", "split_heads", "swiglu", "under",
 ]  # fmt: skip

@@ -10,58 +10,58 @@ from collections.abc import Callable
 
 import numpy as np
 
+from .axes import Array
 from .functional import linear, softmax
-from .rope import rotate, rotate_complex
-from .shapes import Array
+from .rope import apply_rotary, rotate
 from .tap import Tap, no_tap, under
 
 QUERY_CHUNK = 32  # so few that, for some hundred keys, the scores stay in a core's own cache
 Remember = Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]
 
 
-def may_see(query_positions: Array["... T"], key_positions: Array["... S"]) -> Array["... T S"]:
+def causal_mask(query_positions: Array["... T"], key_positions: Array["... S"]) -> Array["... T S"]:
     """Who may look at whom: True where the key is the query's own token or an earlier one.
 
     PyTorch: ``torch.tril(torch.ones(T, S, dtype=bool), diagonal=S - T)`` for the last T of S.
 
-    >>> may_see(np.arange(3), np.arange(3)).astype(int).tolist()
+    >>> causal_mask(np.arange(3), np.arange(3)).astype(int).tolist()
     [[1, 0, 0], [1, 1, 0], [1, 1, 1]]
     """
     return key_positions[..., None, :] <= query_positions[..., :, None]
 
 
-def hide(scores: Array["... T S"], may_see: Array["... T S"]) -> Array["... T S"]:
+def mask_scores(scores: Array["... T S"], mask: Array["... T S"]) -> Array["... T S"]:
     """Minus infinity in place of every score whose key may not be seen; the others stay.
 
-    For finite scores the same as ``np.where(may_see, scores, -np.inf)``, written as a sum: 0 or
+    For finite scores the same as ``np.where(mask, scores, -np.inf)``, written as a sum: 0 or
     minus infinity is chosen once for all heads, and added to each.
 
-    PyTorch: ``scores.masked_fill(~may_see, -torch.inf)``.
+    PyTorch: ``scores.masked_fill(~mask, -torch.inf)``.
 
-    >>> hide(np.array([[1.0, 2.0]]), np.array([[True, False]])).tolist()
+    >>> mask_scores(np.array([[1.0, 2.0]]), np.array([[True, False]])).tolist()
     [[1.0, -inf]]
     """
     zero = scores.dtype.type(0)  # so that float32 stays float32
-    return scores + np.where(may_see, zero, -np.inf)
+    return scores + np.where(mask, zero, -np.inf)
 
 
 def attend(
     q: Array["... T K"],
     k: Array["... S K"],
     v: Array["... S K"],
-    may_see: Array["... T S"] | None,
+    mask: Array["... T S"] | None,
     tap: Tap = no_tap,
 ) -> Array["... T K"]:
     """Mix the values of all visible tokens, weighted by how well their keys fit each query.
 
-    attend(q, k, v) = softmax(q @ k^T / sqrt(K), minus infinity where not may_see) @ v
+    attend(q, k, v) = softmax(q @ k^T / sqrt(K), minus infinity where not mask) @ v
 
     The division, done here on the smaller q, keeps the spread of the scores independent of the
     head width. Scores of hidden keys become minus infinity, so that their weights become exactly
     zero and each row still sums to one. Every query must see at least one key. With None for
-    ``may_see`` every query sees every key.
+    ``causal_mask`` every query sees every key.
 
-    PyTorch: ``F.scaled_dot_product_attention(q, k, v, attn_mask=may_see)``.
+    PyTorch: ``F.scaled_dot_product_attention(q, k, v, attn_mask=mask)``.
     Source: https://arxiv.org/abs/1706.03762, equation 1.
 
     >>> see_all = np.ones((1, 2), dtype=bool)
@@ -70,7 +70,7 @@ def attend(
     [[3.0]]
     """
     scores = tap("scores", q / math.sqrt(q.shape[-1]) @ k.swapaxes(-1, -2))  # T K @ K S -> T S
-    masked = tap("masked", scores if may_see is None else hide(scores, may_see))
+    masked = tap("masked", scores if mask is None else mask_scores(scores, mask))
     pattern = tap("pattern", softmax(masked))
     return tap("mix", pattern @ v)  # T S @ S K -> T K
 
@@ -91,7 +91,7 @@ def one_head(
     q = rotate(tap("q", x @ wq), positions, frequencies)  # T D @ D K -> T K
     k = rotate(tap("k", x @ wk), positions, frequencies)
     v = tap("v", x @ wv)
-    return attend(q, k, v, may_see(positions, positions), tap)
+    return attend(q, k, v, causal_mask(positions, positions), tap)
 
 
 def loop_over_heads(
@@ -100,7 +100,7 @@ def loop_over_heads(
     wk: Array["D Hkv*K"],
     wv: Array["D Hkv*K"],
     wo: Array["Hq*K D"],
-    head_width: int,
+    head_dim: int,
     positions: Array["T"],
     frequencies: Array["K/2"],
 ) -> Array["T D"]:
@@ -111,22 +111,22 @@ def loop_over_heads(
     """
     group = wq.shape[1] // wk.shape[1]
     mixes = []
-    for head in range(wq.shape[1] // head_width):
-        own = slice(head * head_width, (head + 1) * head_width)
-        shared = slice(head // group * head_width, (head // group + 1) * head_width)
+    for head in range(wq.shape[1] // head_dim):
+        own = slice(head * head_dim, (head + 1) * head_dim)
+        shared = slice(head // group * head_dim, (head // group + 1) * head_dim)
         mixes.append(one_head(x, wq[:, own], wk[:, shared], wv[:, shared], positions, frequencies))
     return np.concatenate(mixes, axis=-1) @ wo  # T Hq*K @ Hq*K D -> T D
 
 
-def split_heads(x: Array["... T Hq*K"], head_width: int) -> Array["... Hq T K"]:
+def split_heads(x: Array["... T Hq*K"], head_dim: int) -> Array["... Hq T K"]:
     """Cut each row into heads and bring the head axis to the front. A view: nothing is copied.
 
     PyTorch: ``x.view(..., T, -1, K).transpose(-3, -2)``.
 
-    >>> split_heads(np.array([[1, 2, 3, 4], [5, 6, 7, 8]]), head_width=2).tolist()
+    >>> split_heads(np.array([[1, 2, 3, 4], [5, 6, 7, 8]]), head_dim=2).tolist()
     [[[1, 2], [5, 6]], [[3, 4], [7, 8]]]
     """
-    return x.reshape(*x.shape[:-1], -1, head_width).swapaxes(-2, -3)
+    return x.reshape(*x.shape[:-1], -1, head_dim).swapaxes(-2, -3)
 
 
 def merge_heads(x: Array["... Hq T K"]) -> Array["... T Hq*K"]:
@@ -139,7 +139,7 @@ def attend_grouped(
     q: Array["... Hq T K"],
     k: Array["... Hkv S K"],
     v: Array["... Hkv S K"],
-    may_see: Array["... T S"] | None,
+    mask: Array["... T S"] | None,
     tap: Tap = no_tap,
 ) -> Array["... Hq T K"]:
     """``attend`` for all heads at once, each key-value head serving its group of query heads.
@@ -148,14 +148,14 @@ def attend_grouped(
     reads key-value head h // group, and no key is copied. Hkv = Hq is multi-head attention, Hkv = 1
     multi-query attention.
 
-    PyTorch: ``F.scaled_dot_product_attention(q, k, v, attn_mask=may_see, enable_gqa=True)``.
+    PyTorch: ``F.scaled_dot_product_attention(q, k, v, attn_mask=mask, enable_gqa=True)``.
     Source: https://arxiv.org/abs/2305.13245, section 2.2.
     """
     n_kv_heads, group = k.shape[-3], q.shape[-3] // k.shape[-3]
     grouped = q.reshape(*q.shape[:-3], n_kv_heads, group, *q.shape[-2:])
     mix = attend(
         grouped, k[..., None, :, :], v[..., None, :, :],
-        None if may_see is None else may_see[..., None, None, :, :],
+        None if mask is None else mask[..., None, None, :, :],
         tap if tap is no_tap else ungrouped(tap),
     )  # fmt: skip
     return mix.reshape(q.shape)
@@ -175,7 +175,7 @@ def attend_in_chunks(
     q: Array["... Hq T K"],
     k: Array["... Hkv S K"],
     v: Array["... Hkv S K"],
-    may_see: Array["... T S"],
+    mask: Array["... T S"],
     chunk: int,
     tap: Tap = no_tap,
 ) -> Array["... Hq T K"]:
@@ -188,11 +188,11 @@ def attend_in_chunks(
     mixes = []
     for start in range(0, q.shape[-2], chunk):
         rows = np.s_[..., start : start + chunk, :]
-        visible = may_see[rows].any(axis=tuple(range(may_see.ndim - 1)))
+        visible = mask[rows].any(axis=tuple(range(mask.ndim - 1)))
         keys = slice(int(np.flatnonzero(visible)[-1]) + 1)
         mixes.append(
             attend_grouped(
-                q[rows], k[..., keys, :], v[..., keys, :], may_see[rows][..., keys],
+                q[rows], k[..., keys, :], v[..., keys, :], mask[rows][..., keys],
                 under(f"queries.{start}", tap),
             )
         )  # fmt: skip
@@ -210,16 +210,16 @@ def attention(
     wk: Array["D Hkv*K"],
     wv: Array["D Hkv*K"],
     wo: Array["Hq*K D"],
-    head_width: int,
+    head_dim: int,
     rotations: Array["... T K/2"],
-    may_see: Array["... T S"] | None,
+    mask: Array["... T S"] | None,
     remember: Remember = remember_nothing,
     query_chunk: int | None = None,
     tap: Tap = no_tap,
 ) -> Array["... T D"]:
     """The whole attention step as the model runs it: any batch, grouped queries, with a cache.
 
-    ``rotations`` says where each token stands: see ``rope_rotations``. With None for ``may_see``
+    ``rotations`` says where each token stands: see ``rope_rotations``. With None for ``causal_mask``
     every query sees every key, as the newest token does.
     ``remember`` takes the new keys and values and returns all there are, past ones first:
     ``KVCache.remember`` for one layer. Keys are remembered after rotation, so each is rotated once.
@@ -227,15 +227,15 @@ def attention(
 
     PyTorch: ``LlamaAttention`` in transformers, on weights in Meta's layout.
     """
-    q = tap("q", split_heads(linear(x, wq), head_width))  # T D @ D Hq*K -> Hq T K
-    k = tap("k", split_heads(linear(x, wk), head_width))  # T D @ D Hkv*K -> Hkv T K
-    v = tap("v", split_heads(linear(x, wv), head_width))
+    q = tap("q", split_heads(linear(x, wq), head_dim))  # T D @ D Hq*K -> Hq T K
+    k = tap("k", split_heads(linear(x, wk), head_dim))  # T D @ D Hkv*K -> Hkv T K
+    v = tap("v", split_heads(linear(x, wv), head_dim))
     rotations = rotations[..., None, :, :]  # T K/2 -> 1 T K/2: the same for every head
-    q = tap("q_rotated", rotate_complex(q, rotations))
-    k = tap("k_rotated", rotate_complex(k, rotations))
+    q = tap("q_rotated", apply_rotary(q, rotations))
+    k = tap("k_rotated", apply_rotary(k, rotations))
     k, v = remember(k, v)  # Hkv T K -> Hkv S K
-    if query_chunk is None or may_see is None:
-        mix = attend_grouped(q, k, v, may_see, tap)
+    if query_chunk is None or mask is None:
+        mix = attend_grouped(q, k, v, mask, tap)
     else:
-        mix = attend_in_chunks(q, k, v, may_see, query_chunk, tap)
+        mix = attend_in_chunks(q, k, v, mask, query_chunk, tap)
     return tap("attn_out", linear(merge_heads(mix), wo))  # T Hq*K @ Hq*K D -> T D

@@ -7,6 +7,7 @@ from collections.abc import Collection, Sequence
 
 import numpy as np
 
+from .axes import Array
 from .cache import KVCache
 from .config import LlamaConfig
 from .functional import softmax
@@ -19,7 +20,6 @@ from .sampling import (
     keep_top_p,
     room_to_write,
 )
-from .shapes import Array
 from .weights import Weights
 
 
@@ -43,13 +43,13 @@ def pad_left(
 
 
 def padded_view(padding: Array["B"], past: int, n_new: int) -> dict[str, np.ndarray]:
-    """``positions`` and ``may_see`` for the next ``n_new`` columns of a left-padded batch.
+    """``positions`` and ``causal_mask`` for the next ``n_new`` columns of a left-padded batch.
 
     Every row counts its positions from its own first token, and nobody looks at padding. Padding
     looks at itself alone, since a row that sees nothing has no softmax; its results are not used.
     Give them to ``forward``: ``forward(weights, config, ids, cache, **padded_view(...))``.
 
-    >>> padded_view(np.array([0, 1]), past=0, n_new=2)["may_see"].astype(int).tolist()
+    >>> padded_view(np.array([0, 1]), past=0, n_new=2)["causal_mask"].astype(int).tolist()
     [[[1, 0], [1, 1]], [[1, 0], [0, 1]]]
     """
     columns, keys = np.arange(past, past + n_new), np.arange(past + n_new)
@@ -57,7 +57,7 @@ def padded_view(padding: Array["B"], past: int, n_new: int) -> dict[str, np.ndar
     real = keys >= padding[:, None]  # B S
     itself = keys == columns[:, None]  # T S
     positions = np.maximum(columns - padding[:, None], 0)  # B T
-    return {"positions": positions, "may_see": earlier & real[:, None, :] | itself}
+    return {"positions": positions, "causal_mask": earlier & real[:, None, :] | itself}
 
 
 def generate_batch(

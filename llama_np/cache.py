@@ -4,8 +4,8 @@ import math
 
 import numpy as np
 
+from .axes import Array
 from .config import LlamaConfig
-from .shapes import Array
 
 
 class KVCache:
@@ -39,7 +39,7 @@ class KVCache:
                 f"{n_new} more; make it with a larger max_length, or call reset()"
             )
 
-    def remember(
+    def update(
         self, layer: int, k: Array["... Hkv T K"], v: Array["... Hkv T K"]
     ) -> tuple[Array["... Hkv S K"], Array["... Hkv S K"]]:
         """Write one block's new keys and values behind the old ones; return views of all so far.

@@ -25,7 +25,7 @@ LARGEST = 1e15  # no size or constant of a model comes near; arithmetic stays ex
 class LlamaConfig:
     """The sizes and constants of one Llama. They come with the weights; none has a default.
 
-    ``head_width`` is usually, but not always, ``dim / n_heads``. ``tied_output`` says that the
+    ``head_dim`` is usually, but not always, ``dim / n_heads``. ``tied_output`` says that the
     output matrix is the embedding, transposed. Raises ``ValueError`` when the values contradict one
     another.
     """
@@ -34,7 +34,7 @@ class LlamaConfig:
     n_layers: int
     n_heads: int  # Hq
     n_kv_heads: int  # Hkv
-    head_width: int  # K
+    head_dim: int  # K
     ffn_width: int  # F
     vocab_size: int  # V
     context_length: int  # most positions the model was made for
@@ -59,10 +59,9 @@ class LlamaConfig:
                 f"config: {self.n_heads} query heads cannot share {self.n_kv_heads} key-value "
                 "heads evenly; n_heads must be a multiple of n_kv_heads"
             )
-        if self.head_width % 2:
+        if self.head_dim % 2:
             raise ValueError(
-                f"config: head_width must be even, because rotation turns pairs; "
-                f"got {self.head_width}"
+                f"config: head_dim must be even, because rotation turns pairs; got {self.head_dim}"
             )
 
     @property
@@ -72,7 +71,7 @@ class LlamaConfig:
 
     def count_parameters(self) -> int:
         """Learned numbers in the whole model; a tied embedding counts once."""
-        attention = 2 * self.dim * (self.n_heads + self.n_kv_heads) * self.head_width
+        attention = 2 * self.dim * (self.n_heads + self.n_kv_heads) * self.head_dim
         per_block = attention + 3 * self.dim * self.ffn_width + 2 * self.dim
         embeddings = (1 if self.tied_output else 2) * self.vocab_size * self.dim
         return self.n_layers * per_block + embeddings + self.dim
@@ -131,7 +130,7 @@ class LlamaConfig:
             n_layers=need(values, "n_layers"),
             n_heads=heads,
             n_kv_heads=given(values, "n_kv_heads", heads),
-            head_width=even_share(need(values, "dim"), heads),
+            head_dim=even_share(need(values, "dim"), heads),
             ffn_width=feed_forward_width(
                 need(values, "dim"), need(values, "multiple_of"), values.get("ffn_dim_multiplier")
             ),
@@ -160,15 +159,15 @@ class LlamaConfig:
         rope = values.get("rope_scaling") or values.get("rope_parameters") or {}
         if not isinstance(rope, Mapping):
             raise ValueError(f"expected rope scaling as an object, got {brief.repr(rope)}")
-        head_width = values.get("head_dim")
-        if head_width is None:
-            head_width = even_share(need(values, "hidden_size"), heads)
+        head_dim = values.get("head_dim")
+        if head_dim is None:
+            head_dim = even_share(need(values, "hidden_size"), heads)
         return cls(
             dim=need(values, "hidden_size"),
             n_layers=need(values, "num_hidden_layers"),
             n_heads=heads,
             n_kv_heads=given(values, "num_key_value_heads", heads),
-            head_width=head_width,
+            head_dim=head_dim,
             ffn_width=need(values, "intermediate_size"),
             vocab_size=need(values, "vocab_size"),
             context_length=need(values, "max_position_embeddings"),
@@ -199,7 +198,7 @@ class LlamaConfig:
             "num_hidden_layers": self.n_layers,
             "num_attention_heads": self.n_heads,
             "num_key_value_heads": self.n_kv_heads,
-            "head_dim": self.head_width,
+            "head_dim": self.head_dim,
             "intermediate_size": self.ffn_width,
             "vocab_size": self.vocab_size,
             "max_position_embeddings": self.context_length,

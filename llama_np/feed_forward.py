@@ -1,7 +1,7 @@
 """The feed-forward step: each token by itself is widened, gated and narrowed again."""
 
+from .axes import Array
 from .functional import linear, silu
-from .shapes import Array
 from .tap import no_tap
 
 

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from .shapes import Array
+from .axes import Array
 
 FEW_ROWS = 32  # up to here the product turned round is the faster one
 

@@ -6,14 +6,14 @@ from functools import partial
 import numpy as np
 
 from .attention import Remember, attention, remember_nothing
-from .attention import may_see as earlier_or_same
+from .attention import causal_mask as causal_mask
+from .axes import Array
 from .cache import KVCache
 from .config import LlamaConfig
 from .feed_forward import swiglu
 from .functional import linear
 from .norm import rms_norm
 from .rope import rope_frequencies, rope_rotations
-from .shapes import Array
 from .tap import Tap, no_tap, under
 from .weights import LayerWeights, Weights
 
@@ -35,7 +35,7 @@ def block(
     layer: LayerWeights,
     config: LlamaConfig,
     rotations: Array["... T K/2"],
-    may_see: Array["... T S"] | None,
+    mask: Array["... T S"] | None,
     remember: Remember = remember_nothing,
     query_chunk: int | None = None,
     tap: Tap = no_tap,
@@ -50,7 +50,7 @@ def block(
     normed = tap("attn_norm", rms_norm(x, layer.attn_norm, config.norm_eps))
     x = x + attention(
         normed, layer.wq, layer.wk, layer.wv, layer.wo,
-        config.head_width, rotations, may_see, remember, query_chunk, tap,
+        config.head_dim, rotations, mask, remember, query_chunk, tap,
     )  # fmt: skip
     x = tap("resid_mid", x)
     normed = tap("ffn_norm", rms_norm(x, layer.ffn_norm, config.norm_eps))
@@ -67,14 +67,14 @@ def forward(
     *,
     last_only: bool = False,
     positions: Array["... T"] | None = None,
-    may_see: Array["... T S"] | None = None,
+    mask: Array["... T S"] | None = None,
     query_chunk: int | None = None,
 ) -> Array["... T V"] | Array["... 1 V"]:
     """From token ids to logits: for each position, one score for every token that could come next.
 
     ``ids`` may have leading batch axes. With a ``cache`` give only the new ids; they follow what it
     holds. ``last_only`` returns the last position alone, shape (..., 1, V): all that generating
-    needs. ``positions`` and ``may_see`` are for sequences that do not simply start at 0 and look
+    needs. ``positions`` and ``causal_mask`` are for sequences that do not simply start at 0 and look
     back, such as a padded batch; without them each token sees itself and those before it.
     ``query_chunk`` bounds the memory for scores: see ``attend_in_chunks``.
 
@@ -92,16 +92,16 @@ def forward(
         cache.check_room(n_new)
     if positions is None:
         positions = np.arange(past, past + n_new)
-    if may_see is None and n_new > 1:  # a single token sees all there is
-        may_see = earlier_or_same(np.arange(past, past + n_new), np.arange(past + n_new))
-    frequencies = rope_frequencies(config.head_width, config.rope_theta, config.rope_scaling)
+    if mask is None and n_new > 1:  # a single token sees all there is
+        mask = causal_mask(np.arange(past, past + n_new), np.arange(past + n_new))
+    frequencies = rope_frequencies(config.head_dim, config.rope_theta, config.rope_scaling)
 
     x = tap("embedded", embed(weights.embedding, ids))
     rotations = rope_rotations(positions, frequencies).astype(np.result_type(x, np.complex64))
     for i, layer in enumerate(weights.layers):
-        remember = remember_nothing if cache is None else partial(cache.remember, i)
+        remember = remember_nothing if cache is None else partial(cache.update, i)
         block_tap = under(f"blocks.{i}", tap)
-        x = block(x, layer, config, rotations, may_see, remember, query_chunk, block_tap)
+        x = block(x, layer, config, rotations, mask, remember, query_chunk, block_tap)
     if cache is not None:
         cache.advance(n_new)
     x = tap(

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from .shapes import Array
+from .axes import Array
 
 
 def rms_norm(x: Array["... D"], weight: Array["D"], eps: float) -> Array["... D"]:

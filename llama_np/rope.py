@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .shapes import Array
+from .axes import Array
 
 
 class RopeScaling(NamedTuple):
@@ -23,7 +23,7 @@ class RopeScaling(NamedTuple):
 
 
 def rope_frequencies(
-    head_width: int, theta: float, scaling: RopeScaling | None = None
+    head_dim: int, theta: float, scaling: RopeScaling | None = None
 ) -> Array["K/2"]:
     """How far each pair of numbers turns per position, in radians.
 
@@ -39,7 +39,7 @@ def rope_frequencies(
     >>> rope_frequencies(8, 10000.0).tolist()
     [1.0, 0.1, 0.01, 0.001]
     """
-    frequencies = theta ** -(np.arange(0, head_width, 2) / head_width)
+    frequencies = theta ** -(np.arange(0, head_dim, 2) / head_dim)
     return frequencies if scaling is None else scale_frequencies(frequencies, scaling)
 
 
@@ -111,7 +111,7 @@ def rope_rotations(positions: Array["... T"], frequencies: Array["K/2"]) -> Arra
     return np.exp(1j * (positions[..., None] * frequencies))  # T 1 * K/2 -> T K/2
 
 
-def rotate_complex(x: Array["... T K"], rotations: Array["... T K/2"]) -> Array["... T K"]:
+def apply_rotary(x: Array["... T K"], rotations: Array["... T K/2"]) -> Array["... T K"]:
     """``rotate``, written as Meta does: a pair is one complex number, turning it is a product.
 
     (a + ib) -> (a + ib) * rotation
@@ -122,7 +122,7 @@ def rotate_complex(x: Array["... T K"], rotations: Array["... T K/2"]) -> Array[
     PyTorch: ``apply_rotary_emb`` in
     https://github.com/meta-llama/llama3/blob/main/llama/model.py
 
-    >>> rotate_complex(np.array([[1.0, 0.0]]), np.array([[-1 + 0j]])).tolist()
+    >>> apply_rotary(np.array([[1.0, 0.0]]), np.array([[-1 + 0j]])).tolist()
     [[-1.0, 0.0]]
     """
     wide = np.ascontiguousarray(x, rotations.real.dtype)

@@ -6,11 +6,11 @@ from itertools import chain
 import numpy as np
 
 from .attention import QUERY_CHUNK
+from .axes import Array
 from .cache import KVCache
 from .config import LlamaConfig
 from .functional import log_softmax, softmax
 from .model import check_ids, forward
-from .shapes import Array
 from .weights import Weights
 
 # np.random stands in quotes: NumPy loads it when first asked for, and a greedy token never asks.

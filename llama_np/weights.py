@@ -1,6 +1,7 @@
 """What is learned: every matrix of a Llama, named by its role, with its shape.
 
-A matrix is a float32 array, or a ``StoredMatrix`` that stays in its file; both answer to ``x @ w``.
+A matrix is a float32 array, or anything else that answers to ``x @ w`` and ``.T``, such as a matrix
+whose rows stay in their file (``weights_tools.lazy_matrix``).
 """
 
 import dataclasses
@@ -9,9 +10,8 @@ from typing import Protocol
 
 import numpy as np
 
+from .axes import Array
 from .config import LlamaConfig
-from .matrix import StoredMatrix
-from .shapes import Array
 
 
 class Named(Protocol):
@@ -74,24 +74,27 @@ class Weights:
         return Weights.from_named({name: change(array) for name, array in self.named()})
 
 
-def same_memory(a: np.ndarray | StoredMatrix, b: np.ndarray | StoredMatrix) -> bool:
-    """Whether two matrices are one, read in two directions."""
-    if isinstance(a, StoredMatrix) or isinstance(b, StoredMatrix):
-        return getattr(a, "stored", a) is getattr(b, "stored", b)
-    return np.shares_memory(a, b)
+def same_memory(a: Array["..."], b: Array["..."]) -> bool:
+    """Whether two matrices are one, read in two directions.
+
+    Two that are no arrays are one if what they keep in ``stored`` is the same.
+    """
+    if isinstance(a, np.ndarray) and isinstance(b, np.ndarray):
+        return np.shares_memory(a, b)
+    return getattr(a, "stored", a) is getattr(b, "stored", b)
 
 
 def shapes(config: LlamaConfig) -> dict[str, tuple[int, ...]]:
     """The shape of every array that ``Weights.named`` yields for a config.
 
     >>> tiny = LlamaConfig(
-    ...     dim=4, n_layers=1, n_heads=2, n_kv_heads=1, head_width=2, ffn_width=6, vocab_size=8,
+    ...     dim=4, n_layers=1, n_heads=2, n_kv_heads=1, head_dim=2, ffn_width=6, vocab_size=8,
     ...     context_length=16, norm_eps=1e-5, rope_theta=1e4, rope_scaling=None, tied_output=True)
     >>> shapes(tiny)["layers.0.wk"], shapes(tiny)["layers.0.w_down"]
     ((4, 2), (6, 4))
     """
     dim, ffn = config.dim, config.ffn_width
-    queries, keys = config.n_heads * config.head_width, config.n_kv_heads * config.head_width
+    queries, keys = config.n_heads * config.head_dim, config.n_kv_heads * config.head_dim
     layer = {
         "attn_norm": (dim,),
         "wq": (dim, queries),

@@ -8,9 +8,8 @@ import numpy as np
 import pytest
 
 import llama_np
-
-from . import shape_contracts
-from .tiny import random_config, random_ids, random_weights, tiny_config
+from tests import shape_contracts
+from tests.tiny import random_config, random_ids, random_weights, tiny_config
 
 # Looking for doctests, pytest imports every file; these two are nothing without PyTorch.
 collect_ignore = []

@@ -7,9 +7,9 @@ from itertools import count
 from pathlib import Path
 
 import numpy as np
+from classroom import mine
 
-from llama_np.bpe import split_pieces
-from llama_np.classroom import mine
+from llama_np.tokenizer.merging import split_pieces
 
 EXERCISES = Path(__file__).parents[1] / "notebooks/exercises"
 _cells = count()

@@ -27,10 +27,8 @@ def permute(w, n_heads):
 
 def rope_factors(config):
     """`LlamaModel.generate_extra_tensors`, in float32 as there."""
-    pairs = np.arange(0, config.head_width, 2, dtype=np.float32)
-    freqs = np.float32(1) / (
-        np.float32(config.rope_theta) ** (pairs / np.float32(config.head_width))
-    )
+    pairs = np.arange(0, config.head_dim, 2, dtype=np.float32)
+    freqs = np.float32(1) / (np.float32(config.rope_theta) ** (pairs / np.float32(config.head_dim)))
     factor, low, high, old_context_len = config.rope_scaling
     factors = []
     for freq in freqs:
@@ -73,10 +71,10 @@ def add_metadata(writer, config):
     writer.add_head_count_kv(config.n_kv_heads)
     writer.add_rope_freq_base(config.rope_theta)
     writer.add_layer_norm_rms_eps(config.norm_eps)
-    writer.add_key_length(config.head_width)
-    writer.add_value_length(config.head_width)
+    writer.add_key_length(config.head_dim)
+    writer.add_value_length(config.head_dim)
     writer.add_vocab_size(config.vocab_size)
-    writer.add_rope_dimension_count(config.head_width)
+    writer.add_rope_dimension_count(config.head_dim)
     writer.add_tokenizer_model("gpt2")
     writer.add_token_list([f"t{i}é" for i in range(config.vocab_size)])
     writer.add_token_types([1] * config.vocab_size)

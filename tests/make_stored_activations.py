@@ -11,15 +11,15 @@ import json
 
 import numpy as np
 
-from . import torch_twin
-from .checks import STORED, agree_by_name
-from .tiny import random_ids, random_weights, tiny_config
+from tests import torch_twin
+from tests.checks import STORED, agree_by_name
+from tests.tiny import random_ids, random_weights, tiny_config
 
 GRADIENTS = ("embedding", "layers.0.attn_norm", "layers.0.wk", "layers.1.w_gate", "norm")
 
 
 def main() -> None:
-    config = tiny_config(dim=12, head_width=6, ffn_width=17)
+    config = tiny_config(dim=12, head_dim=6, ffn_width=17)
     single = random_weights(config, np.float32)
     weights = single.map(lambda w: w.astype(np.float64))
     ids = random_ids(config, 8)

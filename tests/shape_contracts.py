@@ -5,7 +5,7 @@ the calling; this module only translates our axes into theirs:
 
     T, D, ...   the same name there: whoever comes first says the size, the others must agree
     ...         any leading axes, free to broadcast
-    K, V        the number given as ``head_width`` or ``vocab_size``, where the call has one
+    K, V        the number given as ``head_dim`` or ``vocab_size``, where the call has one
     K/2, T-1    computed from K or T, where an argument further left has said it (in a result: any)
     Hq*K        otherwise a name of its own: what stands behind it is not known, but it must be the
                 same size everywhere in the call
@@ -23,7 +23,7 @@ from typing import Annotated, Any
 
 import numpy as np
 
-from llama_np.matrix import StoredMatrix
+from weights_tools.lazy_matrix import StoredMatrix
 
 try:
     from beartype import beartype
@@ -31,7 +31,7 @@ try:
 except ImportError as error:
     jaxtyped, MISSING = None, error.name
 
-GIVEN_AS = {"K": "head_width", "V": "vocab_size"}
+GIVEN_AS = {"K": "head_dim", "V": "vocab_size"}
 
 
 def enforce(modules: list[types.ModuleType]) -> int:

@@ -12,7 +12,7 @@ SCALING = RopeScaling(8.0, 0.5, 4.0, 128)  # of widths 6 to 10: some pairs kept,
 def tiny_config(**changes) -> LlamaConfig:
     """Three query heads share a key-value head; heads wider than dim / n_heads."""
     values = {
-        "dim": 18, "n_layers": 2, "n_heads": 6, "n_kv_heads": 2, "head_width": 10, "ffn_width": 33,
+        "dim": 18, "n_layers": 2, "n_heads": 6, "n_kv_heads": 2, "head_dim": 10, "ffn_width": 33,
         "vocab_size": 53, "context_length": 256, "norm_eps": 1e-5, "rope_theta": 10000.0,
         "rope_scaling": SCALING, "tied_output": False,
     }  # fmt: skip
@@ -29,7 +29,7 @@ def random_config(seed: int) -> LlamaConfig:
         n_layers=int(rng.integers(1, 4)),
         n_heads=n_heads,
         n_kv_heads=n_kv_heads,
-        head_width=int(rng.choice([6, 8, 10])),
+        head_dim=int(rng.choice([6, 8, 10])),
         ffn_width=int(rng.integers(30, 45)),
         vocab_size=int(rng.integers(50, 98)),
         rope_theta=float(rng.choice([10000.0, 500000.0])),

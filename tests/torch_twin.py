@@ -33,8 +33,8 @@ def tensors(weights: Weights, grad: bool = False) -> Tensors:
 
 def frequencies(config: LlamaConfig) -> torch.Tensor:
     """Meta's ``precompute_freqs_cis`` and ``apply_scaling``, in float64."""
-    pairs = torch.arange(0, config.head_width, 2, dtype=torch.float64)
-    plain = 1.0 / config.rope_theta ** (pairs / config.head_width)
+    pairs = torch.arange(0, config.head_dim, 2, dtype=torch.float64)
+    plain = 1.0 / config.rope_theta ** (pairs / config.head_dim)
     if config.rope_scaling is None:
         return plain
     factor, low, high, original = config.rope_scaling
@@ -72,7 +72,7 @@ def attention(x, w: Tensors, config: LlamaConfig, freqs, say=lambda name, value:
         for name, each in (("q", q), ("k", k))
     )
     k, v = (each.repeat_interleave(config.group, dim=-3) for each in (k, v))
-    scores = say("scores", q @ k.mT * config.head_width**-0.5)
+    scores = say("scores", q @ k.mT * config.head_dim**-0.5)
     future = torch.ones(T, T, dtype=torch.bool).triu(1)
     pattern = say("pattern", say("masked", scores.masked_fill(future, -torch.inf)).softmax(-1))
     return say("mix", pattern @ v).transpose(-2, -3).flatten(-2) @ w["wo"]

@@ -5,10 +5,11 @@ import os
 import signal
 import sys
 
-from . import convert, describe, quantize, verify
-from .hub import download
-from .training import commands as training
-from .training import compare, dpo, finetune, tell
+from .commands import convert, download, dpo, finetune, quantize, verify
+from .commands import inspect as describe
+from .commands import make_preferences as compare
+from .commands import make_stories as tell
+from .commands import train as training
 
 COMMANDS = {  # a line of help, the description, what adds the arguments, what runs it
     "inspect": (

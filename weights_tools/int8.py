@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from llama_np.shapes import Array
+from llama_np.axes import Array
 
 LARGEST = 127  # -128 is left out: the scheme is symmetric
 SMALLEST = np.finfo(np.float32).tiny  # a scale below would lose digits; a row of zeros has it

@@ -14,8 +14,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from llama_np.axes import Array
 from llama_np.config import LlamaConfig
-from llama_np.shapes import Array
 
 
 class Names(NamedTuple):
@@ -69,23 +69,23 @@ def is_rotated(name: str) -> bool:
     return name.endswith((".wq", ".wk"))
 
 
-def to_neighbours(w: Array["H*K ..."], head_width: int) -> Array["H*K ..."]:
+def to_adjacent_pairs(w: Array["H*K ..."], head_dim: int) -> Array["H*K ..."]:
     """From Hugging Face's order of rows, halves of each head, to Meta's: pairs side by side.
 
-    >>> to_neighbours(np.array([[0], [2], [1], [3]]), head_width=4).ravel().tolist()
+    >>> to_adjacent_pairs(np.array([[0], [2], [1], [3]]), head_dim=4).ravel().tolist()
     [0, 1, 2, 3]
     """
-    heads = w.reshape(-1, 2, head_width // 2, *w.shape[1:])
+    heads = w.reshape(-1, 2, head_dim // 2, *w.shape[1:])
     return heads.swapaxes(1, 2).reshape(w.shape)
 
 
-def to_halves(w: Array["H*K ..."], head_width: int) -> Array["H*K ..."]:
-    """The inverse of ``to_neighbours``: what Hugging Face calls permuting q and k.
+def to_rotate_half(w: Array["H*K ..."], head_dim: int) -> Array["H*K ..."]:
+    """The inverse of ``to_adjacent_pairs``: what Hugging Face calls permuting q and k.
 
-    >>> to_halves(np.array([[0], [1], [2], [3]]), head_width=4).ravel().tolist()
+    >>> to_rotate_half(np.array([[0], [1], [2], [3]]), head_dim=4).ravel().tolist()
     [0, 2, 1, 3]
     """
-    heads = w.reshape(-1, head_width // 2, 2, *w.shape[1:])
+    heads = w.reshape(-1, head_dim // 2, 2, *w.shape[1:])
     return heads.swapaxes(1, 2).reshape(w.shape)
 
 
@@ -98,11 +98,11 @@ def from_hugging_face(name: str, stored: np.ndarray, config: LlamaConfig) -> np.
     """A stored array as ``Weights`` holds it; ``name`` is ours."""
     if stored.ndim < 2 or name == "embedding":
         return stored
-    return (to_neighbours(stored, config.head_width) if is_rotated(name) else stored).T
+    return (to_adjacent_pairs(stored, config.head_dim) if is_rotated(name) else stored).T
 
 
 def to_hugging_face(name: str, array: np.ndarray, config: LlamaConfig) -> np.ndarray:
     """An array of ``Weights`` as a Hugging Face folder stores it; ``name`` is ours."""
     if array.ndim < 2 or name == "embedding":
         return array
-    return to_halves(array.T, config.head_width) if is_rotated(name) else array.T
+    return to_rotate_half(array.T, config.head_dim) if is_rotated(name) else array.T

@@ -14,8 +14,8 @@ from llama_np.weights import Weights, check
 from .formats.adapter import adapt, base_of, is_adapter
 from .formats.hugging_face import open_hugging_face
 from .memory import MODES, choose_memory, side_by_side
+from .opened import OpenedModel, as_weight, check_shapes
 from .progress import Progress
-from .stored import Checkpoint, as_weight, check_shapes
 
 HERE = Path(__file__).parent
 DOLL_HOUSE = HERE / "doll_house"
@@ -73,7 +73,7 @@ def load_model(path: str | os.PathLike | None = None, memory: str | None = None)
     )
 
 
-def open_checkpoint(path: str | os.PathLike) -> Checkpoint:
+def open_checkpoint(path: str | os.PathLike) -> OpenedModel:
     """Open a model without reading it, told by what the folder or file holds.
 
     A folder with ``config.json`` (Hugging Face) or ``params.json`` (Meta); a ``.gguf`` file, or a
@@ -110,7 +110,7 @@ def find(path: str | os.PathLike) -> Path:
     return found if found.exists() else SHIPPED.get(os.fspath(path), found)
 
 
-def open_folder(folder: Path) -> Checkpoint:
+def open_folder(folder: Path) -> OpenedModel:
     """Open the model in a folder."""
     if is_adapter(folder):
         return adapt(open_checkpoint(base_of(folder)), folder)
@@ -135,7 +135,7 @@ def open_folder(folder: Path) -> Checkpoint:
     )
 
 
-def read_weights(checkpoint: Checkpoint, memory: str) -> Weights:
+def read_weights(checkpoint: OpenedModel, memory: str) -> Weights:
     """All weights, checked: float32 arrays must be finite (``verify`` checks those in files)."""
     take = side_by_side()
     try:
@@ -158,7 +158,7 @@ def read_weights(checkpoint: Checkpoint, memory: str) -> Weights:
     return weights
 
 
-def with_progress(checkpoint: Checkpoint) -> Iterator[str]:
+def with_progress(checkpoint: OpenedModel) -> Iterator[str]:
     """The names, one by one; says how far it is if that takes longer than two seconds."""
     progress = Progress(len(checkpoint.stored), quiet=2.0)
     for done, name in enumerate(checkpoint.stored, start=1):

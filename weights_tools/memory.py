@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .stored import Checkpoint
+from .opened import OpenedModel
 
 MODES = "auto", "float32", "mapped"
 BLOCK = 1 << 24  # bytes: enough for large pages, little to waste
@@ -56,17 +56,17 @@ def free_memory(group: Path = Path("/sys/fs/cgroup")) -> int:
     return min(free, limit - used + cached)
 
 
-def as_float32(checkpoint: Checkpoint) -> int:
+def as_float32(checkpoint: OpenedModel) -> int:
     """Bytes of all weights in float32."""
     return 4 * sum(math.prod(stored.rows.shape) for stored in checkpoint.stored.values())
 
 
-def as_stored(checkpoint: Checkpoint) -> int:
+def as_stored(checkpoint: OpenedModel) -> int:
     """Bytes of all weights in their file."""
     return sum(stored.n_bytes for stored in checkpoint.stored.values())
 
 
-def choose_memory(checkpoint: Checkpoint) -> tuple[str, str]:
+def choose_memory(checkpoint: OpenedModel) -> tuple[str, str]:
     """ "float32" or "mapped", and a line that says why; empty for a small model.
 
     int8 stays mapped: who has quantised a model wants it small, and it streams as fast.

@@ -17,9 +17,9 @@
 
 # %% key="map"
 import numpy as np
+from classroom import show
+from classroom.lesson import agree, source
 
-from llama_np import show
-from llama_np.lesson import agree, source
 from weights_tools import load_model
 
 model = load_model()
@@ -79,7 +79,7 @@ show.model_map(config.n_layers)
 # letters name the axes; each is explained at its step.
 
 # %% key="sizes"
-from llama_np.lesson import sizes
+from classroom.lesson import sizes
 
 sizes(config)
 
@@ -158,7 +158,7 @@ agree(normed, rms_norm(x, layer.attn_norm, config.norm_eps))
 # columns of the matrices, so that each can look for something else. Here is the first head.
 
 # %% key="qkv"
-K = config.head_width
+K = config.head_dim
 q = normed @ layer.wq[:, :K]  # T D @ D K -> T K
 k = normed @ layer.wk[:, :K]
 v = normed @ layer.wv[:, :K]
@@ -231,8 +231,8 @@ agree(q_moved @ k_moved.T, q_rotated @ k_rotated.T)
 
 # %% key="attend-by-hand"
 scores = q_rotated @ k_rotated.T / np.sqrt(K)  # T K @ K S -> T S
-may_see = positions[None, :] <= positions[:, None]  # True where the key is no later than the query
-masked = np.where(may_see, scores, -np.inf)
+mask = positions[None, :] <= positions[:, None]  # True where the key is no later than the query
+masked = np.where(mask, scores, -np.inf)
 pattern = np.exp(masked) / np.exp(masked).sum(axis=-1, keepdims=True)
 show.matrices(
     {"scores": scores, "masked": masked, "pattern": pattern},
@@ -256,8 +256,8 @@ for j in np.argsort(-pattern[-1])[:4]:
     print(f"{labels[-1]} reads {pattern[-1, j]:.3f} from {labels[j]}")
 
 # %% [markdown] key="attend-named-note"
-# In the library these steps are one function. Its `hide` does what `np.where` did above; with `None` in
-# place of `may_see` nothing would be hidden. `tap` is the subject of step 11.
+# In the library these steps are one function. Its `mask_scores` does what `np.where` did above; with `None` in
+# place of `causal_mask` nothing would be hidden. `tap` is the subject of step 11.
 
 # %% key="attend-named"
 from llama_np import attend
@@ -265,7 +265,7 @@ from llama_np import attend
 source(attend)
 
 # %% key="attend-agree"
-agree(mix, attend(q_rotated, k_rotated, v, may_see))
+agree(mix, attend(q_rotated, k_rotated, v, mask))
 
 # %% [markdown] key="heads-why"
 # ## Step 7. All heads, and back to the stream
@@ -275,7 +275,7 @@ agree(mix, attend(q_rotated, k_rotated, v, may_see))
 # less to keep in memory while the model writes ([Ainslie et al. 2023](https://arxiv.org/abs/2305.13245)).
 # The mixes of all heads are laid side by side. The matrix `wo` combines them into one row of width `D` per
 # token, and this is **added** to `x`. In the library's function below, `linear(x, wq)` is `x @ wq`, and
-# `rotate_complex` is `rotate`, written faster. The cosines and sines are ready-made for it: `rope_rotations`
+# `apply_rotary` is `rotate`, written faster. The cosines and sines are ready-made for it: `rope_rotations`
 # makes them once for all blocks, as complex numbers (lesson 05).
 
 # %% key="heads-by-hand"
@@ -284,7 +284,7 @@ for h in range(config.n_heads):
     own = slice(h * K, (h + 1) * K)
     shared = slice(h // config.group * K, (h // config.group + 1) * K)
     q_h, k_h = turn(normed @ layer.wq[:, own]), turn(normed @ layer.wk[:, shared])
-    mixes.append(attend(q_h, k_h, normed @ layer.wv[:, shared], may_see))
+    mixes.append(attend(q_h, k_h, normed @ layer.wv[:, shared], mask))
 attn_out = np.concatenate(mixes, axis=-1) @ layer.wo  # T Hq*K @ Hq*K D -> T D
 resid_mid = x + attn_out
 print("heads", config.n_heads, "in groups of", config.group, "-> attn_out", attn_out.shape)
@@ -296,7 +296,7 @@ source(attention)
 
 # %% key="heads-agree"
 rotations = rope_rotations(positions, frequencies)
-attention_by_name = attention(normed, layer.wq, layer.wk, layer.wv, layer.wo, K, rotations, may_see)
+attention_by_name = attention(normed, layer.wq, layer.wk, layer.wv, layer.wo, K, rotations, mask)
 agree(attn_out, attention_by_name)
 
 # %% [markdown] key="ffn-why"
@@ -340,7 +340,7 @@ from llama_np import block
 source(block)
 
 # %% key="block-agree"
-agree(resid_out, block(x, layer, config, rotations, may_see))
+agree(resid_out, block(x, layer, config, rotations, mask))
 
 # %% [markdown] key="stream-why"
 # Now through all of them. Below is the row of the last token, from which the next token will be read. Row
@@ -351,7 +351,7 @@ agree(resid_out, block(x, layer, config, rotations, may_see))
 stream = x
 last_rows = [stream[-1]]
 for each in weights.layers:
-    stream = block(stream, each, config, rotations, may_see)
+    stream = block(stream, each, config, rotations, mask)
     last_rows.append(stream[-1])
 show.matrix(np.array(last_rows), ("blocks passed", "D"), title=f"the stream at {labels[-1]}")
 
@@ -397,8 +397,9 @@ agree(logits, forward(weights, config, ids))
 # the one that reads. Most heads are less clear.
 
 # %% key="patterns"
+from classroom.lesson import clearest_head
+
 from llama_np import record
-from llama_np.lesson import clearest_head
 
 trace = {}
 forward(weights, config, ids, tap=record(trace))
@@ -439,7 +440,7 @@ agree(text[len(ids) :], np.array(list(generate(weights, config, ids, 12))))
 # little sense.
 
 # %% key="story"
-from llama_np.tokenizer import stream_text
+from llama_np.tokenizer.bpe import stream_text
 
 rng = np.random.default_rng(seed=0)
 story = generate(
@@ -486,7 +487,7 @@ for temperature in (0.3, 0.8, 1.5):
 # Beside them is their size in Llama 3 8B for a text of the same number of tokens.
 
 # %% key="shapes"
-from llama_np.lesson import shapes
+from classroom.lesson import shapes
 
 arrays = {
     "ids": "T",

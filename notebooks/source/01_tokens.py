@@ -16,9 +16,9 @@
 
 # %% key="map"
 import numpy as np
+from classroom import show
+from classroom.lesson import agree, shapes, source, table
 
-from llama_np import show
-from llama_np.lesson import agree, shapes, source, table
 from weights_tools import DOLL_HOUSE, load_model
 
 model = load_model()
@@ -90,7 +90,7 @@ print(len(pieces), "pieces", pieces)
 # error where something is not so; `agree`, which we use elsewhere, is for numbers.
 
 # %% key="split-named"
-from llama_np.bpe import split_pieces
+from llama_np.tokenizer.merging import split_pieces
 
 source(split_pieces)
 
@@ -197,7 +197,7 @@ while any(pair in ranks for pair in (left + right for left, right in pairwise(pa
 show.splits({name: [tokenizer.token(ranks[p]) for p in step] for name, step in steps.items()})
 
 # %% key="merge-named-once"
-from llama_np.bpe import merge_once, merge_pairs
+from llama_np.tokenizer.merging import merge_once, merge_pairs
 
 source(merge_once)
 
@@ -352,8 +352,8 @@ for state in merge_pairs(b"abcd", tiny):
 # only where it is not. The library's `merge_steps` has this rule; tiktoken agrees.
 
 # %% key="trap-named"
-from llama_np.bpe import merge_steps
-from llama_np.tokenizer import Tokenizer
+from llama_np.tokenizer.bpe import BPETokenizer
+from llama_np.tokenizer.merging import merge_steps
 
 source(merge_steps)
 
@@ -361,7 +361,7 @@ source(merge_steps)
 by_joining = [tiny[part] for part in merge_pairs(b"abcd", tiny)[-1]]
 with_look_up = [tiny[part] for part in merge_steps(b"abcd", tiny)[-1]]
 print("by joining alone", by_joining, "with the look-up", with_look_up)
-agree(np.array(with_look_up), np.array(Tokenizer(tiny, []).encode("abcd")))
+agree(np.array(with_look_up), np.array(BPETokenizer(tiny, []).encode("abcd")))
 
 # %% [markdown] key="trap-real-note"
 # Does this ever happen? Not in a vocabulary that was learned in one go: there each token was made by
@@ -482,7 +482,7 @@ table(["", "characters", "bytes", "pieces", "tokens"], rows)
 # %% key="llama3"
 import os
 
-llama3 = Tokenizer.from_file(path) if (path := os.environ.get("LLAMA3_TOKENIZER")) else None
+llama3 = BPETokenizer.from_file(path) if (path := os.environ.get("LLAMA3_TOKENIZER")) else None
 if llama3:
     expected = [128000, 1820, 4320, 311, 279, 17139, 3488, 315, 2324]
     expected += [11, 279, 15861, 11, 323, 4395, 374, 220]
@@ -516,7 +516,7 @@ shapes({"ids": "T"}, config, n_tokens=len(with_bos))
 
 # %% key="shapes-vocabulary"
 from llama_np import LLAMA_3_8B
-from llama_np.tokenizer import LLAMA3_SPECIAL_TOKENS
+from llama_np.tokenizer.bpe import LLAMA3_SPECIAL_TOKENS
 
 special = len(tokenizer.special_tokens), len(LLAMA3_SPECIAL_TOKENS)
 sizes = config.vocab_size, LLAMA_3_8B.vocab_size

@@ -16,9 +16,9 @@
 
 # %% key="map"
 import numpy as np
+from classroom import show
+from classroom.lesson import agree, shapes, source, table
 
-from llama_np import show
-from llama_np.lesson import agree, shapes, source, table
 from weights_tools import load_model
 
 model = load_model()
@@ -300,7 +300,7 @@ from dataclasses import replace
 from llama_np import LLAMA_3_8B
 
 llama_1b = replace(
-    LLAMA_3_8B, dim=2048, n_layers=16, head_width=64, ffn_width=8192, tied_output=True
+    LLAMA_3_8B, dim=2048, n_layers=16, head_dim=64, ffn_width=8192, tied_output=True
 )  # with other RoPE and a longer context, which change no count
 rows = []
 for name, c in {"this model": config, "Llama 3 8B": LLAMA_3_8B, "Llama 3.2 1B": llama_1b}.items():

@@ -16,9 +16,10 @@
 
 # %% key="map"
 import numpy as np
+from classroom import show
+from classroom.lesson import agree, source, table
 
-from llama_np import forward, record, show
-from llama_np.lesson import agree, source, table
+from llama_np import forward, record
 from weights_tools import load_model
 
 model = load_model()
@@ -378,12 +379,12 @@ print(f"that is {100 * share:.3f} % of the model")
 # Before you run it, predict: what happens to the size of the stream? And to the prediction at the end?
 
 # %% key="without-setup"
-from llama_np import attention, may_see, rope_frequencies, rope_rotations, swiglu
+from llama_np import attention, causal_mask, rope_frequencies, rope_rotations, swiglu
 
 positions = np.arange(len(ids))
-frequencies = rope_frequencies(config.head_width, config.rope_theta, config.rope_scaling)
+frequencies = rope_frequencies(config.head_dim, config.rope_theta, config.rope_scaling)
 rotations = rope_rotations(positions, frequencies)
-rotation_and_mask = config.head_width, rotations, may_see(positions, positions)
+rotation_and_mask = config.head_dim, rotations, causal_mask(positions, positions)
 
 # %% [markdown] key="without-loop-note"
 # The loop below is the model's own, with `y * weight` where the model has `rms_norm(y, weight, eps)`.
@@ -446,7 +447,7 @@ for name, row_of_logits in {"with norms": logits[-1], "without": logits_without}
 # norm changes no shape.
 
 # %% key="shapes"
-from llama_np.lesson import shapes
+from classroom.lesson import shapes
 
 arrays = {
     "x, the stream": "T D",

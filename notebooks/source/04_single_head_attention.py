@@ -18,9 +18,10 @@
 
 # %% key="map"
 import numpy as np
+from classroom import show
+from classroom.lesson import agree, clearest_head, source, table
 
-from llama_np import forward, record, show
-from llama_np.lesson import agree, clearest_head, source, table
+from llama_np import forward, record
 from weights_tools import load_model
 
 model = load_model()
@@ -78,7 +79,7 @@ show.matrix(x, ("T", "D"), rows=labels, title="x: what the head reads")
 # columns of `wk` and `wv` are ours.
 
 # %% key="qkv-weights"
-K, layer = config.head_width, weights.layers[i]
+K, layer = config.head_dim, weights.layers[i]
 own = slice(h * K, (h + 1) * K)
 shared = slice(h // config.group * K, (h // config.group + 1) * K)
 wq, wk, wv = layer.wq[:, own], layer.wk[:, shared], layer.wv[:, shared]
@@ -162,7 +163,7 @@ agree(q @ q.T, (q @ q.T).T)
 from llama_np import LLAMA_3_8B
 
 rng = np.random.default_rng(0)
-widths = sorted({4, 16, 64, 256, 1024, K, LLAMA_3_8B.head_width})
+widths = sorted({4, 16, 64, 256, 1024, K, LLAMA_3_8B.head_dim})
 spread = {"undivided": [], "divided by sqrt(K)": [], "divided by K": []}
 for width in widths:
     random_q, random_k = rng.standard_normal((2, 500, width))
@@ -299,7 +300,7 @@ agree(sum(p * value for p, value in zip(pattern[-1], v)), mix[-1])
 
 # %% [markdown] key="attend-named-note"
 # Scores, softmax and mix together are one function of the library, `attend`. Its second line of code is
-# the subject of lesson 06: `may_see` says which keys a query may look at. Here every query may see every
+# the subject of lesson 06: `causal_mask` says which keys a query may look at. Here every query may see every
 # key. The library divides `q` before the product instead of the scores after it. The result is the same,
 # and in a long text `q` has fewer numbers.
 
@@ -382,7 +383,7 @@ agree(head(x[order]), mix[order], tolerance=1e-4)
 # ## Step 8. The head as the model runs it
 #
 # The library's `one_head` is the whole head. You know all of it but two things: `rotate` turns queries
-# and keys by their position, and `may_see` hides later tokens.
+# and keys by their position, and `causal_mask` hides later tokens.
 
 # %% key="model-named"
 from llama_np import one_head
@@ -438,7 +439,7 @@ for label, row in zip(labels, inside["pattern"]):
 # All arrays of this lesson, for one head. `S` counts the same tokens as `T` here.
 
 # %% key="shapes"
-from llama_np.lesson import shapes
+from classroom.lesson import shapes
 
 arrays = {
     "x, normalised": "T D",

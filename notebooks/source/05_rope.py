@@ -16,9 +16,10 @@
 
 # %% key="map"
 import numpy as np
+from classroom import show
+from classroom.lesson import agree, clearest_head, source, table
 
-from llama_np import LLAMA_3_8B, attend, forward, record, show
-from llama_np.lesson import agree, clearest_head, source, table
+from llama_np import LLAMA_3_8B, attend, forward, record
 from weights_tools import load_model
 
 model = load_model()
@@ -160,7 +161,7 @@ show.matrix(angles, ("position T", "pair K/2"), rows=labels, title="angles in ra
 # has 5 tokens or 500.
 
 # %% key="pairs-not-tokens-code"
-frequencies_8b = rope_frequencies(LLAMA_3_8B.head_width, LLAMA_3_8B.rope_theta)
+frequencies_8b = rope_frequencies(LLAMA_3_8B.head_dim, LLAMA_3_8B.rope_theta)
 for n_tokens in (5, 17, 500):
     angles_8b = np.arange(n_tokens)[:, None] * frequencies_8b
     print("Llama 3 8B, angles for", n_tokens, "tokens:", angles_8b.shape)
@@ -232,13 +233,13 @@ from llama_np import rope_rotations
 source(rope_rotations)
 
 # %% key="complex-named"
-from llama_np import rotate_complex
+from llama_np import apply_rotary
 
-source(rotate_complex)
+source(apply_rotary)
 
 # %% key="complex-agree"
 agree(freqs_cis, rope_rotations(positions, frequencies))
-agree(q_rotated, rotate_complex(q, freqs_cis))
+agree(q_rotated, apply_rotary(q, freqs_cis))
 added_up = (pairs * freqs_cis).sum(axis=-1)
 print("number by number:", q_complex.shape, "  added up:", added_up.shape)
 
@@ -339,9 +340,9 @@ print(f"spread out, {change:.0%} of the probability of the next token lies elsew
 # on.
 
 # %% key="values"
-from llama_np import may_see
+from llama_np import causal_mask
 
-no_future = may_see(positions, positions)
+no_future = causal_mask(positions, positions)
 
 
 def mix(start, turn_values):
@@ -364,7 +365,7 @@ for turn_values in (False, True):
 
 # %% key="wavelengths"
 def some_pairs(c):
-    f = rope_frequencies(c.head_width, c.rope_theta, c.rope_scaling)
+    f = rope_frequencies(c.head_dim, c.rope_theta, c.rope_scaling)
     for j in np.linspace(0, len(f) - 1, min(8, len(f))).astype(int):
         wavelength = 2 * np.pi / f[j]
         yield j, f"{f[j]:.3g}", f"{wavelength:,.1f}", f"{c.context_length / wavelength:,.3f}"
@@ -498,24 +499,24 @@ show.curves(np.arange(len(long_ids)), {"moved": change}, ("position", "probabili
 # reordered. The picture shows which pair each number of a head belongs to.
 
 # %% key="layout-picture"
-from weights_tools.layout import to_halves, to_neighbours
+from weights_tools.layout import to_adjacent_pairs, to_rotate_half
 
 number = np.arange(K)
 layouts = np.stack([number // 2, number % (K // 2)])
 show.matrix(layouts, ("", "number in the head"), rows=["Meta", "Hugging Face"], title="pair")
-order = to_halves(number[:, None], K).ravel()
+order = to_rotate_half(number[:, None], K).ravel()
 print("Hugging Face stores ours in the order", *order)
-agree(to_neighbours(order[:, None], K).ravel(), number)
+agree(to_adjacent_pairs(order[:, None], K).ravel(), number)
 
 # %% [markdown] key="layout-by-hand-note"
-# We store this head's `wq` and `wk` as Hugging Face does. (`to_halves` works on matrices with one row per
+# We store this head's `wq` and `wk` as Hugging Face does. (`to_rotate_half` works on matrices with one row per
 # output, as they lie in the file, so we transpose before and after.) Then we turn halves by hand. The
 # scores are the same.
 
 # %% key="layout-by-hand"
 x, layer = trace[f"blocks.{i}.attn_norm"], weights.layers[i]
 wq, wk = layer.wq[:, h * K : (h + 1) * K], layer.wk[:, shared * K : (shared + 1) * K]
-q_halves, k_halves = x @ to_halves(wq.T, K).T, x @ to_halves(wk.T, K).T
+q_halves, k_halves = x @ to_rotate_half(wq.T, K).T, x @ to_rotate_half(wk.T, K).T
 
 
 def turn_halves(x):
@@ -562,7 +563,7 @@ agree(np.diag(wrong), np.diag(scores))
 # turned, for all heads:
 
 # %% key="shapes"
-from llama_np.lesson import shapes
+from classroom.lesson import shapes
 
 arrays = {
     "positions": "T",

@@ -16,9 +16,10 @@
 
 # %% key="map"
 import numpy as np
+from classroom import show
+from classroom.lesson import agree, clearest_head, source
 
-from llama_np import attend, forward, record, show, softmax
-from llama_np.lesson import agree, clearest_head, source
+from llama_np import attend, forward, record, softmax
 from weights_tools import load_model
 
 model = load_model()
@@ -63,7 +64,7 @@ for label, answer in list(zip(labels, labels[1:]))[:5]:
 # So the rule is: the query at position $t$ may see the key at position $s$ only if $s \le t$. The sign is
 # *less than or equal*: a token sees itself too. Otherwise the first token would see nothing at all.
 #
-# We keep the rule as a table of true and false with a name that says what *true* means, `may_see`. As
+# We keep the rule as a table of true and false with a name that says what *true* means, `causal_mask`. As
 # rows are queries and columns keys, the trues fill the lower left triangle.
 
 # %% key="mask-by-hand"
@@ -75,12 +76,12 @@ show.matrix(
 )
 
 # %% key="mask-named"
-from llama_np import may_see
+from llama_np import causal_mask
 
-source(may_see)
+source(causal_mask)
 
 # %% key="mask-agree"
-agree(visible * 1, may_see(positions, positions) * 1)  # as ones and zeros
+agree(visible * 1, causal_mask(positions, positions) * 1)  # as ones and zeros
 
 # %% [markdown] key="apply-why"
 # ## Step 3. Scores, masked, pattern
@@ -97,7 +98,7 @@ agree(visible * 1, may_see(positions, positions) * 1)  # as ones and zeros
 # section 3.2.3). Minus infinity is grey below.
 
 # %% key="apply-by-hand"
-K = config.head_width
+K = config.head_dim
 scores = q @ k.T / np.sqrt(K)  # T K @ K S -> T S
 masked = np.where(visible, scores, -np.inf)
 exponentials = np.exp(masked - masked.max(axis=-1, keepdims=True))
@@ -114,20 +115,20 @@ print("rows sum to", pattern.sum(axis=-1).round(4))
 # Look at the first rows. The first token has only itself to read from, so its weight is 1, whatever the
 # score. The second shares its weight between two keys. Only the last row sees everything.
 #
-# In the library hiding is the second line of `attend`. The function `hide` adds minus infinity to the hidden
+# In the library hiding is the second line of `attend`. The function `mask_scores` adds minus infinity to the hidden
 # scores and 0 to the others. That gives the same numbers as `np.where`, and it is faster: the table of
-# zeros and infinities is made once for all heads. With `None` in place of `may_see`, `attend` hides nothing.
+# zeros and infinities is made once for all heads. With `None` in place of `causal_mask`, `attend` hides nothing.
 
 # %% key="apply-named"
 source(attend)
 
 # %% key="hide-named"
-from llama_np import hide
+from llama_np import mask_scores
 
-source(hide)
+source(mask_scores)
 
 # %% key="apply-agree"
-agree(masked, hide(scores, visible))
+agree(masked, mask_scores(scores, visible))
 agree(masked, trace[f"blocks.{i}.masked"][h])
 agree(pattern, trace[f"blocks.{i}.pattern"][h], tolerance=1e-4)
 agree(pattern @ v, attend(q, k, v, visible), tolerance=1e-4)
@@ -254,7 +255,7 @@ agree(beginnings, logits, tolerance=1e-3)
 # %% key="without-experiment"
 everything = np.ones((T, T), bool)
 trace_open = {}
-open_logits = forward(weights, config, ids, may_see=everything, tap=record(trace_open))
+open_logits = forward(weights, config, ids, causal_mask=everything, tap=record(trace_open))
 
 
 def guess(row, answer):
@@ -336,14 +337,14 @@ agree(trace["blocks.0.mix"][:, -1], trace_open["blocks.0.mix"][:, -1])
 # %% [markdown] key="shapes-of-masks"
 # ## Step 7. Other masks from the same function
 #
-# `may_see` takes the positions of queries and keys separately. While a text is being written there are
+# `causal_mask` takes the positions of queries and keys separately. While a text is being written there are
 # few queries (the new tokens) and many keys (all tokens so far). The rule is the same. Below are the
 # masks for the last three tokens and for the last one, as text: a square may be seen, a dot may not. They
 # are the last rows of the whole mask, so the newest token always sees everything.
 
 # %% key="shapes-of-masks-code"
 for new in (3, 1):
-    mask = may_see(positions[-new:], positions)
+    mask = causal_mask(positions[-new:], positions)
     print(f"{new} new of {T}:", mask.shape)
     print("\n".join("   " + "".join("■" if seen else "·" for seen in row) for row in mask))
     agree(mask * 1, visible[-new:] * 1)
@@ -371,11 +372,11 @@ agree(forward(weights, config, ids, query_chunk=4), logits, tolerance=1e-3)
 # The mask is the same for all heads and all blocks; scores and pattern are each head's own.
 
 # %% key="shapes"
-from llama_np.lesson import shapes
+from classroom.lesson import shapes
 
 arrays = {
     "positions": "T",
-    "may_see": "T S",
+    "causal_mask": "T S",
     "scores, masked, pattern": "Hq T S",
     "logits": "T V",
 }

@@ -15,9 +15,9 @@
 
 # %% key="map"
 import numpy as np
+from classroom import show
+from classroom.lesson import agree, source, table
 
-from llama_np import show
-from llama_np.lesson import agree, source, table
 from weights_tools import load_model
 
 model = load_model()
@@ -76,7 +76,7 @@ for h in some:
 # patterns.
 
 # %% key="reason-count"
-D, K, Hq, Hkv = config.dim, config.head_width, config.n_heads, config.n_kv_heads
+D, K, Hq, Hkv = config.dim, config.head_dim, config.n_heads, config.n_kv_heads
 rows = []
 for n_heads, width in ((1, Hq * K), (Hq, K)):
     parameters = 3 * D * n_heads * width + n_heads * width * D  # wq, wk, wv and wo
@@ -253,11 +253,11 @@ source(split_heads)
 # result is wrong.
 
 # %% key="repeat-by-hand"
-from llama_np import attend, may_see, merge_heads, rotate
+from llama_np import attend, causal_mask, merge_heads, rotate
 
 k, v = split_heads(normed @ layer.wk, K), split_heads(normed @ layer.wv, K)  # Hkv T K
 q_rotated, k_rotated = rotate(q, positions, frequencies), rotate(k, positions, frequencies)
-visible = may_see(positions, positions)
+visible = causal_mask(positions, positions)
 print("repeat:", np.repeat(np.arange(Hkv), group), " tile:", np.tile(np.arange(Hkv), group))
 k_copied, v_copied = np.repeat(k_rotated, group, axis=0), np.repeat(v, group, axis=0)
 print("k", k_rotated.shape, "-> copied", k_copied.shape)
@@ -395,9 +395,9 @@ rows = []
 for name, c in {"this model": config, "Llama 3 8B": LLAMA_3_8B}.items():
     ends = {"multi-head": c.n_heads, "as it is": c.n_kv_heads, "multi-query": 1}
     for variant, n_kv in ends.items():
-        shared = 2 * c.dim * n_kv * c.head_width
-        total = 2 * c.dim * c.n_heads * c.head_width + shared
-        cache = 2 * c.n_layers * n_kv * c.head_width
+        shared = 2 * c.dim * n_kv * c.head_dim
+        total = 2 * c.dim * c.n_heads * c.head_dim + shared
+        cache = 2 * c.n_layers * n_kv * c.head_dim
         rows.append([name, variant, n_kv, f"{shared:,}", f"{total:,}", f"{cache:,}"])
 header = ["model", "variant", "Hkv", "wk and wv", "attention per block", "cache per token"]
 table(header, rows)
@@ -414,7 +414,7 @@ table(header, rows)
 # `wq`, `wk`, `wv` and `wo` are listed head by head: the model holds the heads side by side in one matrix.
 
 # %% key="shapes"
-from llama_np.lesson import shapes
+from classroom.lesson import shapes
 
 arrays = {
     "normed": "T D",

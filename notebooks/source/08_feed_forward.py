@@ -16,9 +16,10 @@
 
 # %% key="map"
 import numpy as np
+from classroom import show
+from classroom.lesson import agree, source, table
 
-from llama_np import forward, record, show
-from llama_np.lesson import agree, source, table
+from llama_np import forward, record
 from weights_tools import load_model
 
 model = load_model()
@@ -271,12 +272,12 @@ for label, before, added, after in zip(labels, *sizes):
 # Before you run it, predict: does it matter, when the next block normalises its input anyway?
 
 # %% key="wrong-setup"
-from llama_np import attention, may_see, rope_frequencies, rope_rotations, softmax
+from llama_np import attention, causal_mask, rope_frequencies, rope_rotations, softmax
 
 positions = np.arange(len(ids))
-frequencies = rope_frequencies(config.head_width, config.rope_theta, config.rope_scaling)
+frequencies = rope_frequencies(config.head_dim, config.rope_theta, config.rope_scaling)
 rotations = rope_rotations(positions, frequencies)
-rotation_and_mask = config.head_width, rotations, may_see(positions, positions)
+rotation_and_mask = config.head_dim, rotations, causal_mask(positions, positions)
 
 
 def run(add_to_copy):
@@ -388,8 +389,8 @@ for name, c in {"this model": config, "Llama 3 8B": LLAMA_3_8B}.items():
 
 # %% key="count-by-hand"
 def count_block(c):
-    attention_part = 2 * c.dim * c.n_heads * c.head_width  # wq, wo
-    attention_part += 2 * c.dim * c.n_kv_heads * c.head_width  # wk, wv
+    attention_part = 2 * c.dim * c.n_heads * c.head_dim  # wq, wo
+    attention_part += 2 * c.dim * c.n_kv_heads * c.head_dim  # wk, wv
     return {
         "attention": attention_part,
         "feed-forward": 3 * c.dim * c.ffn_width,
@@ -422,7 +423,7 @@ print(f"the whole model:            {config.count_parameters():,}")
 # ## What you have seen
 
 # %% key="shapes"
-from llama_np.lesson import shapes
+from classroom.lesson import shapes
 
 arrays = {
     "resid_mid and its normalised copy": "T D",

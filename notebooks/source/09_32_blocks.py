@@ -16,9 +16,10 @@
 
 # %% key="map"
 import numpy as np
+from classroom import show
+from classroom.lesson import agree, source, table
 
-from llama_np import forward, record, show
-from llama_np.lesson import agree, source, table
+from llama_np import forward, record
 from weights_tools import load_model
 
 model = load_model()
@@ -33,15 +34,15 @@ show.model_map(config.n_layers, lit=["attn_norm", "attention", "ffn_norm", "feed
 # position, and who may look at whom (lessons 05 and 06). They are the same in every block.
 
 # %% key="sentence"
-from llama_np import embed, may_see, rope_frequencies, rope_rotations
+from llama_np import causal_mask, embed, rope_frequencies, rope_rotations
 
 prompt = "Once upon a time, there was a little girl named"
 ids = np.array(tokenizer.encode(prompt, bos=True))
 labels = [tokenizer.token(i) for i in ids]
 x = embed(weights.embedding, ids)
 positions = np.arange(len(ids))
-frequencies = rope_frequencies(config.head_width, config.rope_theta, config.rope_scaling)
-rotations, visible = rope_rotations(positions, frequencies), may_see(positions, positions)
+frequencies = rope_frequencies(config.head_dim, config.rope_theta, config.rope_scaling)
+rotations, visible = rope_rotations(positions, frequencies), causal_mask(positions, positions)
 print("x", x.shape, "in a model of", config.n_layers, "blocks")
 
 # %% [markdown] key="block-why"
@@ -60,7 +61,7 @@ print("x", x.shape, "in a model of", config.n_layers, "blocks")
 from llama_np import attention, rms_norm, swiglu
 
 first = weights.layers[0]
-rotation_and_mask = config.head_width, rotations, visible
+rotation_and_mask = config.head_dim, rotations, visible
 normed = rms_norm(x, first.attn_norm, config.norm_eps)
 attn_out = attention(normed, first.wq, first.wk, first.wv, first.wo, *rotation_and_mask)
 resid_mid = x + attn_out
@@ -427,7 +428,7 @@ table(
 
 # %% key="memory-cache"
 def cache_bytes(c, n_tokens, width=2):
-    return 2 * c.n_layers * c.n_kv_heads * c.head_width * width * n_tokens
+    return 2 * c.n_layers * c.n_kv_heads * c.head_dim * width * n_tokens
 
 
 table(
@@ -475,7 +476,7 @@ table(
 # ## What you have seen
 
 # %% key="shapes"
-from llama_np.lesson import shapes
+from classroom.lesson import shapes
 
 arrays = {
     "x, resid_mid, resid_out": "T D",

@@ -14,9 +14,9 @@
 
 # %% key="map"
 import numpy as np
+from classroom import show
+from classroom.lesson import agree, shapes, source, table
 
-from llama_np import show
-from llama_np.lesson import agree, shapes, source, table
 from weights_tools import load_model
 
 model = load_model()

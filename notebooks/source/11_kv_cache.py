@@ -19,9 +19,9 @@ import os
 
 os.environ["OPENBLAS_NUM_THREADS"] = "1"  # one core, before NumPy starts: steadier times in step 8
 import numpy as np
+from classroom import show
+from classroom.lesson import agree, source, table
 
-from llama_np import show
-from llama_np.lesson import agree, source, table
 from weights_tools import load_model
 
 model = load_model()
@@ -98,7 +98,7 @@ print(f"block {i}, query head {h}, key-value head {shared}")
 # %% key="needs-by-hand"
 from llama_np import rope_frequencies, rotate, softmax
 
-K, layer = config.head_width, weights.layers[i]
+K, layer = config.head_dim, weights.layers[i]
 frequencies = rope_frequencies(K, config.rope_theta, config.rope_scaling)
 x = after[f"blocks.{i}.attn_norm"][-1:]  # 1 D
 own, kv = slice(h * K, (h + 1) * K), slice(shared * K, (shared + 1) * K)
@@ -142,7 +142,7 @@ agree(mix, after[f"blocks.{i}.mix"][h, -1:])
 # %% key="cache-named"
 from llama_np import KVCache
 
-source(KVCache.remember)
+source(KVCache.update)
 
 # %% [markdown] key="cache-prefill-note"
 # `forward` takes the cache and the new ids. The first call gives it the whole prompt: this is the
@@ -273,7 +273,7 @@ table(["model", "prompt", "T", "S", "scores of one block"], rows)
 # corner at the top left, as if the chunk's first token were the first of the text.
 
 # %% key="mask-by-hand"
-from llama_np import may_see
+from llama_np import causal_mask
 
 past = N // 2
 queries, keys = np.arange(past, N), np.arange(N)
@@ -288,17 +288,17 @@ show.matrices(
 )
 
 # %% [markdown] key="mask-agree-note"
-# The library's `may_see` is this rule. The right mask is also the lower part of the square one, the rows of
+# The library's `causal_mask` is this rule. The right mask is also the lower part of the square one, the rows of
 # the new tokens. With the wrong one the result is wrong in every row of the chunk.
 
 # %% key="mask-agree"
-agree(right_mask, may_see(queries, keys), tolerance=0)
-agree(right_mask, may_see(keys, keys)[past:], tolerance=0)
+agree(right_mask, causal_mask(queries, keys), tolerance=0)
+agree(right_mask, causal_mask(keys, keys)[past:], tolerance=0)
 half = KVCache(config, N)
 forward(weights, config, ids[:past], half)
 second = forward(weights, config, ids[past:], half.fork())
 agree(second, before["logits"][past:])
-wrong_rows = forward(weights, config, ids[past:], half.fork(), may_see=wrong_mask)
+wrong_rows = forward(weights, config, ids[past:], half.fork(), causal_mask=wrong_mask)
 changed = np.abs(wrong_rows - second).max(axis=-1)
 print("largest change in each row with the wrong mask:", changed.round(2))
 
@@ -330,7 +330,7 @@ agree(prefill(weights, config, ids, KVCache(config, N)), before["logits"][-1])
 
 # %% key="memory-by-hand"
 def bytes_per_token(c, n_kv_heads, bytes_each):
-    return 2 * c.n_layers * n_kv_heads * c.head_width * bytes_each
+    return 2 * c.n_layers * n_kv_heads * c.head_dim * bytes_each
 
 
 by_hand = bytes_per_token(config, config.n_kv_heads, cache.keys.itemsize)
@@ -432,7 +432,7 @@ print(f"{n_new} tokens: {middle - started:.2f} s without, {finished - middle:.2f
 # so far, the new one included.
 
 # %% key="shapes"
-from llama_np.lesson import shapes
+from classroom.lesson import shapes
 
 arrays = {
     "x, the new row": "D",

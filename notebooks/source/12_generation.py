@@ -14,9 +14,9 @@
 
 # %% key="map"
 import numpy as np
+from classroom import show
+from classroom.lesson import agree, source, table
 
-from llama_np import show
-from llama_np.lesson import agree, source, table
 from weights_tools import DOLL_HOUSE, load_model
 
 model = load_model()
@@ -189,7 +189,7 @@ table(["id", "token", "decoded alone", "shown when complete"], rows)
 # incomplete one.
 
 # %% key="stream-named"
-from llama_np.tokenizer import stream_text
+from llama_np.tokenizer.bpe import stream_text
 
 source(stream_text)
 
@@ -260,7 +260,7 @@ source(padded_view)
 # %% key="view-agree"
 view = padded_view(n_padding, past=0, n_new=longest)
 agree(np.array(positions), view["positions"], tolerance=0)
-agree(np.array(list(masks.values())), view["may_see"], tolerance=0)
+agree(np.array(list(masks.values())), view["causal_mask"], tolerance=0)
 
 # %% [markdown] key="alone-note"
 # So each row of the batch predicts what it would predict alone. Then the loop, for all rows at once: the new
@@ -379,7 +379,7 @@ show.tokens([tokenizer.token(t) for t in dialog], dialog)
 # encoded as ordinary text (lesson 01): nobody can end a turn by typing the name of `<|eot_id|>`.
 
 # %% key="dialog-named"
-from llama_np.chat import encode_dialog, encode_message
+from llama_np.tokenizer.chat import encode_dialog, encode_message
 
 source(encode_message)
 
@@ -424,7 +424,7 @@ print(tokenizer.decode(second + second_answer))
 # For one text. A batch has one more axis, `B`, in front of each.
 
 # %% key="shapes"
-from llama_np.lesson import shapes
+from classroom.lesson import shapes
 
 arrays = {
     "ids of the prompt": "T",

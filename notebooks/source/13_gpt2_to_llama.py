@@ -19,9 +19,9 @@
 import os
 
 import numpy as np
+from classroom import show
+from classroom.lesson import agree, source, table
 
-from llama_np import show
-from llama_np.lesson import agree, source, table
 from weights_tools import load_model
 
 model = load_model()
@@ -58,9 +58,9 @@ show.model_map(model.config.n_layers, lit=["attn_norm", "attention", "ffn_norm",
 # %% key="train" tags=["timing"]
 from itertools import islice
 
-from llama_np.workers import one_blas_thread
-from weights_tools.training.replacements import gpt2_like, replacements
-from weights_tools.training.study import STORIES, Text, train_one
+from weights_tools.training.ablation.replacements import gpt2_like, replacements
+from weights_tools.training.ablation.study import STORIES, Text, train_one
+from weights_tools.workers import one_blas_thread
 
 text = Text(STORIES, context=gpt2_like(vocab_size=1).context_length)
 start = gpt2_like(text.tokenizer.vocab_size)
@@ -78,15 +78,15 @@ def run(choices, steps=150, every=25):
 small, small_rows = run(start)
 
 # %% key="gpt2"
-from llama_np.gpt2_weights import GPT2_SMALL
+from llama_np.gpt2.hybrid_ends import as_gpt2
+from llama_np.gpt2.weights import GPT2_SMALL
 from weights_tools.formats.gpt2 import load_gpt2
-from weights_tools.training.between_ends import as_gpt2
 
 if os.environ.get("LLAMA_GPT2"):
     config, weights, tokenizer, _ = load_gpt2(os.environ["LLAMA_GPT2"])
 else:
     (weights, config), tokenizer = as_gpt2(small, start), text.tokenizer
-D, K = config.dim, config.head_width
+D, K = config.dim, config.head_dim
 
 prompt = "Once upon a time, there was a little girl named"
 ids = np.array(tokenizer.encode(prompt))
@@ -97,7 +97,7 @@ rows = {
     "width of the stream, D": "dim",
     "blocks": "n_layers",
     "heads": "n_heads",
-    "width of a head, K": "head_width",
+    "width of a head, K": "head_dim",
     "feed-forward width, F": "ffn_width",
     "tokens in the vocabulary, V": "vocab_size",
     "places in the table of positions": "context_length",
@@ -128,13 +128,13 @@ show.matrices(
 )
 
 # %% key="positions-named"
-from llama_np.gpt2 import gpt2_embed
+from llama_np.gpt2.model import gpt2_embed
 
 source(gpt2_embed)
 
 # %% key="positions-agree"
 from llama_np import record
-from llama_np.gpt2 import gpt2_forward
+from llama_np.gpt2.model import gpt2_forward
 
 trace = {}
 logits = gpt2_forward(weights, config, ids, record(trace))
@@ -212,7 +212,7 @@ show.matrix(qkv, ("T", "q, then k, then v"), rows=labels, title="queries, keys a
 # values of its own.
 
 # %% key="attend-named"
-from llama_np.gpt2 import gpt2_attention
+from llama_np.gpt2.model import gpt2_attention
 
 source(gpt2_attention)
 
@@ -309,7 +309,7 @@ down = gelu_tanh(up) @ layer.w_down + layer.b_down  # T F @ F D -> T D
 print("up", up.shape, "down", down.shape)
 
 # %% key="ffn-named"
-from llama_np.gpt2 import gpt2_feed_forward
+from llama_np.gpt2.model import gpt2_feed_forward
 
 source(gpt2_feed_forward)
 
@@ -337,7 +337,7 @@ print(f"{(dropped == 0).mean():.1%} of the numbers are zero")
 show.matrices({"down": down, "after dropout": dropped}, ("T", "D"), rows=labels, across=1)
 
 # %% key="dropout-named"
-from llama_np.backward import dropout
+from llama_np.training.backward import dropout
 
 source(dropout)
 
@@ -360,7 +360,7 @@ logits_by_hand = final @ weights.embedding.T  # T D @ D V -> T V
 print("the output shares its memory:", np.shares_memory(weights.output, weights.embedding))
 
 # %% key="tied-named"
-from llama_np.gpt2 import gpt2_block
+from llama_np.gpt2.model import gpt2_block
 
 source(gpt2_block)
 
@@ -404,7 +404,7 @@ table(
 )
 
 # %% key="count-named"
-from llama_np.gpt2_weights import gpt2_parameters
+from llama_np.gpt2.weights import gpt2_parameters
 
 source(gpt2_parameters)
 
@@ -428,7 +428,7 @@ agree(sum(a.size for _, a in weights.named()), sum(gpt2_parameters(config).value
 # ([Touvron et al. 2023](https://arxiv.org/abs/2307.09288), appendix A.2.1).
 
 # %% key="five-table"
-from weights_tools.training.study_table import read_results
+from weights_tools.training.ablation.study_table import read_results
 
 stages, results = replacements(start), read_results()
 table(
@@ -445,7 +445,7 @@ table(
 # Each of the six was trained three times, from three different random starts, on the stories that ship
 # here. With the same start number, all six see the same stories in the same order, and everything else is
 # the same too: steps, learning rate, optimizer (words of lessons 14 and 16). It takes about ten minutes on one processor core, so the
-# table of results ships with the project (`python -m weights_tools.training.study` makes it again).
+# table of results ships with the project (`python -m weights_tools.training.ablation.study` makes it again).
 # **Lowest to highest** says how much chance alone does. The last column was measured on one core of the
 # machine that made the table.
 
@@ -523,7 +523,7 @@ show.curves(
 # training. How does its loss go on behind the middle?
 
 # %% key="beyond"
-from weights_tools.training import between
+from llama_np.gpt2 import hybrid as between
 
 longer = text.encode(["Tom and the dog went home. " * 60])[0][: 2 * start.context_length]
 try:
@@ -572,7 +572,7 @@ from llama_np import LLAMA_3_8B
 
 
 def cache_bytes(c, kv_heads):
-    return 2 * c.n_layers * kv_heads * c.head_width * 2  # keys and values, two bytes each
+    return 2 * c.n_layers * kv_heads * c.head_dim * 2  # keys and values, two bytes each
 
 
 of_8b = cache_bytes(LLAMA_3_8B, LLAMA_3_8B.n_kv_heads)
@@ -621,7 +621,7 @@ source(between.block)
 
 # %% key="ends-agree"
 from llama_np import forward
-from weights_tools.training.between_ends import as_llama
+from llama_np.gpt2.hybrid_ends import as_llama
 
 llama, llama_config = as_llama(small_llama, llama_choices)
 prompt_ids = np.array(text.tokenizer.encode(prompt, bos=True))
@@ -673,7 +673,7 @@ llamas = {
 
 
 def describe(c):
-    slowest = rope_frequencies(c.head_width, c.rope_theta, c.rope_scaling)[-1]
+    slowest = rope_frequencies(c.head_dim, c.rope_theta, c.rope_scaling)[-1]
     slow = f"yes, by {c.rope_scaling.factor:.0f}" if c.rope_scaling else "no"
     share = (1 if c.tied_output else 2) * c.vocab_size * c.dim / c.count_parameters()
     return {
@@ -800,12 +800,12 @@ agree(total, swiglu(x, layer.w_gate, layer.w_up, layer.w_down))
 # not have.
 
 # %% key="pieces-attention"
-from llama_np import attention, may_see, rope_rotations
+from llama_np import attention, causal_mask, rope_rotations
 
 places = np.arange(len(prompt_ids))
-frequencies = rope_frequencies(llama_config.head_width, llama_config.rope_theta)
+frequencies = rope_frequencies(llama_config.head_dim, llama_config.rope_theta)
 rotations = rope_rotations(places, frequencies)
-rest = llama_config.head_width, rotations, may_see(places, places)
+rest = llama_config.head_dim, rotations, causal_mask(places, places)
 total, n_q, n_kv = 0, layer.wq.shape[1], layer.wk.shape[1]
 for i in (0, 1):
     own_q = slice(i * n_q // 2, (i + 1) * n_q // 2)

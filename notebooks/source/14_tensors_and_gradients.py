@@ -17,9 +17,10 @@
 
 # %% key="setup"
 import numpy as np
+from classroom import show
+from classroom.lesson import agree, source, table
 
-from llama_np import LLAMA_3_8B, cross_entropy, forward, record, show
-from llama_np.lesson import agree, source, table
+from llama_np import LLAMA_3_8B, cross_entropy, forward, record
 from weights_tools import load_model
 
 model = load_model()
@@ -362,13 +363,13 @@ agree(np.array([d["w"], d["b"], d["x"]]), by_hand, tolerance=1e-12)
 # %% [markdown] key="tensor-class-why"
 # ## Step 9. The library's Tensor
 #
-# The list above had to be written by hand. `llama_np.autodiff` makes it while the computation runs: a
+# The list above had to be written by hand. `llama_np.training.autodiff` makes it while the computation runs: a
 # `Tensor` is an array that remembers what it was computed from. It keeps five things: its value, its
 # gradient (as yet none), a name, its **parents** (the tensors that went in, each with a function that hands
 # a gradient back to it), and its **depth**, one more than that of its deepest parent.
 
 # %% key="tensor-init"
-from llama_np.autodiff import Tensor, graph, operation, unbroadcast
+from llama_np.training.autodiff import Tensor, graph, operation, unbroadcast
 
 source(Tensor.__init__)
 
@@ -656,7 +657,7 @@ for name, y in tries.items():
 
 # %% key="llama-by-hand"
 x = trace["blocks.0.attn_norm"].astype(np.float64)
-w = np.asarray(weights.layers[0].wq[:, : config.head_width], np.float64)
+w = np.asarray(weights.layers[0].wq[:, : config.head_dim], np.float64)
 q = x @ w  # T D @ D K -> T K
 d_q = 2 * q
 d_x = d_q @ w.T  # T K @ K D -> T D
@@ -667,7 +668,7 @@ labels = [tokenizer.token(i) for i in ids]
 show.matrices({"x": x, "d_x": d_x}, ("T", "D"), rows=labels, across=1)
 
 # %% key="llama-named"
-from llama_np.backward import linear_backward
+from llama_np.training.backward import linear_backward
 
 source(linear_backward)
 
@@ -681,7 +682,7 @@ for ours, named, by_tensor in zip((d_x, d_w), linear_backward(d_q, x, w), (x_t.g
 agree(sum(np.outer(x[token], d_q[token]) for token in range(len(ids))), d_w, tolerance=1e-12)
 
 rng, h = np.random.default_rng(seed=0), 1e-5
-for i, j in zip(rng.integers(0, config.dim, 3), rng.integers(0, config.head_width, 3)):
+for i, j in zip(rng.integers(0, config.dim, 3), rng.integers(0, config.head_dim, 3)):
     nudge = np.zeros_like(w)
     nudge[i, j] = h
     tried = (((x @ (w + nudge)) ** 2).sum() - ((x @ (w - nudge)) ** 2).sum()) / (2 * h)

@@ -29,9 +29,10 @@
 
 # %% key="setup"
 import numpy as np
+from classroom import show
+from classroom.lesson import agree, clearest_head, numerical_gradient, source, table
 
-from llama_np import LLAMA_3_8B, Weights, forward, log_softmax, patch, record, show, softmax
-from llama_np.lesson import agree, clearest_head, numerical_gradient, source, table
+from llama_np import LLAMA_3_8B, Weights, forward, log_softmax, patch, record, softmax
 from weights_tools import load_model
 
 model = load_model()
@@ -182,7 +183,7 @@ axes = ("T", "V, some columns")
 show.matrix(d_logits[:, seen_tokens], axes, rows=labels, columns=columns, title="d_logits")
 
 # %% key="logits-named"
-from llama_np.backward import cross_entropy_backward
+from llama_np.training.backward import cross_entropy_backward
 
 source(cross_entropy_backward)
 
@@ -207,7 +208,7 @@ check("logits", d_logits)
 # </details>
 
 # %% key="count"
-from llama_np.loss import IGNORE
+from llama_np.training.loss import IGNORE
 
 half = np.where(positions < len(ids) // 2, IGNORE, targets)
 d_half = cross_entropy_backward(logits, half)
@@ -228,7 +229,7 @@ print("rows of the first half are zero:", not d_half[: len(ids) // 2].any())
 # sum over all tokens.
 
 # %% key="output-by-hand"
-from llama_np.backward import linear_backward
+from llama_np.training.backward import linear_backward
 
 d_final = d_logits @ weights.output.T  # T V @ V D -> T D
 d_output = trace["final_norm"].T @ d_logits  # D T @ T V -> D V
@@ -269,7 +270,7 @@ print("d_norm", d_norm.shape, "d_resid_out", d_resid_out.shape)
 show.matrices({"d_final": d_final, "d_resid_out": d_resid_out}, ("T", "D"), rows=labels, across=1)
 
 # %% key="norm-named"
-from llama_np.backward import rms_norm_backward
+from llama_np.training.backward import rms_norm_backward
 
 source(rms_norm_backward)
 
@@ -340,7 +341,7 @@ d_w_down = hidden.T @ d_down  # F T @ T D -> F D
 print("d_gate", d_gate.shape, "d_ffn_norm", d_ffn_norm.shape, "d_w_down", d_w_down.shape)
 
 # %% key="swiglu-named"
-from llama_np.backward import swiglu_backward
+from llama_np.training.backward import swiglu_backward
 
 source(swiglu_backward)
 
@@ -403,7 +404,7 @@ print(f"size straight on {size(d_resid_out):.2e}, through the half block {size(d
 # you run:** is `d_pattern` zero for hidden keys? Is `d_scores`?
 
 # %% key="pattern-by-hand"
-K, T = config.head_width, len(ids)
+K, T = config.head_dim, len(ids)
 d_mixes = d_resid_mid @ layer.wo.T  # T D @ D Hq*K -> T Hq*K
 _, h = clearest_head(trace, [L], config.n_heads)
 shared = h // config.group
@@ -428,7 +429,7 @@ show.matrices(
 # first row is all zero, since the first token has no choice.
 
 # %% key="pattern-named"
-from llama_np.backward import attend_backward, softmax_backward
+from llama_np.training.backward import attend_backward, softmax_backward
 
 source(softmax_backward)
 
@@ -476,7 +477,7 @@ panels, most = {**sent, "sum: d_k of key head 0": d_k[0].T}, np.abs(d_k[0]).max(
 show.matrices(panels, ("K", "key S"), columns=labels, limit=most, across=3)
 
 # %% key="group-named"
-from llama_np.backward import attend_grouped_backward
+from llama_np.training.backward import attend_grouped_backward
 
 source(attend_grouped_backward)
 
@@ -529,7 +530,7 @@ lengths = np.linalg.norm(d_q, axis=-1), np.linalg.norm(d_q_unturned, axis=-1)
 agree(*lengths, tolerance=1e-12)
 
 # %% key="rope-named"
-from llama_np.backward import rotate_backward
+from llama_np.training.backward import rotate_backward
 
 source(rotate_backward)
 
@@ -579,7 +580,7 @@ check(f"layers.{L}.wk", d_wk)
 check(f"blocks.{L - 1}.resid_out" if L else "embedded", d_x)
 
 # %% key="block-agree"
-from llama_np.backward import block_backward
+from llama_np.training.backward import block_backward
 
 d_x_library, d_layer = block_backward(
     d_resid_out, before, layer, config, positions, frequencies, last
@@ -619,7 +620,7 @@ rows = d_embedding[in_text + absent]
 show.matrix(rows, ("V, some rows", "D"), rows=names, title="d_embedding, by the look-up")
 
 # %% key="embedding-named"
-from llama_np.backward import embed_backward
+from llama_np.training.backward import embed_backward
 
 source(embed_backward)
 
@@ -651,7 +652,7 @@ print("wrong rows:", *wrong)
 # anywhere in the model? In the tests of this project every gradient is compared with PyTorch too.
 
 # %% key="whole-agree"
-from llama_np.backward import loss_and_gradients
+from llama_np.training.backward import loss_and_gradients
 
 loss_found, gradients = loss_and_gradients(weights, config, ids, targets)
 agree(loss, loss_found, tolerance=1e-12)
@@ -685,9 +686,9 @@ table(["weight", "entry", "by the rules", "tried"], rows)
 # or larger?
 
 # %% key="sizes-there"
-from llama_np import attention, may_see, rms_norm, rope_rotations, swiglu
+from llama_np import attention, causal_mask, rms_norm, rope_rotations, swiglu
 
-rotation_and_mask = K, rope_rotations(positions, frequencies), may_see(positions, positions)
+rotation_and_mask = K, rope_rotations(positions, frequencies), causal_mask(positions, positions)
 eps = config.norm_eps
 
 
@@ -708,7 +709,7 @@ def there(weights, keep):
 agree(there(weights, keep=1)[0], trace[f"blocks.{L}.resid_out"], tolerance=1e-12)
 
 # %% key="sizes-back"
-from llama_np.backward import attention_backward
+from llama_np.training.backward import attention_backward
 
 
 def sizes_back(weights, keep):
@@ -812,7 +813,7 @@ print(
 # training needs memory for: it grows with the length of the text (the patterns even with its square) and with the number of texts in a batch.
 
 # %% key="seen"
-from llama_np.backward import NEEDED
+from llama_np.training.backward import NEEDED
 
 D, F, Hq, Hkv = config.dim, config.ffn_width, config.n_heads, config.n_kv_heads
 in_block = {

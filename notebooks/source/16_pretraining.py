@@ -19,9 +19,10 @@ import time
 from dataclasses import replace
 
 import numpy as np
+from classroom import show
+from classroom.lesson import agree, source, table
 
-from llama_np import LLAMA_3_8B, cross_entropy, forward, generate, show
-from llama_np.lesson import agree, source, table
+from llama_np import LLAMA_3_8B, cross_entropy, forward, generate
 from weights_tools import DOLL_HOUSE, load_model
 
 teller = load_model(DOLL_HOUSE)
@@ -195,7 +196,7 @@ agree(losses(row, aims)[:-1], losses(changed, aims)[:-1])
 from llama_np.weights import initialize
 
 small = replace(
-    teller.config, dim=64, n_layers=3, n_heads=4, n_kv_heads=2, head_width=16, ffn_width=224,
+    teller.config, dim=64, n_layers=3, n_heads=4, n_kv_heads=2, head_dim=16, ffn_width=224,
     context_length=T, tied_output=True,
 )  # fmt: skip
 start = initialize(small, np.random.default_rng(seed))
@@ -243,7 +244,7 @@ print(f"counting only:     {counting:.2f}")
 # Let us see how large the gradients are, in different parts of the model.
 
 # %% key="gradient"
-from llama_np.backward import loss_and_gradients
+from llama_np.training.backward import loss_and_gradients
 
 loss, gradients = loss_and_gradients(start, small, ids, targets)
 rows = [
@@ -291,7 +292,7 @@ for t, each in enumerate(all_gradients, 1):
     print(f"step {t}: g {g:9.1e}   m {m:9.1e}   v {v:8.1e}   fraction {step:6.3f}   w {w:.5f}")
 
 # %% key="adam-named"
-from llama_np.optimizer import AdamW
+from llama_np.training.optimizer import AdamW
 
 source(AdamW.step)
 
@@ -388,7 +389,7 @@ clipped_by_hand = gradients.layers[0].wq * (limit / length)
 print(f"all gradients together: {sum(g.size for _, g in gradients.named()):,} numbers")
 
 # %% key="clip-named"
-from llama_np.optimizer import clip_by_global_norm
+from llama_np.training.optimizer import clip_by_global_norm
 
 source(clip_by_global_norm)
 
@@ -425,13 +426,15 @@ print(f"each by itself:   cosine {cosine(gradients, apart):.2f}")
 #   \eta = \frac{\eta_\mathrm{peak}}{2} \left(1 + \cos \frac{\pi (s - s_w)}{S - s_w}\right)
 #   \quad (s \ge s_w)$$
 #
-# A **recipe** holds the numbers of our run. Two things that the real run used are off here (0), to keep it simple: dropout (lesson 13), and averaging, which
+# A **recipe** holds the numbers of our run. Two things that the real run used are off here (0), to keep it simple: dropout (lesson 13), and ema_decay, which
 # keeps a running mean of the weights over the last steps.
 
 # %% key="rate-by-hand"
-from weights_tools.training.train import Recipe, Training
+from weights_tools.training.trainer import Hyperparameters, Training
 
-recipe = Recipe(steps=500, peak_rate=1e-2, warm_up=50, dropout=0.0, averaging=0.0, seed=seed)
+recipe = Hyperparameters(
+    steps=500, peak_rate=1e-2, warm_up=50, dropout=0.0, ema_decay=0.0, seed=seed
+)
 s, S, warm_up = np.arange(recipe.steps), recipe.steps, recipe.warm_up
 up = (s + 1) / (warm_up + 1)
 down = (1 + np.cos(np.pi * (s - warm_up) / (S - warm_up))) / 2
@@ -439,7 +442,7 @@ rates_by_hand = recipe.peak_rate * np.where(s < warm_up, up, down)
 show.curves(s[::10], {"rate": rates_by_hand[::10]}, ("step", "learning rate"))
 
 # %% key="rate-named"
-from llama_np.optimizer import learning_rate
+from llama_np.training.optimizer import learning_rate
 
 source(learning_rate)
 
@@ -758,7 +761,7 @@ print(
 # still for the last thousand steps, and the last digit has even turned up. The run has got out of its text
 # about what it could; and as the learning rate ends at 0, the last steps could not change much anyway. Most of the gain comes in the first few epochs. That is the rule elsewhere too: repeating a
 # text up to four times is almost as good as new text, and later repeats bring less and less ([Muennighoff
-# et al. 2023](https://arxiv.org/abs/2305.16264)). Dropout and the averaging of weights are there to make so
+# et al. 2023](https://arxiv.org/abs/2305.16264)). Dropout and the ema_decay of weights are there to make so
 # many epochs bearable. What more the run did is in the [model
 # card](../weights_tools/doll_house/MODEL_CARD.md).
 

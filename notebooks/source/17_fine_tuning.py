@@ -16,9 +16,9 @@
 
 # %% key="map"
 import numpy as np
+from classroom import show
+from classroom.lesson import agree, source, table
 
-from llama_np import show
-from llama_np.lesson import agree, source, table
 from weights_tools import load_model
 
 model = load_model()
@@ -102,8 +102,8 @@ print(len(dialogs), "questions with answers")
 # positions get the number `IGNORE`, and the loss leaves them out.
 
 # %% key="format-by-hand"
-from llama_np.chat import encode_dialog
-from llama_np.loss import IGNORE
+from llama_np.tokenizer.chat import encode_dialog
+from llama_np.training.loss import IGNORE
 
 
 def shorten(dialog, n_sentences=2):
@@ -287,7 +287,7 @@ show.to_scale(
 )
 
 # %% key="lora-named"
-from llama_np.lora import lora_product
+from llama_np.training.lora import lora_product
 
 source(lora_product)
 
@@ -325,7 +325,7 @@ show.curves(
 
 # %% key="count-by-hand"
 from llama_np import LLAMA_3_8B
-from llama_np.lora import MATRICES
+from llama_np.training.lora import MATRICES
 from llama_np.weights import shapes
 
 r = 8
@@ -343,7 +343,7 @@ rows.append(["share that learns"] + [x for c in total for x in ("", f"{total[c] 
 table(["", "this model", "its pairs", "Llama 3 8B", "its pairs"], rows)
 
 # %% key="count-named"
-from llama_np.lora import initialize_lora
+from llama_np.training.lora import initialize_lora
 
 source(initialize_lora)
 
@@ -394,7 +394,7 @@ print("b", pair.b.shape, "not zero:", bool(pair.b.any()))
 agree(w + lora.scale * (pair.a @ pair.b), w, tolerance=0)
 
 # %% key="zero-named"
-from llama_np.lora import merge
+from llama_np.training.lora import merge
 
 source(merge)
 
@@ -417,7 +417,7 @@ agree(logits, forward(merged, config, ids))
 # As always, a gradient has the shape of what it belongs to. To see something, `b` is random here.
 
 # %% key="gradient-by-hand"
-from llama_np.backward import loss_and_gradients
+from llama_np.training.backward import loss_and_gradients
 
 loss, d_weights = loss_and_gradients(weights, config, ids, targets)
 d_w = d_weights.layers[config.n_layers // 2].wq
@@ -428,7 +428,7 @@ d_b = scale * (a.T @ d_w)  # r in @ in out -> r out
 print("d_w", d_w.shape, " d_a", d_a.shape, " d_b", d_b.shape)
 
 # %% key="gradient-named"
-from llama_np.lora import lora_backward
+from llama_np.training.lora import lora_backward
 
 source(lora_backward)
 
@@ -442,8 +442,8 @@ for ours, named in zip((d_a, d_b), lora_backward(d_w, a, b, scale)):
 # **Predict before you run:** why is `b` zero and `a` random? What is lost if both are zero? If both are random?
 
 # %% key="start"
-from llama_np.lora import Lora, Pair, lora_gradients
-from llama_np.optimizer import global_norm
+from llama_np.training.lora import Lora, Pair, lora_gradients
+from llama_np.training.optimizer import global_norm
 
 rng = np.random.default_rng(0)
 starts = {
@@ -479,7 +479,7 @@ for title, start in starts.items():
 # nothing else can change. Here are the first three steps by hand, with four dialogs each.
 
 # %% key="loop-by-hand"
-from llama_np.optimizer import AdamW, clip_by_global_norm, learning_rate
+from llama_np.training.optimizer import AdamW, clip_by_global_norm, learning_rate
 from weights_tools.training.stages import draw
 
 answers = [encode(tokenizer, shorten(dialog)) for dialog in dialogs]
@@ -502,7 +502,7 @@ for step in range(3):
 
 # %% key="loop-named"
 from weights_tools.training.stages import FineTuning
-from weights_tools.training.train import Recipe, Training
+from weights_tools.training.trainer import Hyperparameters, Training
 
 source(Training.take_step)
 
@@ -511,8 +511,8 @@ stage = FineTuning(learn, per_step, 0, config.vocab_size, config.context_length)
 
 
 def begin(peak, lora=None):
-    recipe = Recipe(
-        steps=n_steps, peak_rate=peak, warm_up=warm_up, weight_decay=0.0, dropout=0.0, averaging=0.9
+    recipe = Hyperparameters(
+        steps=n_steps, peak_rate=peak, warm_up=warm_up, weight_decay=0.0, dropout=0.0, ema_decay=0.9
     )
     return Training(config, recipe, stage, weights, lora)
 
@@ -530,8 +530,8 @@ agree(np.array(loss), np.array(losses[-1]))
 # themselves, without a request. The first says what is learned. The other two are for later.
 
 # %% key="run" tags=["timing"]
+from weights_tools.commands.finetune import nats_per_token
 from weights_tools.training.dialogs import fact_dialogs
-from weights_tools.training.finetune import nats_per_token
 from weights_tools.training.stages import Answer
 
 measured = {

@@ -18,9 +18,10 @@ import re
 import textwrap
 
 import numpy as np
+from classroom import show
+from classroom.lesson import agree, numerical_gradient, source, table
 
-from llama_np import forward, log_softmax, show
-from llama_np.lesson import agree, numerical_gradient, source, table
+from llama_np import forward, log_softmax
 from weights_tools import load_model
 
 chat = load_model("doll-house-chat", "float32")
@@ -77,7 +78,7 @@ for story in ("He fell. Mom came, and he was happy again.", "He was happy. Then 
     print(ends_well_by_hand(story), " ", story)
 
 # %% key="rule-named"
-from weights_tools.training.compare import ends_well
+from weights_tools.commands.make_preferences import ends_well
 
 source(ends_well)
 
@@ -203,8 +204,8 @@ agree(r_again - r_again[0], r - r[0])
 # answers, with targets that are `IGNORE` outside of them. By hand, with the softmax written out:
 
 # %% key="logp-by-hand"
-from llama_np.loss import IGNORE
-from weights_tools.training.dpo import encode_pairs
+from llama_np.training.loss import IGNORE
+from weights_tools.commands.dpo import encode_pairs
 from weights_tools.training.stages import pad
 
 (example,) = encode_pairs(tokenizer, [shown], config)
@@ -227,7 +228,7 @@ show.bars(
 )
 
 # %% key="logp-named"
-from llama_np.preference import answer_log_probability
+from llama_np.training.preference import answer_log_probability
 
 source(answer_log_probability)
 
@@ -278,7 +279,7 @@ print("log_p", log_p.shape, "reference", reference.shape)
 print(rewards_by_hand.round(2))
 
 # %% key="rewards-named"
-from llama_np.preference import dpo_rewards
+from llama_np.training.preference import dpo_rewards
 
 source(dpo_rewards)
 
@@ -313,7 +314,7 @@ print("probabilities", p.round(2))
 print(f"loss {loss_by_hand:.4f} nats")
 
 # %% key="loss-named"
-from llama_np.preference import dpo_loss
+from llama_np.training.preference import dpo_loss
 
 source(dpo_loss)
 
@@ -367,7 +368,7 @@ show.matrix(
 )
 
 # %% key="gradient-named"
-from llama_np.preference import dpo_loss_backward
+from llama_np.training.preference import dpo_loss_backward
 
 source(dpo_loss_backward)
 
@@ -454,7 +455,7 @@ d_logits = d_one[:, None, None] * d_log_rows * counts[..., None]  # 2 T V
 print("d_logits", d_logits.shape)
 
 # %% key="logits-named"
-from llama_np.preference import answer_log_probability_backward
+from llama_np.training.preference import answer_log_probability_backward
 
 source(answer_log_probability_backward)
 
@@ -489,7 +490,7 @@ agree(by_trying / beta, np.array([named[e] for e in entries]) / beta, tolerance=
 # preferences stay the same. The last pairs are held out again.
 
 # %% key="short"
-from weights_tools.training.dpo import with_reference
+from weights_tools.commands.dpo import with_reference
 
 
 def shorten(story):
@@ -535,12 +536,14 @@ preferred, other, _, kl = watch(chat.weights)
 print(f"at the start: preferred {preferred:.3f}, other {other:.3f}, KL {kl:.3f}")
 
 # %% key="train" tags=["timing"]
-from weights_tools.training.dpo import base_and_lora
+from weights_tools.commands.dpo import base_and_lora
 from weights_tools.training.stages import Preference, Preferences
-from weights_tools.training.train import Recipe, Training
+from weights_tools.training.trainer import Hyperparameters, Training
 
 base, lora = base_and_lora("doll-house-chat", chat, rank=8, seed=0)
-recipe = Recipe(steps=32, peak_rate=5e-4, warm_up=5, weight_decay=0.0, dropout=0.0, averaging=0.0)
+recipe = Hyperparameters(
+    steps=32, peak_rate=5e-4, warm_up=5, weight_decay=0.0, dropout=0.0, ema_decay=0.0
+)
 
 
 def begin(pairs, n=8):
@@ -699,8 +702,8 @@ table(["step", *columns], [[row["step"], *(row[name] for name in columns.values(
 # random, at temperature 0.8. Then we count, with the rule, and with whole stories for all three.
 
 # %% key="rate" tags=["timing"]
-from llama_np.workers import each as on_all_cores
-from weights_tools.training.compare import answers, draw_requests
+from weights_tools.commands.make_preferences import answers, draw_requests
+from weights_tools.workers import each as on_all_cores
 
 three = {"chat": chat, "yours": chat._replace(weights=tuned), "cheerful": cheerful}
 requests = draw_requests(np.random.default_rng(7), 64)
@@ -736,7 +739,7 @@ for name, stories in told.items():
 # **Predict before you run:** which of these will have changed?
 
 # %% key="else" tags=["timing"]
-from weights_tools.training.tell import keeps_hero, repeats_itself
+from weights_tools.commands.make_stories import keeps_hero, repeats_itself
 
 
 def last_sentence(story):
@@ -912,7 +915,7 @@ show_story("cheerful", saddest)
 # - **The real one.** Everything that you have seen runs on Llama 3 8B, with the same code: set `LLAMA_MODEL` to its folder
 #   and open lesson 00 again. The README says where to get it and how much memory it takes.
 # - **Your own.** Write another rule in the place of `ends_well` (no story without a dog?), make pairs with it as
-#   `weights_tools/training/compare.py` does, and train. Then look for what else has changed.
+#   `weights_tools/commands/make_preferences.py` does, and train. Then look for what else has changed.
 # - **The papers**, which you can now read with the code beside them: [attention](https://arxiv.org/abs/1706.03762),
 #   [RoPE](https://arxiv.org/abs/2104.09864), [Llama 2](https://arxiv.org/abs/2307.09288),
 #   [Llama 3](https://arxiv.org/abs/2407.21783), [LoRA](https://arxiv.org/abs/2106.09685),

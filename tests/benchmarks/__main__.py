@@ -4,16 +4,15 @@ import argparse
 import sys
 from pathlib import Path
 
+from tests.benchmarks.checkpoint import CODES, make_checkpoint
+from tests.benchmarks.decode import run_decode
+from tests.benchmarks.measure import Options
+from tests.benchmarks.run import choose, full_jobs, quick_jobs, run_jobs
+from tests.benchmarks.shapes import SHAPES, shape_named
+from tests.benchmarks.side_by_side import side_by_side
+from tests.benchmarks.table import lines
 from weights_tools.memory import MODES
 from weights_tools.writing import write_json
-
-from .checkpoint import CODES, make_checkpoint
-from .decode import run_decode
-from .measure import Options
-from .run import choose, full_jobs, quick_jobs, run_jobs
-from .shapes import SHAPES, shape_named
-from .side_by_side import side_by_side
-from .table import lines
 
 
 def make_parser() -> argparse.ArgumentParser:

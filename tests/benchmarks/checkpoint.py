@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 
 from llama_np.config import LlamaConfig
-from llama_np.matrix import narrow_bf16
 from llama_np.weights import shapes
 from weights_tools.formats.safetensors_file import DTYPES, write_stream
 from weights_tools.layout import names_elsewhere
+from weights_tools.lazy_matrix import narrow_bf16
 from weights_tools.progress import Progress
 from weights_tools.writing import write_json
 

@@ -10,14 +10,13 @@ from llama_np.config import LlamaConfig
 from llama_np.model import forward
 from llama_np.sampling import prefill
 from llama_np.weights import Weights
-
-from . import machine
-from .limits import weights_read
-from .ours import PROMPT, WARM_UP, prompt_of
-from .random_weights import random_weights
-from .resident import Watch, resident
-from .rows import Row, at_least, at_most
-from .turns import take_turns
+from tests.benchmarks import machine
+from tests.benchmarks.limits import weights_read
+from tests.benchmarks.ours import PROMPT, WARM_UP, prompt_of
+from tests.benchmarks.random_weights import random_weights
+from tests.benchmarks.resident import Watch, resident
+from tests.benchmarks.rows import Row, at_least, at_most
+from tests.benchmarks.turns import take_turns
 
 BATCH = 8
 BLOCKS = 2  # of a shape that would take minutes with all of them

@@ -5,12 +5,11 @@ from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Any
 
-from llama_np.workers import n_cores
+from tests.benchmarks.alone import alone
+from tests.benchmarks.machine import blas_threads
+from tests.benchmarks.measure import Options, measure
 from weights_tools.memory import free_memory
-
-from .alone import alone
-from .machine import blas_threads
-from .measure import Options, measure
+from weights_tools.workers import n_cores
 
 READ_BLOCK = 2**24
 

@@ -5,11 +5,10 @@ import math
 import numpy as np
 
 from llama_np.config import LlamaConfig
-from llama_np.matrix import BLOCK
-from llama_np.workers import n_cores
-
-from . import machine
-from .turns import seconds_for
+from tests.benchmarks import machine
+from tests.benchmarks.turns import seconds_for
+from weights_tools.lazy_matrix import BLOCK
+from weights_tools.workers import n_cores
 
 LEAST = 0.1  # seconds that a sample of something quick goes on
 
@@ -30,7 +29,7 @@ def operations(config: LlamaConfig, T: int) -> int:
     blocks = weights_read(config) - output
     pairs = T * (T + 1) // 2
     return 2 * (
-        T * blocks + output + 2 * pairs * config.n_heads * config.head_width * config.n_layers
+        T * blocks + output + 2 * pairs * config.n_heads * config.head_dim * config.n_layers
     )
 
 

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 from threadpoolctl import threadpool_info
 
-from llama_np.workers import n_cores
+from weights_tools.workers import n_cores
 
 SIDE = 8192  # of the square matrix that ``data`` is: 256 MiB
 BLOCK = 4 * 2**20  # bytes that one call reads: long beside the call, so that threads overlap

@@ -12,10 +12,9 @@ from llama_np.cache import KVCache
 from llama_np.config import LlamaConfig
 from llama_np.model import forward
 from llama_np.sampling import greedy, prefill
+from tests.benchmarks.machine import make_data, medians, sample_rates
+from tests.benchmarks.resident import Watch, read_from_disk, resident
 from weights_tools.load import Model, load_model, open_checkpoint
-
-from .machine import make_data, medians, sample_rates
-from .resident import Watch, read_from_disk, resident
 
 WARM_UP = 3  # tokens that are not timed: memory is looked at while they are decoded
 

@@ -6,9 +6,8 @@ from llama_np.cache import KVCache
 from llama_np.config import LlamaConfig
 from llama_np.sampling import generate, prefill
 from llama_np.weights import Weights
-
-from .limits import LEAST
-from .turns import pace, seconds_for
+from tests.benchmarks.limits import LEAST
+from tests.benchmarks.turns import pace, seconds_for
 
 WARM_UP = 4  # tokens written before the clock starts; the first comes from the prompt
 PROMPT = 16  # tokens of the prompt to decode from

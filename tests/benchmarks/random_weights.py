@@ -6,9 +6,8 @@ import numpy as np
 
 from llama_np.config import LlamaConfig
 from llama_np.weights import Weights, shapes
+from tests.benchmarks.checkpoint import Ring
 from weights_tools.memory import side_by_side
-
-from .checkpoint import Ring
 
 
 def random_weights(config: LlamaConfig, seed: int = 0) -> Weights:

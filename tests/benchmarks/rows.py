@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from .machine import Median, medians
+from tests.benchmarks.machine import Median, medians
 
 COLUMNS = ("ours", "eager", "sdpa", "bare", "limit")
 THEIRS = ("eager", "sdpa")

@@ -15,17 +15,16 @@ from typing import Any
 
 from threadpoolctl import threadpool_info
 
-from llama_np.workers import n_cores
+from tests.benchmarks import context, limits, machine, speed, start, text, training
+from tests.benchmarks.alone import alone
+from tests.benchmarks.rows import Row
+from tests.benchmarks.shapes import SHAPES
+from tests.benchmarks.speed import Effort
+from tests.benchmarks.theirs import installed
+from tests.benchmarks.turns import take_turns
 from weights_tools.training.stages import Rows
-from weights_tools.training.train import Recipe
-
-from . import context, limits, machine, speed, start, text, training
-from .alone import alone
-from .rows import Row
-from .shapes import SHAPES
-from .speed import Effort
-from .theirs import installed
-from .turns import take_turns
+from weights_tools.training.trainer import Hyperparameters
+from weights_tools.workers import n_cores
 
 PACKAGES = ("numpy", "tiktoken", "torch", "transformers")
 SPEED = ("doll-house", "stories260k", "stories15m", "stories110m", "llama-3.2-1b")
@@ -63,7 +62,9 @@ def full_jobs() -> dict[str, list[Job]]:
         "start-up": [partial(start.start_up, 9)],
         "load": [partial(start.load, name, SHAPES[name], n) for name, n in loads.items()],
         "training": [
-            partial(training.training, "doll-house", SHAPES["doll-house"], Recipe(), Rows(), 5)
+            partial(
+                training.training, "doll-house", SHAPES["doll-house"], Hyperparameters(), Rows(), 5
+            )
         ],
         "tokenizer": [partial(text.tokenizer, 5)],
         "lessons": [partial(text.lessons, slice(None))],
@@ -85,7 +86,9 @@ def quick_jobs() -> dict[str, list[Job]]:
         "start-up": [partial(start.start_up, 3)],
         "load": [partial(start.load, "doll-house", house, 1)],
         "training": [
-            partial(training.training, "a doll-house of 8 blocks", thin, Recipe(), Rows(), 1)
+            partial(
+                training.training, "a doll-house of 8 blocks", thin, Hyperparameters(), Rows(), 1
+            )
         ],
         "tokenizer": [partial(text.tokenizer, 2)],
         "lessons": [partial(text.lessons, slice(1, 2))],

@@ -15,7 +15,7 @@ def story_teller(dim, n_layers, n_heads, n_kv_heads, ffn_width, vocab_size, cont
     """
     return LlamaConfig(
         dim=dim, n_layers=n_layers, n_heads=n_heads, n_kv_heads=n_kv_heads,
-        head_width=dim // n_heads, ffn_width=ffn_width, vocab_size=vocab_size,
+        head_dim=dim // n_heads, ffn_width=ffn_width, vocab_size=vocab_size,
         context_length=context_length, norm_eps=1e-5, rope_theta=10000.0, rope_scaling=None,
         tied_output=True,
     )  # fmt: skip
@@ -25,7 +25,7 @@ SHAPES = {
     "llama-3-8b": LLAMA_3_8B,
     # https://huggingface.co/meta-llama/Llama-3.2-1B/blob/main/config.json
     "llama-3.2-1b": dataclasses.replace(
-        LLAMA_3_8B, dim=2048, n_layers=16, head_width=64, ffn_width=8192, context_length=131072,
+        LLAMA_3_8B, dim=2048, n_layers=16, head_dim=64, ffn_width=8192, context_length=131072,
         rope_scaling=RopeScaling(32.0, 1.0, 4.0, 8192), tied_output=True,
     ),
     "stories260k": story_teller(64, 5, 8, 4, 172, 512, 512),

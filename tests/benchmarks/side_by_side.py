@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
-from .machine import Median
-from .rows import COLUMNS, RATIOS, Row
+from tests.benchmarks.machine import Median
+from tests.benchmarks.rows import COLUMNS, RATIOS, Row
 
 HEAD = ("what", "unit", *COLUMNS, *(f"/{name}" for name in RATIOS), "the limit is")
 TARGET_HEAD = ("target", "ours over", "median", "lowest", "highest", "asked", "")

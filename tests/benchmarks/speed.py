@@ -6,15 +6,14 @@ from typing import NamedTuple
 
 from llama_np.config import LlamaConfig
 from llama_np.weights import Weights
+from tests.benchmarks.limits import LEAST, MatrixMatrix, MatrixVector, operations, weights_read
+from tests.benchmarks.ours import PROMPT, WARM_UP, Bare, Ours
+from tests.benchmarks.random_weights import random_weights
+from tests.benchmarks.rows import THEIRS, Row, at_least
+from tests.benchmarks.shapes import shape_named
+from tests.benchmarks.theirs import Theirs, check_same, installed, make_twin
+from tests.benchmarks.turns import seconds_for, take_turns
 from weights_tools.load import DOLL_HOUSE, load_model
-
-from .limits import LEAST, MatrixMatrix, MatrixVector, operations, weights_read
-from .ours import PROMPT, WARM_UP, Bare, Ours
-from .random_weights import random_weights
-from .rows import THEIRS, Row, at_least
-from .shapes import shape_named
-from .theirs import Theirs, check_same, installed, make_twin
-from .turns import seconds_for, take_turns
 
 LARGE = 500_000_000  # parameters: from here on three repetitions must do
 DECODE = {

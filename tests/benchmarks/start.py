@@ -11,16 +11,15 @@ from pathlib import Path
 
 from llama_np.config import LlamaConfig
 from llama_np.sampling import generate
+from tests.benchmarks.alone import alone
+from tests.benchmarks.checkpoint import make_checkpoint
+from tests.benchmarks.decode import read_once
+from tests.benchmarks.ours import PROMPT, prompt_of
+from tests.benchmarks.resident import Watch
+from tests.benchmarks.rows import Row, at_most
+from tests.benchmarks.theirs import installed
+from tests.benchmarks.turns import take_turns
 from weights_tools.load import DOLL_HOUSE, load_model
-
-from .alone import alone
-from .checkpoint import make_checkpoint
-from .decode import read_once
-from .ours import PROMPT, prompt_of
-from .resident import Watch
-from .rows import Row, at_most
-from .theirs import installed
-from .turns import take_turns
 
 PROMPT_TEXT = "Once"
 OURS = ["-m", "llama_np", PROMPT_TEXT, "--max-new-tokens", "1", "--temperature", "0"]

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from .machine import RATES
+from tests.benchmarks.machine import RATES
 
 PREFIXES = ("", "k", "M", "G", "T")
 MEMORY = {"RssAnon": "own memory (RssAnon)", "RssFile": "mapped files (RssFile)"}

@@ -8,11 +8,10 @@ from pathlib import Path
 
 import tiktoken
 
-from llama_np.tokenizer import Tokenizer
+from llama_np.tokenizer.bpe import BPETokenizer
+from tests.benchmarks.rows import Row
+from tests.benchmarks.turns import seconds_for, take_turns
 from weights_tools.load import DOLL_HOUSE
-
-from .rows import Row
-from .turns import seconds_for, take_turns
 
 ROOT = Path(__file__).parents[2]
 NOTEBOOKS = ROOT / "notebooks"
@@ -34,7 +33,7 @@ def long_text() -> tuple[str, str]:
 def tokenizer(repetitions: int) -> list[Row]:
     """Characters a second of ``Tokenizer.encode``, beside tiktoken with the same ranks."""
     kind, text = long_text()
-    ours = Tokenizer.from_file(DOLL_HOUSE / "tokenizer.model")
+    ours = BPETokenizer.from_file(DOLL_HOUSE / "tokenizer.model")
     alone = tiktoken.Encoding(
         "alone", pat_str=ours.pattern, mergeable_ranks=ours.ranks, special_tokens={}
     )

@@ -11,11 +11,10 @@ import numpy as np
 
 from llama_np.config import LlamaConfig
 from llama_np.weights import Weights
+from tests.benchmarks.machine import blas_threads
+from tests.benchmarks.ours import PROMPT, WARM_UP, prompt_of
+from tests.benchmarks.turns import pace
 from weights_tools.layout import hugging_face_name, to_hugging_face
-
-from .machine import blas_threads
-from .ours import PROMPT, WARM_UP, prompt_of
-from .turns import pace
 
 
 def installed() -> bool:

@@ -1,4 +1,4 @@
-"""The trainer's step a second time, in PyTorch eager: batch, dropout, AdamW, averaging alike."""
+"""The trainer's step a second time, in PyTorch eager: batch, dropout, AdamW, ema_decay alike."""
 
 from typing import Any
 
@@ -6,9 +6,8 @@ import numpy as np
 
 from llama_np.config import LlamaConfig
 from llama_np.weights import Weights
-from weights_tools.training.train import Recipe
-
-from .machine import blas_threads
+from tests.benchmarks.machine import blas_threads
+from weights_tools.training.trainer import Hyperparameters
 
 
 class TorchStep:
@@ -18,7 +17,7 @@ class TorchStep:
     forms that PyTorch has without compiling.
     """
 
-    def __init__(self, config: LlamaConfig, weights: Weights, recipe: Recipe):
+    def __init__(self, config: LlamaConfig, weights: Weights, recipe: Hyperparameters):
         import torch
 
         torch.set_num_threads(blas_threads())
@@ -49,7 +48,7 @@ class TorchStep:
         self.optimizer.step()
         with torch.no_grad():
             for name, mean in self.average.items():
-                mean.lerp_(self.w[name], 1 - recipe.averaging)
+                mean.lerp_(self.w[name], 1 - recipe.ema_decay)
         return loss.item()
 
     def loss(self, ids: Any, targets: Any) -> Any:
@@ -76,7 +75,7 @@ class TorchStep:
 
     def rotations(self, T: int) -> tuple[Any, Any]:
         """Cosine and sine of every position and pair; plain RoPE, as the doll-house has."""
-        torch, width = self.torch, self.config.head_width
+        torch, width = self.torch, self.config.head_dim
         frequencies = self.config.rope_theta ** (-torch.arange(0, width, 2) / width)
         angles = torch.outer(torch.arange(T), frequencies)
         return angles.cos(), angles.sin()
@@ -91,7 +90,7 @@ class TorchStep:
         F, group = self.torch.nn.functional, self.config.group
         q, k, v = (
             F.linear(x, self.w[f"layers.{i}.{name}"])
-            .unflatten(-1, (-1, self.config.head_width))
+            .unflatten(-1, (-1, self.config.head_dim))
             .transpose(-2, -3)
             for name in ("wq", "wk", "wv")
         )

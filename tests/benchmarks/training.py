@@ -6,13 +6,12 @@ import numpy as np
 
 from llama_np.config import LlamaConfig
 from llama_np.weights import initialize
+from tests.benchmarks.rows import Row, at_least
+from tests.benchmarks.theirs import installed
+from tests.benchmarks.turns import take_turns
 from weights_tools.training.corpus import Stream
 from weights_tools.training.stages import Pretraining, Rows
-from weights_tools.training.train import Recipe, Training
-
-from .rows import Row, at_least
-from .theirs import installed
-from .turns import take_turns
+from weights_tools.training.trainer import Hyperparameters, Training
 
 TARGETS = {"doll-house": (at_least(1.0, "theirs"),)}
 
@@ -20,7 +19,7 @@ TARGETS = {"doll-house": (at_least(1.0, "theirs"),)}
 class Rates:
     """One step at a time, of ours and of theirs, over the same stream of random tokens."""
 
-    def __init__(self, config: LlamaConfig, recipe: Recipe, rows: Rows):
+    def __init__(self, config: LlamaConfig, recipe: Hyperparameters, rows: Rows):
         tokens = np.random.default_rng(0).integers(0, config.vocab_size, 1 << 17, np.int32)
         self.stream, self.rows = Stream([tokens], 0), rows
         stage = Pretraining(self.stream, rows, recipe.steps, config.vocab_size)
@@ -28,7 +27,7 @@ class Rates:
         self.training = Training(config, recipe, stage, start)
         self.theirs, self.their_steps = None, 0
         if installed():
-            from .torch_step import TorchStep
+            from tests.benchmarks.torch_step import TorchStep
 
             self.theirs = TorchStep(config, start, recipe)
 
@@ -49,9 +48,9 @@ class Rates:
 
 
 def training(
-    name: str, config: LlamaConfig, recipe: Recipe, rows: Rows, repetitions: int
+    name: str, config: LlamaConfig, recipe: Hyperparameters, rows: Rows, repetitions: int
 ) -> list[Row]:
-    """The recipe that made the doll-house: its shape, its batch, dropout, clipping, averaging."""
+    """The recipe that made the doll-house: its shape, its batch, dropout, clipping, ema_decay."""
     rates = Rates(config, recipe, rows)
     samplers = {"ours": rates.our_rate}
     if rates.theirs:

@@ -10,14 +10,14 @@ from pathlib import Path
 
 import numpy as np
 
+from llama_np.axes import Array
 from llama_np.config import LlamaConfig, read_object
-from llama_np.lora import MATRICES, Lora, Pair
-from llama_np.matrix import narrow_bf16
-from llama_np.shapes import Array
+from llama_np.training.lora import MATRICES, Lora, Pair
 from llama_np.weights import shapes
 
-from ..layout import hugging_face_name, is_rotated, to_halves, to_neighbours
-from ..stored import Checkpoint, Rows, Stored, as_vector
+from ..layout import hugging_face_name, is_rotated, to_adjacent_pairs, to_rotate_half
+from ..lazy_matrix import narrow_bf16
+from ..opened import OpenedModel, Rows, TensorOnDisk, as_vector
 from ..tokenizers import load_tokenizer
 from ..writing import write_json
 from .safetensors_file import map_tensors, write_stream
@@ -61,7 +61,7 @@ def read_lora(folder: Path, config: LlamaConfig) -> Lora:
                     f"{folder / MATRICES_FILE}: {a_name} of shape {a.shape} and its partner of "
                     f"{b.shape} do not fit a matrix of {shape}; was another model tuned?"
                 )
-            b = to_neighbours(b, config.head_width) if is_rotated(ours) else b
+            b = to_adjacent_pairs(b, config.head_dim) if is_rotated(ours) else b
             pairs[ours] = Pair(a.T, b.T)
     if tensors or not pairs:
         what = f"{next(iter(tensors))!r} is no LoRA matrix" if tensors else "no LoRA matrix found"
@@ -71,7 +71,7 @@ def read_lora(folder: Path, config: LlamaConfig) -> Lora:
 
 def widened(folder: Path, name: str, tensor: tuple[str, np.ndarray]) -> np.ndarray:
     kind, array = tensor
-    wide = as_vector(Stored(name, folder / MATRICES_FILE, kind, array, array.nbytes))
+    wide = as_vector(TensorOnDisk(name, folder / MATRICES_FILE, kind, array, array.nbytes))
     if wide.ndim != 2 or not np.isfinite(wide).all():
         raise ValueError(f"{folder / MATRICES_FILE}: {name} is no matrix of finite numbers")
     return wide
@@ -106,7 +106,7 @@ def save_lora(folder: Path, lora: Lora, config: LlamaConfig, base: str) -> None:
     arrays: dict[str, np.ndarray] = {}
     for ours, pair in lora.pairs.items():
         a_name, b_name = names(ours)
-        b = to_halves(pair.b.T, config.head_width) if is_rotated(ours) else pair.b.T
+        b = to_rotate_half(pair.b.T, config.head_dim) if is_rotated(ours) else pair.b.T
         arrays |= {a_name: narrow_bf16(pair.a.T), b_name: narrow_bf16(b)}
     specs = {name: ("BF16", array.shape) for name, array in arrays.items()}
     write_stream(folder / MATRICES_FILE, specs, arrays.values())
@@ -135,7 +135,9 @@ def describe(lora: Lora, base: str) -> Mapping[str, object]:
 class AdaptedRows:
     """Rows of a stored matrix with the product of its pair added as they are asked for."""
 
-    def __init__(self, stored: Stored, a: Array["rank in"], b: Array["out rank"], scale: float):
+    def __init__(
+        self, stored: TensorOnDisk, a: Array["rank in"], b: Array["out rank"], scale: float
+    ):
         self.stored, self.a, self.b, self.scale = stored, a, b, scale
         self.shape = tuple(stored.rows.shape)
 
@@ -146,14 +148,14 @@ class AdaptedRows:
         return plain + self.scale * (self.b[rows] @ self.a)
 
 
-def adapt(base: Checkpoint, folder: Path) -> Checkpoint:
+def adapt(base: OpenedModel, folder: Path) -> OpenedModel:
     """The model of ``base`` with the matrices of ``folder`` merged in, row by row when read."""
     lora = read_lora(folder, base.config)
     stored = dict(base.stored)
     for name, pair in lora.pairs.items():
         b = pair.b.T
-        if is_rotated(name) and base.halves:
-            b = to_halves(b, base.config.head_width)
+        if is_rotated(name) and base.rotate_half:
+            b = to_rotate_half(b, base.config.head_dim)
         rows: Rows = AdaptedRows(stored[name], pair.a.T, b, lora.scale)
         stored[name] = stored[name]._replace(kind="F32", rows=rows, scale=None)
     own = any((folder / file).is_file() for file in ("tokenizer.json", "tokenizer.model"))

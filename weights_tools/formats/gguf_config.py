@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
+from llama_np.axes import Array
 from llama_np.config import LlamaConfig, even_share, need
 from llama_np.rope import RopeScaling, rope_frequencies
-from llama_np.shapes import Array
 
 # Keys that change what is computed: what they stand for, and the values that change nothing.
 UNSUPPORTED = {
@@ -56,7 +56,7 @@ def config_from_gguf(
         n_layers=single(metadata, "block_count"),
         n_heads=heads,
         n_kv_heads=single(metadata, "attention.head_count_kv", heads),
-        head_width=width,
+        head_dim=width,
         ffn_width=single(metadata, "feed_forward_length"),
         vocab_size=single(metadata, "vocab_size", embedding_rows),
         context_length=single(metadata, "context_length"),
@@ -104,7 +104,7 @@ def with_scaling(config: LlamaConfig, divisors: Array["K/2"]) -> LlamaConfig:
     ``ValueError`` where none do. Source: ``generate_extra_tensors`` of ``LlamaModel`` in
     https://github.com/ggml-org/llama.cpp/blob/master/convert_hf_to_gguf.py
     """
-    width, theta = config.head_width, config.rope_theta
+    width, theta = config.head_dim, config.rope_theta
     if divisors.shape == (width // 2,) and (np.isfinite(divisors) & (divisors >= 1)).all():
         if (divisors == 1).all():
             return config

@@ -18,11 +18,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from llama_np.config import LlamaConfig
-from llama_np.vocabulary import Vocabulary
+from llama_np.tokenizer.base import Tokenizer
 from llama_np.weights import shapes
 
 from ..layout import names_elsewhere
-from ..stored import Checkpoint, Rows, Stored
+from ..opened import OpenedModel, Rows, TensorOnDisk
 from ..tokenizers.gguf_tokenizer import tokenizer_from_gguf
 from .gguf_config import config_from_gguf, with_scaling
 from .gguf_header import Header, TensorInfo, read_header
@@ -56,7 +56,7 @@ class Dequantized:
             return self._widen(blocks, self._kind)
 
 
-def open_gguf(file: Path) -> Checkpoint:
+def open_gguf(file: Path) -> OpenedModel:
     """Open a Llama in a GGUF file, or in the first of several that gguf-split has made of one.
 
     Nothing but the header is read: half a second for Llama 3's vocabulary. Raises
@@ -82,12 +82,14 @@ def open_gguf(file: Path) -> Checkpoint:
         with naming(named[ROPE].file):
             config = with_scaling(config, np.asarray(named.pop(ROPE).rows))
 
-    def read_tokenizer() -> Vocabulary | None:
+    def read_tokenizer() -> Tokenizer | None:
         with naming(file):
             return tokenizer_from_gguf(metadata)
 
     stored = {name: named[theirs] for name, theirs in gguf_names(config).items() if theirs in named}
-    return Checkpoint(file, "GGUF", config, stored, halves=False, read_tokenizer=read_tokenizer)
+    return OpenedModel(
+        file, "GGUF", config, stored, rotate_half=False, read_tokenizer=read_tokenizer
+    )
 
 
 @contextmanager
@@ -155,7 +157,7 @@ def gguf_names(config: LlamaConfig) -> dict[str, str]:
     return {name: names_elsewhere(name).gguf for name in shapes(config)}
 
 
-def map_part(part: Part) -> dict[str, Stored]:
+def map_part(part: Part) -> dict[str, TensorOnDisk]:
     """The tensors of one file, mapped and not yet read."""
     stored, spans = {}, []
     with naming(part.file):
@@ -164,7 +166,7 @@ def map_part(part: Part) -> dict[str, Stored]:
             spans.append((info.offset, info.offset + n_bytes, info.name))
             check_place(info, n_bytes, part)
             rows = map_rows(part.data[info.offset : info.offset + n_bytes], kind, info)
-            stored[info.name] = Stored(info.name, part.file, kind.name, rows, n_bytes)
+            stored[info.name] = TensorOnDisk(info.name, part.file, kind.name, rows, n_bytes)
         for (_, end, name), (start, _, other) in pairwise(sorted(spans)):
             if start < end:
                 raise ValueError(f"damaged: {name} and {other} overlap; get it again")

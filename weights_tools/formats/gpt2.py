@@ -12,10 +12,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from llama_np.config import check_positive, read_object
-from llama_np.gpt2_weights import Gpt2Config, Gpt2Weights, gpt2_shapes
-from llama_np.vocabulary import Vocabulary
+from llama_np.gpt2.weights import Gpt2Config, Gpt2Weights, gpt2_shapes
+from llama_np.tokenizer.base import Tokenizer
 
-from ..stored import Stored, as_vector
+from ..opened import TensorOnDisk, as_vector
 from ..tokenizers import load_tokenizer
 from ..tokenizers.gpt2_files import read_vocab_and_merges
 from .hugging_face import tensor_files
@@ -47,7 +47,7 @@ class Gpt2(NamedTuple):
 
     config: Gpt2Config
     weights: Gpt2Weights
-    tokenizer: Vocabulary | None
+    tokenizer: Tokenizer | None
     path: Path
 
 
@@ -116,7 +116,7 @@ def read_arrays(folder: Path, config: Gpt2Config) -> dict[str, np.ndarray]:
     found = {}
     for file in tensor_files(folder):
         for name, (kind, rows) in map_tensors(file).items():
-            stored = Stored(name, file, kind, rows, rows.nbytes)
+            stored = TensorOnDisk(name, file, kind, rows, rows.nbytes)
             found[name.removeprefix("transformer.")] = stored
     if config.n_layers > len(found):  # before a table of that many names is made
         raise ValueError(
@@ -140,7 +140,7 @@ def read_arrays(folder: Path, config: Gpt2Config) -> dict[str, np.ndarray]:
     return arrays
 
 
-def read_tokenizer(folder: str | os.PathLike, vocab_size: int | None = None) -> Vocabulary | None:
+def read_tokenizer(folder: str | os.PathLike, vocab_size: int | None = None) -> Tokenizer | None:
     """From any file that ``load_tokenizer`` knows, or from vocab.json and merges.txt."""
     folder, tokenizer = Path(folder), load_tokenizer(folder, vocab_size)
     vocab, merges = folder / "vocab.json", folder / "merges.txt"

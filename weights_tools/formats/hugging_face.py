@@ -11,7 +11,7 @@ from llama_np.weights import shapes
 
 from ..int8 import is_int8
 from ..layout import hugging_face_name
-from ..stored import Checkpoint, Stored, as_vector
+from ..opened import OpenedModel, TensorOnDisk, as_vector
 from ..tokenizers import load_tokenizer
 from .safetensors_file import map_tensors
 
@@ -24,7 +24,7 @@ INDEX = "model.safetensors.index.json"
 OUTPUT = hugging_face_name("output")
 
 
-def open_hugging_face(folder: Path) -> Checkpoint:
+def open_hugging_face(folder: Path) -> OpenedModel:
     """Open a folder that transformers opens too; nothing is read but headers.
 
     Raises ``FileNotFoundError`` or ``ValueError`` with the file, what was expected, what to do.
@@ -36,18 +36,18 @@ def open_hugging_face(folder: Path) -> Checkpoint:
         config = LlamaConfig.from_hugging_face(values)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
-    return Checkpoint(
+    return OpenedModel(
         path=folder,
         format="Hugging Face, int8" if quantized else "Hugging Face",
         config=config,
         stored=find_tensors(folder, config, quantized),
-        halves=True,
+        rotate_half=True,
         read_tokenizer=lambda: load_tokenizer(folder, config.vocab_size),
         companions=tuple(folder / name for name in COMPANIONS if (folder / name).is_file()),
     )
 
 
-def find_tensors(folder: Path, config: LlamaConfig, quantized: bool) -> dict[str, Stored]:
+def find_tensors(folder: Path, config: LlamaConfig, quantized: bool) -> dict[str, TensorOnDisk]:
     """The arrays of all files by our names, in our order."""
     found: dict[str, tuple[Path, str, np.ndarray]] = {}
     for file in tensor_files(folder):
@@ -71,7 +71,7 @@ def find_tensors(folder: Path, config: LlamaConfig, quantized: bool) -> dict[str
             scale = None
             if kind == "I8":
                 scale = find_scale(name, found, quantized)
-            stored[ours] = Stored(name, file, kind, array, array.nbytes, scale)
+            stored[ours] = TensorOnDisk(name, file, kind, array, array.nbytes, scale)
     return stored
 
 
@@ -113,7 +113,7 @@ def find_scale(name: str, found: dict, quantized: bool) -> np.ndarray:
             f"{file}: {name}{SCALE} should be a float for each row of {array.shape}, "
             f"got {scale.shape} of {kind}"
         )
-    return as_vector(Stored(f"{name}{SCALE}", file, kind, scale.ravel(), scale.nbytes))
+    return as_vector(TensorOnDisk(f"{name}{SCALE}", file, kind, scale.ravel(), scale.nbytes))
 
 
 def tensor_files(folder: Path) -> Iterator[Path]:

@@ -4,18 +4,18 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ..stored import Rows
+from ..opened import Rows
 
 
-class Joined:
+class ShardedRows:
     """Matrices one below the other (``axis`` 0) or side by side (1), asked for row by row.
 
     Only the rows asked for are brought together.
 
     >>> top, bottom = np.zeros((2, 3)), np.ones((2, 3))
-    >>> Joined([top, bottom], axis=0)[1:3].tolist()
+    >>> ShardedRows([top, bottom], axis=0)[1:3].tolist()
     [[0.0, 0.0, 0.0], [1.0, 1.0, 1.0]]
-    >>> Joined([top, bottom], axis=1)[np.array([1])].tolist()
+    >>> ShardedRows([top, bottom], axis=1)[np.array([1])].tolist()
     [[0.0, 0.0, 0.0, 1.0, 1.0, 1.0]]
     """
 
@@ -60,5 +60,5 @@ class Joined:
 
 
 def joined(parts: Sequence[np.ndarray], axis: int) -> Rows:
-    """``Joined``, or the matrix itself where there is only one."""
-    return parts[0] if len(parts) == 1 else Joined(parts, axis)
+    """``ShardedRows``, or the matrix itself where there is only one."""
+    return parts[0] if len(parts) == 1 else ShardedRows(parts, axis)

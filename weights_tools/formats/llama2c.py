@@ -16,11 +16,11 @@ from typing import NamedTuple
 import numpy as np
 
 from llama_np.config import LlamaConfig, even_share
-from llama_np.vocabulary import Vocabulary
+from llama_np.tokenizer.base import Tokenizer
 from llama_np.weights import shapes
 
 from ..layout import names_elsewhere
-from ..stored import Checkpoint, Stored
+from ..opened import OpenedModel, TensorOnDisk
 from ..tokenizers import load_tokenizer
 from ..tokenizers.sentencepiece_tokenizer import SentencePieceTokenizer
 
@@ -49,7 +49,7 @@ class Header(NamedTuple):
     size: int  # in bytes
 
 
-def open_llama2c(file: Path) -> Checkpoint:
+def open_llama2c(file: Path) -> OpenedModel:
     """A model of llama2.c, mapped: the legacy export or version 1, both in float32.
 
     Version 2, which is quantised, is refused. Raises ``FileNotFoundError`` or ``ValueError`` with
@@ -64,12 +64,12 @@ def open_llama2c(file: Path) -> Checkpoint:
         refuse_size(header, file.stat().st_size)
     except ValueError as error:
         raise ValueError(f"{file}: {error}") from None
-    return Checkpoint(
+    return OpenedModel(
         path=file,
         format="llama2.c",
         config=header.config,
         stored=map_arrays(file, header),
-        halves=False,
+        rotate_half=False,
         read_tokenizer=lambda: read_tokenizer(file, header.config.vocab_size),
     )
 
@@ -103,7 +103,7 @@ def to_config(numbers: list[int], tied: bool) -> LlamaConfig:
             n_layers=n_layers,
             n_heads=n_heads,
             n_kv_heads=n_kv_heads,
-            head_width=even_share(dim, n_heads),
+            head_dim=even_share(dim, n_heads),
             ffn_width=ffn_width,
             vocab_size=vocab_size,
             context_length=context_length,
@@ -134,10 +134,10 @@ def refuse_size(header: Header, n_bytes: int) -> None:
 
 def count_angles(config: LlamaConfig) -> int:
     """A cosine and a sine for every pair at every position."""
-    return config.context_length * config.head_width
+    return config.context_length * config.head_dim
 
 
-def map_arrays(file: Path, header: Header) -> dict[str, Stored]:
+def map_arrays(file: Path, header: Header) -> dict[str, TensorOnDisk]:
     """Every array where it lies, by our name."""
     numbers = np.memmap(file, "<f4", mode="r", offset=header.size)
     stored, start = {}, 0
@@ -149,12 +149,12 @@ def map_arrays(file: Path, header: Header) -> dict[str, Stored]:
                 array = numbers[start:][: int(np.prod(shape))].view(np.ndarray)
                 rows = array.reshape(shape if name == "embedding" else shape[::-1])
                 theirs = names_elsewhere(name).meta  # llama2.c's classes have Meta's names
-                stored[name] = Stored(theirs, file, "F32", rows, rows.nbytes)
+                stored[name] = TensorOnDisk(theirs, file, "F32", rows, rows.nbytes)
                 start += rows.size
     return stored
 
 
-def read_tokenizer(file: Path, vocab_size: int) -> Vocabulary | None:
+def read_tokenizer(file: Path, vocab_size: int) -> Tokenizer | None:
     """``tok512.bin`` beside a model of 512 tokens, as llama2.c names it; else the folder's own."""
     own = file.with_name(f"tok{vocab_size}.bin")
     if not own.is_file():

@@ -19,7 +19,7 @@ from llama_np.config import LlamaConfig
 from llama_np.weights import shapes
 
 from ..layout import names_elsewhere
-from ..stored import Checkpoint, Stored
+from ..opened import OpenedModel, TensorOnDisk
 from ..tokenizers import load_tokenizer
 from .joined import joined
 from .meta_params import read_params, to_config
@@ -32,7 +32,7 @@ UNUSED = "rope.freqs"  # Llama 2 stores the frequencies, which follow from the c
 Shard = dict[str, Mapped]
 
 
-def open_meta(folder: Path) -> Checkpoint:
+def open_meta(folder: Path) -> OpenedModel:
     """A model as Meta distributes it, its matrices mapped and its parts seen as one.
 
     The output is tied where ``output.weight`` is absent, or is the very numbers of the embedding.
@@ -50,12 +50,12 @@ def open_meta(folder: Path) -> Checkpoint:
         name: join(name, shape, files, [shard[names_elsewhere(name).meta] for shard in shards])
         for name, shape in shapes(config).items()
     }
-    return Checkpoint(
+    return OpenedModel(
         path=folder,
         format="Meta",
         config=config,
         stored=stored,
-        halves=False,
+        rotate_half=False,
         read_tokenizer=lambda: load_tokenizer(folder, config.vocab_size),
     )
 
@@ -110,7 +110,7 @@ def refuse_wrong_names(file: Path, shard: Shard, config: LlamaConfig) -> None:
         raise ValueError(f"{file}: {name!r} is no part of a Llama with this params.json")
 
 
-def join(name: str, shape: tuple[int, ...], files: list[Path], parts: list[Mapped]) -> Stored:
+def join(name: str, shape: tuple[int, ...], files: list[Path], parts: list[Mapped]) -> TensorOnDisk:
     """One array from its parts, copying nothing. ``name`` and ``shape`` are ours."""
     theirs, where = names_elsewhere(name).meta, files[0] if len(files) == 1 else files[0].parent
     arrays = [part.array for part in parts]
@@ -128,7 +128,7 @@ def join(name: str, shape: tuple[int, ...], files: list[Path], parts: list[Mappe
             f"{len(files)} files; are all parts there?"
         )
     n_bytes = sum(array.nbytes for array in (arrays if len(shape) == 2 else arrays[:1]))
-    return Stored(theirs, files[0], parts[0].kind, rows, n_bytes)
+    return TensorOnDisk(theirs, files[0], parts[0].kind, rows, n_bytes)
 
 
 def axis_of_cut(name: str, part: tuple[int, ...], whole: tuple[int, ...]) -> int:

@@ -3,15 +3,15 @@
 import os
 from pathlib import Path
 
-from llama_np.bpe import LLAMA3_PATTERN
-from llama_np.tokenizer import (
+from llama_np.tokenizer.base import Tokenizer
+from llama_np.tokenizer.bpe import (
     LLAMA3_SPECIAL_TOKENS,
-    Tokenizer,
+    BPETokenizer,
     read_ranks,
     special_tokens_of,
     write_ranks,
 )
-from llama_np.vocabulary import Vocabulary
+from llama_np.tokenizer.merging import LLAMA3_PATTERN
 
 from .special_tokens import ends_beside
 from .tokenizer_json import special_tokens_follow, write_tokenizer_json
@@ -21,7 +21,7 @@ __all__ = ["load_tokenizer", "save_tokenizer"]
 # Readers of other kinds than Llama 3's are imported where they are needed: it starts faster.
 
 
-def load_tokenizer(folder: str | os.PathLike, vocab_size: int | None = None) -> Vocabulary | None:
+def load_tokenizer(folder: str | os.PathLike, vocab_size: int | None = None) -> Tokenizer | None:
     """The tokenizer of a model's folder, or None where there is none.
 
     Looks for `tokenizer.model` (tiktoken's format or SentencePiece's), the same under `original`
@@ -40,7 +40,7 @@ def load_tokenizer(folder: str | os.PathLike, vocab_size: int | None = None) -> 
     return tokenizer
 
 
-def _find(folder: Path) -> Vocabulary | None:
+def _find(folder: Path) -> Tokenizer | None:
     for path in (folder / "tokenizer.model", folder / "original" / "tokenizer.model"):
         if path.is_file():
             if not _is_message(path):
@@ -65,29 +65,29 @@ def _is_message(path: Path) -> bool:
         return file.read(1) == b"\n"
 
 
-def _tiktoken(path: Path, folder: Path) -> Tokenizer:
+def _tiktoken(path: Path, folder: Path) -> BPETokenizer:
     """Ranks, with the special tokens and ends that the Hugging Face files in the folder declare."""
     ranks, described = read_ranks(path), folder / "tokenizer.json"
     if not described.is_file():
-        return Tokenizer(ranks, LLAMA3_SPECIAL_TOKENS)
+        return BPETokenizer(ranks, LLAMA3_SPECIAL_TOKENS)
     names = special_tokens_of(described, first_id=len(ranks))
     special = {name: i for i, name in enumerate(names, start=len(ranks))}
     ends = ends_beside(described, special)
     try:
-        return Tokenizer(ranks, names, **ends._asdict())
+        return BPETokenizer(ranks, names, **ends._asdict())
     except ValueError as error:
         raise ValueError(f"{described}: {error}") from None
 
 
 def save_tokenizer(
-    tokenizer: Vocabulary, folder: str | os.PathLike, context_length: int | None = None
+    tokenizer: Tokenizer, folder: str | os.PathLike, context_length: int | None = None
 ) -> None:
     """Write the files of a tokenizer into an existing folder; transformers opens them.
 
     Always tokenizer.json and tokenizer_config.json; `tokenizer.model` too where a format has one:
     SentencePiece's, or tiktoken's if ranks are ids and the special tokens follow, as in Llama 3.
     """
-    if not isinstance(tokenizer, Tokenizer):
+    if not isinstance(tokenizer, BPETokenizer):
         from .sentencepiece_json import write_sentencepiece
 
         write_sentencepiece(tokenizer, folder, context_length)

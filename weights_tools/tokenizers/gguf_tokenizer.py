@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from llama_np.bpe import LLAMA3_PATTERN
-from llama_np.tokenizer import DIGITS_PATTERN, GPT2_PATTERN, STOP_TOKENS, Tokenizer
+from llama_np.tokenizer.bpe import DIGITS_PATTERN, GPT2_PATTERN, STOP_TOKENS, BPETokenizer
+from llama_np.tokenizer.merging import LLAMA3_PATTERN
 
 from .read_tokenizer_json import byte_level, pairs_of
 from .sentencepiece_model import NORMAL, USER_DEFINED, Piece, PieceList
@@ -20,7 +20,9 @@ _GGUF_PIECES = {
 }
 
 
-def tokenizer_from_gguf(metadata: Mapping[str, Any]) -> Tokenizer | SentencePieceTokenizer | None:
+def tokenizer_from_gguf(
+    metadata: Mapping[str, Any],
+) -> BPETokenizer | SentencePieceTokenizer | None:
     """The tokenizer in a GGUF file's metadata, given as plain values; None where there is none.
 
     Raises ValueError for another `tokenizer.ggml.model` than "llama" (SentencePiece) and "gpt2"
@@ -59,7 +61,7 @@ def _gguf_sentencepiece(values: Mapping[str, Any]) -> SentencePieceTokenizer:
     return SentencePieceTokenizer(PieceList(pieces, ends.bos, ends.eos, dummy_prefix), ends.stop)
 
 
-def _gguf_byte_level(values: Mapping[str, Any]) -> Tokenizer:
+def _gguf_byte_level(values: Mapping[str, Any]) -> BPETokenizer:
     pre = values.get("pre")
     if not isinstance(pre, str) or pre not in _GGUF_PIECES:
         raise ValueError(f"expected a tokenizer.ggml.pre among {[*_GGUF_PIECES]}, got {pre!a}")

@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 
 from llama_np.config import read_object
-from llama_np.tokenizer import GPT2_PATTERN, Tokenizer
+from llama_np.tokenizer.bpe import GPT2_PATTERN, BPETokenizer
 
 from .read_tokenizer_json import byte_level, pairs_of
 from .special_tokens import Ends
@@ -15,7 +15,7 @@ from .special_tokens import Ends
 END = "<|endoftext|>"  # GPT-2's only special token: it stands between two texts
 
 
-def read_vocab_and_merges(vocab: str | os.PathLike, merges: str | os.PathLike) -> Tokenizer:
+def read_vocab_and_merges(vocab: str | os.PathLike, merges: str | os.PathLike) -> BPETokenizer:
     """Read the two files; tiktoken then does the work, as for Llama 3.
 
     Raises ``FileNotFoundError`` or ``ValueError`` with the file's name.

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from llama_np.config import read_object
-from llama_np.tokenizer import Tokenizer
+from llama_np.tokenizer.bpe import BPETokenizer
 
 from .merging_order import order_of_merging
 from .sentencepiece_model import BYTE, CONTROL, NORMAL, SPACE, UNKNOWN, Piece, PieceList
@@ -22,7 +22,7 @@ from .special_tokens import Ends, declared_ends, expect, need, special_tokens, t
 from .tokenizer_json import PRE_TOKENIZERS, byte_letters
 
 
-def read_tokenizer_json(path: str | os.PathLike) -> Tokenizer | SentencePieceTokenizer:
+def read_tokenizer_json(path: str | os.PathLike) -> BPETokenizer | SentencePieceTokenizer:
     """Read a tokenizer.json, and the begin and end tokens that files beside it declare.
 
     `bos` is what transformers puts in front of a text, so None for SmolLM2, which names a begin
@@ -55,8 +55,8 @@ def byte_level(
     pattern: str,
     whole_pieces: bool,
     ends: Ends,
-) -> Tokenizer:
-    """A Tokenizer from a vocabulary and merges in byte letters.
+) -> BPETokenizer:
+    """A BPETokenizer from a vocabulary and merges in byte letters.
 
     Raises ValueError where tokens and merges do not fit each other, or ranks cannot say the same.
     """
@@ -74,7 +74,7 @@ def byte_level(
     tokens = order_of_merging(ids, pairs, whole_pieces) if ids else []
     tokens += [bytes([byte]) for byte in range(256) if bytes([byte]) not in ids]
     ranks = {token: rank for rank, token in enumerate(tokens)}
-    return Tokenizer(ranks, special, ids=ids, pattern=pattern, **ends._asdict())
+    return BPETokenizer(ranks, special, ids=ids, pattern=pattern, **ends._asdict())
 
 
 def sentencepiece_from(

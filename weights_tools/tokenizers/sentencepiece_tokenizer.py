@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from llama_np.vocabulary import Vocabulary
+from llama_np.tokenizer.base import Tokenizer
 
 from .sentencepiece_model import (
     BYTE,
@@ -28,7 +28,7 @@ from .sentencepiece_model import (
 from .special_tokens import is_name
 
 
-class SentencePieceTokenizer(Vocabulary):
+class SentencePieceTokenizer(Tokenizer):
     """Text to ids and back by the pieces of a SentencePiece model with bytes to fall back on.
 
     Encoding puts a space before a text (`dummy_prefix`), so that a word has the same id at the

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from llama_np.config import read_object
-from llama_np.tokenizer import STOP_TOKENS
+from llama_np.tokenizer.bpe import STOP_TOKENS
 
 
 class Ends(NamedTuple):

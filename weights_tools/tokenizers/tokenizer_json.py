@@ -9,13 +9,13 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from llama_np.bpe import LLAMA3_PATTERN
-from llama_np.tokenizer import DIGITS_PATTERN, GPT2_PATTERN, Tokenizer
-from llama_np.vocabulary import Vocabulary
+from llama_np.tokenizer.base import Tokenizer
+from llama_np.tokenizer.bpe import DIGITS_PATTERN, GPT2_PATTERN, BPETokenizer
+from llama_np.tokenizer.merging import LLAMA3_PATTERN
 
 from ..writing import write_json
 
-# Jinja for `llama_np.chat.encode_dialog`.
+# Jinja for `llama_np.tokenizer.chat.encode_dialog`.
 CHAT_TEMPLATE = (
     "{{ bos_token }}{% for message in messages %}"
     "{{ '<|start_header_id|>' + message['role'] + '<|end_header_id|>\n\n' }}"
@@ -73,7 +73,7 @@ def merges_of(ranks: Mapping[bytes, int]) -> list[tuple[bytes, bytes]]:
     return [(left, right) for *_, left, right in sorted(merges)]
 
 
-def tokenizer_json(tokenizer: Tokenizer) -> dict:
+def tokenizer_json(tokenizer: BPETokenizer) -> dict:
     """The content of tokenizer.json: split, byte letters, merges, and the begin token in front.
 
     `ignore_merges` is the look-up of whole pieces: a piece that is a token is taken as it is. A
@@ -113,7 +113,7 @@ def tokenizer_json(tokenizer: Tokenizer) -> dict:
 
 
 def write_tokenizer_json(
-    tokenizer: Tokenizer, folder: str | os.PathLike, model_max_length: int | None = None
+    tokenizer: BPETokenizer, folder: str | os.PathLike, model_max_length: int | None = None
 ) -> None:
     """Write tokenizer.json and tokenizer_config.json into an existing folder.
 
@@ -129,7 +129,7 @@ def write_tokenizer_json(
     write_json(config, Path(folder) / "tokenizer_config.json")
 
 
-def tokenizer_config(tokenizer: Vocabulary, model_max_length: int | None) -> dict:
+def tokenizer_config(tokenizer: Tokenizer, model_max_length: int | None) -> dict:
     """The content of tokenizer_config.json: the class that takes tokenizer.json as it is."""
     ends = {"bos_token": tokenizer.bos, "eos_token": tokenizer.eos}
     return {
@@ -141,19 +141,19 @@ def tokenizer_config(tokenizer: Vocabulary, model_max_length: int | None) -> dic
     }
 
 
-def special_tokens_follow(tokenizer: Tokenizer) -> bool:
+def special_tokens_follow(tokenizer: BPETokenizer) -> bool:
     """Whether the special tokens have the ids behind the ordinary ones, as in Llama 3."""
     return min(tokenizer.special_tokens.values(), default=len(tokenizer.ids)) == len(tokenizer.ids)
 
 
-def added_tokens(tokenizer: Vocabulary) -> list[dict]:
+def added_tokens(tokenizer: Tokenizer) -> list[dict]:
     """The special tokens by id, each to be matched as it stands, wherever it stands."""
     plain = dict.fromkeys(["single_word", "lstrip", "rstrip", "normalized"], False)
     by_id = sorted(tokenizer.special_tokens.items(), key=lambda item: item[1])
     return [{"id": i, "content": name, **plain, "special": True} for name, i in by_id]
 
 
-def begin_of_text(tokenizer: Vocabulary) -> dict | None:
+def begin_of_text(tokenizer: Tokenizer) -> dict | None:
     """The step that puts the begin token before each text, where there is such a token."""
     name = tokenizer.bos
     if name is None:

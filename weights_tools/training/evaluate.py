@@ -9,10 +9,10 @@ from llama_np.attention import QUERY_CHUNK
 from llama_np.config import LlamaConfig
 from llama_np.functional import log_softmax
 from llama_np.model import forward
-from llama_np.tokenizer import Tokenizer
+from llama_np.tokenizer.bpe import BPETokenizer
 from llama_np.weights import Weights
-from llama_np.workers import each
 
+from ..workers import each
 from .corpus import encode_document
 
 
@@ -38,7 +38,7 @@ def nats(weights: Weights, config: LlamaConfig, ids: Sequence[int]) -> float:
 def bits_per_byte(
     weights: Weights,
     config: LlamaConfig,
-    tokenizer: Tokenizer,
+    tokenizer: BPETokenizer,
     documents: Iterable[str],
     done: Callable[[], None] = lambda: None,
 ) -> float:

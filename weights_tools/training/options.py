@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from .corpus import SEPARATOR
-from .train import Recipe
+from .trainer import Hyperparameters
 
 RECIPE_OPTIONS = {
     "steps": "updates of the weights",
@@ -13,7 +13,7 @@ RECIPE_OPTIONS = {
     "weight_decay": "pull of the matrices towards zero",
     "dropout": "share of numbers dropped from what a block adds",
     "clip": "longest gradient",
-    "averaging": "share of the averaged weights that a step keeps",
+    "ema_decay": "share of the averaged weights that a step keeps",
     "seed": "the same seed gives the same model",
 }
 
@@ -40,16 +40,16 @@ def add_corpus_options(parser: argparse.ArgumentParser) -> None:
     add_option(parser, "held_out", 0.05, "share at the end that training never sees")
 
 
-def add_recipe_options(parser: argparse.ArgumentParser, defaults: Recipe) -> None:
-    """The options of ``Recipe``."""
+def add_recipe_options(parser: argparse.ArgumentParser, defaults: Hyperparameters) -> None:
+    """The options of ``Hyperparameters``."""
     group = parser.add_argument_group("recipe")
     for name, text in RECIPE_OPTIONS.items():
         add_option(group, name, getattr(defaults, name), text)
 
 
-def recipe_of(args: argparse.Namespace) -> Recipe:
+def recipe_of(args: argparse.Namespace) -> Hyperparameters:
     """The recipe that the options describe."""
-    return Recipe(**{name: getattr(args, name) for name in RECIPE_OPTIONS})
+    return Hyperparameters(**{name: getattr(args, name) for name in RECIPE_OPTIONS})
 
 
 def add_model_option(parser: argparse.ArgumentParser, default: str | None = None) -> None:

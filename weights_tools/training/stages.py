@@ -11,22 +11,22 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
-from llama_np.backward import cross_entropy_backward
-from llama_np.loss import IGNORE, cross_entropy
-from llama_np.preference import (
+from llama_np.axes import Array
+from llama_np.training.backward import cross_entropy_backward
+from llama_np.training.loss import IGNORE, cross_entropy
+from llama_np.training.preference import (
     answer_log_probability,
     answer_log_probability_backward,
     dpo_loss,
     dpo_loss_backward,
 )
-from llama_np.shapes import Array
 
 from .corpus import Stream, digest
 
 PART_TOKENS = 1024  # small enough for the processor's cache, large enough to keep Python out of it
 
 
-class Part(NamedTuple):
+class MicroBatch(NamedTuple):
     """Some rows of a batch. ``share`` is how much of the batch they are; the shares sum to one."""
 
     first_row: int
@@ -38,7 +38,7 @@ class Part(NamedTuple):
 class Stage(Protocol):
     """Where the parts of each step come from."""
 
-    def parts(self, step: int) -> list[Part]:
+    def parts(self, step: int) -> list[MicroBatch]:
         """The batch of one step; the same step gives the same batch."""
         ...
 
@@ -96,12 +96,12 @@ class Pretraining:
         tokens = step * self.rows.tokens_per_step
         return {"tokens": str(tokens), "epoch": f"{tokens / self.stream.length:.3f}"}
 
-    def parts(self, step: int) -> list[Part]:
+    def parts(self, step: int) -> list[MicroBatch]:
         length = self.rows.length(step, self.steps)
         ids, targets = self.stream.batch(step, self.rows.tokens_per_step, length)
         size = max(1, PART_TOKENS // length)
         return [
-            Part(
+            MicroBatch(
                 first,
                 len(targets[first : first + size]) / len(targets),
                 ids[first : first + size],
@@ -137,7 +137,7 @@ class FineTuning:
         dialogs = step * self.per_step
         return {"dialogs": str(dialogs), "epoch": f"{dialogs / len(self.dialogs):.3f}"}
 
-    def parts(self, step: int) -> list[Part]:
+    def parts(self, step: int) -> list[MicroBatch]:
         chosen = draw(len(self.dialogs), self.per_step, step, self.seed)
         dialogs = sorted((self.dialogs[i] for i in chosen), key=lambda dialog: len(dialog.ids))
         total = sum(len(dialog.ids) - dialog.given for dialog in dialogs)
@@ -146,7 +146,7 @@ class FineTuning:
             ids, targets = pad(group)
             share = float((targets != IGNORE).sum() / total)
             loss_of = partial(cross_entropy_with_gradient, targets=targets)
-            parts.append(Part(first, share, ids, loss_of))
+            parts.append(MicroBatch(first, share, ids, loss_of))
         return parts
 
 
@@ -181,7 +181,7 @@ class Preferences:
         pairs = step * self.per_step
         return {"pairs": str(pairs), "epoch": f"{pairs / len(self.pairs):.3f}"}
 
-    def parts(self, step: int) -> list[Part]:
+    def parts(self, step: int) -> list[MicroBatch]:
         chosen = [self.pairs[i] for i in draw(len(self.pairs), self.per_step, step, self.seed)]
         parts = []
         for first, group in groups(chosen, pair_length):
@@ -190,7 +190,7 @@ class Preferences:
             loss_of = partial(
                 dpo_loss_with_gradient, targets=targets, reference=reference, beta=self.beta
             )
-            parts.append(Part(first, len(group) / len(chosen), ids, loss_of))
+            parts.append(MicroBatch(first, len(group) / len(chosen), ids, loss_of))
         return parts
 
 

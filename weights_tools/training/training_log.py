@@ -3,10 +3,10 @@
 import csv
 from pathlib import Path
 
-from llama_np.optimizer import learning_rate
+from llama_np.training.optimizer import learning_rate
 
 from ..writing import replacing
-from .train import Training
+from .trainer import Training
 
 
 def write_line(path: Path, training: Training, measure: str, figure: float) -> None:

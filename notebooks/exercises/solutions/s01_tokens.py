@@ -1,6 +1,6 @@
 """Solutions of exercise 01. Try first."""
 
-from llama_np.classroom import mine
+from classroom import mine
 
 
 def to_bytes(text):

@@ -1,13 +1,12 @@
 """Solutions of exercise 05. Try first."""
 
 import numpy as np
+from classroom import mine
 
-from llama_np.classroom import mine
 
-
-def frequencies(head_width, base):
-    pair = np.arange(head_width // 2)
-    return base ** (-2 * pair / head_width)
+def frequencies(head_dim, base):
+    pair = np.arange(head_dim // 2)
+    return base ** (-2 * pair / head_dim)
 
 
 def angles(positions, frequencies):

@@ -1,12 +1,11 @@
 """Solutions of exercise 07. Try first."""
 
 import numpy as np
+from classroom import mine
 
-from llama_np.classroom import mine
 
-
-def split_heads(x, head_width):
-    return x.reshape(len(x), -1, head_width).swapaxes(0, 1)
+def split_heads(x, head_dim):
+    return x.reshape(len(x), -1, head_dim).swapaxes(0, 1)
 
 
 def merge_heads(x):
@@ -18,18 +17,18 @@ def key_head(head, n_heads, n_kv_heads):
     return head // (n_heads // n_kv_heads)
 
 
-def attend_grouped(q, k, v, may_see):
+def attend_grouped(q, k, v, mask):
     mixes = []
     for h in range(len(q)):
         shared = mine.key_head(h, len(q), len(k))
-        mixes.append(mine.attend(q[h], k[shared], v[shared], may_see))
+        mixes.append(mine.attend(q[h], k[shared], v[shared], mask))
     return np.array(mixes)
 
 
-def attention(x, wq, wk, wv, wo, head_width, positions, frequencies, may_see):
-    q = mine.split_heads(x @ wq, head_width)
-    k = mine.split_heads(x @ wk, head_width)
-    v = mine.split_heads(x @ wv, head_width)
+def attention(x, wq, wk, wv, wo, head_dim, positions, frequencies, mask):
+    q = mine.split_heads(x @ wq, head_dim)
+    k = mine.split_heads(x @ wk, head_dim)
+    v = mine.split_heads(x @ wv, head_dim)
     q = np.array([mine.rotate(head, positions, frequencies) for head in q])
     k = np.array([mine.rotate(head, positions, frequencies) for head in k])
-    return mine.merge_heads(mine.attend_grouped(q, k, v, may_see)) @ wo
+    return mine.merge_heads(mine.attend_grouped(q, k, v, mask)) @ wo

@@ -17,5 +17,5 @@ def append_keys(old, new):
     return np.concatenate([old, new], axis=1)
 
 
-def cache_bytes(n_layers, n_heads, n_kv_heads, head_width, n_tokens, bytes_each):
-    return 2 * n_layers * n_kv_heads * head_width * n_tokens * bytes_each
+def cache_bytes(n_layers, n_heads, n_kv_heads, head_dim, n_tokens, bytes_each):
+    return 2 * n_layers * n_kv_heads * head_dim * n_tokens * bytes_each

@@ -1,0 +1,157 @@
+"""Models between GPT-2 and Llama: in five places one can have the part of either, and train it.
+
+With all of GPT-2's parts this is ``gpt2_forward``, with all of Llama's ``llama_np.forward``; the
+tests hold both, and every gradient in between. A few hundred lines of library do the work: what is
+here only chooses, and adds the biases.
+"""
+
+import dataclasses
+from collections.abc import Iterator
+from typing import Literal
+
+import numpy as np
+
+from ..attention import attend_grouped, causal_mask, merge_heads, split_heads
+from ..axes import Array
+from ..functional import gelu_tanh, linear, silu
+from ..norm import layer_norm, rms_norm
+from ..rope import apply_rotary, rope_frequencies, rope_rotations
+from ..tap import Tap, no_tap, under
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Hybrid:
+    """Sizes, and the five choices: norm, positions, feed-forward, key-value heads, biases."""
+
+    dim: int  # D
+    n_layers: int
+    n_heads: int  # Hq
+    vocab_size: int  # V
+    context_length: int  # rows of the position table; RoPE has no such limit
+    norm: Literal["LayerNorm", "RMSNorm"]
+    positions: Literal["learned", "RoPE"]
+    feed_forward: Literal["GELU", "SwiGLU"]
+    n_kv_heads: int  # Hkv; as many as query heads in GPT-2
+    biases: bool
+    ffn_width: int  # F
+    norm_eps: float = 1e-5
+    rope_theta: float = 10000.0
+
+    @property
+    def head_dim(self) -> int:
+        """K."""
+        return self.dim // self.n_heads
+
+
+class Arrays(dict):
+    """Weights or gradients by name, such as ``layers.3.wq``; the output is the embedding."""
+
+    def named(self) -> Iterator[tuple[str, np.ndarray]]:
+        """What the optimizer asks for."""
+        yield from self.items()
+
+    def layer(self, i: int) -> dict[str, np.ndarray]:
+        """The arrays of one block by role."""
+        own = f"layers.{i}."
+        return {name[len(own) :]: a for name, a in self.items() if name.startswith(own)}
+
+
+def shapes(c: Hybrid) -> dict[str, tuple[int, ...]]:
+    """The shape of every learned array; a choice that leaves something out leaves its array out."""
+    kv = c.n_kv_heads * c.head_dim
+    layer = {
+        "attn_norm": (c.dim,), "wq": (c.dim, c.dim), "wk": (c.dim, kv), "wv": (c.dim, kv),
+        "wo": (c.dim, c.dim), "ffn_norm": (c.dim,),
+    }  # fmt: skip
+    if c.feed_forward == "SwiGLU":
+        layer["w_gate"] = (c.dim, c.ffn_width)
+    layer |= {"w_up": (c.dim, c.ffn_width), "w_down": (c.ffn_width, c.dim)}
+    if c.biases:
+        layer |= {bias(name): (s[1],) for name, s in layer.items() if len(s) == 2}
+    named = {"embedding": (c.vocab_size, c.dim)}
+    if c.positions == "learned":
+        named["positions"] = (c.context_length, c.dim)
+    named |= {f"layers.{i}.{name}": s for i in range(c.n_layers) for name, s in layer.items()}
+    named["norm"] = (c.dim,)
+    if c.norm == "LayerNorm":
+        named |= {f"{name}_shift": s for name, s in named.items() if name.endswith("norm")}
+    return named
+
+
+def bias(matrix: str) -> str:
+    """The name of what is added after a matrix.
+
+    >>> bias("wq"), bias("w_down")
+    ('bq', 'b_down')
+    """
+    return matrix.replace("w", "b", 1)
+
+
+def initialize(c: Hybrid, rng: np.random.Generator, std: float = 0.02) -> Arrays:
+    """Random float32 weights as GPT-2 and Llama start; biases and shifts start at zero."""
+
+    def fresh(name: str, shape: tuple[int, ...]) -> np.ndarray:
+        if len(shape) == 1:
+            return np.full(shape, name.endswith("norm"), np.float32)
+        writes_to_stream = name.endswith(("wo", "w_down"))
+        scale = std / np.sqrt(2 * c.n_layers) if writes_to_stream else std
+        return (rng.standard_normal(shape, np.float32) * scale).astype(np.float32)
+
+    return Arrays({name: fresh(name, shape) for name, shape in shapes(c).items()})
+
+
+def normalize(x: Array["... T D"], w: dict, name: str, c: Hybrid) -> Array["... T D"]:
+    """The first choice."""
+    if c.norm == "RMSNorm":
+        return rms_norm(x, w[name], c.norm_eps)
+    return layer_norm(x, w[name], w[f"{name}_shift"], c.norm_eps)
+
+
+def embed(w: Arrays, ids: Array["... T"], c: Hybrid) -> Array["... T D"]:
+    """The second choice, in so far as it is made here: a learned row for each place, or none."""
+    x = w["embedding"][ids]
+    return x + w["positions"][: ids.shape[-1]] if c.positions == "learned" else x
+
+
+def turn(x: Array["... H T K"], c: Hybrid, way: int = 1) -> Array["... H T K"]:
+    """The second choice, in so far as it is made in attention. ``way`` is -1 on the way back."""
+    if c.positions == "learned":
+        return x
+    frequencies = rope_frequencies(c.head_dim, c.rope_theta)
+    rotations = rope_rotations(np.arange(x.shape[-2]), way * frequencies)
+    return apply_rotary(x, rotations.astype(np.result_type(x, np.complex64)))
+
+
+def apply(x: Array["... T N"], w: dict, name: str) -> Array["... T M"]:
+    """The fifth choice: a matrix, and a bias where there is one."""
+    out = linear(x, w[name])
+    return out + w[bias(name)] if bias(name) in w else out
+
+
+def block(x: Array["... T D"], w: dict, c: Hybrid, tap: Tap = no_tap) -> Array["... T D"]:
+    """Norm, attend, add; norm, feed forward, add. The third and fourth choice are made here."""
+    normed = tap("attn_norm", normalize(x, w, "attn_norm", c))
+    q, k, v = (split_heads(apply(normed, w, name), c.head_dim) for name in ("wq", "wk", "wv"))
+    q, k, v = tap("q_rotated", turn(q, c)), tap("k_rotated", turn(k, c)), tap("v", v)
+    places = np.arange(x.shape[-2])
+    mix = attend_grouped(q, k, v, causal_mask(places, places), tap)
+    x = tap("resid_mid", x + tap("attn_out", apply(merge_heads(mix), w, "wo")))
+    normed = tap("ffn_norm", normalize(x, w, "ffn_norm", c))
+    up = tap("up", apply(normed, w, "w_up"))
+    if c.feed_forward == "SwiGLU":
+        hidden = silu(tap("gate", apply(normed, w, "w_gate"))) * up
+    else:
+        hidden = gelu_tanh(up)
+    return tap("resid_out", x + tap("down", apply(tap("hidden", hidden), w, "w_down")))
+
+
+def forward(w: Arrays, c: Hybrid, ids: Array["... T"], tap: Tap = no_tap) -> Array["... T V"]:
+    """From ids to logits. Learned positions end with their table; RoPE goes on."""
+    ids = np.asarray(ids)
+    if c.positions == "learned" and ids.shape[-1] > c.context_length:
+        raise ValueError(f"{ids.shape[-1]} ids, but the table has {c.context_length} positions")
+    x = tap("embedded", embed(w, ids, c))
+    for i in range(c.n_layers):
+        x = block(x, w.layer(i), c, under(f"blocks.{i}", tap))
+    x = tap("final_norm", normalize(x, w, "norm", c))
+    return linear(x, w["embedding"].T)  # T D @ D V -> T V

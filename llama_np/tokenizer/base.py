@@ -1,0 +1,111 @@
+"""What every tokenizer has, whichever engine encodes: `Tokenizer` here, others in weights_tools."""
+
+import re
+from collections.abc import Iterable, Mapping
+
+
+class Tokenizer:
+    """The bytes of each id, names for some of them, and text from ids.
+
+    A tokenizer adds `_encode_ordinary`, which makes ids of text without special tokens. `bos` and
+    `bos_id` are name and id of the token that the model expects in front of every text, `eos` and
+    `eos_id` of the one behind it, and None where there is none. `stop_ids` end the writing.
+    """
+
+    def __init__(
+        self,
+        ordinary: Mapping[int, bytes],
+        special_tokens: Mapping[str, int],
+        bos: str | None,
+        eos: str | None,
+        stop: Iterable[str] = (),
+    ):
+        self.special_tokens = dict(special_tokens)
+        named = {i: name.encode() for name, i in self.special_tokens.items()}
+        self.vocab_size = len(ordinary) + len(self.special_tokens)
+        self._bytes = [named.get(i, ordinary.get(i)) for i in range(self.vocab_size)]
+        if None in self._bytes:
+            raise ValueError(
+                f"expected the ids 0 to {self.vocab_size - 1} once each, got none or two of"
+                f" {self._bytes.index(None)}; use a complete vocabulary"
+            )
+        self.bos = bos if bos in self.special_tokens else None
+        self.eos = eos if eos in self.special_tokens else None
+        self._end = eos or "for the end of text"
+        self.bos_id = self.special_tokens.get(bos)
+        self.eos_id = self.special_tokens.get(eos)
+        self.stop_ids = frozenset(
+            self.special_tokens[name] for name in {eos, *stop} if name in self.special_tokens
+        )
+
+    def encode(
+        self, text: str, bos: bool = False, eos: bool = False, allow_special: bool = False
+    ) -> list[int]:
+        """The ids of a text, between begin and end of text where asked for.
+
+        `bos=True` adds what the model expects in front of a text. Some expect nothing (SmolLM2):
+        then nothing is added.
+
+        The name of a special token inside the text stays ordinary text, so that what a user types
+        can never end the user's turn; `allow_special=True` reads it as the token.
+
+        Raises ValueError for a lone surrogate, which is no character and has no bytes (tiktoken
+        would turn it into U+FFFD), and for `eos` where the tokenizer has none.
+        """
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            raise ValueError(
+                f"expected characters, got the lone surrogate {text[error.start]!a} at position"
+                f' {error.start}; text.encode("utf-8", "replace").decode() puts a ? in its place'
+            ) from None
+        ids = [self.bos_id] if bos and self.bos_id is not None else []
+        for stretch in self._split_special(text) if allow_special else [text]:
+            if allow_special and stretch in self.special_tokens:
+                ids.append(self.special_tokens[stretch])
+            else:
+                ids += self._encode_ordinary(stretch)
+        return ids + [self.special_id(self._end)] if eos else ids
+
+    def decode_bytes(self, ids: Iterable[int]) -> bytes:
+        """The bytes of the ids; special tokens appear by name.
+
+        Raises ValueError for an id outside 0 to vocab_size - 1.
+        """
+        return b"".join([self._bytes_of(token_id) for token_id in ids])
+
+    def decode(self, ids: Iterable[int]) -> str:
+        """The text of the ids, with U+FFFD for bytes that are no character.
+
+        One token may hold part of a character only: decode a list in one go, or `stream_text` it.
+        """
+        return self.decode_bytes(ids).decode(errors="replace")
+
+    def token(self, token_id: int) -> str:
+        r"""A label for one token: ␣ for a space, \n for a newline, \xe2 for part of a character."""
+        text = self._bytes_of(token_id).decode(errors="backslashreplace").replace(" ", "␣")
+        return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+    def special_id(self, name: str) -> int:
+        """The id of a special token; ValueError if the tokenizer has none of that name."""
+        if name not in self.special_tokens:
+            raise ValueError(
+                f"expected a tokenizer with the special token {name}, got one with"
+                f" {list(self.special_tokens)[:8]}; use the tokenizer that belongs to the model"
+            )
+        return self.special_tokens[name]
+
+    def _encode_ordinary(self, text: str) -> list[int]:
+        raise NotImplementedError
+
+    def _bytes_of(self, token_id: int) -> bytes:
+        if not 0 <= token_id < self.vocab_size:  # a negative index would count from the end
+            raise ValueError(
+                f"expected ids from 0 to {self.vocab_size - 1}, got {token_id};"
+                " use the tokenizer that belongs to the model"
+            )
+        return self._bytes[token_id]
+
+    def _split_special(self, text: str) -> list[str]:
+        names = sorted(self.special_tokens, key=len, reverse=True)  # the longest match wins
+        return re.split(f"({'|'.join(map(re.escape, names))})", text) if names else [text]

@@ -1,0 +1,357 @@
+"""The way back: for each forward step, the gradient of the loss with respect to what went in.
+
+``d_x`` always means: how much the loss grows per unit of growth in ``x``, an array of x's shape.
+Each ``*_backward`` takes ``d_out`` for the result of its step and what the step had seen, and
+returns the ``d_`` of every input. The activations come from ``forward``, filed by a tap under the
+names of ``tap.catalogue``; nothing is computed a second time but cheap curves.
+
+All of it is the chain rule; the PyTorch twin of everything here is ``loss.backward()``.
+"""
+
+import math
+from collections.abc import Callable, Iterable, Mapping
+
+import numpy as np
+
+from ..attention import merge_heads, split_heads
+from ..axes import Array
+from ..config import LlamaConfig
+from ..functional import sigmoid, silu, softmax
+from ..model import forward
+from ..rope import rope_frequencies, rotate
+from ..tap import Tap, no_tap, record
+from ..weights import LayerWeights, Weights
+from .loss import IGNORE, cross_entropy
+
+QUERY_CHUNK = 64  # another number rounds otherwise: with this one the models that ship were trained
+NEEDED = frozenset(
+    [
+        "embedded",
+        "attn_norm",
+        "q_rotated",
+        "k_rotated",
+        "v",
+        "pattern",
+        "mix",
+        "resid_mid",
+        "ffn_norm",
+        "gate",
+        "up",
+        "hidden",
+        "resid_out",
+        "final_norm",
+    ]
+)
+
+
+def cross_entropy_backward(logits: Array["... T V"], targets: Array["... T"]) -> Array["... T V"]:
+    """Gradient of ``cross_entropy``: what was predicted minus what was right, over the count.
+
+    d_logits = (softmax(logits) - one_hot(targets)) / number of positions that count
+    """
+    counts = targets != IGNORE
+    d_logits = softmax(logits)
+    right = np.where(counts, targets, 0)[..., None]
+    np.put_along_axis(d_logits, right, np.take_along_axis(d_logits, right, axis=-1) - 1, axis=-1)
+    d_logits *= (counts / counts.sum()).astype(logits.dtype)[..., None]
+    return d_logits
+
+
+def linear_backward(
+    d_out: Array["... T M"], x: Array["... T N"], w: Array["N M"]
+) -> tuple[Array["... T N"], Array["N M"]]:
+    """Back through ``x @ w``: d_x = d_out @ w^T, and d_w = x^T @ d_out summed over all tokens."""
+    d_w = x.reshape(-1, x.shape[-1]).T @ d_out.reshape(-1, d_out.shape[-1])  # N BT @ BT M -> N M
+    return d_out @ w.T, d_w  # T M @ M N -> T N
+
+
+def embed_backward(d_x: Array["... T D"], ids: Array["... T"], vocab_size: int) -> Array["V D"]:
+    """Back through the look-up: each token's gradient is added to the row it was read from.
+
+    A token that occurs twice gets both; one that does not occur gets zero.
+    """
+    d_embedding = np.zeros((vocab_size, d_x.shape[-1]), d_x.dtype)
+    np.add.at(d_embedding, ids.reshape(-1), d_x.reshape(-1, d_x.shape[-1]))
+    return d_embedding
+
+
+def rms_norm_backward(
+    d_out: Array["... D"], x: Array["... D"], weight: Array["D"], eps: float
+) -> tuple[Array["... D"], Array["D"]]:
+    """Back through ``rms_norm``.
+
+    With r = 1 / sqrt(mean(x^2) + eps) and n = x r, the normalised row:
+    d_weight = sum over tokens of d_out n,  d_x = r (g - n mean(g n))  where g = d_out weight.
+    The second term is the part of g along the row itself: stretching a row changes nothing.
+    """
+    r = 1 / np.sqrt(np.mean(x * x, axis=-1, keepdims=True) + eps)
+    n = x * r
+    g = d_out * weight
+    along = np.mean(g * n, axis=-1, keepdims=True)
+    d_weight = (d_out * n).reshape(-1, x.shape[-1]).sum(axis=0)
+    return r * (g - n * along), d_weight
+
+
+def softmax_backward(d_out: Array["... S"], weights: Array["... S"]) -> Array["... S"]:
+    """Back through ``softmax``, given its result: d_x = w (d_out - sum(d_out w)).
+
+    Raising one score takes weight from all the others, so only differences within a row count.
+    """
+    d_x = d_out - np.vecdot(d_out, weights)[..., None]
+    d_x *= weights
+    return d_x
+
+
+def silu_backward(d_out: Array["..."], x: Array["..."]) -> Array["..."]:
+    """Back through ``silu``: d_x = d_out s (1 + x (1 - s)) with s = sigmoid(x)."""
+    s = sigmoid(x)
+    return d_out * s * (1 + x * (1 - s))
+
+
+def rotate_backward(
+    d_out: Array["... T K"], positions: Array["... T"], frequencies: Array["K/2"]
+) -> Array["... T K"]:
+    """Back through ``rotate``: turn the gradient back by the same angles.
+
+    A rotation's transpose is the rotation the other way round.
+    """
+    return rotate(d_out, positions, -frequencies)
+
+
+def attend_backward(
+    d_mix: Array["... T K"],
+    q: Array["... T K"],
+    k: Array["... S K"],
+    v: Array["... S K"],
+    pattern: Array["... T S"],
+) -> tuple[Array["... T K"], Array["... S K"], Array["... S K"]]:
+    """Back through ``attend``, given the pattern it found; returns d_q, d_k, d_v.
+
+    Where the mask hid a key the weight is zero, and with it the gradient: the mask needs no step
+    of its own.
+    """
+    d_v = pattern.swapaxes(-1, -2) @ d_mix  # S T @ T K -> S K
+    d_pattern = d_mix @ v.swapaxes(-1, -2)  # T K @ K S -> T S
+    d_scores = softmax_backward(d_pattern, pattern)
+    scale = 1 / math.sqrt(q.shape[-1])
+    d_q = d_scores @ k * scale  # T S @ S K -> T K
+    d_k = d_scores.swapaxes(-1, -2) @ q * scale  # S T @ T K -> S K
+    return d_q, d_k, d_v
+
+
+def attend_grouped_backward(
+    d_mix: Array["... Hq T K"],
+    q: Array["... Hq T K"],
+    k: Array["... Hkv S K"],
+    v: Array["... Hkv S K"],
+    pattern: Array["... Hq T S"],
+) -> tuple[Array["... Hq T K"], Array["... Hkv S K"], Array["... Hkv S K"]]:
+    """Back through ``attend_grouped``: a shared key gets its whole group's gradients, summed."""
+    n_kv_heads = k.shape[-3]
+
+    def grouped(x):
+        return x.reshape(*x.shape[:-3], n_kv_heads, -1, *x.shape[-2:])
+
+    d_q, d_k, d_v = attend_backward(
+        grouped(d_mix), grouped(q), k[..., None, :, :], v[..., None, :, :], grouped(pattern)
+    )
+    return d_q.reshape(q.shape), d_k.sum(axis=-3), d_v.sum(axis=-3)
+
+
+def attend_in_chunks_backward(
+    d_mix: Array["... Hq T K"],
+    q: Array["... Hq T K"],
+    k: Array["... Hkv S K"],
+    v: Array["... Hkv S K"],
+    patterns: Iterable[np.ndarray],
+) -> tuple[Array["... Hq T K"], Array["... Hkv S K"], Array["... Hkv S K"]]:
+    """Back through ``attend_in_chunks``: each chunk adds to the gradients of the keys it saw."""
+    d_q, d_k, d_v = np.empty_like(q), np.zeros_like(k), np.zeros_like(v)
+    start = 0
+    for pattern in patterns:
+        rows = np.s_[..., start : start + pattern.shape[-2], :]
+        keys = np.s_[..., : pattern.shape[-1], :]
+        d_q[rows], d_k_part, d_v_part = attend_grouped_backward(
+            d_mix[rows], q[rows], k[keys], v[keys], pattern
+        )
+        d_k[keys] += d_k_part
+        d_v[keys] += d_v_part
+        start += pattern.shape[-2]
+    return d_q, d_k, d_v
+
+
+def swiglu_backward(
+    d_down: Array["... T D"],
+    x: Array["... T D"],
+    w_gate: Array["D F"],
+    w_up: Array["D F"],
+    w_down: Array["F D"],
+    gate: Array["... T F"],
+    up: Array["... T F"],
+    hidden: Array["... T F"],
+) -> tuple[Array["... T D"], Array["D F"], Array["D F"], Array["F D"]]:
+    """Back through ``swiglu``; returns d_x, d_w_gate, d_w_up, d_w_down.
+
+    A product hands each factor the gradient times the other factor; x went in twice, so its two
+    gradients add.
+    """
+    d_hidden, d_w_down = linear_backward(d_down, hidden, w_down)
+    d_x_by_gate, d_w_gate = linear_backward(silu_backward(d_hidden * up, gate), x, w_gate)
+    d_x_by_up, d_w_up = linear_backward(d_hidden * silu(gate), x, w_up)
+    return d_x_by_gate + d_x_by_up, d_w_gate, d_w_up, d_w_down
+
+
+def attention_backward(
+    d_attn_out: Array["... T D"],
+    layer: LayerWeights,
+    head_dim: int,
+    positions: Array["... T"],
+    frequencies: Array["K/2"],
+    seen: Mapping[str, np.ndarray],
+) -> tuple[Array["... T D"], dict[str, np.ndarray]]:
+    """Back through ``attention``: out of wo, through the heads, back along wq, wk and wv."""
+    d_mixes, d_wo = linear_backward(d_attn_out, merge_heads(seen["mix"]), layer.wo)
+    patterns = [value for name, value in seen.items() if name.endswith("pattern")]
+    d_q, d_k, d_v = attend_in_chunks_backward(
+        split_heads(d_mixes, head_dim), seen["q_rotated"], seen["k_rotated"], seen["v"], patterns
+    )
+    d_q = rotate_backward(d_q, positions[..., None, :], frequencies)
+    d_k = rotate_backward(d_k, positions[..., None, :], frequencies)
+    d_x_by_q, d_wq = linear_backward(merge_heads(d_q), seen["attn_norm"], layer.wq)
+    d_x_by_k, d_wk = linear_backward(merge_heads(d_k), seen["attn_norm"], layer.wk)
+    d_x_by_v, d_wv = linear_backward(merge_heads(d_v), seen["attn_norm"], layer.wv)
+    return d_x_by_q + d_x_by_k + d_x_by_v, {"wq": d_wq, "wk": d_wk, "wv": d_wv, "wo": d_wo}
+
+
+def block_backward(
+    d_out: Array["... T D"],
+    x: Array["... T D"],
+    layer: LayerWeights,
+    config: LlamaConfig,
+    positions: Array["... T"],
+    frequencies: Array["K/2"],
+    seen: Mapping[str, np.ndarray],
+) -> tuple[Array["... T D"], LayerWeights]:
+    """Back through one block that read ``x``; returns d_x and the gradients of its weights.
+
+    The stream forks before each half and joins by addition, so the gradient takes both roads and
+    adds: through the half, and straight on. ``seen`` holds the block's activations, and the masks
+    of ``dropout`` where there was any.
+    """
+    d_normed, d_w_gate, d_w_up, d_w_down = swiglu_backward(
+        d_out * seen.get("down.mask", 1), seen["ffn_norm"], layer.w_gate, layer.w_up, layer.w_down,
+        seen["gate"], seen["up"], seen["hidden"],
+    )  # fmt: skip
+    d_mid, d_ffn_norm = rms_norm_backward(
+        d_normed, seen["resid_mid"], layer.ffn_norm, config.norm_eps
+    )
+    d_mid += d_out
+    d_normed, d_attention = attention_backward(
+        d_mid * seen.get("attn_out.mask", 1), layer, config.head_dim, positions, frequencies, seen
+    )
+    d_x, d_attn_norm = rms_norm_backward(d_normed, x, layer.attn_norm, config.norm_eps)
+    d_x += d_mid
+    return d_x, LayerWeights(
+        attn_norm=d_attn_norm, **d_attention,
+        ffn_norm=d_ffn_norm, w_gate=d_w_gate, w_up=d_w_up, w_down=d_w_down,
+    )  # fmt: skip
+
+
+def dropout(rate: float, rng: np.random.Generator, masks: dict[str, np.ndarray]) -> Tap:
+    """A tap that drops numbers at random from what each half of a block adds to the stream.
+
+    Each number becomes zero with probability ``rate``, and the others grow by 1 / (1 - rate), so
+    that the sum is the same on average. Only for training: it keeps a model with little text from
+    learning that text by heart. The factors are filed in ``masks`` for the way back.
+
+    PyTorch: ``torch.nn.functional.dropout``. Source: https://jmlr.org/papers/v15/srivastava14a.html
+    """
+
+    def dropping(name, value):
+        if name.rpartition(".")[2] not in ("attn_out", "down"):
+            return value
+        kept = rng.random(value.shape, np.float32) >= rate
+        masks[f"{name}.mask"] = (kept / (1 - rate)).astype(value.dtype)
+        return value * masks[f"{name}.mask"]
+
+    return dropping
+
+
+def loss_and_gradients(
+    weights: Weights,
+    config: LlamaConfig,
+    ids: Array["... T"],
+    targets: Array["... T"],
+    *,
+    dropout_rate: float = 0.0,
+    rng: np.random.Generator | None = None,
+) -> tuple[float, Weights]:
+    """The mean loss in nats, and its gradient for every weight, shaped like the weights.
+
+    ``targets`` holds, for each position, the id that comes next: all positions learn at once
+    (teacher forcing). Positions with target ``IGNORE`` (-100) do not count; texts of unequal
+    length are padded at their end. A tied embedding gets the sum of its two uses. With a
+    ``dropout_rate``, ``rng`` says what is dropped.
+
+    PyTorch: ``F.cross_entropy(model(ids).logits.flatten(0, -2), targets.flatten()).backward()``.
+    """
+    targets = np.asarray(targets)
+
+    def loss_of(logits):
+        return cross_entropy(logits, targets), cross_entropy_backward(logits, targets)
+
+    return differentiate(weights, config, ids, loss_of, dropout_rate=dropout_rate, rng=rng)
+
+
+def differentiate(
+    weights: Weights,
+    config: LlamaConfig,
+    ids: Array["... T"],
+    loss_of: Callable[[np.ndarray], tuple[float, np.ndarray]],
+    *,
+    dropout_rate: float = 0.0,
+    rng: np.random.Generator | None = None,
+) -> tuple[float, Weights]:
+    """Forward, a loss, and all the way back: the loss and its gradient for every weight.
+
+    ``loss_of`` takes the logits (... T V) and returns a loss and d_logits: cross-entropy in
+    pre-training and fine-tuning, a comparison of two answers in preference training.
+    """
+    ids = np.asarray(ids)
+    trace: dict[str, np.ndarray] = {}
+    drop = dropout(dropout_rate, rng, trace) if dropout_rate else no_tap
+    tap = record(trace, only=NEEDED, tap=drop)
+    loss, d_logits = loss_of(forward(weights, config, ids, tap=tap, query_chunk=QUERY_CHUNK))
+    return loss, model_backward(d_logits, weights, config, ids, trace)
+
+
+def model_backward(
+    d_logits: Array["... T V"],
+    weights: Weights,
+    config: LlamaConfig,
+    ids: Array["... T"],
+    trace: dict[str, np.ndarray],
+) -> Weights:
+    """Back through ``forward``, from the logits to the embedding; returns a gradient per weight.
+
+    ``trace`` holds the activations in ``NEEDED``; each block's are let go on the way.
+    """
+    positions = np.arange(ids.shape[-1])
+    frequencies = rope_frequencies(config.head_dim, config.rope_theta, config.rope_scaling)
+    d_normed, d_output = linear_backward(d_logits, trace["final_norm"], weights.output)
+    streams = [trace["embedded"]]
+    streams += [trace[f"blocks.{i}.resid_out"] for i in range(config.n_layers)]
+    d_x, d_norm = rms_norm_backward(d_normed, streams[-1], weights.norm, config.norm_eps)
+    d_layers = []
+    for i in reversed(range(config.n_layers)):
+        here = f"blocks.{i}."
+        seen = {name[len(here) :]: trace.pop(name) for name in list(trace) if name.startswith(here)}
+        d_x, d_layer = block_backward(
+            d_x, streams[i], weights.layers[i], config, positions, frequencies, seen
+        )
+        d_layers.insert(0, d_layer)
+    d_embedding = embed_backward(d_x, ids, config.vocab_size)
+    if config.tied_output:
+        d_embedding += d_output.T
+        d_output = d_embedding.T
+    return Weights(embedding=d_embedding, layers=tuple(d_layers), norm=d_norm, output=d_output)

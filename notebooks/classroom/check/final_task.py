@@ -1,0 +1,45 @@
+"""The last exercise: the doll-house runs on the learner's functions alone, and tells a story."""
+
+from functools import cache
+
+import numpy as np
+
+from llama_np.sampling import generate
+from weights_tools import DOLL_HOUSE, Model, load_model
+
+BEGINNINGS = (
+    "Once upon a time, there was a little {} named",
+    "One day, a big {} went to the park",
+    "There was a small {} who liked to play",
+    "The {} was very happy because",
+)
+WHO = ("girl", "boy", "dog", "cat", "bird", "fish", "bear", "frog")
+PARTS = (  # the tasks that a story is made of
+    "next_token", "first_join", "merge", "encode", "decode", "embed", "rms_norm", "scores",
+    "softmax", "frequencies", "angles", "rotate", "causal_mask", "mask_scores", "attend", "split_heads",
+    "merge_heads", "key_head", "attend_grouped", "attention", "silu", "swiglu", "block", "logits",
+    "forward", "generate",
+)  # fmt: skip
+
+
+@cache
+def doll_house() -> Model:
+    """In float64: rounding then decides between no two tokens."""
+    model = load_model(DOLL_HOUSE, memory="float32")
+    return model._replace(weights=model.weights.map(lambda w: w.astype(np.float64)))
+
+
+def told(model: Model, prompt: str, n_new: int) -> str:
+    """The library's answer: the greedy text behind a prompt, up to a stop token."""
+    tokenizer = model.tokenizer
+    ids = tokenizer.encode(prompt, bos=True)
+    stop = tokenizer.stop_ids
+    return tokenizer.decode(
+        list(generate(model.weights, model.config, ids, n_new, stop_tokens=stop))
+    )
+
+
+def draw(rng, case):
+    """The model, a beginning that is another one in each case, and a number of tokens."""
+    prompt = BEGINNINGS[2 * case + rng.integers(2)].format(WHO[rng.integers(len(WHO))])
+    return doll_house(), prompt, int(rng.integers(12, 18))

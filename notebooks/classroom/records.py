@@ -1,0 +1,63 @@
+"""Reading a file of progress: data, never code, and nothing in it is believed unchecked."""
+
+import json
+from pathlib import Path
+
+from .check.gallery import gallery
+from .check.tasks import ORDER, TASKS
+
+LARGEST = 200_000  # bytes; a full file takes about ten thousand
+
+
+class Malformed(Exception):
+    """Why a file is no file of progress, in a few words."""
+
+
+def names() -> list[str]:
+    """Every task of the course, predictions last."""
+    lessons = dict.fromkeys(task.lesson[:2] for task in ORDER)
+    return [*TASKS, *(f"predict_{number}" for number in lessons)]
+
+
+def read(path: Path) -> dict[str, dict]:
+    """Task: whether passed, how many tries, which mistakes were met. Raises ``Malformed``."""
+    if not path.is_file():
+        raise Malformed("not a file")
+    if path.stat().st_size > LARGEST:
+        raise Malformed(f"larger than {LARGEST:,} bytes")
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"), parse_constant=refuse)
+    except RecursionError:
+        raise Malformed("too deep") from None
+    except ValueError:  # no JSON, no UTF-8, a number of thousands of digits
+        raise Malformed("not JSON as `hand_in` writes it") from None
+    if not isinstance(data, dict) or data.keys() != {"version", "tasks"}:
+        raise Malformed("not a file of progress")
+    if data["version"] != 1 or not isinstance(data["tasks"], dict):
+        raise Malformed("not a file of progress of version 1")
+    known, met = set(names()), {wrong.name for wrong in gallery()}
+    for name, record in data["tasks"].items():
+        if name not in known:
+            raise Malformed(f"unknown task {name[:30]!r}")
+        if not is_record(record):
+            raise Malformed(f"not understood: {name}")
+        if unknown := [text for text in record["met"] if text not in met]:
+            raise Malformed(f"unknown mistake {unknown[0][:30]!r}")
+    return data["tasks"]
+
+
+def refuse(constant: str):
+    raise ValueError(constant)
+
+
+def is_record(record) -> bool:
+    """Whether the three entries are there, and of their types."""
+    return (
+        isinstance(record, dict)
+        and record.keys() == {"passed", "tries", "met"}
+        and isinstance(record["passed"], bool)
+        and type(record["tries"]) is int
+        and 0 <= record["tries"] < 1_000_000
+        and isinstance(record["met"], list)
+        and all(isinstance(text, str) for text in record["met"])
+    )

@@ -1,0 +1,123 @@
+# %% [markdown] key="title"
+# # Exercise 08: the gate
+#
+# This page belongs to [lesson 08](../08_feed_forward.ipynb). Put your code in the place of each `...` and run
+# the cell. `F` is the width of the feed-forward step.
+
+# %% key="setup"
+import numpy as np
+from classroom import mine, progress
+from classroom.check import check, predict
+
+# %% [markdown] key="silu-task"
+# ## Task 1. The curve
+#
+# Fill in one line:
+#
+# $$\mathrm{silu}(g) = \frac{g}{1 + e^{-g}}$$
+#
+# <details><summary>Hint</summary>
+#
+# `np.exp(-x)` works on all numbers of an array at once.
+#
+# </details>
+
+
+# %% key="silu"
+def my_silu(x):
+    """x: any shape -> the same shape
+
+    >>> my_silu(np.array([-1.0, 0.0, 1.0])).round(4)
+    array([-0.2689,  0.    ,  0.7311])
+    """
+    bent = ...
+    return bent
+
+
+check("silu", my_silu)
+
+# %% [markdown] key="swiglu-task"
+# ## Task 2. The feed-forward step
+#
+# Alone: widen twice, let the gate decide, narrow again. `mine.silu` is your curve.
+#
+# <details><summary>Hint</summary>
+#
+# Only the gate goes through silu. The two widened arrays are multiplied number by number, with `*`, and the
+# result goes through `w_down`, with `@`.
+#
+# </details>
+
+
+# %% key="swiglu"
+def my_swiglu(x, w_gate, w_up, w_down):
+    """x: T D, w_gate: D F, w_up: D F, w_down: F D -> T D
+
+    >>> one = np.ones((1, 1))
+    >>> my_swiglu(one, 2 * one, 3 * one, one).round(4)
+    array([[5.2848]])
+    """
+    ...
+
+
+check("swiglu", my_swiglu)
+
+# %% [markdown] key="ffn-width-task"
+# ## Task 3. How wide?
+#
+# Write the formula of step 10: two thirds of four times `dim`, cut to a whole number; times the multiplier,
+# cut again; then up to the next multiple of `multiple_of`.
+#
+# <details><summary>Hint</summary>
+#
+# `int(...)` cuts to a whole number. `np.ceil(a / b)` rounds up, and gives a float: put `int(...)` around it,
+# then multiply by `b`.
+#
+# </details>
+
+
+# %% key="ffn-width"
+def my_ffn_width(dim, multiple_of, multiplier):
+    """dim: D, multiple_of: a whole number, multiplier: a number -> F
+
+    >>> my_ffn_width(4096, 1024, 1.3)
+    14336
+    """
+    ...
+
+
+check("ffn_width", my_ffn_width)
+
+# %% [markdown] key="predict-task"
+# ## Predict
+#
+# Leave silu out: `hidden = (x @ w_gate) * (x @ w_up)`. Now every number of `x` is made twice as large. How
+# many times as large is `hidden`?
+
+
+# %% key="predict"
+def how_many_times():
+    x, w_gate, w_up = np.array([[1.0, 2.0]]), np.array([[3.0], [1.0]]), np.array([[1.0], [1.0]])
+    before, after = ((each @ w_gate) * (each @ w_up) for each in (x, 2 * x))
+    return (after / before).item()
+
+
+guess = ...
+predict("08", guess, how_many_times)
+
+# %% [markdown] key="predict-answer"
+# <details><summary>Why</summary>
+#
+# Both sides of the product double, so it becomes 4 times as large. A linear step would give twice as much: a
+# product of two things that depend on `x` is not linear, even without a curve.
+#
+# </details>
+
+# %% [markdown] key="end"
+# ## How far you are
+
+# %% key="progress"
+progress()
+
+# %% [markdown] key="next"
+# Next: [lesson 09](../09_32_blocks.ipynb) and [its exercise](09_32_blocks.ipynb).

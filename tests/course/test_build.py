@@ -1,0 +1,221 @@
+"""The notebook builder on tiny lessons, and every lesson of the project against its notebook."""
+
+import base64
+import importlib
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+for needed in ("jupytext", "nbclient", "ipykernel"):
+    pytest.importorskip(needed)
+
+NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
+SOURCES = sorted((NOTEBOOKS / "source").glob("[0-9]*.py"))
+
+sys.path.insert(0, str(NOTEBOOKS))
+build = importlib.import_module("build")
+
+LESSON = """\
+# %% [markdown] key="title"
+# # A lesson
+# It has $\\frac{1}{2}$ a formula.
+
+# %% key="numbers"
+# cat is a word that starts a shell command, and this is a comment
+import os
+import time
+
+import numpy as np
+
+import llama_np
+
+print(np.arange(3), "LLAMA_MODEL" in os.environ)
+print({"scores", "masked", "pattern", "mix", "gate", "up", "down"})
+
+# %% key="picture"
+import matplotlib.pyplot as plt
+
+print("first", flush=True)
+plt.imshow(np.eye(3))
+print("second")
+
+# %% key="how-long" tags=["timing"]
+print(time.time_ns())
+"""
+
+
+@pytest.fixture
+def lesson(tmp_path):
+    """Write a lesson and return a function that runs the builder where it lies."""
+    (tmp_path / "source").mkdir()
+
+    def run(text, *argv):
+        (tmp_path / "source/01_tiny.py").write_text(text)
+        return build.main(list(argv), tmp_path)
+
+    run.notebook = tmp_path / "01_tiny.ipynb"
+    return run
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory):
+    """A lesson built once, in a folder that no test changes."""
+    folder = tmp_path_factory.mktemp("lessons")
+    (folder / "source").mkdir()
+    (folder / "source/01_tiny.py").write_text(LESSON)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LLAMA_MODEL", "/nowhere")
+        assert build.main([], folder) == 0
+    return folder / "01_tiny.ipynb"
+
+
+def without_timing(path):
+    """A notebook's JSON with the outputs of its timing cells taken out."""
+    notebook = json.loads(path.read_text())
+    for cell in notebook["cells"]:
+        if "timing" in cell["metadata"].get("tags", []):
+            cell["outputs"] = []
+    return json.dumps(notebook)
+
+
+def test_a_built_notebook_is_what_the_source_says(built):
+    notebook = json.loads(built.read_text())
+    assert (notebook["nbformat"], notebook["nbformat_minor"]) == (4, 5)
+    assert notebook["metadata"] == build.METADATA
+    title, numbers, picture, timing = notebook["cells"]
+    keys = ["title", "numbers", "picture", "how-long"]
+    assert [cell["id"] for cell in notebook["cells"]] == keys
+    slide, below = ({"slideshow": {"slide_type": kind}} for kind in ("slide", "subslide"))
+    metadata = [slide, {}, below, {"tags": ["timing"]}]
+    assert [cell["metadata"] for cell in notebook["cells"]] == metadata
+    assert "".join(title["source"]) == "# A lesson\nIt has $\\frac{1}{2}$ a formula."
+    assert numbers["source"][0].startswith("# cat is a word")
+    assert numbers["outputs"][0]["text"][0] == "[0 1 2] False\n"
+    assert [o["output_type"] for o in picture["outputs"]] == ["stream", "display_data"]
+    assert b"Software" not in base64.b64decode(picture["outputs"][1]["data"]["image/png"])
+    assert timing["execution_count"] == 3
+
+
+def test_building_twice_gives_the_same_bytes(built, lesson):
+    assert lesson(LESSON) == 0
+    assert without_timing(lesson.notebook) == without_timing(built)
+    assert not list(lesson.notebook.parent.glob("*.tmp"))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "says"),
+    [
+        ("formula", "equation", "title changed"),
+        ('"how-long"', '"how-fast"', "how-fast is new, how-long is gone"),
+        (' tags=["timing"]', "", "how-long changed"),
+        ("# %% key=", "# %% [markdown] key=", "numbers changed, picture changed, how-long changed"),
+    ],
+)
+def test_check_names_the_cells_that_are_stale(built, lesson, capsys, old, new, says):
+    lesson.notebook.write_bytes(built.read_bytes())
+    assert lesson(LESSON, "--check") == 0
+    assert lesson(LESSON.replace(old, new), "--check") == 1
+    assert capsys.readouterr().out == f"01_tiny: {says}\n"
+    assert lesson.notebook.read_bytes() == built.read_bytes()
+
+
+def test_check_sees_the_order_and_a_notebook_that_is_missing_or_broken(built, lesson, capsys):
+    assert lesson(LESSON, "--check") == 1
+    title, *code = LESSON.split("# %% key")
+    lesson.notebook.write_bytes(built.read_bytes())
+    assert lesson("# %% key".join([title, code[0], code[2], code[1]]), "--check", "01") == 1
+    for broken in ("<<<<<<< HEAD", "{}"):
+        lesson.notebook.write_text(broken)
+        assert lesson(LESSON, "--check", "01_tiny") == 1
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[:2] == ["01_tiny: not built yet", "01_tiny: the order changed"]
+    assert lines[2:] == ["01_tiny: not a notebook that can be read"] * 2
+
+
+def test_check_execute_compares_outputs_but_not_those_of_timing_cells(built, lesson, capsys):
+    text = built.read_text()
+    lesson.notebook.write_text(text)
+    assert lesson(LESSON, "--check", "--execute") == 0
+    lesson.notebook.write_text(text.replace("[0 1 2]", "[0 1 3]"))
+    assert lesson(LESSON, "--check") == 0
+    assert lesson(LESSON, "--check", "--execute") == 1
+    assert capsys.readouterr().out == "01_tiny: numbers prints something else\n"
+
+
+@pytest.mark.parametrize(
+    ("code", "says"),
+    [
+        ("1 / 0", "ZeroDivisionError: division by zero"),
+        ("import warnings\nwarnings.warn('a warning')", "wrote to stderr"),
+        ("object()", "prints a memory address"),
+        ("import llama_np\nprint(llama_np.__path__)", "prints a path of this machine"),
+        ("import os\nos._exit(1)", "died"),
+    ],
+)
+def test_a_cell_that_goes_wrong_leaves_the_old_notebook(lesson, capsys, code, says):
+    lesson.notebook.write_text("old")
+    assert lesson(f'# %% key="fine"\n1\n\n# %% key="wrong"\n{code}\n') == 1
+    error = capsys.readouterr().err
+    assert error.startswith("error: 01_tiny: wrong: ") and says in error
+    assert "Traceback" not in error
+    assert lesson.notebook.read_text() == "old"
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ('# %% key="a"\n1\n# %% key="a"\n2\n', "01_tiny.py: cell 2 ('2'): key 'a' is taken"),
+        ("# %% [markdown]\n# Text\n", "01_tiny.py: cell 1 ('Text'): no key"),
+        ('x = 1\n# %% key="a"\n2\n', "01_tiny.py: cell 1 ('x = 1'): no key"),
+        ('# %% key="A b"\n1\n', "key 'A b' is no string of"),
+        ("# %% key=3\n1\n", "key 3 is no string of"),
+        ('# %% key="a" tags="timing"\n1\n', "tags are a list"),
+        ("# %% key=bare\n1\n", "header not understood"),
+        ('# %% [markdwon] key="a"\n# 1\n', "header not understood: title = '[markdwon]'"),
+        ('# %% [raw] key="a"\n# 1\n', "header not understood: raw"),
+    ],
+)
+def test_a_header_that_is_wrong_is_named(lesson, capsys, text, says):
+    assert lesson(text, "--check") == 1
+    assert says in capsys.readouterr().err
+    assert lesson(text) == 1
+    assert not lesson.notebook.exists()
+
+
+def test_no_tag_lets_an_error_into_a_notebook(lesson):
+    assert lesson('# %% key="a" tags=["raises-exception"]\n1 / 0\n') == 1
+    assert not lesson.notebook.exists()
+
+
+def test_the_model_reaches_the_kernel(lesson, tmp_path):
+    text = (
+        '# %% key="a"\nimport os\nfrom pathlib import Path\n\nPath(os.environ["LLAMA_MODEL"]).name'
+    )
+    assert lesson(text, "--model", str(tmp_path / "my-llama")) == 0
+    assert "my-llama" in lesson.notebook.read_text()
+
+
+def test_names_and_list(lesson, capsys):
+    assert lesson(LESSON, "--list") == 0
+    assert capsys.readouterr().out == "01_tiny\n"
+    for argv in (["02"], ["--execute"]):
+        with pytest.raises(SystemExit):
+            lesson(LESSON, *argv)
+    assert "no lesson '02'; there are: 01_tiny" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("source", SOURCES, ids=lambda path: path.stem)
+def test_every_notebook_is_built_from_its_source(source):
+    assert build.check(source, NOTEBOOKS / f"{source.stem}.ipynb") == []
+
+
+@pytest.mark.lessons
+@pytest.mark.parametrize("source", SOURCES, ids=lambda path: path.stem)
+def test_every_lesson_runs_and_prints_what_is_stored(source):
+    assert build.check(source, NOTEBOOKS / f"{source.stem}.ipynb", run=True) == []
+
+
+def test_every_notebook_has_a_source():
+    assert {p.stem for p in NOTEBOOKS.glob("*.ipynb")} <= {p.stem for p in SOURCES}

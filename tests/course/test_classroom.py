@@ -1,0 +1,529 @@
+"""Checks: each mistake gets its own hint, nothing passes that should not, files are data."""
+
+import importlib
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from classroom import hand_in, mine, progress
+from classroom.__main__ import main
+from classroom.check import check, predict
+from classroom.check.gallery import gallery, mistakes, place
+from classroom.check.kept_functions import sections, solution
+from classroom.check.tasks import ORDER, TASKS
+from classroom.progress import load
+from classroom.records import names
+
+from llama_np import rms_norm, softmax
+from tests.learner import solution_source, write
+
+checking = importlib.import_module("classroom.check.check")
+ASKED = [wrong for wrong in gallery() if wrong.task]
+# Where signatures are enforced on every call, a whole model is slow: a story of four tokens, then.
+SHORT = TASKS["story"]._replace(draw=lambda rng, case: (*TASKS["story"].draw(rng, case)[:2], 4))
+QUICK = [SHORT if task.name == "story" else task for task in ORDER]
+
+
+@pytest.fixture(autouse=True)
+def kept(tmp_path, monkeypatch):
+    monkeypatch.setattr(
+        "matplotlib.pyplot.show", lambda: None
+    )  # no window, where there is a screen
+    monkeypatch.setenv("LLAMA_PROGRESS", str(tmp_path / "kept"))
+    return tmp_path / "kept"
+
+
+# --- hints ---
+
+
+def test_the_gallery_is_large_and_belongs_to_tasks():
+    assert len({wrong.name for wrong in ASKED}) >= 25
+    assert {wrong.task for wrong in ASKED} == set(TASKS) - {"story"}
+
+
+@pytest.mark.parametrize("wrong", ASKED, ids=lambda wrong: wrong.function.__name__)
+def test_every_mistake_is_named_and_never_passes(wrong):
+    """The gallery calls the library, so here nobody watches that."""
+    for _ in range(1 if wrong.task == "generate" else 3):
+        outcome = checking.examine(TASKS[wrong.task], wrong.function, watched=False)
+        assert not outcome.passed and outcome.misconception == wrong.name
+        first, second = outcome.lines
+        assert first == f"{wrong.task}: {wrong.name}."
+        assert second == f"{wrong.why} Read again: {place(wrong.lesson, wrong.cell)}."
+
+
+BY_LEARNERS = {
+    ("rms_norm", "eps stands outside the root"): """
+        def my_rms_norm(x, weight, eps):
+            return weight * x / (np.sqrt((x**2).mean(-1, keepdims=True)) + eps)""",
+    ("rms_norm", "the mean was subtracted first"): """
+        def my_rms_norm(x, weight, eps):
+            x = x - x.mean(-1, keepdims=True)
+            return x / np.sqrt((x**2).mean(-1, keepdims=True) + eps) * weight""",
+    ("softmax", "softmax over the wrong axis"): """
+        def my_softmax(x):
+            e = np.exp(x - x.max(axis=0))
+            return e / e.sum(axis=0)""",
+    ("softmax", "the largest score was not subtracted"): """
+        def my_softmax(x):
+            return np.exp(x) / np.exp(x).sum(axis=-1)[:, None]""",
+    ("scores", "not divided by sqrt(K)"): """
+        def my_scores(q, k):
+            return np.einsum("tk,sk->ts", q, k)""",
+    ("rotate", "split halves instead of adjacent pairs"): """
+        def my_rotate(x, positions, frequencies):
+            angle, half = np.outer(positions, frequencies), x.shape[1] // 2
+            a, b = x[:, :half], x[:, half:]
+            return np.hstack([a * np.cos(angle) - b * np.sin(angle),
+                              a * np.sin(angle) + b * np.cos(angle)])""",
+    ("frequencies", "degrees, not radians"): """
+        def my_frequencies(head_dim, theta):
+            return theta ** (-np.arange(0, head_dim, 2) / head_dim) * np.pi / 180""",
+    ("causal_mask", "the mask counts the token itself as future"): """
+        def my_causal_mask(query_positions, key_positions):
+            return np.array([[s < t for s in key_positions] for t in query_positions])""",
+    ("attend", "later scores became 0, not minus infinity"): """
+        def my_attend(q, k, v, mask):
+            return mine.softmax(mine.scores(q, k) * mask) @ v""",
+    ("attend", "the mask is not used"): """
+        def my_attend(q, k, v, mask):
+            return mine.softmax(mine.scores(q, k)) @ v""",
+    ("attend_grouped", "tile instead of repeat: head 1 now reads key head 1"): """
+        def my_attend_grouped(q, k, v, mask):
+            return np.array([mine.attend(q[h], k[h % len(k)], v[h % len(k)], mask)
+                             for h in range(len(q))])""",
+    ("attention", "divided by sqrt(D), not sqrt(K)"): """
+        def my_attention(x, wq, wk, wv, wo, head_dim, positions, frequencies, mask):
+            q, k, v = (mine.split_heads(x @ w, head_dim) for w in (wq, wk, wv))
+            q = q * np.sqrt(head_dim) / np.sqrt(x.shape[1])
+            q = np.array([mine.rotate(h, positions, frequencies) for h in q])
+            k = np.array([mine.rotate(h, positions, frequencies) for h in k])
+            return mine.merge_heads(mine.attend_grouped(q, k, v, mask)) @ wo""",
+    ("swiglu", "gate and up swapped"): """
+        def my_swiglu(x, w_gate, w_up, w_down):
+            return (x @ w_gate * mine.silu(x @ w_up)) @ w_down""",
+    ("block", "normalised the stream before adding"): """
+        def my_block(x, layer, config, positions, frequencies, mask):
+            x = mine.rms_norm(x, layer.attn_norm, config.norm_eps)
+            x = x + mine.attention(x, layer.wq, layer.wk, layer.wv, layer.wo,
+                                   config.head_dim, positions, frequencies, mask)
+            x = mine.rms_norm(x, layer.ffn_norm, config.norm_eps)
+            return x + mine.swiglu(x, layer.w_gate, layer.w_up, layer.w_down)""",
+    ("new_positions", "position of the first new token is one too high"): """
+        def my_new_positions(past, n_new):
+            return past + 1 + np.arange(n_new)""",
+    ("chunk_mask", "the triangle starts in the upper left corner"): """
+        def my_chunk_mask(past, n_new):
+            return np.tril(np.ones((n_new, past + n_new), dtype=bool))""",
+    ("append_keys", "joined along the heads"): """
+        def my_append_keys(old, new):
+            return np.concatenate([old, new])""",
+    ("first_join", "the last pair was never looked at"): """
+        def my_first_join(parts, ranks):
+            best, place = None, None
+            for i in range(len(parts) - 2):
+                r = ranks.get(parts[i] + parts[i + 1])
+                if r is not None and (best is None or r < best):
+                    best, place = r, i
+            return place""",
+    ("first_join", "of two equal tokens the right one was taken"): """
+        def my_first_join(parts, ranks):
+            best, place = float("inf"), None
+            for i in range(len(parts) - 1):
+                r = ranks.get(parts[i] + parts[i + 1], 1e9)
+                if r <= best and r < 1e9:
+                    best, place = r, i
+            return place""",
+    ("first_join", "place 0 was taken for none"): """
+        def my_first_join(parts, ranks):
+            found = [(ranks[a + b], i) for i, (a, b) in enumerate(zip(parts, parts[1:]))
+                     if a + b in ranks]
+            place = min(found)[1] if found else None
+            return place if place else None""",
+    ("merge", "place 0 was taken for none"): """
+        def my_merge(piece, ranks):
+            if piece in ranks:
+                return [piece]
+            parts = [bytes([b]) for b in piece]
+            while i := mine.first_join(parts, ranks):
+                parts[i:i + 2] = [parts[i] + parts[i + 1]]
+            return parts""",
+    ("attend", "the mask came after the softmax"): """
+        def my_attend(q, k, v, mask):
+            return mine.mask_scores(mine.softmax(mine.scores(q, k)), mask) @ v""",
+    ("rms_norm", "the axis is gone: keepdims is missing"): """
+        def my_rms_norm(x, weight, eps):
+            return x / np.sqrt((x**2).mean(axis=-1) + eps) * weight""",
+    ("merge", "a piece that is itself a token was not taken whole"): """
+        def my_merge(piece, ranks):
+            parts = [bytes([b]) for b in piece]
+            while (i := mine.first_join(parts, ranks)) is not None:
+                parts[i:i + 2] = [parts[i] + parts[i + 1]]
+            return parts""",
+    ("generate", "the stop token became part of the text"): """
+        def my_generate(weights, config, ids, n_new, stop_ids):
+            new = []
+            while len(new) < n_new and not stop_ids & set(new):
+                text = np.array([*ids, *new])
+                new.append(mine.next_token(mine.forward(weights, config, text)))
+            return new""",
+}
+
+
+@pytest.mark.parametrize("task, name", BY_LEARNERS, ids=str)
+def test_a_mistake_is_recognised_in_other_words(task, name, capsys):
+    outcome = check(task, write(BY_LEARNERS[task, name]))
+    assert not outcome and outcome.misconception == name, outcome.lines
+    assert f"{task}: {name}." in capsys.readouterr().out
+    assert load()[task] == {"passed": False, "tries": 1, "met": [name]}
+
+
+@pytest.mark.parametrize(
+    "task, name", [key for key in BY_LEARNERS if key[0] in ("first_join", "merge")], ids=str
+)
+def test_a_mistake_at_the_edge_never_passes_by_luck(task, name):
+    """In 60 of 60 runs: the edges are drawn every time."""
+    function = write(BY_LEARNERS[task, name])
+    found = [checking.examine(TASKS[task], function) for _ in range(60)]
+    assert [outcome.misconception for outcome in found] == [name] * 60
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 4, 5])
+def test_no_fixed_group_size_passes_by_luck(size):
+    function = write(f"def f(head, n_heads, n_kv_heads):\n    return head // {size}")
+    assert not any(checking.examine(TASKS["key_head"], function).passed for _ in range(60))
+
+
+def test_where_to_read_again_is_said_by_its_heading():
+    assert place("03", "eps-why") == 'lesson 03, "Step 5. Epsilon, inside the root"'
+    assert place("03", "eps-picture") == place("03", "eps-why")
+    assert place("06", "zero-answer") == 'lesson 06, "Step 4. Minus infinity, not zero"'
+    assert not any("Experiment" in place(wrong.lesson, wrong.cell) for wrong in gallery())
+    assert place("04", "scale-why") == ('lesson 04, "Step 3. Why divide by the square root of K"')
+
+
+def test_without_the_gallery_checks_work_and_say_no_names(monkeypatch):
+    monkeypatch.setattr(checking, "mistakes", lambda task: [])
+    wrong = write(BY_LEARNERS["rms_norm", "eps stands outside the root"])
+    outcome = check("rms_norm", wrong)
+    assert not outcome and outcome.misconception is None and "differs by up to" in outcome.lines[0]
+    assert gallery(Path("/nowhere/wrong.py")) == ()
+
+
+# --- nothing passes that should not ---
+
+
+@pytest.mark.parametrize("task", QUICK, ids=lambda task: task.name)
+def test_a_constant_does_not_pass(task):
+    """Not even one that happens to be right in one of the cases."""
+    _, expected = checking.fresh(task)
+    for constant in [*expected, None, 0, ""]:
+        assert not checking.examine(task, lambda *args, c=constant: c).passed
+
+
+@pytest.mark.parametrize("task", QUICK, ids=lambda task: task.name)
+def test_calling_the_library_does_not_pass(task):
+    right = task.reference
+    if "classroom" in right.__code__.co_filename:  # it calls the library itself, or one must not
+        right = lambda *args: (rms_norm(np.ones((1, 2)), np.ones(2), 1.0), task.reference(*args))[1]  # noqa: E731
+    outcome = checking.examine(task, lambda *args: right(*args))
+    assert "this calls the library's" in outcome.lines[0] and not outcome.passed
+
+
+@pytest.mark.parametrize("task", QUICK, ids=lambda task: task.name)
+def test_calling_the_solution_does_not_pass(task):
+    outcome = checking.examine(task, solution(task.name))
+    assert "this calls the solution" in outcome.lines[0] or "library" in outcome.lines[0]
+    outcome = checking.examine(task, lambda *args: getattr(mine, task.name)(*args))
+    assert f"mine.{task.name} is not there yet" in outcome.lines[0] and not outcome.passed
+
+
+def test_a_later_function_is_no_way_round():
+    outcome = check("scores", write("def my_scores(q, k):\n    return mine.attend(q, k, k, 1)"))
+    assert "mine.attend is not there yet" in outcome.lines[0]
+    with pytest.raises(AttributeError, match="no task 'atend'"):
+        _ = mine.atend
+
+
+def test_the_profiler_is_given_back():
+    seen = []
+    before = sys.getprofile()
+    sys.setprofile(watch := lambda *args: seen.append(1))
+    check("silu", lambda x: 1 / 0)
+    after = sys.getprofile()
+    sys.setprofile(before)
+    assert after is watch
+
+
+# --- what is said ---
+
+
+SAID = {
+    "def my_rms_norm(x, weight, eps):\n    ...": "not started",
+    "def my_rms_norm(x, weight, eps):\n    y = ...\n    return x / y": "not started",
+    "def my_rms_norm(x, weight, eps):\n    pass": "it returned None: is a return missing?",
+    "def my_rms_norm(x, weight, eps):\n    return (x * weight).tolist()": "got a list: np.array",
+    "def my_rms_norm(x, weight, eps):\n    return x.T": "wrong shape: expected (",
+    "def my_rms_norm(x, weight, eps):\n    return x * np.nan": "NaN (not a number) in",
+    "def my_rms_norm(x, weight, eps):\n    return x * 1j": "expected float64, got complex128",
+    "def my_rms_norm(x, weight, eps):\n    return x[..., :].round(9)": "differs by up to",
+    "def my_rms_norm(x, weight, eps):\n    x *= weight\n    return x": "changed its input x",
+    "def my_rms_norm(x, weight, eps):\n    y = x\n    return y @ y": (
+        "line 3 of my_rms_norm (return y @ y): ValueError: matmul"
+    ),
+    "def my_rms_norm(x):\n    return x": "TypeError: my_rms_norm() takes 1 positional argument",
+    "def my_rms_norm(x, weight, eps):\n    return 'x'": "expected an array, got a text",
+}
+
+
+@pytest.mark.parametrize("source, says", SAID.items(), ids=lambda text: text[-30:])
+def test_what_is_wrong_is_said_in_one_line(source, says, capsys):
+    outcome = check("rms_norm", write(source))
+    assert not outcome.passed and len(outcome.lines) == 1
+    assert says in outcome.lines[0] and outcome.lines[0].startswith("rms_norm: ")
+    assert capsys.readouterr().out == outcome.lines[0] + "\n"
+    assert outcome.started == ("not started" not in says)
+
+
+def test_numbers_lists_and_texts_have_words_of_their_own():
+    for task, source, says in (
+        ("scores", "def f(q, k):\n    return q", "wrong shape: expected T S = ("),
+        ("key_head", "def f(h, n, m):\n    return h / (n // m)", "got the float"),
+        ("key_head", "def f(h, n, m):\n    return -1", "expected "),
+        ("merge", "def f(piece, ranks):\n    return piece.decode()", "expected a list, got a text"),
+        ("merge", "def f(piece, ranks):\n    return [piece] * 9", "entries, got 9"),
+        ("to_bytes", "def f(text):\n    return [-1] * len(text.encode())", "differs first at [0]"),
+        ("decode", "def f(ids, tokens):\n    return 'x'", "expected '"),
+        (
+            "causal_mask",
+            "def f(q, k):\n    return (k <= q[:, None]) * 1",
+            "expected bool, got int64",
+        ),
+    ):
+        assert says in check(task, write(source)).lines[0]
+
+
+NUMBER = ": `//` stays whole only between whole numbers, as in `n_heads // n_kv_heads`"
+AT_0 = "def f(parts, ranks):\n    return {}"
+SMALL = {
+    ("key_head", "def f(h, n, m):\n    return h // (n / m)"): NUMBER,
+    ("first_join", AT_0.format("0")): "expected None, got the whole number 0",
+    ("first_join", AT_0.format("0 if len(parts) > 9 else -1")): "got the whole number -1",
+    ("first_join", "def f(parts, ranks):\n    pass"): "it returned None: is a return missing?",
+    ("first_join", "def f(parts, ranks):\n    return 0 if len(parts) == 8 else None"): (
+        ", got None"
+    ),
+    ("scores", "def f(q, k):\n    return q[0] @ k[0]"): "an array, got the single number",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("task, source", SMALL, ids=lambda text: text[-30:])
+def test_the_message_fits_what_came_back(task, source):
+    assert SMALL[task, source] in check(task, write(source)).lines[0]
+
+
+def test_a_short_input_that_fails_is_shown():
+    outcome = check("first_join", write(AT_0.format("len(parts) - 2")))
+    first, second = outcome.lines
+    assert first.startswith("first_join: expected ")
+    assert second.startswith("It was called with parts=[b'") and "ranks={" in second
+    assert len(second) < 130
+    half = write("def f(head, n_heads, n_kv_heads):\n    return head // 2")
+    assert "called with head=" in check("key_head", half).lines[1]
+    assert len(check("silu", lambda x: x).lines) == 1
+
+
+def test_a_loop_without_an_end_can_be_stopped():
+    """The stop button raises KeyboardInterrupt inside the learner's function."""
+    stopped = write("def f(piece, ranks):\n    while piece:\n        raise KeyboardInterrupt")
+    outcome = check("merge", stopped)
+    assert not outcome and outcome.lines == [f"merge: {checking.STOPPED}"]
+    assert "Does its loop end?" in checking.STOPPED
+    assert check("merge", write(solution_source(TASKS["merge"])))
+
+
+def test_all_heads_at_once_are_refused_by_name():
+    source = """
+        def my_attention(x, wq, wk, wv, wo, head_dim, positions, frequencies, mask):
+            q = mine.split_heads(x @ wq, head_dim)
+            return mine.rotate(q, positions, frequencies)"""
+    said = check("attention", write(source)).lines[0]
+    assert "line 3 of my_attention" in said
+    assert "mine.rotate takes one head: turn q[h] for each h" in said
+
+
+def test_an_outcome_shows_nothing_in_a_notebook():
+    outcome = check("silu", lambda x: x)
+    assert repr(outcome) == "" and outcome._ipython_display_() is None and not outcome
+
+
+def test_an_unknown_task_is_an_error():
+    with pytest.raises(KeyError, match="no task 'rmsnorm'; there are: next_token"):
+        check("rmsnorm", softmax)
+
+
+def test_a_function_that_leans_on_others_is_not_kept(capsys):
+    half = "def half(x):\n    return x / 2\n\n\n"
+    silu = "def my_silu(x):\n    return 2 * half(x) / (1 + np.exp(-x))"
+    outcome = check("silu", write(half + silu))
+    assert outcome.passed and "by itself it fails" in outcome.lines[1]
+    assert "name 'half' is not defined" in outcome.lines[1] and "silu" not in sections()
+
+
+def test_what_is_wrong_when_run_by_itself_is_not_done():
+    """``offset`` is 0 in the notebook, and 1 in the source alone."""
+    source = "def my_silu(x):\n    return x / (1 + np.exp(-x)) + globals().get('offset', 1)"
+    outcome = check("silu", write(source, offset=0))
+    assert not outcome.passed and "differs by up to 1" in outcome.lines[0]
+    assert len(outcome.lines) == 1
+    assert not load()["silu"]["passed"] and "silu" not in sections()
+
+
+def test_a_lambda_is_not_kept():
+    outcome = check("silu", lambda x: x / (1 + np.exp(-x)))
+    assert outcome.passed and "Not kept" in outcome.lines[1] and "silu" not in sections()
+
+
+def test_a_function_is_kept_and_replaced(kept):
+    for body in ("x / (1 + np.exp(-x))", "x * (1 / (1 + np.exp(-x)))"):
+        assert check("silu", write(f"def my_silu(x):\n    return {body}"))
+        assert body in (kept / "my_llama.py").read_text(encoding="utf-8")
+        assert mine.silu(np.zeros(1)).tolist() == [0]
+    assert len(sections()) == 1
+
+
+def test_an_error_in_a_kept_function_shows_its_line(kept):
+    assert check("silu", write("def my_silu(x):\n    y = 1 + np.exp(-x)\n    return x / y"))
+    with pytest.raises(TypeError) as caught:
+        mine.silu("x")
+    last = caught.traceback[-1]
+    lines = (kept / "my_llama.py").read_text(encoding="utf-8").splitlines()
+    assert lines[last.lineno].strip() == "y = 1 + np.exp(-x)"
+
+
+# --- predictions and progress ---
+
+
+def test_a_guess_is_compared_once_it_is_there(capsys):
+    def truth():
+        return (2, 3)
+
+    assert not predict("00", ..., lambda: 1 / 0)
+    assert predict("00", (2, 3), truth) and "right" in capsys.readouterr().out
+    assert predict("00", 7, truth) and "it is (2, 3)" in capsys.readouterr().out
+    assert "right" in predict("01", "Rows", lambda: "rows").lines[0]
+    assert "right" in predict("01", 3.99, lambda: 4.0).lines[0]
+    assert "it is 4." in predict("01", "much", lambda: 4.0).lines[0]
+    noisy = predict("01", 10, lambda: np.float64(1.0000000000000002)).lines[0]
+    assert noisy == "predict_01: you said 10, it is 1."
+    assert "it is (2, 0.5)" in predict("01", 7, lambda: (np.int64(2), np.float64(0.5))).lines[0]
+    assert load()["predict_00"]["passed"]
+
+
+def test_progress_counts_tries_until_it_is_done(kept, capsys):
+    silu = write(solution_source(TASKS["silu"]))
+    check("silu", write("def my_silu(x):\n    ..."))
+    assert not kept.exists()
+    check("silu", write("def my_silu(x):\n    return np.maximum(x, 0)"))
+    check("silu", silu)
+    check("silu", silu)
+    check("silu", write("def my_silu(x):\n    return x"))
+    assert load()["silu"] == {"passed": True, "tries": 2, "met": ["relu, with its corner"]}
+    progress()
+    assert f"1 of {len(names())} done" in capsys.readouterr().out
+
+
+def test_a_file_that_is_damaged_is_begun_anew(kept):
+    kept.mkdir()
+    (kept / "progress.json").write_text("{")
+    (kept / "my_llama.py").write_bytes(b"\xff")
+    assert load() == {} and sections() == {}
+    assert check("silu", write(solution_source(TASKS["silu"])))
+    assert list(load()) == ["silu"] == list(sections())
+
+
+def test_a_folder_that_cannot_be_written_is_said(kept):
+    kept.write_text("a file")
+    outcome = check("silu", write(solution_source(TASKS["silu"])))
+    assert outcome.passed and "(not saved: progress.json cannot be written" in outcome.lines[-1]
+
+
+# --- a class ---
+
+
+def record(passed=True, tries=1, met=()):
+    return {"passed": passed, "tries": tries, "met": list(met)}
+
+
+def handed_in(folder, name, **tasks):
+    (folder / f"{name}.json").write_text(json.dumps({"version": 1, "tasks": tasks}))
+
+
+def test_a_class_is_put_into_one_table(tmp_path, capsys, monkeypatch):
+    outside = "eps stands outside the root"
+    handed_in(tmp_path, "Anna", rms_norm=record(tries=3, met=[outside]), silu=record())
+    handed_in(tmp_path, "Łukasz Żak", rms_norm=record(passed=False, met=[outside]))
+    check("silu", write(solution_source(TASKS["silu"])))
+    monkeypatch.chdir(tmp_path)
+    hand_in("Zoe.json")
+    assert main(["collect", str(tmp_path)]) == 0
+    assert "3 students" in capsys.readouterr().out
+    text = (tmp_path / "class.csv").read_text(encoding="utf-8-sig").splitlines()
+    assert text[0] == "task,Anna,Zoe,Łukasz Żak,mistakes met"
+    assert f"rms_norm,done (3 tries),,open (1 try),{outside} (2)" in text
+    assert "silu,done (1 try),done (1 try),," in text
+    assert len(text) == 1 + len(names())
+    assert (tmp_path / "class.png").read_bytes().startswith(b"\x89PNG")
+
+
+BAD = {
+    "huge": " " * 300_000,
+    "deep": "[" * 100_000,
+    "digits": '{"version": 1, "tasks": {"silu": ' + "9" * 5000 + "}}",
+    "empty": "",
+    "list": "[]",
+    "nan": '{"version": NaN, "tasks": {}}',
+    "version": '{"version": 2, "tasks": {}}',
+    "more": '{"version": 1, "tasks": {}, "code": "import os"}',
+    "tasks": '{"version": 1, "tasks": []}',
+    "unknown": json.dumps({"version": 1, "tasks": {"=cmd": record()}}),
+    "formula": json.dumps({"version": 1, "tasks": {"silu": record(met=["=cmd|' /C calc'!A0"])}}),
+    "bool": json.dumps({"version": 1, "tasks": {"silu": record(tries=True)}}),
+    "many": json.dumps({"version": 1, "tasks": {"silu": record(tries=10**9)}}),
+    "negative": json.dumps({"version": 1, "tasks": {"silu": record(tries=-1)}}),
+    "truth": json.dumps({"version": 1, "tasks": {"silu": record(passed="yes")}}),
+    "types": json.dumps({"version": 1, "tasks": {"silu": record(met=[1])}}),
+    "null": json.dumps({"version": 1, "tasks": {"silu": None}}),
+    "=1+1": json.dumps({"version": 1, "tasks": {}}),
+    "@x": json.dumps({"version": 1, "tasks": {}}),
+    "-2": json.dumps({"version": 1, "tasks": {}}),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_a_malformed_file_is_reported_and_left_out(name, tmp_path, capsys):
+    handed_in(tmp_path, "Anna", silu=record())
+    (tmp_path / f"{name}.json").write_text(BAD[name])
+    assert main(["collect", str(tmp_path), "--out", str(tmp_path / "out")]) == 0
+    said = capsys.readouterr().out
+    assert f"'{name}.json': left out, " in said and "1 students" in said
+    assert (tmp_path / "out/class.csv").read_text(encoding="utf-8-sig").startswith("task,Anna,mist")
+
+
+def test_what_is_no_file_or_no_text_is_left_out(tmp_path, capsys):
+    (tmp_path / "folder.json").mkdir()
+    (tmp_path / "bytes.json").write_bytes(b"\xff\xfe{}")
+    (tmp_path / "gone.json").symlink_to(tmp_path / "nowhere")
+    assert main(["collect", str(tmp_path)]) == 1
+    said = capsys.readouterr().err
+    assert said.count("left out") == 3 and "no file of progress here" in said
+    with pytest.raises(SystemExit):
+        main(["collect", str(tmp_path / "nowhere")])
+
+
+def test_every_mistake_can_be_handed_in(tmp_path):
+    tasks = {task: record(met=[wrong.name for wrong in mistakes(task)]) for task in TASKS}
+    handed_in(tmp_path, "A", **tasks)
+    assert main(["collect", str(tmp_path)]) == 0

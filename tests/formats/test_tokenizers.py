@@ -1,0 +1,308 @@
+"""Which tokenizer a folder or a GGUF file has; what we save is found again."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from llama_np.tokenizer.bpe import LLAMA3_SPECIAL_TOKENS, BPETokenizer, write_ranks
+from tests.varied_text import VARIED
+from weights_tools.tokenizers import load_tokenizer, save_tokenizer
+from weights_tools.tokenizers.gguf_tokenizer import tokenizer_from_gguf
+from weights_tools.tokenizers.sentencepiece_model import (
+    BYTE,
+    CONTROL,
+    UNKNOWN,
+    UNUSED,
+    USER_DEFINED,
+    Piece,
+)
+from weights_tools.tokenizers.tokenizer_json import merges_of, tokenizer_json, write_tokenizer_json
+from weights_tools.training.train_tokenizer import train_ranks
+
+pytest.importorskip("hypothesis")
+from hypothesis import given, settings  # noqa: E402
+from hypothesis import strategies as st  # noqa: E402
+
+DATA = Path(__file__).parents[3] / "shared/data"
+RANKS = train_ranks("".join(VARIED), 400)
+NAMES = ["<|begin_of_text|>", "<|end_of_text|>", "<|eot_id|>"]
+
+
+@pytest.fixture(scope="module")
+def llama3():
+    return BPETokenizer(RANKS, NAMES)
+
+
+def in_front():
+    """The ids of ordinary tokens start at 3, backwards."""
+    ids = {token: 402 - rank for token, rank in RANKS.items()}
+    return BPETokenizer(RANKS, {name: i for i, name in enumerate(NAMES)}, ids=ids, bos=None)
+
+
+@pytest.fixture
+def llama2():
+    """A SentencePieceTokenizer of 262 pieces."""
+    pytest.importorskip("sentencepiece")
+    from weights_tools.tokenizers.sentencepiece_tokenizer import SentencePieceTokenizer
+
+    return SentencePieceTokenizer(pieces())
+
+
+def pieces():
+    from weights_tools.tokenizers.sentencepiece_model import PieceList
+
+    listed = [Piece("<unk>", 0.0, UNKNOWN), Piece("<s>", 0.0, CONTROL), Piece("</s>", 0.0, CONTROL)]
+    listed += [Piece(f"<0x{byte:02X}>", 0.0, BYTE) for byte in range(256)]
+    return PieceList([*listed, Piece("▁", -3.0), Piece("a", -2.0), Piece("▁a", -1.0)])
+
+
+def same(ours, other):
+    assert type(ours) is type(other)
+    for name in ("vocab_size", "special_tokens", "bos_id", "eos_id", "stop_ids"):
+        assert getattr(ours, name) == getattr(other, name), name
+    for text in VARIED:
+        assert ours.encode(text) == other.encode(text)
+    ids = range(ours.vocab_size)
+    assert ours.decode_bytes(ids) == other.decode_bytes(ids)
+
+
+# --- folders ---
+
+
+def test_what_is_saved_is_found_again(llama3, llama2, tmp_path):
+    for number, tokenizer in enumerate((llama3, in_front(), llama2)):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        save_tokenizer(tokenizer, folder, 256)
+        same(load_tokenizer(folder), tokenizer)
+        (folder / "tokenizer.model").unlink(missing_ok=True)  # tokenizer.json says it all
+        same(load_tokenizer(folder), tokenizer)
+        config = json.loads((folder / "tokenizer_config.json").read_text())
+        assert config["model_max_length"] == 256
+    assert [path.name for path in (tmp_path / "1").glob("tokenizer*.model")] == []
+
+
+def test_tiktoken_only_where_ranks_are_ids(llama3, tmp_path):
+    for tokenizer, there in ((llama3, True), (in_front(), False)):
+        save_tokenizer(tokenizer, tmp_path)
+        assert (tmp_path / "tokenizer.model").is_file() is there
+        (tmp_path / "tokenizer.model").unlink(missing_ok=True)
+
+
+def test_transformers_gives_the_same_ids(llama3, llama2, tmp_path):
+    transformers = pytest.importorskip("transformers")
+    for number, tokenizer in enumerate((llama3, in_front(), llama2)):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        (folder / "config.json").write_text('{"model_type": "llama"}')
+        save_tokenizer(tokenizer, folder, 256)
+        theirs = transformers.AutoTokenizer.from_pretrained(folder)
+        for text in filter(None, VARIED):
+            ids = tokenizer.encode(text, bos=tokenizer.bos_id is not None)
+            assert theirs(text).input_ids == ids
+            assert theirs.decode(ids, skip_special_tokens=True) == text
+        assert (theirs.bos_token_id, theirs.eos_token_id) == (tokenizer.bos_id, tokenizer.eos_id)
+
+
+def test_nothing_there(tmp_path):
+    assert load_tokenizer(tmp_path) is None
+
+
+def test_under_original_with_names_from_the_folder(llama3, tmp_path):
+    (tmp_path / "original").mkdir()
+    write_ranks(RANKS, tmp_path / "original" / "tokenizer.model")
+    assert load_tokenizer(tmp_path).special_tokens.keys() == set(LLAMA3_SPECIAL_TOKENS)
+    write_tokenizer_json(llama3, tmp_path)
+    (tmp_path / "generation_config.json").write_text('{"eos_token_id": [401]}')
+    same(load_tokenizer(tmp_path), llama3)
+
+
+def test_special_tokens_behind_the_pieces(llama2, tmp_path):
+    save_tokenizer(llama2, tmp_path)
+    values = json.loads((tmp_path / "tokenizer.json").read_text(encoding="utf-8"))
+    more = [
+        {"id": 262 + i, "content": name} for i, name in enumerate(["<|im_start|>", "<|im_end|>"])
+    ]
+    values["added_tokens"] += more
+    (tmp_path / "tokenizer.json").write_text(json.dumps(values))
+    (tmp_path / "generation_config.json").write_text('{"eos_token_id": 263}')
+    for _ in range(2):
+        ours = load_tokenizer(tmp_path)
+        assert (ours.vocab_size, ours.bos_id, ours.eos_id, ours.stop_ids) == (264, 1, 2, {2, 263})
+        assert ours.encode("a<|im_end|>", allow_special=True) == [261, 263]
+        (tmp_path / "tokenizer.model").unlink(missing_ok=True)
+    save_tokenizer(llama2, tmp_path)
+    values["added_tokens"][-1]["id"] = 270
+    (tmp_path / "tokenizer.json").write_text(json.dumps(values))
+    with pytest.raises(ValueError, match="with the ids from 262 on, without gaps"):
+        load_tokenizer(tmp_path)
+
+
+def test_a_vocabulary_too_large_for_the_model(llama3, tmp_path):
+    save_tokenizer(llama3, tmp_path)
+    assert load_tokenizer(tmp_path, 403).vocab_size == 403
+    with pytest.raises(ValueError, match="the tokenizer has 403 tokens, the model only 402"):
+        load_tokenizer(tmp_path, 402)
+
+
+@pytest.mark.parametrize("content", [b"", b"\n", b"\n\x0e\n\x05<unk>", b"\x00\x01", b"\xff" * 50])
+def test_a_file_that_is_neither(tmp_path, content):
+    (tmp_path / "tokenizer.model").write_bytes(content)
+    with pytest.raises(ValueError, match="tokenizer.model.*: ") as refusal:
+        load_tokenizer(tmp_path)
+    assert "\n" not in str(refusal.value)
+
+
+JSON = json.dumps(tokenizer_json(BPETokenizer(RANKS, NAMES)))
+
+
+@settings(max_examples=100, deadline=None)
+@given(data=st.data())
+def test_damaged_files_beside_are_used_or_refused(tmp_path_factory, data):
+    folder = tmp_path_factory.mktemp("damaged")
+    write_ranks(RANKS, folder / "tokenizer.model")
+    junk = st.binary(max_size=30) | st.sampled_from(
+        [b"[]", b"[" * 100_000, b'{"eos_token_id": {}}', b'{"bos_token": 5}', b'{"eos_token": "x"}']
+        + [b'{"added_tokens": [{"id": 400, "content": []}]}', b'{"added_tokens": [3]}', b"\xff\xfe"]
+        + [b'{"add_bos_token": [1], "bos_token": "<|eot_id|>"}', JSON.encode()]
+    )
+    for name in ("tokenizer.json", "tokenizer_config.json", "generation_config.json"):
+        (folder / name).write_bytes(data.draw(junk))
+    try:
+        load_tokenizer(folder)
+    except ValueError as error:
+        assert "\n" not in str(error) and str(folder) in str(error) and len(str(error)) < 600
+
+
+# --- GGUF ---
+
+
+def gguf(tokenizer, pre, **changes):
+    """As convert_hf_to_gguf.py in llama.cpp lists byte-level BPE."""
+    written = tokenizer_json(tokenizer)["model"]
+    tokens = {i: token for token, i in written["vocab"].items()}
+    tokens |= {i: name for name, i in tokenizer.special_tokens.items()}
+    special = tokenizer.special_tokens.values()
+    values = {
+        "model": "gpt2",
+        "pre": pre,
+        "tokens": [tokens[i] for i in range(len(tokens))],
+        "token_type": [CONTROL if i in special else 1 for i in range(len(tokens))],
+        "merges": written["merges"],
+        "bos_token_id": tokenizer.special_tokens[NAMES[0]],
+        "eos_token_id": tokenizer.special_tokens[NAMES[1]],
+    }
+    return {f"tokenizer.ggml.{key}": value for key, value in (values | changes).items()}
+
+
+def test_gguf_of_llama3(llama3):
+    for pre in ("llama-bpe", "llama3", "llama-v3"):
+        same(tokenizer_from_gguf(gguf(llama3, pre)), llama3)
+    assert tokenizer_from_gguf(gguf(llama3, "llama-bpe", add_bos_token=False)).bos_id is None
+
+
+def test_gguf_with_ids_in_another_order():
+    same(tokenizer_from_gguf(gguf(in_front(), "llama-bpe", add_bos_token=False)), in_front())
+
+
+@pytest.mark.parametrize("pre", ["smollm", "gpt-2"])
+def test_gguf_with_other_pieces(llama3, pre):
+    library = pytest.importorskip("tokenizers")
+    steps = [library.pre_tokenizers.Digits(True)] if pre == "smollm" else []
+    steps.append(library.pre_tokenizers.ByteLevel(add_prefix_space=False))
+    theirs = library.Tokenizer.from_str(json.dumps(tokenizer_json(llama3)))
+    theirs.pre_tokenizer = library.pre_tokenizers.Sequence(steps)
+    ours = tokenizer_from_gguf(gguf(llama3, pre))
+    assert (ours.bos_id, ours.eos_id) == (None, 401)
+    for text in VARIED:
+        assert ours.encode(text) == theirs.encode(text, add_special_tokens=False).ids
+
+
+def test_gguf_of_llama2(llama2):
+    values = {
+        "model": "llama",
+        "tokens": [piece.text for piece in pieces().pieces],
+        "scores": [piece.score for piece in pieces().pieces],
+        "token_type": [piece.kind for piece in pieces().pieces],
+    }
+    metadata = {f"tokenizer.ggml.{key}": value for key, value in values.items()}
+    same(tokenizer_from_gguf(metadata), llama2)
+    without = tokenizer_from_gguf(metadata | {"tokenizer.ggml.add_space_prefix": False})
+    assert without.decode(without.encode("a a")) == "a a"
+    padded = metadata | {
+        "tokenizer.ggml.tokens": [*values["tokens"], "[PAD262]"],
+        "tokenizer.ggml.scores": [*values["scores"], -1000.0],
+        "tokenizer.ggml.token_type": [*values["token_type"], UNUSED],
+    }
+    assert tokenizer_from_gguf(padded).special_tokens["[PAD262]"] == 262
+
+
+def test_no_tokenizer_in_the_file():
+    assert tokenizer_from_gguf({"general.architecture": "llama"}) is None
+
+
+TYPES = [1] * 400 + [CONTROL] * 3
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"model": "bert"}, "tokenizer.ggml.model of 'llama' or 'gpt2', got 'bert'"),
+        ({"model": 7}, "tokenizer.ggml.model of 'llama' or 'gpt2', got 7"),
+        ({"pre": "default"}, "tokenizer.ggml.pre among .*, got 'default'"),
+        ({"pre": None}, "tokenizer.ggml.pre among .*, got None"),
+        ({"pre": ["gpt-2"]}, "tokenizer.ggml.pre among"),
+        ({"tokens": None}, "expected tokenizer.ggml.tokens as a list, got NoneType"),
+        ({"tokens": [1, 2]}, "expected tokenizer.ggml.tokens as a list"),
+        ({"tokens": ["a", "b"]}, "expected 2 entries in tokenizer.ggml.token_type, got 403"),
+        ({"tokens": ["a"] * 403}, "got one of them twice"),
+        ({"token_type": TYPES[1:]}, "expected 403 entries in tokenizer.ggml.token_type, got 402"),
+        ({"token_type": [USER_DEFINED, *TYPES[1:]]}, "user-defined tokens to be names"),
+        ({"merges": ["a b c"]}, "expected merges of two tokens"),
+        ({"merges": ["a 猫"]}, "is not one of two tokens"),
+        ({"model": "llama"}, "expected tokenizer.ggml.scores as a list"),
+        ({"model": "llama", "scores": [0.0] * 403}, "one piece of type unknown"),
+        ({"model": "llama", "scores": [10**400] * 403}, "has the score|type unknown|too large"),
+    ],
+)
+def test_gguf_that_is_refused(llama3, changes, message):
+    with pytest.raises(ValueError, match=message) as refusal:
+        tokenizer_from_gguf(gguf(llama3, **{"pre": "llama-bpe"} | changes))
+    assert "\n" not in str(refusal.value)
+
+
+ANY = st.none() | st.booleans() | st.integers(-2, 2**70) | st.floats() | st.text(max_size=3)
+
+
+@settings(max_examples=300, deadline=None)
+@given(data=st.data())
+def test_any_metadata_is_read_or_refused(data):
+    small = BPETokenizer({bytes([b]): b for b in range(256)} | {b"ab": 256}, NAMES)
+    values = gguf(small, "gpt-2", scores=[0.0] * 260)
+    if data.draw(st.booleans()):
+        values["tokenizer.ggml.model"] = "llama"
+        listed = zip(*pieces().pieces, strict=True)
+        for key, entries in zip(("tokens", "scores", "token_type"), listed, strict=True):
+            values[f"tokenizer.ggml.{key}"] = list(entries)
+    for _ in range(data.draw(st.integers(1, 3))):
+        key = data.draw(st.sampled_from(sorted(values)))
+        if isinstance(values[key], list) and values[key] and data.draw(st.booleans()):
+            at = data.draw(st.integers(0, len(values[key]) - 1))
+            values[key] = [*values[key]]
+            values[key][at] = data.draw(ANY | st.sampled_from(values[key]))
+        else:
+            values[key] = data.draw(ANY | st.lists(ANY, max_size=3))
+    try:
+        ours = tokenizer_from_gguf(values)
+    except ValueError as error:
+        assert "\n" not in str(error)
+    else:
+        assert ours is None or isinstance(ours.decode(range(ours.vocab_size)), str)
+
+
+@pytest.mark.skipif(not (DATA / "llama3_tokenizer.model").is_file(), reason="no ../shared/data")
+def test_gguf_of_the_real_llama3():
+    ours = BPETokenizer.from_file(DATA / "llama3_tokenizer.model")
+    assert len(merges_of(ours.ranks)) == 280_147
+    same(tokenizer_from_gguf(gguf(ours, "llama-bpe")), ours)

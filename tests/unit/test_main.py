@@ -1,0 +1,134 @@
+"""python -m llama_np, as a person meets it: a process of its own."""
+
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from llama_np.tokenizer.bpe import BPETokenizer
+from weights_tools.commands.generate import main
+from weights_tools.load import DOLL_HOUSE, load_model
+
+COMMAND = [sys.executable, "-m", "llama_np"]
+
+
+def run(*options):
+    environment = {k: v for k, v in os.environ.items() if k != "LLAMA_MODEL"}
+    return subprocess.run(
+        [*COMMAND, *options], capture_output=True, encoding="utf-8", env=environment, timeout=60
+    )
+
+
+def test_it_goes_on_from_the_prompt():
+    done = run("Once upon a time", "--temperature", "0", "--max-new-tokens", "12")
+    assert done.returncode == 0
+    assert done.stdout.startswith("Once upon a time") and len(done.stdout) > 30
+    assert "12 tokens, " in done.stderr and "tokens/s, doll_house" in done.stderr
+
+
+def test_the_same_seed_gives_the_same_text():
+    texts = {run("Once", "--seed", s, "--max-new-tokens", "20").stdout for s in ("1", "1", "2")}
+    assert len(texts) == 2
+
+
+def test_logprobs_list_prompt_and_continuation(capsys):
+    assert main(["Once upon", "--logprobs", "--max-new-tokens", "3", "--temperature", "0"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].split()[1] == "<|begin_of_text|>"
+    assert lines[1].split()[2] == "Once" and float(lines[1].split()[1]) < 0
+    assert len(lines) == 1 + 2 + 3
+
+
+def test_chat_answers_without_echoing(capsys):
+    question = "What is the answer to the ultimate question of life, the universe, and everything?"
+    assert main([question, "--chat", "--temperature", "0"]) == 0
+    told = capsys.readouterr().out
+    assert "42" in told and "What" not in told
+
+
+def test_a_talk_goes_on_until_the_input_ends():
+    environment = {k: v for k, v in os.environ.items() if k != "LLAMA_MODEL"}
+    done = subprocess.run(
+        [*COMMAND, "--chat", "--temperature", "0", "--max-new-tokens", "20"],
+        input="Write a story about a cat named Tom.\nWhat is six times seven?\n",
+        capture_output=True, encoding="utf-8", env=environment, timeout=60,
+    )  # fmt: skip
+    assert done.returncode == 0
+    first, second = done.stdout.splitlines()
+    assert first.startswith("Once upon a time, there was a") and "Tom" in first
+    assert "doll_house_chat" in done.stderr and "tokens, " in done.stderr
+
+
+def test_a_question_that_is_too_long_does_not_end_the_talk():
+    done = subprocess.run(
+        [*COMMAND, "--chat", "--max-new-tokens", "5"],
+        input="word " * 3000 + "\nWhy?\n", capture_output=True, encoding="utf-8", timeout=60,
+    )  # fmt: skip
+    assert done.returncode == 0 and len(done.stdout.splitlines()) == 1
+    assert "shorten the prompt" in done.stderr and "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    "options, words",
+    [
+        ([], "prompt is empty; write one, for example"),
+        ([""], "prompt is empty"),
+        (["Once", "--temperature", "-1"], "temperature must be 0"),
+        (["Once", "--temperature", "nan"], "temperature must be 0"),
+        (["Once", "--top-p", "0"], "top_p must be above 0"),
+        (["Once", "--top-k", "0"], "top_k must be at least 1"),
+        (["Once", "--max-new-tokens", "-1"], "max_new_tokens must be 0 or more"),
+        (["Once", "--model", "no/such/folder"], "no such file or folder"),
+        (["word " * 3000], "shorten the prompt"),
+    ],
+)
+def test_bad_input_is_one_line(options, words, capsys):
+    assert main(options) == 1
+    told = capsys.readouterr().err
+    assert words in told and told.startswith("error: ") and told.count("\n") == 1
+
+
+def test_a_closed_pipe_is_no_error():
+    process = subprocess.Popen(
+        [*COMMAND, "Once upon a time", "--seed", "0"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    process.stdout.read(1)
+    process.stdout.close()
+    told = process.stderr.read().decode()
+    process.stderr.close()
+    assert process.wait(60) == 0 and "Traceback" not in told
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGINT for one process")
+def test_an_interruption_ends_cleanly():
+    process = subprocess.Popen(
+        [*COMMAND, "Once upon a time", "--seed", "0"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    process.stdout.read(len("Once upon a time") + 1)
+    process.send_signal(signal.SIGINT)
+    _, told = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert b"[stopped: " in told and b"Traceback" not in told
+
+
+def test_it_says_when_there_is_no_tokenizer(tmp_path, capsys):
+    for name in ("config.json", "model.safetensors"):
+        (tmp_path / name).write_bytes((DOLL_HOUSE / name).read_bytes())
+    assert main(["Once", "--model", str(tmp_path)]) == 1
+    assert "found no tokenizer, so" in capsys.readouterr().err
+
+
+def test_a_chat_needs_the_tokens_of_a_chat(monkeypatch, capsys):
+    model = load_model(DOLL_HOUSE)
+    without = BPETokenizer(model.tokenizer.ranks, ["<|begin_of_text|>"])
+    monkeypatch.setattr(
+        "llama_np.__main__.load_model", lambda *_: model._replace(tokenizer=without)
+    )
+    assert main(["Why?", "--chat"]) == 1
+    assert "has not the special tokens of Llama 3's chats" in capsys.readouterr().err

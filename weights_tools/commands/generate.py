@@ -1,0 +1,222 @@
+"""python -m llama_np "PROMPT": let a Llama go on from a prompt, token by token; or talk to it."""
+
+import argparse
+import os
+import sys
+import time
+from collections.abc import Iterator
+from itertools import islice
+
+import numpy as np
+
+from llama_np.sampling import generate
+from llama_np.tokenizer.bpe import stream_text
+from llama_np.tokenizer.chat import encode_dialog, latest_that_fit
+
+from .. import Model, load_model
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m llama_np",
+        description="Let a Llama go on from a prompt. Text goes to standard output as it comes, "
+        "figures go to standard error.",
+    )
+    parser.add_argument(
+        "prompt", metavar="PROMPT", nargs="?",
+        help="the text to go on from; with --chat it may be left out",
+    )  # fmt: skip
+    parser.add_argument(
+        "--model", metavar="MODEL",
+        help="a Llama: Hugging Face or Meta folder, .gguf file, llama2.c's .bin file, or a name: "
+        "doll-house-chat (default: the variable LLAMA_MODEL, else the small model that ships)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--memory", choices=["auto", "float32", "mapped"],
+        help="widen the weights to float32, or leave them in their file; auto: float32 if it fits "
+        "(default: the variable LLAMA_MEMORY, else auto)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--max-new-tokens", type=int, metavar="N",
+        help="stop after N tokens (default: where the text ends or the context is full)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--temperature", type=float, default=0.8, metavar="T",
+        help="0: always the likeliest token; higher: more surprising (default: %(default)s)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--top-p", type=float, metavar="P", help="choose among the likeliest tokens that reach P"
+    )
+    parser.add_argument("--top-k", type=int, metavar="K", help="choose among the K likeliest")
+    parser.add_argument("--seed", type=int, metavar="S", help="the same seed gives the same text")
+    parser.add_argument(
+        "--chat", action="store_true",
+        help="put the prompt as a user's question; without a prompt, talk until the input ends "
+        "(default model: doll-house-chat)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--logprobs", action="store_true",
+        help="print a line per token, prompt included: id, log-probability in nats, token",
+    )  # fmt: skip
+    return parser
+
+
+class Tally:
+    """Counts tokens on their way through and times them from the first on."""
+
+    def __init__(self):
+        self.count, self.first, self.last = 0, 0.0, 0.0
+
+    def through(self, items: Iterator, skip: int = 0) -> Iterator:
+        """The same items, counted from the one after the first ``skip``."""
+        yield from islice(items, skip)
+        for item in items:
+            self.last = time.perf_counter()
+            self.first = self.first or self.last
+            self.count += 1
+            yield item
+
+    def __str__(self) -> str:
+        pace = (
+            f", {(self.count - 1) / (self.last - self.first):.0f} tokens/s"
+            if self.count > 1
+            else ""
+        )
+        return f"{self.count} token{'' if self.count == 1 else 's'}{pace}"
+
+
+def open_model(args: argparse.Namespace) -> Model:
+    """The model that was asked for, refused where it cannot do what is wanted."""
+    chat_model = None if os.environ.get("LLAMA_MODEL") else "doll-house-chat"
+    model = load_model(args.model or (chat_model if args.chat else None), args.memory)
+    if model.tokenizer is None:
+        raise ValueError(
+            f"{model.path}: found no tokenizer, so the prompt cannot be encoded; put the "
+            "tokenizer.model, tokenizer.json or (llama2.c) tokenizer.bin of the model beside it"
+        )
+    if args.chat and "<|eot_id|>" not in model.tokenizer.special_tokens:
+        raise ValueError(
+            f"{model.path}: this model has not the special tokens of Llama 3's chats; leave out "
+            "--chat"
+        )
+    return model
+
+
+def write(text: str) -> None:
+    """To standard output, at once."""
+    sys.stdout.write(text)
+    sys.stdout.flush()
+
+
+def continuation(model: Model, ids: list[int], args: argparse.Namespace, rng, **options):
+    """What ``generate`` yields with the settings of the command line."""
+    return generate(
+        model.weights, model.config, ids, args.max_new_tokens,
+        temperature=args.temperature, top_k=args.top_k, top_p=args.top_p,
+        rng=rng, stop_tokens=model.tokenizer.stop_ids, **options,
+    )  # fmt: skip
+
+
+def write_text(texts: Iterator[str]) -> str:
+    """Each text as it comes, then the end of the line; returns them together."""
+    together = ""
+    try:
+        for text in texts:
+            write(text)
+            together += text
+    finally:
+        write("\n")  # a message shall not hang on to the text
+    return together
+
+
+def write_logprobs(model: Model, items: Iterator) -> None:
+    """A line for each token: id, log-probability, token."""
+    for token, nats in items:
+        shown = " " * 8 if nats is None else f"{nats:8.4f}"
+        write(f"{token:6d} {shown} {model.tokenizer.token(token)}\n")
+
+
+def talk(model: Model, args: argparse.Namespace, rng, tally: Tally) -> None:
+    """Question and answer in turns, from standard input, until it ends.
+
+    The whole talk goes back into the model each time, as far as it fits; the oldest turns go first.
+    """
+    context = model.config.context_length
+    room = context - min(context // 2, 1024)  # what the answer may take
+    messages: list[dict[str, str]] = []
+    print("Ask, and end each question with Enter; an empty line or Ctrl-D ends.", file=sys.stderr)
+    while question := ask():
+        asked = [*messages, {"role": "user", "content": question}]
+        asked = latest_that_fit(model.tokenizer, asked, room)
+        try:
+            new = continuation(model, encode_dialog(model.tokenizer, asked), args, rng)
+        except ValueError as error:  # a question that is too long does not end the talk
+            print(f"error: {error}", file=sys.stderr)
+            continue
+        answer = write_text(stream_text(model.tokenizer, tally.through(new)))
+        messages = [*asked, {"role": "assistant", "content": answer}]
+
+
+def ask() -> str:
+    """The next question; empty where there is none."""
+    if sys.stdin.isatty():
+        print("> ", end="", file=sys.stderr, flush=True)
+    return sys.stdin.readline().strip()
+
+
+def run(args: argparse.Namespace, tally: Tally) -> None:
+    """Load, encode, generate, write."""
+    if args.prompt == "" or (args.prompt is None and not args.chat):
+        raise ValueError(
+            'the prompt is empty; write one, for example "Once upon a time", or --chat to talk'
+        )
+    model = open_model(args)
+    rng = np.random.default_rng(args.seed) if args.temperature else None
+    tokenizer = model.tokenizer
+    if args.prompt is None:
+        talk(model, args, rng, tally)
+    else:
+        ids = (
+            encode_dialog(tokenizer, [{"role": "user", "content": args.prompt}])
+            if args.chat
+            else tokenizer.encode(args.prompt, bos=True)
+        )
+        if args.logprobs:
+            new = continuation(model, ids, args, rng, logprobs=True, echo=True)
+            write_logprobs(model, tally.through(new, skip=len(ids)))
+        else:
+            new = continuation(model, ids, args, rng)
+            write("" if args.chat else args.prompt)
+            write_text(stream_text(tokenizer, tally.through(new)))
+    millions = model.config.count_parameters() / 1e6
+    print(
+        f"[{tally}, {model.path.resolve().name}: {millions:.1f} million parameters]",
+        file=sys.stderr,
+    )
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line; errors are one line, an interruption is no error."""
+    args = make_parser().parse_args(arguments)
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(encoding="utf-8", errors="replace")
+    tally = Tally()
+    try:
+        run(args, tally)
+    except KeyboardInterrupt:
+        print(f"[stopped: {tally}]", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        # Whoever read our output has gone; Python would complain again when it closes the stream.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except (ValueError, OSError, FloatingPointError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

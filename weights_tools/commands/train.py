@@ -1,0 +1,162 @@
+"""``train`` and ``evaluate``: from a text file to a model, and how good it has become."""
+
+import argparse
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from llama_np.config import LlamaConfig
+from llama_np.tokenizer.bpe import BPETokenizer
+from llama_np.weights import Weights, initialize
+
+from ..load import load_model
+from ..progress import Progress
+from ..save import save_model
+from ..training.corpus import FACTS, Stream, encode_training, read_corpus, read_facts
+from ..training.drills import draw_drills, frequent_words
+from ..training.evaluate import bits_per_byte
+from ..training.options import (
+    add_corpus_options,
+    add_model_option,
+    add_option,
+    add_recipe_options,
+    recipe_of,
+)
+from ..training.run import first_words, run_training
+from ..training.stages import Pretraining, Rows
+from ..training.train_tokenizer import train_ranks
+from ..training.trainer import Hyperparameters, Training
+
+TRAIN = (
+    "Train a tokenizer and a small Llama from a text file. The result is a Hugging Face folder; "
+    "DIR/training holds log, curve and checkpoint. Started again with the same options, it goes on "
+    "where it was stopped. The defaults made the model that ships."
+)
+EVALUATE = (
+    "Measure how many bits a model needs per byte of the held-out documents, each read by itself "
+    "from its beginning."
+)
+
+SPECIAL_TOKENS = [
+    "<|begin_of_text|>",
+    "<|end_of_text|>",
+    "<|start_header_id|>",
+    "<|end_header_id|>",
+    "<|eot_id|>",
+]
+FACTS_IN_TOKENIZER = 30  # often enough that "42" becomes one token, as it is in Llama 3
+PROMPT = "Once upon a time, there was a little girl named"
+
+
+MODEL_OPTIONS = {  # default, help
+    "vocab_size": (1024, "tokens in the vocabulary, special ones included"),
+    "dim": (80, "width of the stream"),
+    "layers": (32, "number of blocks"),
+    "heads": (8, "query heads"),
+    "kv_heads": (2, "key-value heads"),
+    "head_dim": (None, "numbers per token in a head (default: dim / heads)"),
+    "ffn_width": (None, "feed-forward width (default: 3.5 dim)"),
+    "context": (512, "longest text, in tokens"),
+    "theta": (500000.0, "base of the RoPE frequencies"),
+}
+ROW_OPTIONS = {
+    "tokens_per_step": "tokens in a batch",
+    "row": "tokens in a row of the batch, at first",
+    "final_row": "the same in the last part of the run",
+    "final_share": "how large that part is",
+}
+
+
+def add_train_arguments(p: argparse.ArgumentParser) -> None:
+    add_corpus_options(p)
+    p.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder to write")
+    p.add_argument(
+        "--facts", type=Path, default=FACTS, metavar="FILE",
+        help="short documents, one a line (default: the facts that ship)",
+    )  # fmt: skip
+    add_option(p, "facts_repeat", 4, "times each fact comes in an epoch")
+    add_option(p, "dialog_every", 20, "one story in N becomes a dialog; 0: none")
+    add_option(p, "drills", 640, "made-up lists, new names and odd words to copy, in an epoch")
+    add_option(p, "evaluate_every", 200, "steps from one evaluation and checkpoint to the next")
+    model = p.add_argument_group("model")
+    for name, (default, text) in MODEL_OPTIONS.items():
+        add_option(model, name, default, text)
+    rows = p.add_argument_group("rows")
+    for name, text in ROW_OPTIONS.items():
+        add_option(rows, name, getattr(Rows, name), text)
+    add_recipe_options(p, Hyperparameters())
+
+
+def add_evaluate_arguments(p: argparse.ArgumentParser) -> None:
+    add_corpus_options(p)
+    add_model_option(p)
+
+
+def run_train(args: argparse.Namespace) -> None:
+    """``train``: tokenizer, model, log, curve."""
+    corpus = read_corpus(args.corpus, args.separator, args.held_out)
+    facts = read_facts(args.facts)
+    recipe, rows = recipe_of(args), Rows(**{name: getattr(args, name) for name in ROW_OPTIONS})
+    print(
+        f"{len(corpus.train)} documents to train on, {len(corpus.held_out)} held out",
+        file=sys.stderr,
+    )
+    n_ranks = args.vocab_size - len(SPECIAL_TOKENS)
+    ranks = train_ranks([*corpus.train, *facts * FACTS_IN_TOKENIZER], n_ranks)
+    tokenizer = BPETokenizer(ranks, SPECIAL_TOKENS)
+    drills = draw_drills(args.drills, frequent_words(corpus.train), args.seed)
+    documents = encode_training(
+        tokenizer, corpus.train, facts, args.facts_repeat, args.dialog_every, drills
+    )
+    config = config_of(args, tokenizer.vocab_size)
+    stage = Pretraining(Stream(documents, args.seed), rows, recipe.steps, config.vocab_size)
+    start = initialize(config, np.random.default_rng(recipe.seed))
+    prompt = tokenizer.encode(PROMPT, bos=True)
+
+    def evaluate(weights: Weights) -> float:
+        return bits_per_byte(weights, config, tokenizer, corpus.held_out)
+
+    def sample(weights: Weights) -> str:
+        return PROMPT + first_words(weights, config, tokenizer, prompt)
+
+    def save(now: Training) -> None:
+        save_model(args.out, config, now.average, tokenizer)
+
+    run_training(
+        Training(config, recipe, stage, start), args.out, args.evaluate_every,
+        evaluate, "held_out_bits_per_byte", save, sample,
+    )  # fmt: skip
+
+
+def config_of(args: argparse.Namespace, vocab_size: int) -> LlamaConfig:
+    """The model that the options describe."""
+    return LlamaConfig(
+        dim=args.dim, n_layers=args.layers, n_heads=args.heads, n_kv_heads=args.kv_heads,
+        head_dim=args.head_dim or args.dim // args.heads,
+        ffn_width=args.ffn_width or args.dim * 7 // 2,
+        vocab_size=vocab_size, context_length=args.context,
+        norm_eps=1e-5, rope_theta=args.theta, rope_scaling=None, tied_output=False,
+    )  # fmt: skip
+
+
+def run_evaluate(args: argparse.Namespace) -> None:
+    """``evaluate``: one number, with how it came about."""
+    model = load_model(args.model)
+    if model.tokenizer is None:
+        raise ValueError(f"{model.path}: has no tokenizer, so text cannot be encoded")
+    corpus = read_corpus(args.corpus, args.separator, args.held_out)
+    progress = Progress(len(corpus.held_out))
+    done = 0
+
+    def count() -> None:
+        nonlocal done
+        done += 1
+        progress.show(done, "documents")
+
+    bits = bits_per_byte(model.weights, model.config, model.tokenizer, corpus.held_out, count)
+    n_bytes = sum(len(text.encode()) for text in corpus.held_out)
+    print(
+        f"{bits:.4f} bits per byte on {len(corpus.held_out)} held-out documents "
+        f"({n_bytes:,} bytes), {model.path}"
+    )
