@@ -6,17 +6,18 @@ the tests hold them equal: ``one_head``, ``loop_over_heads``, ``attend`` on stac
 """
 
 import math
-from collections.abc import Callable
 
 import numpy as np
 
 from .axes import Array
+from .cache import LayerCache
+from .config import LlamaConfig
 from .functional import linear, softmax
 from .rope import apply_rotary, rotate
-from .tap import Tap, no_tap, under
+from .tap import Tap, no_tap
+from .weights import LayerWeights
 
-QUERY_CHUNK = 32  # so few that, for some hundred keys, the scores stay in a core's own cache
-Remember = Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]
+CHUNK = 32  # queries: so few that, for some hundred keys, the scores stay in a core's own cache
 
 
 def causal_mask(query_positions: Array["... T"], key_positions: Array["... S"]) -> Array["... T S"]:
@@ -59,7 +60,7 @@ def attend(
     The division, done here on the smaller q, keeps the spread of the scores independent of the
     head width. Scores of hidden keys become minus infinity, so that their weights become exactly
     zero and each row still sums to one. Every query must see at least one key. With None for
-    ``causal_mask`` every query sees every key.
+    ``mask`` every query sees every key.
 
     PyTorch: ``F.scaled_dot_product_attention(q, k, v, attn_mask=mask)``.
     Source: https://arxiv.org/abs/1706.03762, equation 1.
@@ -176,66 +177,62 @@ def attend_in_chunks(
     k: Array["... Hkv S K"],
     v: Array["... Hkv S K"],
     mask: Array["... T S"],
-    chunk: int,
-    tap: Tap = no_tap,
+    chunk: int = CHUNK,
 ) -> Array["... Hq T K"]:
     """``attend_grouped``, for ``chunk`` queries at a time, each chunk with the keys it can see.
 
     The same result in less memory and less time: scores exist for one chunk only, and keys that no
-    query of the chunk may see are left out instead of being multiplied by zero. Taps find a
-    chunk's scores and pattern under ``queries.<first position>``.
+    query of the chunk may see are left out instead of being multiplied by zero.
     """
-    mixes = []
-    for start in range(0, q.shape[-2], chunk):
-        rows = np.s_[..., start : start + chunk, :]
+    mixes = [
+        attend_grouped(q[rows], k[keys], v[keys], mask[..., rows[-2], keys[-2]])
+        for rows, keys in chunks(mask, chunk)
+    ]
+    return np.concatenate(mixes, axis=-2)
+
+
+def chunks(mask: Array["... T S"], size: int) -> list[tuple[tuple, tuple]]:
+    """The rows of q, ``size`` at a time, and the rows of k and v that these may see: two indices.
+
+    >>> [(rows[1], keys[1]) for rows, keys in chunks(causal_mask(np.arange(3), np.arange(3)), 2)]
+    [(slice(0, 2, None), slice(None, 2, None)), (slice(2, 4, None), slice(None, 3, None))]
+    """
+    found = []
+    for start in range(0, mask.shape[-2], size):
+        rows = np.s_[..., start : start + size, :]
         visible = mask[rows].any(axis=tuple(range(mask.ndim - 1)))
-        keys = slice(int(np.flatnonzero(visible)[-1]) + 1)
-        mixes.append(
-            attend_grouped(
-                q[rows], k[..., keys, :], v[..., keys, :], mask[rows][..., keys],
-                under(f"queries.{start}", tap),
-            )
-        )  # fmt: skip
-    return tap("mix", np.concatenate(mixes, axis=-2))
-
-
-def remember_nothing(k: Array["... S K"], v: Array["... S K"]):
-    """Stand in for a cache: the keys and values of this call are all there are."""
-    return k, v
+        found.append((rows, np.s_[..., : int(np.flatnonzero(visible)[-1]) + 1, :]))
+    return found
 
 
 def attention(
     x: Array["... T D"],
-    wq: Array["D Hq*K"],
-    wk: Array["D Hkv*K"],
-    wv: Array["D Hkv*K"],
-    wo: Array["Hq*K D"],
-    head_dim: int,
+    layer: LayerWeights,
+    config: LlamaConfig,
     rotations: Array["... T K/2"],
     mask: Array["... T S"] | None,
-    remember: Remember = remember_nothing,
-    query_chunk: int | None = None,
+    cache: LayerCache | None = None,
     tap: Tap = no_tap,
 ) -> Array["... T D"]:
     """The whole attention step as the model runs it: any batch, grouped queries, with a cache.
 
-    ``rotations`` says where each token stands: see ``rope_rotations``. With None for ``causal_mask``
-    every query sees every key, as the newest token does.
-    ``remember`` takes the new keys and values and returns all there are, past ones first:
-    ``KVCache.remember`` for one layer. Keys are remembered after rotation, so each is rotated once.
-    With ``query_chunk`` and a mask the scores are made for that many queries at a time.
+    ``rotations`` says where each token stands: see ``rope_rotations``. With None for ``mask`` every
+    query sees every key, as the newest token does. A ``cache`` takes the new keys and values and
+    returns all there are, past ones first; keys are kept after rotation, so each is rotated once.
+    Where nobody looks, the scores of many queries are made a chunk at a time.
 
     PyTorch: ``LlamaAttention`` in transformers, on weights in Meta's layout.
     """
-    q = tap("q", split_heads(linear(x, wq), head_dim))  # T D @ D Hq*K -> Hq T K
-    k = tap("k", split_heads(linear(x, wk), head_dim))  # T D @ D Hkv*K -> Hkv T K
-    v = tap("v", split_heads(linear(x, wv), head_dim))
+    q = tap("q", split_heads(linear(x, layer.wq), config.head_dim))  # T D @ D Hq*K -> Hq T K
+    k = tap("k", split_heads(linear(x, layer.wk), config.head_dim))  # T D @ D Hkv*K -> Hkv T K
+    v = tap("v", split_heads(linear(x, layer.wv), config.head_dim))
     rotations = rotations[..., None, :, :]  # T K/2 -> 1 T K/2: the same for every head
     q = tap("q_rotated", apply_rotary(q, rotations))
     k = tap("k_rotated", apply_rotary(k, rotations))
-    k, v = remember(k, v)  # Hkv T K -> Hkv S K
-    if query_chunk is None or mask is None:
-        mix = attend_grouped(q, k, v, mask, tap)
+    if cache is not None:
+        k, v = cache.update(k, v)  # Hkv T K -> Hkv S K
+    if tap is no_tap and mask is not None and mask.shape[-2] > CHUNK:
+        mix = attend_in_chunks(q, k, v, mask)
     else:
-        mix = attend_in_chunks(q, k, v, mask, query_chunk, tap)
-    return tap("attn_out", linear(merge_heads(mix), wo))  # T Hq*K @ Hq*K D -> T D
+        mix = attend_grouped(q, k, v, mask, tap)
+    return tap("attn_out", linear(merge_heads(mix), layer.wo))  # T Hq*K @ Hq*K D -> T D

@@ -1,11 +1,25 @@
 """The key-value cache: what a token's successors will ask of it, kept instead of recomputed."""
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 
 from .axes import Array
 from .config import LlamaConfig
+
+
+class LayerCache(NamedTuple):
+    """One block's part of a ``KVCache``: what attention asks for all keys and values so far."""
+
+    cache: "KVCache"
+    i: int
+
+    def update(
+        self, k: Array["... Hkv T K"], v: Array["... Hkv T K"]
+    ) -> tuple[Array["... Hkv S K"], Array["... Hkv S K"]]:
+        """``KVCache.update`` for this block."""
+        return self.cache.update(self.i, k, v)
 
 
 class KVCache:
@@ -76,6 +90,10 @@ class KVCache:
                 f"a cache for {self.max_length} positions takes {size:,.1f} GB, which this machine "
                 "has not; make it shorter (max_length, max_new_tokens, --max-new-tokens)"
             ) from None
+
+    def layer(self, i: int) -> LayerCache:
+        """The part of block ``i``."""
+        return LayerCache(self, i)
 
     def advance(self, n_new: int) -> None:
         """Count ``n_new`` positions as filled."""

@@ -1,14 +1,12 @@
 """The model: embed, 32 blocks in a loop (or however many), norm, output."""
 
 from collections.abc import Sequence
-from functools import partial
 
 import numpy as np
 
-from .attention import Remember, attention, remember_nothing
-from .attention import causal_mask as causal_mask
+from .attention import attention, causal_mask
 from .axes import Array
-from .cache import KVCache
+from .cache import KVCache, LayerCache
 from .config import LlamaConfig
 from .feed_forward import swiglu
 from .functional import linear
@@ -36,8 +34,7 @@ def block(
     config: LlamaConfig,
     rotations: Array["... T K/2"],
     mask: Array["... T S"] | None,
-    remember: Remember = remember_nothing,
-    query_chunk: int | None = None,
+    cache: LayerCache | None = None,
     tap: Tap = no_tap,
 ) -> Array["... T D"]:
     """Norm, attend, add; norm, feed forward, add. The stream itself is never normalised.
@@ -48,10 +45,7 @@ def block(
     https://github.com/meta-llama/llama3/blob/main/llama/model.py
     """
     normed = tap("attn_norm", rms_norm(x, layer.attn_norm, config.norm_eps))
-    x = x + attention(
-        normed, layer.wq, layer.wk, layer.wv, layer.wo,
-        config.head_dim, rotations, mask, remember, query_chunk, tap,
-    )  # fmt: skip
+    x = x + attention(normed, layer, config, rotations, mask, cache, tap)
     x = tap("resid_mid", x)
     normed = tap("ffn_norm", rms_norm(x, layer.ffn_norm, config.norm_eps))
     x = x + swiglu(normed, layer.w_gate, layer.w_up, layer.w_down, tap)
@@ -68,15 +62,13 @@ def forward(
     last_only: bool = False,
     positions: Array["... T"] | None = None,
     mask: Array["... T S"] | None = None,
-    query_chunk: int | None = None,
 ) -> Array["... T V"] | Array["... 1 V"]:
     """From token ids to logits: for each position, one score for every token that could come next.
 
     ``ids`` may have leading batch axes. With a ``cache`` give only the new ids; they follow what it
     holds. ``last_only`` returns the last position alone, shape (..., 1, V): all that generating
-    needs. ``positions`` and ``causal_mask`` are for sequences that do not simply start at 0 and look
+    needs. ``positions`` and ``mask`` are for sequences that do not simply start at 0 and look
     back, such as a padded batch; without them each token sees itself and those before it.
-    ``query_chunk`` bounds the memory for scores: see ``attend_in_chunks``.
 
     Logits are float32, or float64 where the weights are. Raises ``ValueError`` for ids that are
     empty, no integers or outside the vocabulary, and for more positions than the model or the
@@ -94,14 +86,12 @@ def forward(
         positions = np.arange(past, past + n_new)
     if mask is None and n_new > 1:  # a single token sees all there is
         mask = causal_mask(np.arange(past, past + n_new), np.arange(past + n_new))
-    frequencies = rope_frequencies(config.head_dim, config.rope_theta, config.rope_scaling)
 
     x = tap("embedded", embed(weights.embedding, ids))
-    rotations = rope_rotations(positions, frequencies).astype(np.result_type(x, np.complex64))
+    rotations = rotations_for(config, positions, x.dtype)
     for i, layer in enumerate(weights.layers):
-        remember = remember_nothing if cache is None else partial(cache.update, i)
-        block_tap = under(f"blocks.{i}", tap)
-        x = block(x, layer, config, rotations, mask, remember, query_chunk, block_tap)
+        layer_cache = None if cache is None else cache.layer(i)
+        x = block(x, layer, config, rotations, mask, layer_cache, under(f"blocks.{i}", tap))
     if cache is not None:
         cache.advance(n_new)
     x = tap(
@@ -109,6 +99,17 @@ def forward(
     )
     logits = linear(x, weights.output)  # T D @ D V -> T V
     return tap("logits", logits.astype(np.result_type(logits, np.float32), copy=False))
+
+
+def rotations_for(
+    config: LlamaConfig, positions: Array["... T"], dtype: np.dtype
+) -> Array["... T K/2"]:
+    """The rotations at some positions, made once for all blocks, as exact as a stream of ``dtype``.
+
+    float64 angles are rounded to complex64 for a float32 stream, and stay complex128 for float64.
+    """
+    frequencies = rope_frequencies(config.head_dim, config.rope_theta, config.rope_scaling)
+    return rope_rotations(positions, frequencies).astype(np.result_type(dtype, np.complex64))
 
 
 def check_ids(ids: np.ndarray, config: LlamaConfig, past: int) -> None:

@@ -1,11 +1,10 @@
-"""From logits to text: choosing the next token, and the loop that writes."""
+"""From logits to text: choosing the next token, and the loop that writes, one text or many."""
 
+import dataclasses
 from collections.abc import Collection, Iterator, Sequence
-from itertools import chain
 
 import numpy as np
 
-from .attention import QUERY_CHUNK
 from .axes import Array
 from .cache import KVCache
 from .config import LlamaConfig
@@ -15,18 +14,46 @@ from .weights import Weights
 
 # np.random stands in quotes: NumPy loads it when first asked for, and a greedy token never asks.
 
-PREFILL_CHUNK = 512  # bounds the memory for scores: Hq * 512 * S numbers at a time
+PREFILL_CHUNK = 512  # bounds the memory for a long prompt: so many positions at a time
 
 
-def greedy(logits: Array["V"]) -> int:
-    """The most likely token; the first of several equals.
+@dataclasses.dataclass(frozen=True)
+class Sampling:
+    """How the next token is chosen: temperature first, then top-k, then top-p, then a draw.
 
-    PyTorch: ``torch.argmax(logits)``.
+    A temperature of 0, the default, is greedy: always the likeliest token. None keeps all tokens.
+    Raises ``ValueError`` for settings without meaning.
 
-    >>> greedy(np.array([0.0, 2.0, 1.0]))
+    transformers: ``GenerationConfig(do_sample=temperature > 0, temperature, top_k, top_p)``.
+    """
+
+    temperature: float = 0.0
+    top_k: int | None = None
+    top_p: float | None = None
+
+    def __post_init__(self):
+        if not 0 <= self.temperature < float("inf"):  # NaN is refused too
+            raise ValueError(f"temperature must be 0 (greedy) or more, got {self.temperature}")
+        if self.top_k is not None and self.top_k < 1:
+            raise ValueError(
+                f"top_k must be at least 1, got {self.top_k}; leave it out to keep all tokens"
+            )
+        if self.top_p is not None and not 0 < self.top_p <= 1:
+            raise ValueError(f"top_p must be above 0 and at most 1, got {self.top_p}")
+
+
+GREEDY = Sampling()
+
+
+def greedy(logits: Array["... V"]) -> Array["..."]:
+    """The most likely token of each row; the first of several equals.
+
+    PyTorch: ``logits.argmax(-1)``.
+
+    >>> int(greedy(np.array([0.0, 2.0, 1.0])))
     1
     """
-    return int(np.argmax(logits))
+    return np.argmax(logits, axis=-1)
 
 
 def apply_temperature(logits: Array["... V"], temperature: float) -> Array["... V"]:
@@ -81,50 +108,42 @@ def renormalize(probabilities: Array["... V"], kept: Array["... V"]) -> Array[".
     return remaining / remaining.sum(axis=-1, keepdims=True)
 
 
-def choose(
-    logits: Array["V"],
-    rng: "np.random.Generator | None",
-    temperature: float = 1.0,
-    top_k: int | None = None,
-    top_p: float | None = None,
-) -> int:
-    """Draw one token: temperature first, then top-k, then top-p, then a throw of the dice.
+def probabilities_of(logits: Array["... V"], sampling: Sampling) -> Array["... V"]:
+    """What a token is drawn from, at a temperature above 0: float64, each row sums to one.
 
-    A temperature of 0 means ``greedy`` and needs no ``rng``. The same generator state gives the
-    same token.
+    The largest logit is taken off first. That changes no probability, and even the smallest
+    temperature then divides without overflow: what is left is greedy.
     """
-    if temperature == 0:
+    with np.errstate(over="ignore"):
+        below = logits.astype(np.float64) - logits.max(axis=-1, keepdims=True)
+        probabilities = softmax(apply_temperature(below, sampling.temperature))
+    if sampling.top_k is not None:
+        probabilities = keep_top_k(probabilities, sampling.top_k)
+    if sampling.top_p is not None:
+        probabilities = keep_top_p(probabilities, sampling.top_p)
+    return probabilities
+
+
+def sample(
+    logits: Array["... V"],
+    sampling: Sampling = GREEDY,
+    rng: "np.random.Generator | None" = None,
+) -> Array["..."]:
+    """One token for each row of logits. The same generator state gives the same tokens.
+
+    A draw is a throw onto a line from 0 to 1 on which every token has a stretch as long as its
+    probability. Greedy needs no ``rng``.
+
+    PyTorch: ``torch.multinomial(probabilities, 1)``.
+
+    >>> sample(np.array([[0.0, 1.0], [1.0, 0.0]])).tolist()
+    [1, 0]
+    """
+    if sampling.temperature == 0:
         return greedy(logits)
-    probabilities = softmax(apply_temperature(logits.astype(np.float64), temperature))
-    if top_k is not None:
-        probabilities = keep_top_k(probabilities, top_k)
-    if top_p is not None:
-        probabilities = keep_top_p(probabilities, top_p)
-    return int(rng.choice(len(probabilities), p=probabilities))
-
-
-def check_sampling(temperature: float, top_k: int | None, top_p: float | None) -> None:
-    """Raise ``ValueError`` for settings that have no meaning."""
-    if not temperature >= 0 or temperature == float("inf"):
-        raise ValueError(f"temperature must be 0 (greedy) or more, got {temperature}")
-    if top_k is not None and top_k < 1:
-        raise ValueError(f"top_k must be at least 1, got {top_k}; leave it out to keep all tokens")
-    if top_p is not None and not 0 < top_p <= 1:
-        raise ValueError(f"top_p must be above 0 and at most 1, got {top_p}")
-
-
-def prefill(
-    weights: Weights, config: LlamaConfig, ids: Array["... T"], cache: KVCache
-) -> Array["... V"]:
-    """Fill the cache with a prompt, a chunk at a time, and return the logits behind its last token.
-
-    Chunks, and chunks of queries within them, keep the score matrix of a long prompt from taking
-    T * T numbers per head at once; they change nothing in the result.
-    """
-    for start in range(0, max(1, ids.shape[-1]), PREFILL_CHUNK):
-        chunk = ids[..., start : start + PREFILL_CHUNK]
-        logits = forward(weights, config, chunk, cache, last_only=True, query_chunk=QUERY_CHUNK)
-    return logits[..., -1, :]
+    ends = np.cumsum(probabilities_of(logits, sampling), axis=-1)
+    thrown = rng.random((*logits.shape[:-1], 1)) * ends[..., -1:]
+    return (ends > thrown).argmax(axis=-1)
 
 
 def generate(
@@ -132,39 +151,135 @@ def generate(
     config: LlamaConfig,
     ids: Sequence[int],
     max_new_tokens: int | None = None,
+    sampling: Sampling = GREEDY,
     *,
-    temperature: float = 0.0,
-    top_k: int | None = None,
-    top_p: float | None = None,
     rng: "np.random.Generator | None" = None,
     stop_tokens: Collection[int] = (),
-    logprobs: bool = False,
-    echo: bool = False,
-) -> Iterator[int] | Iterator[tuple[int, float | None]]:
+) -> Iterator[int]:
     """Continue a prompt, yielding each new token as soon as it is chosen.
 
-    Greedy unless a ``temperature`` above 0 is given; then ``rng`` draws (a fixed seed gives the
-    same text). Ends before a token of ``stop_tokens``, which is not yielded, after
-    ``max_new_tokens``, or where the model's context is full. With ``logprobs`` each item is the
-    token and its log-probability under the model, in nats, before temperature and cuts. With
-    ``echo`` the prompt's own tokens come first; the very first has nothing before it and so None
-    for its log-probability.
+    Ends before a token of ``stop_tokens``, which is not yielded, after ``max_new_tokens``, or where
+    the model's context is full. Where ``sampling`` draws, ``rng`` throws the dice: a fixed seed
+    gives the same text.
 
-    Raises ``ValueError`` for an empty prompt, one that fills the context, or settings without
-    meaning, and ``FloatingPointError`` when the model computes NaN.
+    Raises ``ValueError`` for an empty prompt or one that fills the context, and
+    ``FloatingPointError`` when the model computes NaN.
 
-    transformers: ``model.generate(ids, do_sample=temperature > 0, ...)``.
+    transformers: ``model.generate(ids, ...)``.
     """
-    ids = np.asarray(ids, dtype=None if len(ids) else int)
-    check_sampling(temperature, top_k, top_p)
-    room = room_to_write(config, len(ids), max_new_tokens)
+    steps = generation_steps(weights, config, ids, max_new_tokens, sampling, rng=rng)
+
+    def tokens() -> Iterator[int]:  # apart, so that errors come at the call, not with a token
+        for token, _ in steps:
+            if int(token) in stop_tokens:
+                return
+            yield int(token)
+
+    return tokens()
+
+
+def generate_batch(
+    weights: Weights,
+    config: LlamaConfig,
+    prompts: Sequence[Sequence[int]],
+    max_new_tokens: int | None = None,
+    sampling: Sampling = GREEDY,
+    *,
+    rng: "np.random.Generator | None" = None,
+    stop_tokens: Collection[int] = (),
+) -> list[list[int]]:
+    """``generate`` for many prompts at once: the new tokens of each, without its stop token.
+
+    Greedily, each prompt is continued as it would be alone. The batch ends when every row has, or
+    where the longest prompt fills the context.
+
+    Raises ``ValueError`` as ``generate`` does, for the first prompt that has the fault.
+    """
+    if not len(prompts):
+        raise ValueError("expected at least one prompt, got none")
+    for prompt in prompts:
+        check_ids(as_ids(prompt), config, past=0)
+    ids, padding = pad_left(prompts)
+    rows: list[list[int]] = [[] for _ in prompts]
+    writing = np.ones(len(prompts), dtype=bool)
+    for tokens, _ in generation_steps(
+        weights, config, ids, max_new_tokens, sampling, rng=rng, padding=padding
+    ):
+        writing &= ~np.isin(tokens, list(stop_tokens))
+        for i in np.flatnonzero(writing):
+            rows[i].append(int(tokens[i]))
+        if not writing.any():
+            break
+    return rows
+
+
+def generation_steps(
+    weights: Weights,
+    config: LlamaConfig,
+    ids: Array["... T"] | Sequence[int],
+    max_new_tokens: int | None = None,
+    sampling: Sampling = GREEDY,
+    *,
+    rng: "np.random.Generator | None" = None,
+    padding: Array["..."] | None = None,
+) -> Iterator[tuple[Array["..."], Array["... V"]]]:
+    """Token after token, each with the logits that it was chosen from; nothing stops it but room.
+
+    ``ids`` may have leading axes: every sequence gets one token a step. ``padding`` says how much
+    of each row is padding in front: see ``pad_left``. Raises as ``generate`` does.
+    """
+    ids = as_ids(ids)
+    room = room_to_write(config, ids.shape[-1], max_new_tokens)
     check_ids(ids, config, past=0)
-    if temperature and rng is None:
+    if sampling.temperature and rng is None:
         rng = np.random.default_rng()
-    new = write_tokens(
-        weights, config, ids, room, rng, (temperature, top_k, top_p), stop_tokens, logprobs
-    )
-    return chain(echo_prompt(weights, config, ids, logprobs), new) if echo else new
+    return write_tokens(weights, config, ids, room, sampling, rng, padding)
+
+
+def write_tokens(
+    weights: Weights,
+    config: LlamaConfig,
+    ids: Array["... T"],
+    room: int,
+    sampling: Sampling,
+    rng: "np.random.Generator | None",
+    padding: Array["..."] | None,
+) -> Iterator[tuple[Array["..."], Array["... V"]]]:
+    """The loop behind ``generation_steps``: read what is new, choose, yield."""
+    cache = KVCache(config, ids.shape[-1] + room)
+    for _ in range(room):
+        logits = read(weights, config, ids, cache, padding)
+        if not np.isfinite(logits).all():
+            raise FloatingPointError(
+                "the model computed NaN or infinity; its weights are damaged, or not a Llama's"
+            )
+        tokens = sample(logits, sampling, rng)
+        yield tokens, logits
+        ids = tokens[..., None]
+
+
+def read(
+    weights: Weights,
+    config: LlamaConfig,
+    ids: Array["... T"],
+    cache: KVCache,
+    padding: Array["..."] | None = None,
+) -> Array["... V"]:
+    """Fill the cache with new ids, and return the logits behind the last of them.
+
+    A long prompt goes in a chunk at a time: its score matrix would take T * T numbers per head at
+    once. Chunks change nothing in the result.
+    """
+    for start in range(0, ids.shape[-1], PREFILL_CHUNK):
+        chunk = ids[..., start : start + PREFILL_CHUNK]
+        view = {} if padding is None else padded_view(padding, cache.length, chunk.shape[-1])
+        logits = forward(weights, config, chunk, cache, last_only=True, **view)
+    return logits[..., -1, :]
+
+
+def as_ids(ids: Array["... T"] | Sequence[int]) -> Array["... T"]:
+    """An array of ids; empty ones are whole numbers too."""
+    return np.asarray(ids, dtype=None if np.size(ids) else int)
 
 
 def room_to_write(config: LlamaConfig, n_prompt: int, max_new_tokens: int | None) -> int:
@@ -180,33 +295,41 @@ def room_to_write(config: LlamaConfig, n_prompt: int, max_new_tokens: int | None
     return room if max_new_tokens is None else min(room, max_new_tokens)
 
 
-def echo_prompt(weights, config, ids, logprobs):
-    """The prompt as ``generate`` would have yielded it."""
-    if not logprobs:
-        yield from ids.tolist()
-        return
-    yield int(ids[0]), None
-    yield from zip(ids[1:].tolist(), log_probabilities(weights, config, ids).tolist(), strict=True)
+def pad_left(
+    prompts: Sequence[Sequence[int]], padding_id: int = 0
+) -> tuple[Array["B T"], Array["B"]]:
+    """Prompts of different lengths as one array, aligned at their ends, and how much was padded.
 
+    Aligned at the end, because that is where every sequence goes on.
 
-def write_tokens(weights, config, ids, room, rng, settings, stop_tokens, logprobs):
-    """The loop behind ``generate``: choose, yield, compute the next row; ``room`` tokens at most.
-
-    Apart from ``generate``, so that its errors come at the call and not with the first token.
+    >>> ids, padding = pad_left([[5, 6, 7], [8]])
+    >>> ids.tolist(), padding.tolist()
+    ([[5, 6, 7], [0, 0, 8]], [0, 2])
     """
-    cache = KVCache(config, len(ids) + room)
-    logits = prefill(weights, config, ids, cache)
-    for i in range(room):
-        if not np.isfinite(logits).all():
-            raise FloatingPointError(
-                "the model computed NaN or infinity; its weights are damaged, or not a Llama's"
-            )
-        token = choose(logits, rng, *settings)
-        if token in stop_tokens:
-            return
-        yield (token, float(log_softmax(logits)[token])) if logprobs else token
-        if i + 1 < room:
-            logits = forward(weights, config, np.array([token]), cache, last_only=True)[-1]
+    longest = max(len(prompt) for prompt in prompts)
+    padding = np.array([longest - len(prompt) for prompt in prompts])
+    ids = np.full((len(prompts), longest), padding_id)
+    for row, prompt in zip(ids, prompts, strict=True):
+        row[longest - len(prompt) :] = prompt
+    return ids, padding
+
+
+def padded_view(padding: Array["B"], past: int, n_new: int) -> dict[str, np.ndarray]:
+    """``positions`` and ``mask`` for the next ``n_new`` columns of a left-padded batch.
+
+    Every row counts its positions from its own first token, and nobody looks at padding. Padding
+    looks at itself alone, since a row that sees nothing has no softmax; its results are not used.
+    Give them to ``forward``: ``forward(weights, config, ids, cache, **padded_view(...))``.
+
+    >>> padded_view(np.array([0, 1]), past=0, n_new=2)["mask"].astype(int).tolist()
+    [[[1, 0], [1, 1]], [[1, 0], [0, 1]]]
+    """
+    columns, keys = np.arange(past, past + n_new), np.arange(past + n_new)
+    earlier = keys <= columns[:, None]  # T S
+    real = keys >= padding[:, None]  # B S
+    itself = keys == columns[:, None]  # T S
+    positions = np.maximum(columns - padding[:, None], 0)  # B T
+    return {"positions": positions, "mask": earlier & real[:, None, :] | itself}
 
 
 def log_probabilities(

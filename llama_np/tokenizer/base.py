@@ -1,7 +1,8 @@
 """What every tokenizer has, whichever engine encodes: `Tokenizer` here, others in weights_tools."""
 
+import codecs
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 
 class Tokenizer:
@@ -109,3 +110,21 @@ class Tokenizer:
     def _split_special(self, text: str) -> list[str]:
         names = sorted(self.special_tokens, key=len, reverse=True)  # the longest match wins
         return re.split(f"({'|'.join(map(re.escape, names))})", text) if names else [text]
+
+
+def stream_text(tokenizer: Tokenizer, ids: Iterable[int]) -> Iterator[str]:
+    """Yield the text of ids as they come, holding back bytes until their character is complete.
+
+    The parts join to `tokenizer.decode(ids)`; bytes that never become a character are U+FFFD.
+
+    >>> from llama_np.tokenizer import BPETokenizer
+    >>> tokenizer = BPETokenizer({bytes([b]): b for b in range(256)}, [])
+    >>> list(stream_text(tokenizer, iter("né".encode())))
+    ['n', 'é']
+    """
+    decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
+    for token_id in ids:
+        if text := decoder.decode(tokenizer.decode_bytes([token_id])):
+            yield text
+    if text := decoder.decode(b"", final=True):
+        yield text

@@ -4,7 +4,6 @@ The reference is Meta's `llama/tokenizer.py` (github.com/meta-llama/llama3).
 """
 
 import base64
-import codecs
 import json
 import os
 import re
@@ -211,20 +210,3 @@ def _cut_long_runs(text: str) -> Iterator[str]:
             yield text[start:cut]
             start = cut
     yield text[start:]
-
-
-def stream_text(tokenizer: Tokenizer, ids: Iterable[int]) -> Iterator[str]:
-    """Yield the text of ids as they come, holding back bytes until their character is complete.
-
-    The parts join to `tokenizer.decode(ids)`; bytes that never become a character are U+FFFD.
-
-    >>> tokenizer = BPETokenizer({bytes([b]): b for b in range(256)}, [])
-    >>> list(stream_text(tokenizer, iter("né".encode())))
-    ['n', 'é']
-    """
-    decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
-    for token_id in ids:
-        if text := decoder.decode(tokenizer.decode_bytes([token_id])):
-            yield text
-    if text := decoder.decode(b"", final=True):
-        yield text

@@ -1,47 +1,82 @@
-"""The way back: for each forward step, the gradient of the loss with respect to what went in.
+"""The backward pass: for each forward step, the gradient of the loss for what went in.
 
 ``d_x`` always means: how much the loss grows per unit of growth in ``x``, an array of x's shape.
 Each ``*_backward`` takes ``d_out`` for the result of its step and what the step had seen, and
-returns the ``d_`` of every input. The activations come from ``forward``, filed by a tap under the
-names of ``tap.catalogue``; nothing is computed a second time but cheap curves.
+returns the ``d_`` of every input. What a block has seen is kept on the way forward in a
+``BlockActivations``; nothing is computed a second time but cheap curves.
 
 All of it is the chain rule; the PyTorch twin of everything here is ``loss.backward()``.
 """
 
+import dataclasses
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable
 
 import numpy as np
 
-from ..attention import merge_heads, split_heads
+from ..attention import causal_mask, chunks, mask_scores, merge_heads, split_heads
 from ..axes import Array
 from ..config import LlamaConfig
-from ..functional import sigmoid, silu, softmax
-from ..model import forward
-from ..rope import rope_frequencies, rotate
-from ..tap import Tap, no_tap, record
+from ..functional import linear, sigmoid, silu, softmax
+from ..model import check_ids, embed, rotations_for
+from ..norm import rms_norm
+from ..rope import apply_rotary
 from ..weights import LayerWeights, Weights
 from .loss import IGNORE, cross_entropy
 
-QUERY_CHUNK = 64  # another number rounds otherwise: with this one the models that ship were trained
-NEEDED = frozenset(
-    [
-        "embedded",
-        "attn_norm",
-        "q_rotated",
-        "k_rotated",
-        "v",
-        "pattern",
-        "mix",
-        "resid_mid",
-        "ffn_norm",
-        "gate",
-        "up",
-        "hidden",
-        "resid_out",
-        "final_norm",
-    ]
-)
+CHUNK = 64  # queries; another number rounds otherwise: with this one the models that ship were made
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class BlockActivations:
+    """What one block keeps on the way forward for the way back; named as ``tap.catalogue`` names it.
+
+    ``patterns`` holds the pattern of ``CHUNK`` queries after another, each with the keys that these
+    may see. The two ``kept`` are the factors of ``dropout``, None where nothing is dropped.
+    """
+
+    x: Array["... T D"]
+    attn_norm: Array["... T D"]
+    q_rotated: Array["... Hq T K"]
+    k_rotated: Array["... Hkv T K"]
+    v: Array["... Hkv T K"]
+    patterns: list[Array["... Hq T S"]]
+    mix: Array["... Hq T K"]
+    attn_kept: Array["... T D"] | None
+    resid_mid: Array["... T D"]
+    ffn_norm: Array["... T D"]
+    gate: Array["... T F"]
+    up: Array["... T F"]
+    hidden: Array["... T F"]
+    ffn_kept: Array["... T D"] | None
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Dropout:
+    """Drop numbers at random from what each half of a block adds to the stream: only for training.
+
+    Each number becomes zero with probability ``rate``, and the others grow by 1 / (1 - rate), so
+    that the sum is the same on average. It keeps a model with little text from learning that text
+    by heart.
+
+    PyTorch: ``torch.nn.functional.dropout``. Source: https://jmlr.org/papers/v15/srivastava14a.html
+    """
+
+    rate: float
+    rng: "np.random.Generator"
+
+    def kept(self, x: Array["..."]) -> Array["..."]:
+        """The factors for ``x``: 0 where it is dropped, else 1 / (1 - rate)."""
+        kept = self.rng.random(x.shape, np.float32) >= self.rate
+        return (kept / (1 - self.rate)).astype(x.dtype)
+
+
+def drop(x: Array["..."], dropout: Dropout | None) -> tuple[Array["..."], Array["..."] | None]:
+    """``x`` with some of it dropped, and the factors; ``x`` itself and None without ``dropout``."""
+    if dropout is None:
+        return x, None
+    kept = dropout.kept(x)
+    return x * kept, kept
 
 
 def cross_entropy_backward(logits: Array["... T V"], targets: Array["... T"]) -> Array["... T V"]:
@@ -108,14 +143,12 @@ def silu_backward(d_out: Array["..."], x: Array["..."]) -> Array["..."]:
     return d_out * s * (1 + x * (1 - s))
 
 
-def rotate_backward(
-    d_out: Array["... T K"], positions: Array["... T"], frequencies: Array["K/2"]
-) -> Array["... T K"]:
-    """Back through ``rotate``: turn the gradient back by the same angles.
+def rotate_backward(d_out: Array["... T K"], rotations: Array["... T K/2"]) -> Array["... T K"]:
+    """Back through ``apply_rotary``: turn the gradient back, by the conjugate of each rotation.
 
     A rotation's transpose is the rotation the other way round.
     """
-    return rotate(d_out, positions, -frequencies)
+    return apply_rotary(d_out, rotations.conj())
 
 
 def attend_backward(
@@ -139,6 +172,11 @@ def attend_backward(
     return d_q, d_k, d_v
 
 
+def grouped(x: Array["... Hq T K"], k: Array["... Hkv S K"]) -> Array["... Hkv G T K"]:
+    """The query heads in their groups, one group for each key-value head of ``k``."""
+    return x.reshape(*x.shape[:-3], k.shape[-3], -1, *x.shape[-2:])
+
+
 def attend_grouped_backward(
     d_mix: Array["... Hq T K"],
     q: Array["... Hq T K"],
@@ -147,25 +185,40 @@ def attend_grouped_backward(
     pattern: Array["... Hq T S"],
 ) -> tuple[Array["... Hq T K"], Array["... Hkv S K"], Array["... Hkv S K"]]:
     """Back through ``attend_grouped``: a shared key gets its whole group's gradients, summed."""
-    n_kv_heads = k.shape[-3]
-
-    def grouped(x):
-        return x.reshape(*x.shape[:-3], n_kv_heads, -1, *x.shape[-2:])
-
     d_q, d_k, d_v = attend_backward(
-        grouped(d_mix), grouped(q), k[..., None, :, :], v[..., None, :, :], grouped(pattern)
-    )
+        grouped(d_mix, k), grouped(q, k), k[..., None, :, :], v[..., None, :, :],
+        grouped(pattern, k),
+    )  # fmt: skip
     return d_q.reshape(q.shape), d_k.sum(axis=-3), d_v.sum(axis=-3)
 
 
-def attend_in_chunks_backward(
+def attend_with_patterns(
+    q: Array["... Hq T K"],
+    k: Array["... Hkv S K"],
+    v: Array["... Hkv S K"],
+    mask: Array["... T S"],
+) -> tuple[Array["... Hq T K"], list[Array["... Hq T S"]]]:
+    """``attend_in_chunks``, with the pattern of every chunk: the way back needs it."""
+    mixes, patterns = [], []
+    for rows, keys in chunks(mask, CHUNK):
+        q_part, k_part, v_part = grouped(q[rows], k), k[keys][..., None, :, :], v[keys]
+        scores = q_part / math.sqrt(q.shape[-1]) @ k_part.swapaxes(-1, -2)  # T K @ K S -> T S
+        seen = mask[..., rows[-2], keys[-2]][..., None, None, :, :]
+        pattern = softmax(mask_scores(scores, seen))
+        mix = pattern @ v_part[..., None, :, :]  # T S @ S K -> T K
+        mixes.append(mix.reshape(q[rows].shape))
+        patterns.append(pattern.reshape(*q[rows].shape[:-1], -1))
+    return np.concatenate(mixes, axis=-2), patterns
+
+
+def attend_with_patterns_backward(
     d_mix: Array["... Hq T K"],
     q: Array["... Hq T K"],
     k: Array["... Hkv S K"],
     v: Array["... Hkv S K"],
-    patterns: Iterable[np.ndarray],
+    patterns: list[Array["... Hq T S"]],
 ) -> tuple[Array["... Hq T K"], Array["... Hkv S K"], Array["... Hkv S K"]]:
-    """Back through ``attend_in_chunks``: each chunk adds to the gradients of the keys it saw."""
+    """Back through ``attend_with_patterns``: each chunk adds to the gradients of its keys."""
     d_q, d_k, d_v = np.empty_like(q), np.zeros_like(k), np.zeros_like(v)
     start = 0
     for pattern in patterns:
@@ -204,52 +257,73 @@ def swiglu_backward(
 def attention_backward(
     d_attn_out: Array["... T D"],
     layer: LayerWeights,
-    head_dim: int,
-    positions: Array["... T"],
-    frequencies: Array["K/2"],
-    seen: Mapping[str, np.ndarray],
+    config: LlamaConfig,
+    rotations: Array["... T K/2"],
+    seen: BlockActivations,
 ) -> tuple[Array["... T D"], dict[str, np.ndarray]]:
     """Back through ``attention``: out of wo, through the heads, back along wq, wk and wv."""
-    d_mixes, d_wo = linear_backward(d_attn_out, merge_heads(seen["mix"]), layer.wo)
-    patterns = [value for name, value in seen.items() if name.endswith("pattern")]
-    d_q, d_k, d_v = attend_in_chunks_backward(
-        split_heads(d_mixes, head_dim), seen["q_rotated"], seen["k_rotated"], seen["v"], patterns
+    d_mixes, d_wo = linear_backward(d_attn_out, merge_heads(seen.mix), layer.wo)
+    d_q, d_k, d_v = attend_with_patterns_backward(
+        split_heads(d_mixes, config.head_dim), seen.q_rotated, seen.k_rotated, seen.v, seen.patterns
     )
-    d_q = rotate_backward(d_q, positions[..., None, :], frequencies)
-    d_k = rotate_backward(d_k, positions[..., None, :], frequencies)
-    d_x_by_q, d_wq = linear_backward(merge_heads(d_q), seen["attn_norm"], layer.wq)
-    d_x_by_k, d_wk = linear_backward(merge_heads(d_k), seen["attn_norm"], layer.wk)
-    d_x_by_v, d_wv = linear_backward(merge_heads(d_v), seen["attn_norm"], layer.wv)
+    rotations = rotations[..., None, :, :]  # the same for every head
+    d_q, d_k = rotate_backward(d_q, rotations), rotate_backward(d_k, rotations)
+    d_x_by_q, d_wq = linear_backward(merge_heads(d_q), seen.attn_norm, layer.wq)
+    d_x_by_k, d_wk = linear_backward(merge_heads(d_k), seen.attn_norm, layer.wk)
+    d_x_by_v, d_wv = linear_backward(merge_heads(d_v), seen.attn_norm, layer.wv)
     return d_x_by_q + d_x_by_k + d_x_by_v, {"wq": d_wq, "wk": d_wk, "wv": d_wv, "wo": d_wo}
+
+
+def block_forward(
+    x: Array["... T D"],
+    layer: LayerWeights,
+    config: LlamaConfig,
+    rotations: Array["... T K/2"],
+    mask: Array["... T T"],
+    dropout: Dropout | None = None,
+) -> tuple[Array["... T D"], BlockActivations]:
+    """``model.block`` as training runs it: the same steps, and what the way back needs of them."""
+    attn_norm = rms_norm(x, layer.attn_norm, config.norm_eps)
+    q, k, v = (
+        split_heads(linear(attn_norm, w), config.head_dim) for w in (layer.wq, layer.wk, layer.wv)
+    )
+    q, k = (apply_rotary(each, rotations[..., None, :, :]) for each in (q, k))
+    mix, patterns = attend_with_patterns(q, k, v, mask)
+    attn_out, attn_kept = drop(linear(merge_heads(mix), layer.wo), dropout)
+    resid_mid = x + attn_out
+    ffn_norm = rms_norm(resid_mid, layer.ffn_norm, config.norm_eps)
+    gate, up = linear(ffn_norm, layer.w_gate), linear(ffn_norm, layer.w_up)
+    hidden = silu(gate) * up
+    down, ffn_kept = drop(linear(hidden, layer.w_down), dropout)
+    return resid_mid + down, BlockActivations(
+        x=x, attn_norm=attn_norm, q_rotated=q, k_rotated=k, v=v, patterns=patterns, mix=mix,
+        attn_kept=attn_kept, resid_mid=resid_mid, ffn_norm=ffn_norm, gate=gate, up=up,
+        hidden=hidden, ffn_kept=ffn_kept,
+    )  # fmt: skip
 
 
 def block_backward(
     d_out: Array["... T D"],
-    x: Array["... T D"],
     layer: LayerWeights,
     config: LlamaConfig,
-    positions: Array["... T"],
-    frequencies: Array["K/2"],
-    seen: Mapping[str, np.ndarray],
+    rotations: Array["... T K/2"],
+    seen: BlockActivations,
 ) -> tuple[Array["... T D"], LayerWeights]:
-    """Back through one block that read ``x``; returns d_x and the gradients of its weights.
+    """Back through ``block_forward``; returns d_x and the gradients of the block's weights.
 
     The stream forks before each half and joins by addition, so the gradient takes both roads and
-    adds: through the half, and straight on. ``seen`` holds the block's activations, and the masks
-    of ``dropout`` where there was any.
+    adds: through the half, and straight on.
     """
     d_normed, d_w_gate, d_w_up, d_w_down = swiglu_backward(
-        d_out * seen.get("down.mask", 1), seen["ffn_norm"], layer.w_gate, layer.w_up, layer.w_down,
-        seen["gate"], seen["up"], seen["hidden"],
+        d_out if seen.ffn_kept is None else d_out * seen.ffn_kept,
+        seen.ffn_norm, layer.w_gate, layer.w_up, layer.w_down, seen.gate, seen.up, seen.hidden,
     )  # fmt: skip
-    d_mid, d_ffn_norm = rms_norm_backward(
-        d_normed, seen["resid_mid"], layer.ffn_norm, config.norm_eps
-    )
+    d_mid, d_ffn_norm = rms_norm_backward(d_normed, seen.resid_mid, layer.ffn_norm, config.norm_eps)
     d_mid += d_out
     d_normed, d_attention = attention_backward(
-        d_mid * seen.get("attn_out.mask", 1), layer, config.head_dim, positions, frequencies, seen
+        d_mid if seen.attn_kept is None else d_mid * seen.attn_kept, layer, config, rotations, seen
     )
-    d_x, d_attn_norm = rms_norm_backward(d_normed, x, layer.attn_norm, config.norm_eps)
+    d_x, d_attn_norm = rms_norm_backward(d_normed, seen.x, layer.attn_norm, config.norm_eps)
     d_x += d_mid
     return d_x, LayerWeights(
         attn_norm=d_attn_norm, **d_attention,
@@ -257,41 +331,18 @@ def block_backward(
     )  # fmt: skip
 
 
-def dropout(rate: float, rng: np.random.Generator, masks: dict[str, np.ndarray]) -> Tap:
-    """A tap that drops numbers at random from what each half of a block adds to the stream.
-
-    Each number becomes zero with probability ``rate``, and the others grow by 1 / (1 - rate), so
-    that the sum is the same on average. Only for training: it keeps a model with little text from
-    learning that text by heart. The factors are filed in ``masks`` for the way back.
-
-    PyTorch: ``torch.nn.functional.dropout``. Source: https://jmlr.org/papers/v15/srivastava14a.html
-    """
-
-    def dropping(name, value):
-        if name.rpartition(".")[2] not in ("attn_out", "down"):
-            return value
-        kept = rng.random(value.shape, np.float32) >= rate
-        masks[f"{name}.mask"] = (kept / (1 - rate)).astype(value.dtype)
-        return value * masks[f"{name}.mask"]
-
-    return dropping
-
-
 def loss_and_gradients(
     weights: Weights,
     config: LlamaConfig,
     ids: Array["... T"],
     targets: Array["... T"],
-    *,
-    dropout_rate: float = 0.0,
-    rng: np.random.Generator | None = None,
+    dropout: Dropout | None = None,
 ) -> tuple[float, Weights]:
     """The mean loss in nats, and its gradient for every weight, shaped like the weights.
 
     ``targets`` holds, for each position, the id that comes next: all positions learn at once
     (teacher forcing). Positions with target ``IGNORE`` (-100) do not count; texts of unequal
-    length are padded at their end. A tied embedding gets the sum of its two uses. With a
-    ``dropout_rate``, ``rng`` says what is dropped.
+    length are padded at their end. A tied embedding gets the sum of its two uses.
 
     PyTorch: ``F.cross_entropy(model(ids).logits.flatten(0, -2), targets.flatten()).backward()``.
     """
@@ -300,7 +351,7 @@ def loss_and_gradients(
     def loss_of(logits):
         return cross_entropy(logits, targets), cross_entropy_backward(logits, targets)
 
-    return differentiate(weights, config, ids, loss_of, dropout_rate=dropout_rate, rng=rng)
+    return differentiate(weights, config, ids, loss_of, dropout)
 
 
 def differentiate(
@@ -308,50 +359,37 @@ def differentiate(
     config: LlamaConfig,
     ids: Array["... T"],
     loss_of: Callable[[np.ndarray], tuple[float, np.ndarray]],
-    *,
-    dropout_rate: float = 0.0,
-    rng: np.random.Generator | None = None,
+    dropout: Dropout | None = None,
 ) -> tuple[float, Weights]:
     """Forward, a loss, and all the way back: the loss and its gradient for every weight.
 
     ``loss_of`` takes the logits (... T V) and returns a loss and d_logits: cross-entropy in
-    pre-training and fine-tuning, a comparison of two answers in preference training.
+    pre-training and fine-tuning, a comparison of two answers in preference training. Each block's
+    activations are let go on the way back.
     """
     ids = np.asarray(ids)
-    trace: dict[str, np.ndarray] = {}
-    drop = dropout(dropout_rate, rng, trace) if dropout_rate else no_tap
-    tap = record(trace, only=NEEDED, tap=drop)
-    loss, d_logits = loss_of(forward(weights, config, ids, tap=tap, query_chunk=QUERY_CHUNK))
-    return loss, model_backward(d_logits, weights, config, ids, trace)
-
-
-def model_backward(
-    d_logits: Array["... T V"],
-    weights: Weights,
-    config: LlamaConfig,
-    ids: Array["... T"],
-    trace: dict[str, np.ndarray],
-) -> Weights:
-    """Back through ``forward``, from the logits to the embedding; returns a gradient per weight.
-
-    ``trace`` holds the activations in ``NEEDED``; each block's are let go on the way.
-    """
+    check_ids(ids, config, past=0)
     positions = np.arange(ids.shape[-1])
-    frequencies = rope_frequencies(config.head_dim, config.rope_theta, config.rope_scaling)
-    d_normed, d_output = linear_backward(d_logits, trace["final_norm"], weights.output)
-    streams = [trace["embedded"]]
-    streams += [trace[f"blocks.{i}.resid_out"] for i in range(config.n_layers)]
-    d_x, d_norm = rms_norm_backward(d_normed, streams[-1], weights.norm, config.norm_eps)
+    rotations = rotations_for(config, positions, weights.embedding.dtype)
+    mask, seen = causal_mask(positions, positions), []
+    x = embed(weights.embedding, ids)
+    for layer in weights.layers:
+        x, of_block = block_forward(x, layer, config, rotations, mask, dropout)
+        seen.append(of_block)
+    final_norm = rms_norm(x, weights.norm, config.norm_eps)
+    logits = linear(final_norm, weights.output)
+    loss, d_logits = loss_of(logits.astype(np.result_type(logits, np.float32), copy=False))
+
+    d_normed, d_output = linear_backward(d_logits, final_norm, weights.output)
+    d_x, d_norm = rms_norm_backward(d_normed, x, weights.norm, config.norm_eps)
     d_layers = []
-    for i in reversed(range(config.n_layers)):
-        here = f"blocks.{i}."
-        seen = {name[len(here) :]: trace.pop(name) for name in list(trace) if name.startswith(here)}
-        d_x, d_layer = block_backward(
-            d_x, streams[i], weights.layers[i], config, positions, frequencies, seen
-        )
+    for layer in reversed(weights.layers):
+        d_x, d_layer = block_backward(d_x, layer, config, rotations, seen.pop())
         d_layers.insert(0, d_layer)
     d_embedding = embed_backward(d_x, ids, config.vocab_size)
     if config.tied_output:
         d_embedding += d_output.T
         d_output = d_embedding.T
-    return Weights(embedding=d_embedding, layers=tuple(d_layers), norm=d_norm, output=d_output)
+    return loss, Weights(
+        embedding=d_embedding, layers=tuple(d_layers), norm=d_norm, output=d_output
+    )

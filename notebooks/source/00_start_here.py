@@ -46,7 +46,7 @@ show.model_map(config.n_layers)
 #
 # In the library's code, `Array["T D"]` states the axes of an array, and `...` stands for any axes in
 # front, such as a batch of several texts. `tap("name", value)` gives `value` back unchanged; step 11 uses
-# it. Pass over `cache`, `remember` and `query_chunk`: they save time and memory and change no result.
+# it. Pass over `cache`: it saves time and changes no result.
 
 # %% [markdown] key="lessons"
 # ## The lessons
@@ -257,7 +257,7 @@ for j in np.argsort(-pattern[-1])[:4]:
 
 # %% [markdown] key="attend-named-note"
 # In the library these steps are one function. Its `mask_scores` does what `np.where` did above; with `None` in
-# place of `causal_mask` nothing would be hidden. `tap` is the subject of step 11.
+# place of `mask` nothing would be hidden. `tap` is the subject of step 11.
 
 # %% key="attend-named"
 from llama_np import attend
@@ -440,12 +440,12 @@ agree(text[len(ids) :], np.array(list(generate(weights, config, ids, 12))))
 # little sense.
 
 # %% key="story"
-from llama_np.tokenizer.bpe import stream_text
+from llama_np import Sampling
+from llama_np.tokenizer import stream_text
 
 rng = np.random.default_rng(seed=0)
-story = generate(
-    weights, config, ids, 400, temperature=0.8, rng=rng, stop_tokens=tokenizer.stop_ids
-)
+how = Sampling(temperature=0.8)
+story = generate(weights, config, ids, 400, how, rng=rng, stop_tokens=tokenizer.stop_ids)
 print(prompt, end="")
 for piece in stream_text(tokenizer, story):
     print(piece, end="")
@@ -460,7 +460,7 @@ for piece in stream_text(tokenizer, story):
 for temperature in (0.3, 0.8, 1.5):
     for seed in (1, 2):
         rng = np.random.default_rng(seed)
-        new = generate(weights, config, ids, 25, temperature=temperature, rng=rng)
+        new = generate(weights, config, ids, 25, Sampling(temperature), rng=rng)
         print(f"{temperature}, seed {seed}: ...{tokenizer.decode(new)!r}")
 
 # %% [markdown] key="experiment-answer"

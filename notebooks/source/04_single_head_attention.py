@@ -300,7 +300,7 @@ agree(sum(p * value for p, value in zip(pattern[-1], v)), mix[-1])
 
 # %% [markdown] key="attend-named-note"
 # Scores, softmax and mix together are one function of the library, `attend`. Its second line of code is
-# the subject of lesson 06: `causal_mask` says which keys a query may look at. Here every query may see every
+# the subject of lesson 06: `mask` says which keys a query may look at. Here every query may see every
 # key. The library divides `q` before the product instead of the scores after it. The result is the same,
 # and in a long text `q` has fewer numbers.
 

@@ -117,7 +117,7 @@ print("rows sum to", pattern.sum(axis=-1).round(4))
 #
 # In the library hiding is the second line of `attend`. The function `mask_scores` adds minus infinity to the hidden
 # scores and 0 to the others. That gives the same numbers as `np.where`, and it is faster: the table of
-# zeros and infinities is made once for all heads. With `None` in place of `causal_mask`, `attend` hides nothing.
+# zeros and infinities is made once for all heads. With `None` in place of `mask`, `attend` hides nothing.
 
 # %% key="apply-named"
 source(attend)
@@ -255,7 +255,7 @@ agree(beginnings, logits, tolerance=1e-3)
 # %% key="without-experiment"
 everything = np.ones((T, T), bool)
 trace_open = {}
-open_logits = forward(weights, config, ids, causal_mask=everything, tap=record(trace_open))
+open_logits = forward(weights, config, ids, mask=everything, tap=record(trace_open))
 
 
 def guess(row, answer):

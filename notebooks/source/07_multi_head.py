@@ -95,7 +95,8 @@ table(["heads, each with a pattern", "width of each", "parameters"], rows)
 # their patterns instead, so that each reads with its neighbour's?
 
 # %% key="experiment-cell"
-from llama_np import cross_entropy, patch
+from llama_np import patch
+from llama_np.training import cross_entropy
 
 story = (
     prompt + " Lily. She had a red ball. One day, Lily lost her ball in the park. She was very sad."

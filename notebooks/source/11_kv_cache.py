@@ -298,7 +298,7 @@ half = KVCache(config, N)
 forward(weights, config, ids[:past], half)
 second = forward(weights, config, ids[past:], half.fork())
 agree(second, before["logits"][past:])
-wrong_rows = forward(weights, config, ids[past:], half.fork(), causal_mask=wrong_mask)
+wrong_rows = forward(weights, config, ids[past:], half.fork(), mask=wrong_mask)
 changed = np.abs(wrong_rows - second).max(axis=-1)
 print("largest change in each row with the wrong mask:", changed.round(2))
 

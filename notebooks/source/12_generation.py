@@ -144,7 +144,7 @@ print(tokenizer.decode(drawn))
 
 # %% key="seed-agree"
 def draw(rng, temperature=0.8):
-    new = generate(weights, config, ids, n_new, temperature=temperature, rng=rng)
+    new = generate(weights, config, ids, n_new, Sampling(temperature), rng=rng)
     return np.array(list(new))
 
 
@@ -189,7 +189,7 @@ table(["id", "token", "decoded alone", "shown when complete"], rows)
 # incomplete one.
 
 # %% key="stream-named"
-from llama_np.tokenizer.bpe import stream_text
+from llama_np.tokenizer import stream_text
 
 source(stream_text)
 
@@ -203,9 +203,8 @@ print(parts)
 
 # %% key="stream-story"
 rng = np.random.default_rng(1)
-story = generate(
-    weights, config, ids, 80, temperature=0.8, top_p=0.9, rng=rng, stop_tokens=tokenizer.stop_ids
-)
+how = Sampling(temperature=0.8, top_p=0.9)
+story = generate(weights, config, ids, 80, how, rng=rng, stop_tokens=tokenizer.stop_ids)
 print(prompt, end="")
 for text in stream_text(tokenizer, story):
     print(text, end="", flush=True)
@@ -301,23 +300,21 @@ by_hand = log_rows[np.arange(n_new), written]
 show.bars(np.exp(by_hand), [tokenizer.token(t) for t in written], "probability of what was written")
 
 # %% key="logprobs-agree"
-new = list(generate(weights, config, ids, n_new, logprobs=True))
-agree(np.array(written), np.array([t for t, _ in new]), tolerance=0)
-agree(by_hand, np.array([logprob for _, logprob in new]))
+from llama_np import log_probabilities
+
+agree(by_hand, log_probabilities(weights, config, whole)[N - 1 :])
 
 # %% [markdown] key="echo-why"
-# With `echo=True` the prompt comes out first, with its log-probabilities too: how likely the model found
-# what you wrote. The very first token has nothing before it and gets none. With `max_new_tokens=0` nothing is
-# written, and the model only judges. The sum is the log-probability of the whole text. Which of these two
-# should be the likelier one?
+# The same function judges a text that somebody else wrote: how likely did the model find each token? The very
+# first one has nothing before it and gets no number. The sum is the log-probability of the whole text. Which of
+# these two should be the likelier one?
 
 # %% key="echo"
 for text in ("The sky is blue.", "The sky is seven."):
-    judged = list(
-        generate(weights, config, tokenizer.encode(text, bos=True), 0, logprobs=True, echo=True)
-    )
-    print(*(f"{tokenizer.token(t)} {lp:.2f}" for t, lp in judged[1:]), sep="   ")
-    print(f"   sum: {sum(lp for _, lp in judged[1:]):.2f} nats")
+    judged = tokenizer.encode(text, bos=True)
+    nats = log_probabilities(weights, config, judged)
+    print(*(f"{tokenizer.token(t)} {lp:.2f}" for t, lp in zip(judged[1:], nats)), sep="   ")
+    print(f"   sum: {nats.sum():.2f} nats")
 
 # %% [markdown] key="training-why"
 # ## All positions at once: how a Llama is trained
@@ -332,7 +329,7 @@ for text in ("The sky is blue.", "The sky is seven."):
 # Here is the slow way, one run for each beginning of the text, beside the single run.
 
 # %% key="training-by-hand"
-from llama_np import cross_entropy, log_probabilities, log_softmax
+from llama_np import log_probabilities, log_softmax
 
 slow = [
     log_softmax(forward(weights, config, whole[:t])[-1])[whole[t]] for t in range(1, len(whole))

@@ -20,7 +20,7 @@ import numpy as np
 from classroom import show
 from classroom.lesson import agree, source, table
 
-from llama_np import LLAMA_3_8B, cross_entropy, forward, record
+from llama_np import LLAMA_3_8B, forward, record
 from weights_tools import load_model
 
 model = load_model()

@@ -76,7 +76,7 @@ show.bars(surprise, answers, "surprise in nats", title="the token that came", li
 print(f"loss {loss:.4f} nats")
 
 # %% key="loss-named"
-from llama_np import cross_entropy
+from llama_np.training import cross_entropy
 
 source(cross_entropy)
 

@@ -22,7 +22,7 @@ import numpy as np
 from classroom import show
 from classroom.lesson import agree, source, table
 
-from llama_np import LLAMA_3_8B, cross_entropy, forward, generate
+from llama_np import LLAMA_3_8B, Sampling, forward, generate
 from weights_tools import DOLL_HOUSE, load_model
 
 teller = load_model(DOLL_HOUSE)
@@ -561,7 +561,7 @@ def held_out_loss(weights):
 
 def tell(weights):
     drawn = generate(
-        weights, small, prompt, 90, temperature=0.7, rng=np.random.default_rng(1),
+        weights, small, prompt, 90, Sampling(temperature=0.7), rng=np.random.default_rng(1),
         stop_tokens=tokenizer.stop_ids,
     )  # fmt: skip
     return "Once upon a time" + tokenizer.decode(drawn).replace("\n", " ")

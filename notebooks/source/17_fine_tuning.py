@@ -37,13 +37,13 @@ show.model_map(config.n_layers, lit=["attention", "feed_forward"])
 # the request below? The first answer takes the likeliest token each time, the others are drawn.
 
 # %% key="base"
-from llama_np import generate
+from llama_np import Sampling, generate
 
 question = "Write a story about a cat named Tom."
 plain = tokenizer.encode(question, bos=True)
-for seed in (None, 0, 1):
-    how = {} if seed is None else {"temperature": 0.8, "rng": np.random.default_rng(seed)}
-    new = generate(weights, config, plain, 32, stop_tokens=tokenizer.stop_ids, **how)
+for temperature, seed in ((0, 0), (0.8, 0), (0.8, 1)):
+    how, rng = Sampling(temperature), np.random.default_rng(seed)
+    new = generate(weights, config, plain, 32, how, rng=rng, stop_tokens=tokenizer.stop_ids)
     print(question + " ->" + repr(tokenizer.decode(list(new))))
 
 # %% [markdown] key="base-note"
@@ -184,7 +184,7 @@ loss_by_hand = -np.log(of_target).mean()
 print(f"{counts.sum()} of {len(ids)} positions count: loss {loss_by_hand:.3f} nats")
 
 # %% key="loss-named"
-from llama_np import cross_entropy
+from llama_np.training import cross_entropy
 
 source(cross_entropy)
 
@@ -700,20 +700,20 @@ table(
 from llama_np import generate_batch
 
 
-def ask(w, questions, n=64, **how):
+def ask(w, questions, n=64, how=Sampling()):
     prompts = [encode_dialog(tokenizer, [{"role": "user", "content": q}]) for q in questions]
     stops, rng = tokenizer.stop_ids, np.random.default_rng(0)
-    told = generate_batch(w, config, prompts, n, stop_tokens=stops, rng=rng, **how)
+    told = generate_batch(w, config, prompts, n, how, stop_tokens=stops, rng=rng)
     return [tokenizer.decode(new) for new in told]
 
 
-drawn = {"temperature": 0.7, "top_p": 0.9}
+drawn = Sampling(temperature=0.7, top_p=0.9)
 questions = [
     "Write a story about a cat named Tom.",
     "Can you tell a story about a bird named Mia?",
     "Please write a story about a bear named Lucy.",
 ]
-before, after = (ask(each.weights, questions, **drawn) for each in (base, chat))
+before, after = (ask(each.weights, questions, how=drawn) for each in (base, chat))
 for question, old, new in zip(questions, before, after):
     print(f"{question}\n    before: {old}\n    after:  {new}\n")
 
@@ -752,11 +752,11 @@ def count_named(w, kinds, names, asked="dialog"):
     opening = "Write a story about a" if asked != "opening" else "Once upon a time, there was a"
     texts = [f"{opening} {kind} named {name}." for kind, name in heroes]
     if asked == "dialog":
-        told = ask(w, texts, 32, **drawn)
+        told = ask(w, texts, 32, drawn)
     else:
         prompts = [tokenizer.encode(text, bos=True) for text in texts]
         rng = np.random.default_rng(0)
-        told = map(tokenizer.decode, generate_batch(w, config, prompts, 32, rng=rng, **drawn))
+        told = map(tokenizer.decode, generate_batch(w, config, prompts, 32, drawn, rng=rng))
     return sum(name in text for (_, name), text in zip(heroes, told))
 
 

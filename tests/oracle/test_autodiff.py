@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from llama_np.attention import causal_mask
-from llama_np.rope import rope_frequencies, rotate
+from llama_np.rope import rope_frequencies, rope_rotations, rotate
 from llama_np.training import backward
 from llama_np.training.autodiff import Tensor, graph, unbroadcast
 from llama_np.training.loss import cross_entropy
@@ -288,9 +288,9 @@ def rms_norm(x, weight, eps):
     return x / ((x * x).mean(-1, keepdims=True) + eps) ** 0.5 * weight
 
 
-def attend(q, k, v, causal_mask):
+def attend(q, k, v, mask):
     scores = q @ k.swapaxes(-1, -2) / math.sqrt(q.value.shape[-1])
-    return softmax(scores + np.where(causal_mask, 0.0, -np.inf)) @ v
+    return softmax(scores + np.where(mask, 0.0, -np.inf)) @ v
 
 
 def turn(x, positions, frequencies):
@@ -374,7 +374,9 @@ def test_rotate(normal):
     turned = turn(x, positions, frequencies)
     agree(turned.value, rotate(x.value, positions, frequencies))
     (turned * d_out).sum().backward()
-    agree(x.grad, backward.rotate_backward(d_out, positions, frequencies), TOLERANCE)
+    agree(
+        x.grad, backward.rotate_backward(d_out, rope_rotations(positions, frequencies)), TOLERANCE
+    )
 
 
 def test_attend(normal):

@@ -5,14 +5,14 @@ import pytest
 from classroom.lesson import numerical_gradient
 
 from llama_np import model
-from llama_np.attention import attend, attend_grouped, attention, causal_mask
-from llama_np.batch import pad_left, padded_view
+from llama_np.attention import attend, attend_grouped, causal_mask
 from llama_np.feed_forward import swiglu
 from llama_np.functional import sigmoid, softmax
 from llama_np.rope import rope_frequencies, rope_rotations
+from llama_np.sampling import pad_left, padded_view
 from llama_np.tap import record
 from llama_np.training import backward
-from llama_np.training.backward import loss_and_gradients
+from llama_np.training.backward import Dropout, loss_and_gradients
 from llama_np.training.loss import IGNORE, cross_entropy
 from tests.checks import agree, agree_by_name
 from tests.tiny import random_ids, random_weights, tiny_config
@@ -84,7 +84,8 @@ def test_rotate_backward(twin, autograd, normal):
     d_out, x, frequencies = normal(2, T, K), normal(2, T, K), rope_frequencies(K, 10000.0)
     positions, freqs = map(twin.tensor, (np.arange(T), frequencies))
     theirs = autograd(lambda x: twin.rotate(x, positions, freqs), d_out, x)
-    agree_all(backward.rotate_backward(d_out, np.arange(T), frequencies), theirs)
+    rotations = rope_rotations(np.arange(T), frequencies)
+    agree_all(backward.rotate_backward(d_out, rotations), theirs)
 
 
 def test_attend_backward(torch, autograd, normal):
@@ -112,7 +113,7 @@ def test_attend_grouped_backward(torch, autograd, normal, n_kv_heads, chunk):
     pattern = trace["pattern"]
     agree_all(backward.attend_grouped_backward(d_mix, q, k, v, pattern), theirs)
     parts = [pattern[..., s : s + chunk, : s + chunk] for s in range(0, T, chunk)]
-    agree_all(backward.attend_in_chunks_backward(d_mix, q, k, v, parts), theirs)
+    agree_all(backward.attend_with_patterns_backward(d_mix, q, k, v, parts), theirs)
 
 
 def test_swiglu_backward(twin, autograd, normal):
@@ -136,15 +137,15 @@ def test_attention_backward(twin, autograd, house, normal):
     layer, d_out, x = weights.layers[0], normal(2, T, config.dim), normal(2, T, config.dim)
     freqs = rope_frequencies(K, config.rope_theta)
     matrices = [getattr(layer, role) for role in ROLES]
+    rotations = rope_rotations(np.arange(T), freqs)
+    _, seen = backward.block_forward(x, layer, config, rotations, SEE)
     theirs = autograd(
         lambda x, *w: twin.attention(
             x, dict(zip(ROLES, w, strict=True)), config, twin.tensor(freqs)
         ),
-        d_out, x, *matrices,
+        d_out, seen.attn_norm, *matrices,
     )  # fmt: skip
-    seen = {"attn_norm": x}
-    attention(x, *matrices, K, rope_rotations(np.arange(T), freqs), SEE, tap=record(seen))
-    d_x, d_layer = backward.attention_backward(d_out, layer, K, np.arange(T), freqs, seen)
+    d_x, d_layer = backward.attention_backward(d_out, layer, config, rotations, seen)
     agree_all((d_x, *(d_layer[role] for role in ROLES)), theirs)
 
 
@@ -155,9 +156,10 @@ def test_block_backward(twin, torch, house, normal):
     theirs = {name: twin.tensor(w, grad=True) for name, w in vars(layer).items()}
     their_x = twin.tensor(x, grad=True)
     twin.block(their_x, theirs, config, twin.tensor(freqs)).backward(torch.tensor(d_out))
-    seen = {}
-    model.block(x, layer, config, rope_rotations(np.arange(T), freqs), SEE, tap=record(seen))
-    d_x, d_layer = backward.block_backward(d_out, x, layer, config, np.arange(T), freqs, seen)
+    rotations = rope_rotations(np.arange(T), freqs)
+    out, seen = backward.block_forward(x, layer, config, rotations, SEE)
+    agree(out, model.block(x, layer, config, rotations, SEE))
+    d_x, d_layer = backward.block_backward(d_out, layer, config, rotations, seen)
     agree(d_x, their_x.grad, TOLERANCE)
     agree_by_name(vars(d_layer), {name: w.grad for name, w in theirs.items()}, TOLERANCE)
 
@@ -187,7 +189,7 @@ def test_loss_and_gradients(twin, config, weights, ignored):
 
 @pytest.mark.parametrize("chunk", [1, 3, 7, 64])
 def test_chunks_of_queries_change_no_gradient(twin, house, monkeypatch, chunk):
-    monkeypatch.setattr(backward, "QUERY_CHUNK", chunk)
+    monkeypatch.setattr(backward, "CHUNK", chunk)
     config, weights = house
     ids = random_ids(config, 2, 8)
     compare(twin, config, weights, ids[:, :-1], ids[:, 1:])
@@ -243,10 +245,9 @@ def test_block_backward_in_a_batch_padded_at_the_front(twin, torch, house, norma
     _, padding = pad_left([[0] * n for n in LENGTHS])
     view, real = padded_view(padding, 0, T), np.arange(T) >= padding[:, None]
     x, d_out = normal(3, T, config.dim), normal(3, T, config.dim) * real[..., None]
-    seen = {}
     rotations = rope_rotations(view["positions"], freqs)
-    model.block(x, layer, config, rotations, view["causal_mask"], tap=record(seen))
-    d_x, d_layer = backward.block_backward(d_out, x, layer, config, view["positions"], freqs, seen)
+    _, seen = backward.block_forward(x, layer, config, rotations, view["mask"])
+    d_x, d_layer = backward.block_backward(d_out, layer, config, rotations, seen)
     theirs = {name: twin.tensor(w, grad=True) for name, w in vars(layer).items()}
     for row, start in enumerate(padding):
         alone = twin.tensor(x[row, start:], grad=True)
@@ -263,26 +264,26 @@ def test_dropout(twin, tied):
     """The same numbers dropped here and there."""
     config = tiny_config(tied_output=tied)
     weights, ids = random_weights(config), random_ids(config, 2, 8)
-    inputs, masks = ids[:, :-1], {}
-    model.forward(
-        weights, config, inputs, tap=backward.dropout(0.3, np.random.default_rng(5), masks)
-    )
-    factors = {name.removesuffix(".mask"): twin.tensor(mask) for name, mask in masks.items()}
-    assert len(factors) == 2 * config.n_layers
+    inputs, rng = ids[:, :-1], np.random.default_rng(5)
+    x = np.zeros((*inputs.shape, config.dim))
+    factors = {  # drawn as training draws them: block after block, attention first
+        f"blocks.{i}.{name}": twin.tensor(Dropout(rate=0.3, rng=rng).kept(x))
+        for i in range(config.n_layers)
+        for name in ("attn_out", "down")
+    }
     compare(
         twin, config, weights, inputs, ids[:, 1:], factors,
-        dropout_rate=0.3, rng=np.random.default_rng(5),
+        dropout=Dropout(rate=0.3, rng=np.random.default_rng(5)),
     )  # fmt: skip
 
 
 def test_dropout_keeps_the_mean_and_drops_its_share():
-    masks = {}
-    tap = backward.dropout(0.25, np.random.default_rng(0), masks)
-    dropped = tap("blocks.0.down", np.ones((200, 200), np.float32))
-    assert dropped.dtype == np.float32
+    x = np.ones((200, 200), np.float32)
+    dropped, kept = backward.drop(x, Dropout(rate=0.25, rng=np.random.default_rng(0)))
+    assert dropped.dtype == kept.dtype == np.float32
     assert abs((dropped == 0).mean() - 0.25) < 0.01
     assert abs(dropped.mean() - 1) < 0.02
-    assert tap("blocks.0.hidden", dropped) is dropped
+    assert backward.drop(x, None)[0] is x and backward.drop(x, None)[1] is None
 
 
 def test_the_gradient_is_the_slope(house):
@@ -307,7 +308,7 @@ def test_float32_stays_float32(config, weights, rate):
     ids = random_ids(config, 2, 8)
     _, gradients = loss_and_gradients(
         weights.map(np.float32), config, ids[:, :-1], ids[:, 1:],
-        dropout_rate=rate, rng=np.random.default_rng(0),
+        dropout=Dropout(rate=rate, rng=np.random.default_rng(0)) if rate else None,
     )  # fmt: skip
     assert {array.dtype for _, array in gradients.named()} == {np.dtype(np.float32)}
 
@@ -387,8 +388,8 @@ def only_the_sigmoid(d_out, x):
     return d_out * sigmoid(x)
 
 
-def rotate_forward_again(d_out, positions, frequencies):
-    return right["rotate_backward"](d_out, positions, -frequencies)
+def rotate_forward_again(d_out, rotations):
+    return right["rotate_backward"](d_out, rotations.conj())
 
 
 def forget_the_root(d_mix, q, k, v, pattern):
@@ -410,8 +411,8 @@ def gate_and_up_swapped(d_down, x, w_gate, w_up, w_down, gate, up, hidden):
     return right["swiglu_backward"](d_down, x, w_gate, w_up, w_down, up, gate, hidden)
 
 
-def no_residual(d_out, x, layer, config, positions, frequencies, seen):
-    d_x, d_layer = right["block_backward"](d_out, x, layer, config, positions, frequencies, seen)
+def no_residual(d_out, layer, config, rotations, seen):
+    d_x, d_layer = right["block_backward"](d_out, layer, config, rotations, seen)
     return d_x - d_out, d_layer
 
 

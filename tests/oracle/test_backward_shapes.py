@@ -5,8 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from llama_np import model
-from llama_np.attention import attend, attend_grouped, attention, causal_mask
+from llama_np.attention import attend, attend_grouped, causal_mask
 from llama_np.feed_forward import swiglu
 from llama_np.functional import softmax
 from llama_np.rope import rope_frequencies, rope_rotations
@@ -132,7 +131,7 @@ def test_rotate_backward(twin, lead, T, K, start, own, seed):
     if own:
         positions = positions + np.random.default_rng(seed).integers(0, 9, (*lead, 1))
     compare(
-        backward.rotate_backward(d_out, positions, frequencies),
+        backward.rotate_backward(d_out, rope_rotations(positions, frequencies)),
         lambda x: twin.rotate(x, torch.tensor(positions), torch.tensor(frequencies)), d_out, x,
     )  # fmt: skip
 
@@ -180,7 +179,7 @@ def test_attend_grouped_and_in_chunks_backward(lead, Hkv, group, T, K, chunk, se
     ours = backward.attend_grouped_backward(d_mix, q, k, v, pattern)
     compare(ours, grouped, d_mix, q, k, v)
     parts = [pattern[..., s : s + chunk, : s + chunk] for s in range(0, T, chunk)]
-    ours = backward.attend_in_chunks_backward(d_mix, q, k, v, parts)
+    ours = backward.attend_with_patterns_backward(d_mix, q, k, v, parts)
     compare(ours, grouped, d_mix, q, k, v)
 
 
@@ -219,22 +218,18 @@ def test_attention_and_block_backward(twin, llama, lead, T, seed):
     frequencies = rope_frequencies(config.head_dim, config.rope_theta, config.rope_scaling)
     freqs, see = torch.tensor(frequencies), causal_mask(positions, positions)
 
-    roles, seen = ("wq", "wk", "wv", "wo"), {"attn_norm": x}
-    matrices = [getattr(layer, role) for role in roles]
     rotations = rope_rotations(positions, frequencies)
-    attention(x, *matrices, config.head_dim, rotations, see, tap=record(seen))
-    d_x, d_layer = backward.attention_backward(
-        d_out, layer, config.head_dim, positions, frequencies, seen
-    )
+    _, seen = backward.block_forward(x, layer, config, rotations, see)
+    roles = ("wq", "wk", "wv", "wo")
+    d_x, d_layer = backward.attention_backward(d_out, layer, config, rotations, seen)
     compare(
         (d_x, *(d_layer[role] for role in roles)),
         lambda x, *w: twin.attention(x, dict(zip(roles, w, strict=True)), config, freqs),
-        d_out, x, *matrices,
+        d_out, seen.attn_norm, *(getattr(layer, role) for role in roles),
     )  # fmt: skip
 
-    names, seen = list(vars(layer)), {}
-    model.block(x, layer, config, rotations, see, tap=record(seen))
-    d_x, d_layer = backward.block_backward(d_out, x, layer, config, positions, frequencies, seen)
+    names = list(vars(layer))
+    d_x, d_layer = backward.block_backward(d_out, layer, config, rotations, seen)
     compare(
         (d_x, *vars(d_layer).values()),
         lambda x, *w: twin.block(x, dict(zip(names, w, strict=True)), config, freqs),

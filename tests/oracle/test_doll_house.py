@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from llama_np import forward, generate, generate_batch
+from llama_np import Sampling, forward, generate, generate_batch
 from llama_np.tokenizer.chat import encode_dialog
 from weights_tools import load_model
 from weights_tools.commands.make_preferences import answers, draw_requests, ends_well
@@ -56,7 +56,7 @@ def test_stories_end_by_themselves(doll_house):
     model, tokenizer = doll_house, doll_house.tokenizer
     ids = tokenizer.encode(BEGINNING, bos=True)
     stories = generate_batch(
-        model.weights, model.config, [ids] * 10, 320, temperature=0.8,
+        model.weights, model.config, [ids] * 10, 320, Sampling(0.8),
         rng=np.random.default_rng(0), stop_tokens=tokenizer.stop_ids,
     )  # fmt: skip
     assert sum(40 < len(story) < 320 for story in stories) >= 7

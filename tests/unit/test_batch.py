@@ -3,8 +3,7 @@
 import numpy as np
 import pytest
 
-from llama_np.batch import choose_each, generate_batch
-from llama_np.sampling import choose, generate
+from llama_np.sampling import Sampling, generate, generate_batch
 from tests.tiny import random_weights, tiny_config
 
 CONFIG = tiny_config()
@@ -43,21 +42,24 @@ def test_the_longest_prompt_says_how_much_room_there_is(weights):
 def test_the_same_seed_gives_the_same_texts(weights):
     def draw(seed):
         rng = np.random.default_rng(seed)
-        return generate_batch(weights, CONFIG, PROMPTS, 8, temperature=1.0, top_p=0.9, rng=rng)
+        return generate_batch(weights, CONFIG, PROMPTS, 8, Sampling(1.0, top_p=0.9), rng=rng)
 
     assert draw(1) == draw(1) != draw(2)
 
 
-@pytest.mark.parametrize("settings", [{}, {"top_k": 3}, {"top_p": 0.7}, {"temperature": 0.5}])
-def test_rows_are_drawn_as_choose_draws_them(settings):
-    """The same shares as ``choose``, over many throws."""
-    logits, n = np.array([0.0, 1.0, 2.0, 2.5, -1.0]), 4000
-    rng = np.random.default_rng(0)
-    options = {"temperature": 1.0} | settings
-    each = np.bincount(choose_each(np.tile(logits, (n, 1)), rng, **options), minlength=5) / n
-    one = np.bincount([choose(logits, rng, **options) for _ in range(n)], minlength=5) / n
-    np.testing.assert_allclose(each, one, atol=0.04)
-    assert (each > 0).tolist() == (one > 0).tolist()
+def test_a_batch_of_one_draws_as_one_text_does(weights):
+    how = Sampling(1.0, top_k=20, top_p=0.9)
+    one = list(generate(weights, CONFIG, PROMPTS[0], 12, how, rng=np.random.default_rng(3)))
+    assert generate_batch(weights, CONFIG, PROMPTS[:1], 12, how, rng=np.random.default_rng(3)) == [
+        one
+    ]
+
+
+def test_damaged_weights_are_noticed_in_a_batch(weights):
+    damaged = weights.map(np.copy)
+    damaged.output[0, 0] = np.nan
+    with pytest.raises(FloatingPointError, match="NaN or infinity; its weights are damaged"):
+        generate_batch(damaged, CONFIG, PROMPTS, 3)
 
 
 @pytest.mark.parametrize(
@@ -65,7 +67,6 @@ def test_rows_are_drawn_as_choose_draws_them(settings):
     [
         ([[1], []], {}, "ids is empty"),
         ([[1], [99]], {}, "id 99 is outside the vocabulary"),
-        ([[1]], {"temperature": -1}, "temperature must be 0"),
         ([[1] * 300], {}, "more than this model's context"),
         ([[1] * 256, [2]], {}, "a prompt of 256 tokens leaves no room in"),
         ([], {}, "expected at least one prompt"),

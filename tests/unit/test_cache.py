@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from llama_np.batch import pad_left, padded_view
 from llama_np.cache import KVCache
 from llama_np.model import forward
+from llama_np.sampling import pad_left, padded_view
 from tests.checks import SPLITS, agree, in_splits
 from tests.tiny import random_ids
 
@@ -16,11 +16,17 @@ def test_cached_is_uncached(config, weights, ids, split):
 
 
 @pytest.mark.parametrize("split", SPLITS, ids=str)
-def test_cached_is_uncached_for_a_batch_and_in_chunks(house, split):
+def test_cached_is_uncached_for_a_batch(house, split):
     config, weights = house
     ids = random_ids(config, 3, 7)
-    cached = in_splits(weights, config, ids, split, query_chunk=2)
-    agree(cached, forward(weights, config, ids))
+    agree(in_splits(weights, config, ids, split), forward(weights, config, ids))
+
+
+@pytest.mark.parametrize("split", [(40, 3, 40), (1, 82), (82, 1)], ids=str)
+def test_cached_is_uncached_for_texts_that_come_in_chunks(house, split):
+    config, weights = house
+    ids = random_ids(config, 2, 83)
+    agree(in_splits(weights, config, ids, split), forward(weights, config, ids))
 
 
 def test_decoding_is_that_of_transformers(twin, torch, config, weights, ids):

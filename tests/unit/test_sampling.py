@@ -6,16 +6,20 @@ import numpy as np
 import pytest
 
 from llama_np import sampling
-from llama_np.batch import pad_left, padded_view
+from llama_np.functional import log_softmax
 from llama_np.model import forward
 from llama_np.sampling import (
+    Sampling,
     apply_temperature,
-    choose,
     generate,
+    generation_steps,
     greedy,
     keep_top_k,
     keep_top_p,
     log_probabilities,
+    pad_left,
+    padded_view,
+    sample,
 )
 from tests.checks import agree, check_top_p
 from tests.tiny import random_ids, random_weights, tiny_config
@@ -68,7 +72,7 @@ def test_of_equals_the_first_is_taken(torch):
 
 def test_draws_are_as_frequent_as_they_are_likely():
     rng, logits = np.random.default_rng(0), np.log(EXAMPLE)
-    drawn = [choose(logits, rng, temperature=0.5, top_k=3, top_p=0.9) for _ in range(1000)]
+    drawn = sample(np.tile(logits, (1000, 1)), Sampling(0.5, top_k=3, top_p=0.9), rng)
     expected = EXAMPLE**2 / (EXAMPLE**2).sum()  # halving the temperature squares
     expected = keep_top_p(keep_top_k(expected, 3), 0.9)
     np.testing.assert_allclose(np.bincount(drawn, minlength=4) / 1000, expected, atol=0.05)
@@ -78,7 +82,7 @@ def test_temperature_0_is_greedy(normal):
     rng = np.random.default_rng(0)
     before = rng.bit_generator.state
     logits = normal(50)
-    assert choose(logits, rng, temperature=0) == greedy(logits)
+    assert sample(logits, Sampling(0), rng) == greedy(logits)
     assert rng.bit_generator.state == before
 
 
@@ -114,7 +118,7 @@ def test_the_prompt_may_come_in_chunks(llama, monkeypatch, chunk):
 def test_a_seed_gives_the_same_text(llama):
     def write(seed):
         rng = np.random.default_rng(seed)
-        return list(generate(*llama, 12, temperature=1.0, top_k=20, top_p=0.9, rng=rng))
+        return list(generate(*llama, 12, Sampling(1.0, top_k=20, top_p=0.9), rng=rng))
 
     assert write(1) == write(1)
     assert write(1) != write(2)
@@ -123,8 +127,8 @@ def test_a_seed_gives_the_same_text(llama):
 def test_a_very_small_cut_is_greedy(llama):
     expected = list(generate(*llama, 8))
     rng = np.random.default_rng(0)
-    assert list(generate(*llama, 8, temperature=1.0, top_k=1, rng=rng)) == expected
-    assert list(generate(*llama, 8, temperature=1.0, top_p=1e-9, rng=rng)) == expected
+    assert list(generate(*llama, 8, Sampling(1.0, top_k=1), rng=rng)) == expected
+    assert list(generate(*llama, 8, Sampling(1.0, top_p=1e-9), rng=rng)) == expected
 
 
 def test_a_stop_token_ends_the_text_and_is_not_part_of_it(llama):
@@ -159,9 +163,10 @@ def test_log_probabilities(twin, torch, llama):
 def test_what_is_written_tells_its_log_probability(llama):
     weights, config, ids = llama
     rng = np.random.default_rng(0)
-    items = list(generate(*llama, 6, temperature=2.0, top_k=5, rng=rng, logprobs=True))
-    text = np.array([*ids, *(token for token, _ in items)])
-    agree(np.array([lp for _, lp in items]), log_probabilities(weights, config, text)[4:])
+    steps = list(generation_steps(*llama, 6, Sampling(2.0, top_k=5), rng=rng))
+    text = np.array([*ids, *(token for token, _ in steps)])
+    told = np.array([log_softmax(logits)[token] for token, logits in steps])
+    agree(told, log_probabilities(weights, config, text)[4:])
 
 
 def test_one_token_has_nothing_before_it(llama):
@@ -181,7 +186,7 @@ def test_padding_on_the_left():
 def test_a_padded_view():
     view = padded_view(np.array([0, 2]), past=2, n_new=2)
     assert view["positions"].tolist() == [[2, 3], [0, 1]]
-    assert view["causal_mask"].astype(int).tolist() == [
+    assert view["mask"].astype(int).tolist() == [
         [[1, 1, 1, 0], [1, 1, 1, 1]],
         [[0, 0, 1, 0], [0, 0, 1, 1]],
     ]
@@ -201,12 +206,31 @@ def test_a_padded_view():
         ({"top_p": 0.0}, "top_p must be above 0 and at most 1, got 0.0"),
         ({"top_p": 1.1}, "top_p must be above 0 and at most 1, got 1.1"),
         ({"top_p": float("nan")}, "top_p must be above 0 and at most 1, got nan"),
-        ({"max_new_tokens": -1}, "max_new_tokens must be 0 or more, got -1"),
     ],
 )
-def test_settings_without_meaning_are_refused(llama, options, message):
+def test_settings_without_meaning_are_refused(options, message):
     with pytest.raises(ValueError, match=message):
-        generate(*llama, **options)
+        Sampling(**options)
+
+
+def test_a_negative_number_of_tokens_is_refused(llama):
+    with pytest.raises(ValueError, match="max_new_tokens must be 0 or more, got -1"):
+        generate(*llama, -1)
+
+
+@pytest.mark.parametrize("tiny", [5e-324, 1e-310, 1e-9])
+def test_a_tiny_temperature_is_greedy(normal, tiny):
+    logits = normal(6, 50).astype(np.float32)
+    drawn = sample(logits, Sampling(tiny), np.random.default_rng(0))
+    assert (drawn == greedy(logits)).all()
+
+
+def test_top_k_cuts_before_top_p(normal):
+    """Of four tokens, top-k leaves the first two, and these alone are what top-p counts."""
+    drawn = sample(
+        np.tile(np.log(EXAMPLE), (4000, 1)), Sampling(1.0, 2, 0.6), np.random.default_rng(0)
+    )
+    assert set(drawn) == {0}  # 0.5 / 0.8 passes 0.6; of all four, 0.5 would not
 
 
 @pytest.mark.parametrize("length", [9, 10, 20])

@@ -9,7 +9,8 @@ from itertools import islice
 
 import numpy as np
 
-from llama_np.sampling import generate
+from llama_np import Sampling, generate, log_probabilities, log_softmax
+from llama_np.sampling import generation_steps
 from llama_np.tokenizer.bpe import stream_text
 from llama_np.tokenizer.chat import encode_dialog, latest_that_fit
 
@@ -109,13 +110,36 @@ def write(text: str) -> None:
     sys.stdout.flush()
 
 
-def continuation(model: Model, ids: list[int], args: argparse.Namespace, rng, **options):
+def sampling_of(args: argparse.Namespace) -> Sampling:
+    """How the command line wants tokens chosen."""
+    return Sampling(args.temperature, args.top_k, args.top_p)
+
+
+def continuation(model: Model, ids: list[int], args: argparse.Namespace, rng) -> Iterator[int]:
     """What ``generate`` yields with the settings of the command line."""
     return generate(
-        model.weights, model.config, ids, args.max_new_tokens,
-        temperature=args.temperature, top_k=args.top_k, top_p=args.top_p,
-        rng=rng, stop_tokens=model.tokenizer.stop_ids, **options,
+        model.weights, model.config, ids, args.max_new_tokens, sampling_of(args),
+        rng=rng, stop_tokens=model.tokenizer.stop_ids,
     )  # fmt: skip
+
+
+def with_logprobs(
+    model: Model, ids: list[int], args: argparse.Namespace, rng
+) -> Iterator[tuple[int, float | None]]:
+    """The tokens of prompt and continuation, each with its log-probability in nats.
+
+    It is the model's own, before temperature and cuts. The first token has nothing before it.
+    """
+    steps = generation_steps(
+        model.weights, model.config, ids, args.max_new_tokens, sampling_of(args), rng=rng
+    )
+    yield ids[0], None
+    known = log_probabilities(model.weights, model.config, ids)
+    yield from zip(ids[1:], known.tolist(), strict=True)
+    for token, logits in steps:
+        if int(token) in model.tokenizer.stop_ids:
+            return
+        yield int(token), float(log_softmax(logits)[token])
 
 
 def write_text(texts: Iterator[str]) -> str:
@@ -183,7 +207,7 @@ def run(args: argparse.Namespace, tally: Tally) -> None:
             else tokenizer.encode(args.prompt, bos=True)
         )
         if args.logprobs:
-            new = continuation(model, ids, args, rng, logprobs=True, echo=True)
+            new = with_logprobs(model, ids, args, rng)
             write_logprobs(model, tally.through(new, skip=len(ids)))
         else:
             new = continuation(model, ids, args, rng)

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from llama_np.batch import generate_batch
+from llama_np import Sampling, generate_batch
 
 from ..load import Model, load_model
 from ..progress import Progress
@@ -85,7 +85,7 @@ def continuations(
     room = min(LONGEST, model.config.context_length - longest)
     with one_blas_thread():  # the products are small: a second thread would only be waited for
         told = generate_batch(
-            model.weights, model.config, prompts, room, temperature=temperature, top_p=0.95,
+            model.weights, model.config, prompts, room, Sampling(temperature, top_p=0.95),
             rng=rng, stop_tokens=model.tokenizer.stop_ids,
         )  # fmt: skip
     return [model.tokenizer.decode(ids) if len(ids) < room else None for ids in told]

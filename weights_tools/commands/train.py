@@ -50,8 +50,8 @@ PROMPT = "Once upon a time, there was a little girl named"
 
 
 MODEL_OPTIONS = {  # default, help
-    "vocab_size": (1024, "tokens in the vocabulary, special ones included"),
-    "dim": (80, "width of the stream"),
+    "vocab_size": (2048, "tokens in the vocabulary, special ones included"),
+    "dim": (96, "width of the stream"),
     "layers": (32, "number of blocks"),
     "heads": (8, "query heads"),
     "kv_heads": (2, "key-value heads"),
@@ -75,10 +75,10 @@ def add_train_arguments(p: argparse.ArgumentParser) -> None:
         "--facts", type=Path, default=FACTS, metavar="FILE",
         help="short documents, one a line (default: the facts that ship)",
     )  # fmt: skip
-    add_option(p, "facts_repeat", 4, "times each fact comes in an epoch")
+    add_option(p, "facts_repeat", 8, "times each fact comes in an epoch")
     add_option(p, "dialog_every", 20, "one story in N becomes a dialog; 0: none")
     add_option(p, "drills", 640, "made-up lists, new names and odd words to copy, in an epoch")
-    add_option(p, "evaluate_every", 200, "steps from one evaluation and checkpoint to the next")
+    add_option(p, "evaluate_every", 250, "steps from one evaluation and checkpoint to the next")
     model = p.add_argument_group("model")
     for name, (default, text) in MODEL_OPTIONS.items():
         add_option(model, name, default, text)

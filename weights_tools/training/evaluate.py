@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 
-from llama_np.attention import QUERY_CHUNK
 from llama_np.config import LlamaConfig
 from llama_np.functional import log_softmax
 from llama_np.model import forward
@@ -27,7 +26,7 @@ def nats(weights: Weights, config: LlamaConfig, ids: Sequence[int]) -> float:
     while scored < len(ids):
         start = 0 if scored == 1 else scored - config.context_length // 2
         window = ids[start : start + config.context_length]
-        rows = log_softmax(forward(weights, config, window, query_chunk=QUERY_CHUNK))
+        rows = log_softmax(forward(weights, config, window))
         first = scored - start
         predicted = rows[np.arange(first - 1, len(window) - 1), window[first:]]
         total -= float(predicted.sum(dtype=np.float64))

@@ -58,7 +58,7 @@ class Rows:
     tokens_per_step: int = 2048
     row: int = 256  # tokens a row holds at first
     final_row: int = 512  # and in the last part of the run
-    final_share: float = 0.25  # how large that part is
+    final_share: float = 0.2  # how large that part is
 
     def __post_init__(self):
         for length in (self.row, self.final_row):

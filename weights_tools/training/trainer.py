@@ -20,7 +20,7 @@ from zipfile import BadZipFile
 import numpy as np
 
 from llama_np.config import LlamaConfig
-from llama_np.training.backward import differentiate
+from llama_np.training.backward import Dropout, differentiate
 from llama_np.training.lora import Lora, lora_gradients, merge
 from llama_np.training.optimizer import AdamW, clip_by_global_norm, learning_rate
 from llama_np.weights import Weights
@@ -37,11 +37,11 @@ class Hyperparameters:
     The defaults made the doll-house.
     """
 
-    steps: int = 6400
-    peak_rate: float = 3e-3
-    warm_up: int = 200
+    steps: int = 15000
+    peak_rate: float = 2.5e-3
+    warm_up: int = 300
     weight_decay: float = 0.1
-    dropout: float = 0.1
+    dropout: float = 0.0
     clip: float = 1.0
     ema_decay: float = 0.998  # per step, of the averaged weights that are kept in the end
     seed: int = 0
@@ -131,9 +131,8 @@ class Training:
 
         def learn(part: MicroBatch) -> tuple[float, Weights | Lora]:
             rng = np.random.default_rng([recipe.seed, self.step, part.first_row])
-            loss, gradients = differentiate(
-                weights, self.config, part.ids, part.loss_of, dropout_rate=recipe.dropout, rng=rng
-            )
+            dropout = Dropout(rate=recipe.dropout, rng=rng) if recipe.dropout else None
+            loss, gradients = differentiate(weights, self.config, part.ids, part.loss_of, dropout)
             return loss, lora_gradients(gradients, self.learned) if self.frozen else gradients
 
         parts = self.stage.parts(self.step)

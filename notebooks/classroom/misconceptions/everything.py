@@ -58,8 +58,8 @@ def in_exercise(function):
 
     @functools.wraps(function)
     def taken_apart(*args):
-        *before, positions, frequencies, causal_mask = args
-        return function(*before, rope_rotations(positions, frequencies), causal_mask)
+        *before, positions, frequencies, mask = args
+        return function(*before, rope_rotations(positions, frequencies), mask)
 
     taken_apart.__name__ += "_in_exercise"
     return taken_apart
@@ -657,7 +657,7 @@ def scale_every_frequency(frequencies, scaling):
     "the mask counts the token itself as future",
     "06/mask-why",
     right="attention.mask",
-    task="causal_mask",
+    task="mask",
 )
 def not_even_itself(query_positions, key_positions):
     """A token sees itself; the first would otherwise see nothing, and become NaN."""
@@ -668,57 +668,57 @@ def not_even_itself(query_positions, key_positions):
     "the mask lets through one token too many",
     "06/problem",
     right="attention.mask",
-    task="causal_mask",
+    task="mask",
 )
 def one_token_ahead(query_positions, key_positions):
     """The token that is to be predicted would be in sight."""
     return key_positions[..., None, :] <= query_positions[..., :, None] + 1
 
 
-@wrong("True stands for hidden", "06/mask-why", task="causal_mask")
+@wrong("True stands for hidden", "06/mask-why", task="mask")
 def true_means_hidden(query_positions, key_positions):
     """The mask says who may see: True where the key is no later than the query."""
     return key_positions[None, :] > query_positions[:, None]
 
 
-@wrong("rows and columns changed places", "06/mask-why", task="causal_mask")
+@wrong("rows and columns changed places", "06/mask-why", task="mask")
 def keys_down_queries_across(query_positions, key_positions):
     """Rows are queries, columns are keys: T S."""
     return key_positions[:, None] <= query_positions[None, :]
 
 
-@wrong("later tokens are seen instead of earlier ones", "06/mask-why", task="causal_mask")
+@wrong("later tokens are seen instead of earlier ones", "06/mask-why", task="mask")
 def sees_the_future(query_positions, key_positions):
     """A key may be seen where its position is less than or equal to that of the query."""
     return key_positions[None, :] >= query_positions[:, None]
 
 
-@wrong("places in the table were compared instead of positions", "06/mask-why", task="causal_mask")
+@wrong("places in the table were compared instead of positions", "06/mask-why", task="mask")
 def places_compared(query_positions, key_positions):
     """Row 0 need not be position 0: compare the positions that are given, not the places."""
     return np.tril(np.ones((len(query_positions), len(key_positions)), dtype=bool))
 
 
 @wrong("later scores became 0, not minus infinity", "06/zero-answer", task="mask_scores")
-def hidden_by_zero(scores, causal_mask):
+def hidden_by_zero(scores, mask):
     """0 is a score like any other: exp(0) is 1, and the future would be read."""
-    return np.where(causal_mask, scores, 0.0)
+    return np.where(mask, scores, 0.0)
 
 
 @wrong("a large negative number instead of minus infinity", "06/questions", task="mask_scores")
-def hidden_by_a_billion(scores, causal_mask):
+def hidden_by_a_billion(scores, mask):
     """-1e9 hides mistakes that minus infinity shows as NaN, and float16 has no such number."""
-    return np.where(causal_mask, scores, -1e9)
+    return np.where(mask, scores, -1e9)
 
 
 @wrong("the visible scores were hidden", "06/apply-why", task="mask_scores")
-def hidden_the_visible(scores, causal_mask):
+def hidden_the_visible(scores, mask):
     """mask is True where the score stays; where it is False, minus infinity goes."""
-    return np.where(causal_mask, -np.inf, scores)
+    return np.where(mask, -np.inf, scores)
 
 
 @wrong("minus infinity was added for all", "06/apply-why", task="mask_scores")
-def hidden_everything(scores, causal_mask):
+def hidden_everything(scores, mask):
     """Only the hidden scores change: np.where chooses between the two, number by number."""
     return np.full_like(scores, -np.inf)
 
@@ -726,10 +726,10 @@ def hidden_everything(scores, causal_mask):
 def attend_with(scale=lambda q: math.sqrt(q.shape[-1]), hide=-np.inf, axis=-1):
     """``attend`` with something else in one of its places."""
 
-    def attend(q, k, v, causal_mask, tap=no_tap):
+    def attend(q, k, v, mask, tap=no_tap):
         scores = tap("scores", q @ k.swapaxes(-1, -2) / scale(q))
-        causal_mask = True if causal_mask is None else causal_mask
-        masked = tap("masked", np.where(causal_mask, scores, hide))
+        mask = True if mask is None else mask
+        masked = tap("masked", np.where(mask, scores, hide))
         pattern = tap("pattern", softmax(masked.swapaxes(axis, -1)).swapaxes(axis, -1))
         return tap("mix", pattern @ v)
 
@@ -737,15 +737,15 @@ def attend_with(scale=lambda q: math.sqrt(q.shape[-1]), hide=-np.inf, axis=-1):
 
 
 @wrong("divided by sqrt(D), not sqrt(K)", "04/scores-note", right="attention.attend")
-def divide_by_the_root_of_the_whole_width(q, k, v, causal_mask, tap=no_tap):
+def divide_by_the_root_of_the_whole_width(q, k, v, mask, tap=no_tap):
     """A score sums over one head's K products, not over those of all heads together."""
-    return attend_with(scale=lambda q: math.sqrt(q[..., 0, :].size))(q, k, v, causal_mask, tap)
+    return attend_with(scale=lambda q: math.sqrt(q[..., 0, :].size))(q, k, v, mask, tap)
 
 
 @wrong("not divided by sqrt(K)", "04/scale-why", right="attention.attend", task="attend")
-def do_not_divide(q, k, v, causal_mask, tap=no_tap):
+def do_not_divide(q, k, v, mask, tap=no_tap):
     """Then the spread of the scores grows with the head width, and softmax picks one token."""
-    return attend_with(scale=lambda q: 1)(q, k, v, causal_mask, tap)
+    return attend_with(scale=lambda q: 1)(q, k, v, mask, tap)
 
 
 @wrong(
@@ -754,16 +754,16 @@ def do_not_divide(q, k, v, causal_mask, tap=no_tap):
     right="attention.attend",
     task="attend",
 )
-def set_future_scores_to_zero(q, k, v, causal_mask, tap=no_tap):
+def set_future_scores_to_zero(q, k, v, mask, tap=no_tap):
     """Weights become zero, scores minus infinity: exp(0) is 1, and the future would be seen."""
-    return attend_with(hide=0)(q, k, v, causal_mask, tap)
+    return attend_with(hide=0)(q, k, v, mask, tap)
 
 
 @wrong("softmax over the wrong axis", "06/apply-why", right="attention.attend", task="attend")
-def softmax_over_the_queries(q, k, v, causal_mask, tap=no_tap):
+def softmax_over_the_queries(q, k, v, mask, tap=no_tap):
     """Each query shares its attention out over the keys, so rows sum to one, not columns."""
     with np.errstate(invalid="ignore"):
-        return attend_with(axis=-2)(q, k, v, causal_mask, tap)
+        return attend_with(axis=-2)(q, k, v, mask, tap)
 
 
 @wrong(
@@ -772,26 +772,26 @@ def softmax_over_the_queries(q, k, v, causal_mask, tap=no_tap):
     right="attention.attend",
     task="attend",
 )
-def zero_the_weights_after_softmax(q, k, v, causal_mask, tap=no_tap):
+def zero_the_weights_after_softmax(q, k, v, mask, tap=no_tap):
     """Future weights are zero, but the row no longer sums to one."""
 
     def cut(name, value):
-        return tap(name, np.where(causal_mask, value, 0) if name == "pattern" else value)
+        return tap(name, np.where(mask, value, 0) if name == "pattern" else value)
 
-    return attend_with()(q, k, v, np.ones_like(causal_mask), cut)
+    return attend_with()(q, k, v, np.ones_like(mask), cut)
 
 
 @wrong("the mask came after the softmax", "06/apply-why", task="attend")
-def hidden_after_the_softmax(q, k, v, causal_mask):
+def hidden_after_the_softmax(q, k, v, mask):
     """Minus infinity belongs to the scores: the softmax makes a weight of 0 of it."""
     pattern = softmax(q @ k.T / math.sqrt(q.shape[-1]))
-    return np.where(causal_mask, pattern, -np.inf) @ v
+    return np.where(mask, pattern, -np.inf) @ v
 
 
 @wrong("the mask is not used", "06/apply-why", task="attend")
-def attend_to_everything(q, k, v, causal_mask):
+def attend_to_everything(q, k, v, mask):
     """Every token would read the future: scores of hidden keys become minus infinity first."""
-    return attend_with()(q, k, v, np.ones_like(causal_mask))
+    return attend_with()(q, k, v, np.ones_like(mask))
 
 
 # --- many heads ---
@@ -862,30 +862,30 @@ def own_key_head(head, n_heads, n_kv_heads):
     right="attention.attend_grouped",
     task="attend_grouped",
 )
-def tile_the_keys(q, k, v, causal_mask, tap=no_tap):
+def tile_the_keys(q, k, v, mask, tap=no_tap):
     """Neighbouring query heads share a key head: 0 0 0 1 1 1 (repeat), not 0 1 0 1 0 1 (tile)."""
     group = q.shape[-3] // k.shape[-3]
     k, v = (np.concatenate([each] * group, axis=-3) for each in (k, v))
-    causal_mask = None if causal_mask is None else causal_mask[..., None, :, :]
-    return attend_with()(q, k, v, causal_mask, tap)
+    mask = None if mask is None else mask[..., None, :, :]
+    return attend_with()(q, k, v, mask, tap)
 
 
 @wrong("the values were tiled, the keys repeated", "07/repeat-why", task="attend_grouped")
-def tile_the_values(q, k, v, causal_mask):
+def tile_the_values(q, k, v, mask):
     """Keys and values of a token belong together: both are shared in the same way."""
     group = len(q) // len(k)
-    return attend_with()(q, np.repeat(k, group, axis=0), np.concatenate([v] * group), causal_mask)
+    return attend_with()(q, np.repeat(k, group, axis=0), np.concatenate([v] * group), mask)
 
 
 @wrong("all query heads read key head 0", "07/ends-why", task="attend_grouped")
-def first_key_head_only(q, k, v, causal_mask):
+def first_key_head_only(q, k, v, mask):
     """That is multi-query attention; here every group has a key head of its own."""
-    return attend_with()(q, k[0], v[0], causal_mask)
+    return attend_with()(q, k[0], v[0], mask)
 
 
 @wrong("values were turned too", "05/values-why", right="attention.attention")
 def rotate_values_too(
-    x, wq, wk, wv, wo, head_dim, rotations, causal_mask,
+    x, wq, wk, wv, wo, head_dim, rotations, mask,
     remember=remember_nothing, query_chunk=None, tap=no_tap,
 ):  # fmt: skip
     """Positions belong into the scores; a turned value would carry its position into the stream."""
@@ -894,7 +894,7 @@ def rotate_values_too(
         return remember(k, apply_rotary(v, rotations[..., None, :, :]))
 
     return attention_of_model(
-        x, wq, wk, wv, wo, head_dim, rotations, causal_mask, remember_turned, query_chunk, tap
+        x, wq, wk, wv, wo, head_dim, rotations, mask, remember_turned, query_chunk, tap
     )
 
 
@@ -908,25 +908,25 @@ def scaled_by_the_model_width(x, wq, wk, wv, wo, head_dim, *rest):
 
 
 @wrong("queries and keys were not turned", "05/problem", task="attention")
-def no_rotation(x, wq, wk, wv, wo, head_dim, positions, frequencies, causal_mask):
+def no_rotation(x, wq, wk, wv, wo, head_dim, positions, frequencies, mask):
     """Without rotation a head cannot tell where a token stands."""
-    return attention(x, wq, wk, wv, wo, head_dim, positions, 0 * frequencies, causal_mask)
+    return attention(x, wq, wk, wv, wo, head_dim, positions, 0 * frequencies, mask)
 
 
 @wrong("only the queries were turned", "05/questions", task="attention")
-def keys_not_turned(x, wq, wk, wv, wo, head_dim, positions, frequencies, causal_mask):
+def keys_not_turned(x, wq, wk, wv, wo, head_dim, positions, frequencies, mask):
     """The score would depend on the query's position alone, and no longer on the distance."""
     q, k, v = (split_heads(x @ w, head_dim) for w in (wq, wk, wv))
-    mix = attend_grouped(rotate(q, positions[None], frequencies), k, v, causal_mask)
+    mix = attend_grouped(rotate(q, positions[None], frequencies), k, v, mask)
     return merge_heads(mix) @ wo
 
 
 @wrong("wo is left out", "07/wo-why", task="attention")
-def without_wo(x, wq, wk, wv, wo, head_dim, positions, frequencies, causal_mask):
+def without_wo(x, wq, wk, wv, wo, head_dim, positions, frequencies, mask):
     """wo brings the long row of all heads back to the width of the stream."""
     q, k, v = (split_heads(x @ w, head_dim) for w in (wq, wk, wv))
     q, k = (rotate(each, positions[None], frequencies) for each in (q, k))
-    return merge_heads(attend_grouped(q, k, v, causal_mask))
+    return merge_heads(attend_grouped(q, k, v, mask))
 
 
 # --- feed forward ---
@@ -1018,14 +1018,14 @@ def no_multiplier(dim, multiple_of, multiplier):
 
 @wrong("normalised the stream before adding", "08/add-why", right="model.block")
 def add_to_the_normalised_copy(
-    x, layer, config, rotations, causal_mask, remember=remember_nothing, query_chunk=None,
+    x, layer, config, rotations, mask, remember=remember_nothing, query_chunk=None,
     tap=no_tap,
 ):  # fmt: skip
     """The stream itself is never normalised: each half adds to what was there before its norm."""
     normed = tap("attn_norm", rms_norm(x, layer.attn_norm, config.norm_eps))
     x = tap("resid_mid", normed + attention_of_model(
         normed, layer.wq, layer.wk, layer.wv, layer.wo, config.head_dim, rotations,
-        causal_mask, remember, query_chunk, tap,
+        mask, remember, query_chunk, tap,
     ))  # fmt: skip
     normed = tap("ffn_norm", rms_norm(x, layer.ffn_norm, config.norm_eps))
     return tap("resid_out", normed + swiglu(normed, layer.w_gate, layer.w_up, layer.w_down, tap))
@@ -1033,11 +1033,11 @@ def add_to_the_normalised_copy(
 
 @wrong("normalised after the step", "09/block-why", right="model.block")
 def norm_after_the_step(
-    x, layer, config, rotations, causal_mask, remember=remember_nothing, query_chunk=None,
+    x, layer, config, rotations, mask, remember=remember_nothing, query_chunk=None,
     tap=no_tap,
 ):  # fmt: skip
     """That is the Transformer of 2017; Llama normalises what a step reads, not what it writes."""
-    out = block_of_model(x, layer, config, rotations, causal_mask, remember, query_chunk, tap)
+    out = block_of_model(x, layer, config, rotations, mask, remember, query_chunk, tap)
     return tap("resid_out", rms_norm(out, layer.ffn_norm, config.norm_eps))
 
 
@@ -1047,13 +1047,13 @@ wrong("normalised the stream before adding", "08/add-why", task="block")(
 wrong("normalised after the step", "09/block-why", task="block")(in_exercise(norm_after_the_step))
 
 
-def halves(x, layer, config, positions, frequencies, causal_mask):
+def halves(x, layer, config, positions, frequencies, mask):
     """The two steps of a block, each as a function of the stream."""
 
     def attend(x, norm=layer.attn_norm):
         return attention(
             rms_norm(x, norm, config.norm_eps), layer.wq, layer.wk, layer.wv, layer.wo,
-            config.head_dim, positions, frequencies, causal_mask,
+            config.head_dim, positions, frequencies, mask,
         )  # fmt: skip
 
     def feed_forward(x, norm=layer.ffn_norm):
@@ -1086,9 +1086,9 @@ def one_norm_for_both(x, layer, *rest):
 
 
 @wrong("the norms are missing", "03/place-why", task="block")
-def no_norms(x, layer, config, positions, frequencies, causal_mask):
+def no_norms(x, layer, config, positions, frequencies, mask):
     """Both halves read a normalised copy of the stream."""
-    where = positions, frequencies, causal_mask
+    where = positions, frequencies, mask
     x = x + attention(x, layer.wq, layer.wk, layer.wv, layer.wo, config.head_dim, *where)
     return x + swiglu(x, layer.w_gate, layer.w_up, layer.w_down)
 
@@ -1315,16 +1315,16 @@ def position_zero_for_every_new_token(weights, config, ids, cache=None, **option
 def mask_off_by_one_after_caching(weights, config, ids, cache=None, **options):
     """The new token's own key stands last; a mask from the old length leaves it out."""
     past, new = 0 if cache is None else cache.length, ids.shape[-1]
-    causal_mask = np.tri(new, past + new, past - (past > 0), dtype=bool)
-    return forward(weights, config, ids, cache, causal_mask=causal_mask, **options)
+    mask = np.tri(new, past + new, past - (past > 0), dtype=bool)
+    return forward(weights, config, ids, cache, mask=mask, **options)
 
 
 @wrong("the triangle starts in the upper left corner", "11/mask-why", right="model.forward")
 def mask_from_the_corner_after_caching(weights, config, ids, cache=None, **options):
     """The diagonal of a T by S mask ends in the lower right corner, not in the upper left."""
     past, new = 0 if cache is None else cache.length, ids.shape[-1]
-    causal_mask = np.tri(new, past + new, dtype=bool)
-    return forward(weights, config, ids, cache, causal_mask=causal_mask, **options)
+    mask = np.tri(new, past + new, dtype=bool)
+    return forward(weights, config, ids, cache, mask=mask, **options)
 
 
 @wrong("new tokens see one another in both directions", "11/mask-why", right="model.forward")
@@ -1332,8 +1332,8 @@ def no_mask_for_a_chunk_after_caching(weights, config, ids, cache=None, **option
     """One new token may see everything; of several, the first may not see the last."""
     past, new = 0 if cache is None else cache.length, ids.shape[-1]
     first = np.tri(new, dtype=bool)
-    causal_mask = np.ones((new, past + new), bool) if past else first
-    return forward(weights, config, ids, cache, causal_mask=causal_mask, **options)
+    mask = np.ones((new, past + new), bool) if past else first
+    return forward(weights, config, ids, cache, mask=mask, **options)
 
 
 # --- the whole model, and the loop ---

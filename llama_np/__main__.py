@@ -1,0 +1,3 @@
+from weights_tools.commands.generate import main
+
+raise SystemExit(main())
