@@ -10,6 +10,7 @@ from safetensors.numpy import save_file
 
 from llama_np.weights import shapes
 from weights_tools.__main__ import main
+from weights_tools.formats.config_json import config_to_hugging_face
 from weights_tools.layout import hugging_face_name, to_hugging_face
 
 INDEX = "model.safetensors.index.json"
@@ -30,7 +31,7 @@ def write_float32(path, tensors) -> None:
 
 
 def write_config(folder, config, **changes) -> None:
-    (folder / "config.json").write_text(json.dumps(config.to_hugging_face() | changes))
+    (folder / "config.json").write_text(json.dumps(config_to_hugging_face(config) | changes))
 
 
 def write_folder(folder, config, weights):

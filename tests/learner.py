@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from classroom import mine
 
-from llama_np.tokenizer.merging import split_pieces
+from llama_np.tokenizer.bpe import split_pieces
 
 EXERCISES = Path(__file__).parents[1] / "notebooks/exercises"
 _cells = count()

@@ -16,6 +16,7 @@ from transformers.models.llama import modeling_llama
 
 from llama_np.config import LlamaConfig
 from llama_np.weights import Weights
+from weights_tools.formats.config_json import config_to_hugging_face
 from weights_tools.layout import hugging_face_name, to_hugging_face
 
 Tensors = dict[str, torch.Tensor]
@@ -131,7 +132,9 @@ def hugging_face_twin(config: LlamaConfig, weights: Weights) -> transformers.Lla
     sine, the norms, and the softmax of eager attention. In float64 that alone leaves differences
     around 4e-6, which would hide ours. So for float64 these three are done in float64.
     """
-    described = transformers.LlamaConfig(**config.to_hugging_face(), attn_implementation="eager")
+    described = transformers.LlamaConfig(
+        **config_to_hugging_face(config), attn_implementation="eager"
+    )
     model = transformers.LlamaForCausalLM(described).eval()
     stored = {
         hugging_face_name(name): tensor(to_hugging_face(name, array, config))

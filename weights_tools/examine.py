@@ -17,7 +17,7 @@ import numpy as np
 from llama_np import forward, log_softmax, patch, record
 from llama_np.axes import Array
 from llama_np.config import LlamaConfig
-from llama_np.tokenizer.base import Tokenizer
+from llama_np.tokenizer import Tokenizer
 from llama_np.weights import Weights
 
 from .training.corpus import STORIES, read_documents, read_facts
@@ -29,7 +29,7 @@ NAMES, SURE = 40, 0.2  # a name counts as said again above this probability
 CALLS = (
     'Once upon a time, there was a girl named {name}. {name} had a cat. Her mom said, "Come here,',
     'There was a small dog named {name}. {name} had a ball. The cat saw the dog and said, "Hello,',
-    "Tom had a friend. Her name was {name}. {name} lived near the lake. Tom went to the lake to see",
+    "Tom had a friend. Her name was {name}. {name} lived at the lake. Tom went to the lake to see",
     'A boy named {name} went to the park. {name} wanted to play. He told the girl, "My name is',
 )
 

@@ -1,20 +1,24 @@
-"""Text to token ids and back. tiktoken does the work; `bpe.py` makes it visible.
+"""Byte-pair encoding: text to pieces, to tokens, to ids. tiktoken does the work, and beside it
+stands what it does in one go, step by step.
 
-The reference is Meta's `llama/tokenizer.py` (github.com/meta-llama/llama3).
+    text --split_pieces--> pieces --merge_steps--> tokens --ranks--> ids
+
+A token is a string of bytes, and its rank is its place in the order of merging; in Llama 3 it is
+also its id. The reference is Meta's `llama/tokenizer.py` (github.com/meta-llama/llama3).
 """
 
-import base64
-import json
-import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
+from itertools import pairwise
 
 import tiktoken
 
 from .base import Tokenizer
-from .merging import LLAMA3_PATTERN
 
+LLAMA3_PATTERN = (
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}"
+    r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+)  # llama/tokenizer.py, Tokenizer.pat_str
 # llama/tokenizer.py, Tokenizer.__init__; Llama 3.1 gives a few of the reserved ones a name.
 _RESERVED = [f"<|reserved_special_token_{i}|>" for i in range(251)]
 LLAMA3_SPECIAL_TOKENS = (
@@ -33,53 +37,74 @@ TOO_LONG = re.compile(  # looked for only where a run begins, or a long one woul
 )
 
 
-def read_ranks(path: str | os.PathLike) -> dict[bytes, int]:
-    """Read a `tokenizer.model` in tiktoken's format: a base64 token, a space, its rank.
+def split_pieces(text: str, pattern: str = LLAMA3_PATTERN) -> list[str]:
+    """Cut a text into the pieces that are tokenized one by one; no token crosses a cut.
 
-    We read it ourselves: tiktoken's own reader would fetch and cache.
+    A word takes the one space before it along, digits go in threes. A space at the very end
+    stands alone. The `regex` package and tiktoken each bring their own Unicode tables: they may
+    disagree on characters that only the newest Unicode version assigns.
 
-    Raises FileNotFoundError if there is no such file, ValueError if it holds something else.
+    >>> split_pieces("Everything is 1234. ")
+    ['Everything', ' is', ' ', '123', '4', '.', ' ']
     """
-    path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"expected a tokenizer.model, found no file {path}; download one")
-    data = path.read_bytes()
-    if b"<unk>" in data[:64]:
-        raise ValueError(
-            f"{path}: expected tiktoken's text format, got a SentencePiece model as Llama 2 has it;"
-            " use the tokenizer.model of a Llama 3"
-        )
-    ranks: dict[bytes, int] = {}
-    for number, line in enumerate(data.rstrip().splitlines(), start=1):
-        try:
-            encoded, rank = line.split()
-            token = base64.b64decode(encoded, validate=True)
-            if token in ranks:
-                raise ValueError("the token comes twice")
-            ranks[token] = int(rank)
-        except ValueError as error:
-            raise ValueError(
-                f"{path}, line {number}: expected a base64 token not seen before and its rank,"
-                f" got {line[:40]!r}; download the file again"
-            ) from error
-    _check_ranks(ranks, path)
-    return ranks
+    import regex  # only who looks inside needs it, and it takes a while to import
+
+    return regex.findall(pattern, text)
 
 
-def write_ranks(ranks: Mapping[bytes, int], path: str | os.PathLike) -> None:
-    """Write a `tokenizer.model` that `read_ranks`, tiktoken and Meta's code can read."""
-    path = Path(path)
-    _check_ranks(ranks, path)
-    lines = (
-        base64.b64encode(token) + f" {rank}\n".encode()
-        for token, rank in sorted(ranks.items(), key=lambda item: item[1])
-    )
-    beside = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    beside.write_bytes(b"".join(lines))
-    beside.replace(path)  # so that nobody ever reads half a file
+def merge_once(parts: Sequence[bytes], ranks: Mapping[bytes, int]) -> list[bytes] | None:
+    """Join the neighbours whose joined bytes have the lowest rank, or None if none are a token.
+
+    Of equal ranks the leftmost goes first.
+
+    >>> merge_once([b"b", b"a", b"n", b"a", b"n"], {b"an": 256, b"na": 257})
+    [b'b', b'an', b'a', b'n']
+    """
+    joined = [left + right for left, right in pairwise(parts)]
+    tokens = [(ranks[token], at) for at, token in enumerate(joined) if token in ranks]
+    if not tokens:
+        return None
+    _, at = min(tokens)
+    return [*parts[:at], joined[at], *parts[at + 2 :]]
 
 
-def _check_ranks(ranks: Mapping[bytes, int], source: object) -> None:
+def merge_pairs(piece: bytes, ranks: Mapping[bytes, int]) -> list[list[bytes]]:
+    """Byte-pair merging alone: the parts at the start (single bytes) and after every merge.
+
+    Written to be read: a piece of n bytes costs about n² steps.
+
+    Source: Sennrich et al. 2016, arXiv 1508.07909, on bytes as in GPT-2.
+
+    >>> merge_pairs(b"banan", {b"an": 256, b"ban": 257})[1:]
+    [[b'b', b'an', b'a', b'n'], [b'b', b'an', b'an'], [b'ban', b'an']]
+    """
+    steps = [[piece[i : i + 1] for i in range(len(piece))]]
+    while (merged := merge_once(steps[-1], ranks)) is not None:
+        steps.append(merged)
+    return steps
+
+
+def merge_steps(piece: bytes, ranks: Mapping[bytes, int]) -> list[list[bytes]]:
+    """How a piece becomes tokens: its single bytes first, its tokens last.
+
+    These are the steps of `merge_pairs`, with one surprise: a piece that is itself a token is
+    taken whole, even where merging would get stuck on the way. Then there are two states only,
+    the bytes and the token. 588 of Llama 3's 128,000 tokens can be reached in no other way, all of
+    them among those added to the 100,256 of GPT-4's vocabulary (Dubey et al. 2024, section 3.2):
+    a vocabulary learned in one go has none.
+
+    >>> ranks = {b"bc": 256, b"ab": 257, b"cd": 258, b"abcd": 259}
+    >>> merge_pairs(b"abcd", ranks)[-1]  # bc comes first, and leaves nothing to join
+    [b'a', b'bc', b'd']
+    >>> merge_steps(b"abcd", ranks)
+    [[b'a', b'b', b'c', b'd'], [b'abcd']]
+    """
+    steps = merge_pairs(piece, ranks)
+    return [steps[0], [piece]] if piece in ranks and steps[-1] != [piece] else steps
+
+
+def check_ranks(ranks: Mapping[bytes, int], source: object) -> None:
+    """Raise ValueError unless every byte is a token, and the ranks count up from 0."""
     taken = set(ranks.values())
     missing = [f"rank {rank}" for rank in range(len(ranks)) if rank not in taken]
     missing += [f"token {bytes([b])!r}" for b in range(256) if bytes([b]) not in ranks]
@@ -89,25 +114,6 @@ def _check_ranks(ranks: Mapping[bytes, int], source: object) -> None:
             f" {len(ranks) - 1} once each; {len(missing)} missing, the first is {missing[0]};"
             " use a complete vocabulary"
         )
-
-
-def special_tokens_of(path: Path, first_id: int) -> list[str]:
-    """The names under `added_tokens` in a tokenizer.json, whose ids must follow the ranks.
-
-    Raises ValueError if there are none such.
-    """
-    try:
-        added = json.loads(path.read_text(encoding="utf-8"))["added_tokens"]
-        names = {token["id"]: token["content"] for token in added}
-        if not all(isinstance(name, str) for name in names.values()):
-            raise TypeError("a content that is no text")
-        return [names[i] for i in range(first_id, first_id + len(names))]
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise ValueError(
-            f"{path}: expected JSON whose `added_tokens` have a content and the ids from {first_id}"
-            f" on without gaps, got {type(error).__name__}: {str(error)[:100]};"
-            " use the two files of one model"
-        ) from error
 
 
 class BPETokenizer(Tokenizer):
@@ -143,7 +149,7 @@ class BPETokenizer(Tokenizer):
         eos: str | None = "<|end_of_text|>",
         stop: Iterable[str] = STOP_TOKENS,
     ):
-        _check_ranks(ranks, "ranks")
+        check_ranks(ranks, "ranks")
         if not isinstance(special_tokens, Mapping):
             if len(set(special_tokens)) != len(special_tokens):
                 raise ValueError(
@@ -162,22 +168,6 @@ class BPETokenizer(Tokenizer):
         self._bpe = tiktoken.Encoding(
             "ranks", pat_str=pattern, mergeable_ranks=self.ranks, special_tokens={}
         )
-
-    @classmethod
-    def from_file(
-        cls, path: str | os.PathLike, special_tokens: Sequence[str] | None = None
-    ) -> "BPETokenizer":
-        """Read a `tokenizer.model`, with the special tokens of a `tokenizer.json` beside it.
-
-        Without such a file, and without `special_tokens`, they are Llama 3's 256.
-
-        Raises what `read_ranks` raises; ValueError if the two files do not fit together.
-        """
-        ranks = read_ranks(path)
-        beside = Path(path).with_name("tokenizer.json")
-        if special_tokens is None and beside.is_file():
-            special_tokens = special_tokens_of(beside, first_id=len(ranks))
-        return cls(ranks, LLAMA3_SPECIAL_TOKENS if special_tokens is None else special_tokens)
 
     def _encode_ordinary(self, text: str) -> list[int]:
         ids = [

@@ -29,7 +29,7 @@ CHUNK = 64  # queries; another number rounds otherwise: with this one the models
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class BlockActivations:
-    """What one block keeps on the way forward for the way back; named as ``tap.catalogue`` names it.
+    """What one block keeps on the way forward for the way back, named as in ``tap.catalogue``.
 
     ``patterns`` holds the pattern of ``CHUNK`` queries after another, each with the keys that these
     may see. The two ``kept`` are the factors of ``dropout``, None where nothing is dropped.

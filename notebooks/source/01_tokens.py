@@ -90,7 +90,7 @@ print(len(pieces), "pieces", pieces)
 # error where something is not so; `agree`, which we use elsewhere, is for numbers.
 
 # %% key="split-named"
-from llama_np.tokenizer.merging import split_pieces
+from llama_np.tokenizer.bpe import split_pieces
 
 source(split_pieces)
 
@@ -197,7 +197,7 @@ while any(pair in ranks for pair in (left + right for left, right in pairwise(pa
 show.splits({name: [tokenizer.token(ranks[p]) for p in step] for name, step in steps.items()})
 
 # %% key="merge-named-once"
-from llama_np.tokenizer.merging import merge_once, merge_pairs
+from llama_np.tokenizer.bpe import merge_once, merge_pairs
 
 source(merge_once)
 
@@ -352,8 +352,7 @@ for state in merge_pairs(b"abcd", tiny):
 # only where it is not. The library's `merge_steps` has this rule; tiktoken agrees.
 
 # %% key="trap-named"
-from llama_np.tokenizer.bpe import BPETokenizer
-from llama_np.tokenizer.merging import merge_steps
+from llama_np.tokenizer.bpe import BPETokenizer, merge_steps
 
 source(merge_steps)
 
@@ -482,7 +481,7 @@ table(["", "characters", "bytes", "pieces", "tokens"], rows)
 # %% key="llama3"
 import os
 
-llama3 = BPETokenizer.from_file(path) if (path := os.environ.get("LLAMA3_TOKENIZER")) else None
+llama3 = load_tokenizer(path) if (path := os.environ.get("LLAMA3_TOKENIZER")) else None
 if llama3:
     expected = [128000, 1820, 4320, 311, 279, 17139, 3488, 315, 2324]
     expected += [11, 279, 15861, 11, 323, 4395, 374, 220]

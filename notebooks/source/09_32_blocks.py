@@ -364,11 +364,11 @@ from llama_np import LLAMA_3_8B
 
 configs = {
     "this model": config,
-    "Llama 3.2 1B": LlamaConfig.from_meta(params_1b, **small),
-    "Llama 3.2 3B": LlamaConfig.from_meta(params_3b, **small),
-    "Llama 2 7B": LlamaConfig.from_meta(params_7b, vocab_size=32000),
+    "Llama 3.2 1B": config_from_meta(params_1b, **small),
+    "Llama 3.2 3B": config_from_meta(params_3b, **small),
+    "Llama 2 7B": config_from_meta(params_7b, vocab_size=32000),
     "Llama 3 8B": LLAMA_3_8B,
-    "Llama 3 70B": LlamaConfig.from_meta(params_70b),
+    "Llama 3 70B": config_from_meta(params_70b),
 }
 fields = ("n_layers", "dim", "ffn_width", "n_heads", "n_kv_heads", "group", "vocab_size")
 table(

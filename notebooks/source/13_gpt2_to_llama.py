@@ -639,32 +639,32 @@ agree(between.forward(small, start, prompt_ids), gpt2_forward(*as_gpt2(small, st
 # card says beside them is given as an argument.
 
 # %% key="versions"
-from llama_np import LlamaConfig, RopeScaling, rope_frequencies
+from llama_np import RopeScaling, rope_frequencies
 
 llama_3 = {"vocab_size": 128256, "norm_eps": 1e-5, "rope_theta": 500000.0, "n_kv_heads": 8}
 stretched = {"use_scaled_rope": True}
 by_32 = {"rope_scaling": RopeScaling(32.0, 1.0, 4.0, 8192), "tied_output": True}
 llamas = {
-    "Llama 2 7B": LlamaConfig.from_meta(
+    "Llama 2 7B": config_from_meta(
         {"dim": 4096, "n_layers": 32, "n_heads": 32, "multiple_of": 256, "norm_eps": 1e-5},
         vocab_size=32000,
     ),
-    "Llama 2 70B": LlamaConfig.from_meta(
+    "Llama 2 70B": config_from_meta(
         {"dim": 8192, "n_layers": 80, "n_heads": 64, "n_kv_heads": 8, "multiple_of": 4096}
         | {"ffn_dim_multiplier": 1.3, "norm_eps": 1e-5},
         vocab_size=32000,
     ),
     "Llama 3 8B": LLAMA_3_8B,
-    "Llama 3.1 8B": LlamaConfig.from_meta(
+    "Llama 3.1 8B": config_from_meta(
         llama_3 | stretched | {"dim": 4096, "n_layers": 32, "n_heads": 32}
         | {"multiple_of": 1024, "ffn_dim_multiplier": 1.3},
     ),
-    "Llama 3.2 1B": LlamaConfig.from_meta(
+    "Llama 3.2 1B": config_from_meta(
         llama_3 | stretched | {"dim": 2048, "n_layers": 16, "n_heads": 32}
         | {"multiple_of": 256, "ffn_dim_multiplier": 1.5},
         **by_32,
     ),
-    "Llama 3.2 3B": LlamaConfig.from_meta(
+    "Llama 3.2 3B": config_from_meta(
         llama_3 | stretched | {"dim": 3072, "n_layers": 28, "n_heads": 24}
         | {"multiple_of": 256, "ffn_dim_multiplier": 1.0},
         **by_32,

@@ -700,10 +700,10 @@ table(
 from llama_np import generate_batch
 
 
-def ask(w, questions, n=64, how=Sampling()):
+def ask(w, questions, n=64, how=None):
     prompts = [encode_dialog(tokenizer, [{"role": "user", "content": q}]) for q in questions]
-    stops, rng = tokenizer.stop_ids, np.random.default_rng(0)
-    told = generate_batch(w, config, prompts, n, how, stop_tokens=stops, rng=rng)
+    stops, rng, greedy = tokenizer.stop_ids, np.random.default_rng(0), Sampling()
+    told = generate_batch(w, config, prompts, n, how or greedy, stop_tokens=stops, rng=rng)
     return [tokenizer.decode(new) for new in told]
 
 

@@ -242,7 +242,7 @@ def check(
 
 
 def source_folder(folder: Path) -> Path:
-    """Where the sources of the pages in ``folder`` lie: those of the exercises lie with the others."""
+    """Where the sources of the pages in ``folder`` lie."""
     if folder.name == "exercises":
         return folder.parent / "source" / "exercises"
     return folder / "source"

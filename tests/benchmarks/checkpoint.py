@@ -9,6 +9,7 @@ import numpy as np
 
 from llama_np.config import LlamaConfig
 from llama_np.weights import shapes
+from weights_tools.formats.config_json import config_to_hugging_face
 from weights_tools.formats.safetensors_file import DTYPES, write_stream
 from weights_tools.layout import names_elsewhere
 from weights_tools.lazy_matrix import narrow_bf16
@@ -107,7 +108,7 @@ def make_checkpoint(
     check_destination(folder, beside, n_bytes + ROOM_FOR_HEADERS)
     beside.mkdir()
     try:
-        write_json(config.to_hugging_face() | {"dtype": dtype}, beside / "config.json")
+        write_json(config_to_hugging_face(config) | {"dtype": dtype}, beside / "config.json")
         shards = split(stored_shapes(config), item_size, shard_bytes)
         write_shards(beside, shards, Ring(dtype, seed), n_bytes)
         beside.rename(folder)

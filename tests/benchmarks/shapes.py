@@ -4,6 +4,7 @@ import dataclasses
 
 from llama_np.config import LLAMA_3_8B, LlamaConfig
 from llama_np.rope import RopeScaling
+from weights_tools.formats.config_json import read_config
 from weights_tools.load import DOLL_HOUSE
 
 
@@ -31,7 +32,7 @@ SHAPES = {
     "stories260k": story_teller(64, 5, 8, 4, 172, 512, 512),
     "stories15m": story_teller(288, 6, 6, 6, 768, 32000, 256),
     "stories110m": story_teller(768, 12, 12, 12, 2048, 32000, 1024),
-    "doll-house": LlamaConfig.from_file(DOLL_HOUSE / "config.json"),
+    "doll-house": read_config(DOLL_HOUSE / "config.json"),
 }  # fmt: skip
 
 

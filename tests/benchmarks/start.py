@@ -19,6 +19,7 @@ from tests.benchmarks.resident import Watch
 from tests.benchmarks.rows import Row, at_most
 from tests.benchmarks.theirs import installed
 from tests.benchmarks.turns import take_turns
+from weights_tools.formats.config_json import read_config
 from weights_tools.load import DOLL_HOUSE, load_model
 
 PROMPT_TEXT = "Once"
@@ -85,7 +86,7 @@ def load_theirs(folder: Path) -> tuple[float, float | None]:
         start = time.perf_counter()
         model = LlamaForCausalLM.from_pretrained(folder, dtype=torch.float32)
         taken = time.perf_counter() - start
-        prompt = prompt_of(LlamaConfig.from_file(folder / "config.json"), PROMPT)
+        prompt = prompt_of(read_config(folder / "config.json"), PROMPT)
         ids = torch.from_numpy(prompt)[None]
         model.generate(
             ids, attention_mask=torch.ones_like(ids), max_new_tokens=NEW_TOKENS, do_sample=False,

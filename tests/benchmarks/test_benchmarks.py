@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 from safetensors import safe_open
 
-from llama_np.config import LlamaConfig
 from llama_np.model import forward
 from llama_np.weights import shapes
 from tests.benchmarks import checkpoint, decode, machine, measure
@@ -21,6 +20,7 @@ from tests.benchmarks.checkpoint import make_checkpoint, stored_shapes
 from tests.benchmarks.resident import numbers_in, resident
 from tests.benchmarks.shapes import SHAPES, shape_named
 from tests.tiny import tiny_config
+from weights_tools.formats.config_json import read_config
 from weights_tools.load import load_model
 
 SHARD = 200_000  # bytes: stories260k then has three
@@ -60,7 +60,7 @@ def test_a_shape_has_as_many_parameters_as_its_model(name, millions):
 
 
 def test_a_checkpoint_opens_in_safetensors_and_has_the_right_tensors(stories):
-    config = LlamaConfig.from_file(stories / "config.json")
+    config = read_config(stories / "config.json")
     assert config == SHAPES["stories260k"]
     found = {name: tuple(tensor.get_shape()) for name, tensor in tensors_of(stories)}
     assert found == stored_shapes(config)

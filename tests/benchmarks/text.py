@@ -8,9 +8,9 @@ from pathlib import Path
 
 import tiktoken
 
-from llama_np.tokenizer.bpe import BPETokenizer
 from tests.benchmarks.rows import Row
 from tests.benchmarks.turns import seconds_for, take_turns
+from weights_tools import load_tokenizer
 from weights_tools.load import DOLL_HOUSE
 
 ROOT = Path(__file__).parents[2]
@@ -33,7 +33,7 @@ def long_text() -> tuple[str, str]:
 def tokenizer(repetitions: int) -> list[Row]:
     """Characters a second of ``Tokenizer.encode``, beside tiktoken with the same ranks."""
     kind, text = long_text()
-    ours = BPETokenizer.from_file(DOLL_HOUSE / "tokenizer.model")
+    ours = load_tokenizer(DOLL_HOUSE / "tokenizer.model")
     alone = tiktoken.Encoding(
         "alone", pat_str=ours.pattern, mergeable_ranks=ours.ranks, special_tokens={}
     )

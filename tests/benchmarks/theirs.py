@@ -14,6 +14,7 @@ from llama_np.weights import Weights
 from tests.benchmarks.machine import blas_threads
 from tests.benchmarks.ours import PROMPT, WARM_UP, prompt_of
 from tests.benchmarks.turns import pace
+from weights_tools.formats.config_json import config_to_hugging_face
 from weights_tools.layout import hugging_face_name, to_hugging_face
 
 
@@ -30,7 +31,7 @@ def make_twin(config: LlamaConfig, weights: Weights) -> Any:
     from transformers import LlamaForCausalLM
     from transformers.models.llama.modeling_llama import LlamaRotaryEmbedding
 
-    described = TheirConfig(**config.to_hugging_face() | {"dtype": "float32"})
+    described = TheirConfig(**config_to_hugging_face(config) | {"dtype": "float32"})
     with torch.device("meta"):  # without memory: it would be filled at random first
         model = LlamaForCausalLM(described)
     stored = {

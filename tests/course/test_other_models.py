@@ -5,6 +5,7 @@ import pytest
 
 from tests.folders import one_line, refusal, write_config, write_folder
 from tests.tiny import random_weights, tiny_config
+from weights_tools.formats.config_json import config_to_hugging_face
 from weights_tools.load import load_model
 
 SIZES = {
@@ -44,7 +45,7 @@ def test_another_architecture(transformers, tmp_path, kind):
     "task", ["LlamaForSequenceClassification", "LlamaForTokenClassification", "LlamaModel"]
 )
 def test_a_llama_for_another_task(transformers, twin, tmp_path, task):
-    described = transformers.LlamaConfig(**tiny_config().to_hugging_face())
+    described = transformers.LlamaConfig(**config_to_hugging_face(tiny_config()))
     getattr(transformers, task)(described).save_pretrained(tmp_path)
     with pytest.raises(ValueError, match=rf"predicts tokens .*\['{task}'\]") as error:
         load_model(tmp_path)

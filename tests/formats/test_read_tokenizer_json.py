@@ -7,6 +7,7 @@ import pytest
 
 from llama_np.tokenizer.bpe import DIGITS_PATTERN, LLAMA3_SPECIAL_TOKENS, BPETokenizer
 from tests.varied_text import VARIED
+from weights_tools import load_tokenizer
 from weights_tools.tokenizers.merging_order import order_of_merging
 from weights_tools.tokenizers.read_tokenizer_json import read_tokenizer_json
 from weights_tools.tokenizers.tokenizer_json import write_tokenizer_json
@@ -59,7 +60,7 @@ def pair(request, tmp_path_factory):
     elif request.param == "real llama3":
         if not (DATA / "llama3_tokenizer.model").is_file():
             pytest.skip("no tokenizer.model of Llama 3 at ../shared/data")
-        write_tokenizer_json(BPETokenizer.from_file(DATA / "llama3_tokenizer.model"), path.parent)
+        write_tokenizer_json(load_tokenizer(DATA / "llama3_tokenizer.model"), path.parent)
     elif request.param == "gpt2":
         if not (DATA / "gpt2_encoder.json").is_file():
             pytest.skip("no tokenizer of GPT-2 at ../shared/data")

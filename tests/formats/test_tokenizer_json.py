@@ -5,8 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from llama_np.tokenizer.bpe import LLAMA3_SPECIAL_TOKENS, BPETokenizer, write_ranks
+from llama_np.tokenizer.bpe import LLAMA3_SPECIAL_TOKENS, BPETokenizer
 from llama_np.tokenizer.chat import encode_dialog
+from weights_tools import load_tokenizer
+from weights_tools.tokenizers.ranks import write_ranks
 from weights_tools.tokenizers.tokenizer_json import (
     byte_letters,
     merges_of,
@@ -90,9 +92,7 @@ def test_our_tokenizer_reads_the_special_tokens_back(tmp_path):
     ours = BPETokenizer(BYTES, ["<|begin_of_text|>", "<|x|>"])
     write_ranks(ours.ranks, tmp_path / "tokenizer.model")
     write_tokenizer_json(ours, tmp_path)
-    assert (
-        BPETokenizer.from_file(tmp_path / "tokenizer.model").special_tokens == ours.special_tokens
-    )
+    assert load_tokenizer(tmp_path / "tokenizer.model").special_tokens == ours.special_tokens
 
 
 def test_a_tokenizer_without_special_tokens(tmp_path):
@@ -122,7 +122,7 @@ def test_every_byte_has_a_visible_letter_of_its_own():
 def test_llama3(tmp_path):
     if not LLAMA3.is_file():
         pytest.skip("no tokenizer.model of Llama 3 at ../shared/data")
-    ours = BPETokenizer.from_file(LLAMA3)
+    ours = load_tokenizer(LLAMA3)
     assert len(tokenizer_json(ours)["model"]["merges"]) == 280_147  # as in Meta's tokenizer.json
     theirs = opened_by_transformers(ours, tmp_path)
     for text in (SENTENCES, "người Việt việc hợp điều", "ıldı mektedir jeho", "\r\n \t'S 1234567"):

@@ -5,10 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from llama_np.tokenizer.bpe import LLAMA3_SPECIAL_TOKENS, BPETokenizer, write_ranks
+from llama_np.tokenizer.bpe import LLAMA3_SPECIAL_TOKENS, BPETokenizer
 from tests.varied_text import VARIED
 from weights_tools.tokenizers import load_tokenizer, save_tokenizer
 from weights_tools.tokenizers.gguf_tokenizer import tokenizer_from_gguf
+from weights_tools.tokenizers.ranks import write_ranks
 from weights_tools.tokenizers.sentencepiece_model import (
     BYTE,
     CONTROL,
@@ -303,6 +304,6 @@ def test_any_metadata_is_read_or_refused(data):
 
 @pytest.mark.skipif(not (DATA / "llama3_tokenizer.model").is_file(), reason="no ../shared/data")
 def test_gguf_of_the_real_llama3():
-    ours = BPETokenizer.from_file(DATA / "llama3_tokenizer.model")
+    ours = load_tokenizer(DATA / "llama3_tokenizer.model")
     assert len(merges_of(ours.ranks)) == 280_147
     same(tokenizer_from_gguf(gguf(ours, "llama-bpe")), ours)

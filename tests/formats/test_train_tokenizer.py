@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import tiktoken
 
-from llama_np.tokenizer.merging import LLAMA3_PATTERN, merge_pairs, merge_steps, split_pieces
+from llama_np.tokenizer.bpe import LLAMA3_PATTERN, merge_pairs, merge_steps, split_pieces
 from weights_tools.training.train_tokenizer import train_ranks
 
 pytest.importorskip("hypothesis")

@@ -12,6 +12,7 @@ from llama_np.tokenizer.chat import (
     encode_message,
     latest_that_fit,
 )
+from weights_tools import load_tokenizer
 from weights_tools.training.train_tokenizer import train_ranks
 
 LLAMA3 = Path(__file__).parents[3] / "shared/data/llama3_tokenizer.model"
@@ -61,7 +62,7 @@ def test_a_user_cannot_end_the_turn(tokenizer):
 def test_a_dialog_in_llama3():
     if not LLAMA3.is_file():
         pytest.skip("no tokenizer.model of Llama 3 at ../shared/data")
-    ids = encode_dialog(BPETokenizer.from_file(LLAMA3, LLAMA3_SPECIAL_TOKENS), [user("42")])
+    ids = encode_dialog(load_tokenizer(LLAMA3), [user("42")])
     header = [128006, 882, 128007, 271]  # <|start_header_id|> user <|end_header_id|> \n\n
     assert ids == [128000, *header, 2983, 128009, 128006, 78191, 128007, 271]
 

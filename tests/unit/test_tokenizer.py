@@ -12,13 +12,16 @@ import tiktoken
 from llama_np.tokenizer.bpe import (
     DIGITS_PATTERN,
     GPT2_PATTERN,
+    LLAMA3_PATTERN,
     LLAMA3_SPECIAL_TOKENS,
     BPETokenizer,
-    read_ranks,
+    merge_pairs,
+    merge_steps,
+    split_pieces,
     stream_text,
-    write_ranks,
 )
-from llama_np.tokenizer.merging import LLAMA3_PATTERN, merge_pairs, merge_steps, split_pieces
+from weights_tools import load_tokenizer
+from weights_tools.tokenizers.ranks import read_ranks, write_ranks
 from weights_tools.training.train_tokenizer import train_ranks
 
 pytest.importorskip("hypothesis")
@@ -52,7 +55,7 @@ def tokenizer(ranks):
 def llama3():
     if not LLAMA3.is_file():
         pytest.skip("no tokenizer.model of Llama 3 at ../shared/data")
-    return BPETokenizer.from_file(LLAMA3)
+    return load_tokenizer(LLAMA3)
 
 
 def whole_pieces(ranks):
@@ -354,14 +357,13 @@ def test_the_file_of_llama3_is_written_byte_for_byte(llama3, tmp_path):
 def test_special_tokens_beside_the_file(tmp_path):
     path = tmp_path / "tokenizer.model"
     write_ranks(BYTES, path)
-    assert BPETokenizer.from_file(path).special_tokens["<|begin_of_text|>"] == 256
-    assert BPETokenizer.from_file(path).vocab_size == 512
+    assert load_tokenizer(path).special_tokens["<|begin_of_text|>"] == 256
+    assert load_tokenizer(path).vocab_size == 512
     added = [{"id": 257, "content": "<|eot_id|>"}, {"id": 256, "content": "<|begin_of_text|>"}]
     (tmp_path / "tokenizer.json").write_text(json.dumps({"added_tokens": added}))
     names = {"<|begin_of_text|>": 256, "<|eot_id|>": 257}
-    assert BPETokenizer.from_file(path).special_tokens == names
-    assert BPETokenizer.from_file(path).stop_ids == {257}
-    assert BPETokenizer.from_file(path, special_tokens=[]).special_tokens == {}
+    assert load_tokenizer(path).special_tokens == names
+    assert load_tokenizer(path).stop_ids == {257}
 
 
 @pytest.mark.parametrize(
@@ -380,7 +382,7 @@ def test_a_tokenizer_json_that_does_not_fit_is_refused(tmp_path, content):
     write_ranks(BYTES, tmp_path / "tokenizer.model")
     (tmp_path / "tokenizer.json").write_text(content)
     with pytest.raises(ValueError, match="tokenizer.json: expected JSON .* ids from 256 on"):
-        BPETokenizer.from_file(tmp_path / "tokenizer.model")
+        load_tokenizer(tmp_path / "tokenizer.model")
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ import numpy as np
 
 from llama_np.weights import shapes
 
+from ..formats.config_json import config_to_hugging_face
 from ..formats.safetensors_file import DTYPES, write_stream
 from ..int8 import scheme, to_int8
 from ..layout import hugging_face_name
@@ -80,7 +81,7 @@ def write_model(
     """Write config, weights and tokenizer into an existing folder, each file replaced whole."""
     kinds = {name: kind_of(name, source, kind) for name in shapes(source.config)}
     floats = [as_kind for as_kind in kinds.values() if as_kind in KINDS]
-    described = source.config.to_hugging_face() | {"dtype": KINDS[floats[0]]}
+    described = config_to_hugging_face(source.config) | {"dtype": KINDS[floats[0]]}
     if "I8" in kinds.values():
         described["quantization_config"] = scheme(source.config.tied_output)
     if tokenizer is not None:

@@ -11,13 +11,14 @@ from pathlib import Path
 import numpy as np
 
 from llama_np.axes import Array
-from llama_np.config import LlamaConfig, read_object
+from llama_np.config import LlamaConfig
 from llama_np.training.lora import MATRICES, Lora, Pair
 from llama_np.weights import shapes
 
 from ..layout import hugging_face_name, is_rotated, to_adjacent_pairs, to_rotate_half
 from ..lazy_matrix import narrow_bf16
 from ..opened import OpenedModel, Rows, TensorOnDisk, as_vector
+from ..reading import read_object
 from ..tokenizers import load_tokenizer
 from ..writing import write_json
 from .safetensors_file import map_tensors, write_stream

@@ -12,8 +12,10 @@ from typing import Any
 import numpy as np
 
 from llama_np.axes import Array
-from llama_np.config import LlamaConfig, even_share, need
+from llama_np.config import LlamaConfig
 from llama_np.rope import RopeScaling, rope_frequencies
+
+from .config_json import even_share, need
 
 # Keys that change what is computed: what they stand for, and the values that change nothing.
 UNSUPPORTED = {

@@ -11,11 +11,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from llama_np.config import check_positive, read_object
+from llama_np.config import check_positive
 from llama_np.gpt2.weights import Gpt2Config, Gpt2Weights, gpt2_shapes
 from llama_np.tokenizer.base import Tokenizer
 
 from ..opened import TensorOnDisk, as_vector
+from ..reading import read_object
 from ..tokenizers import load_tokenizer
 from ..tokenizers.gpt2_files import read_vocab_and_merges
 from .hugging_face import tensor_files

@@ -6,13 +6,15 @@ from pathlib import Path
 
 import numpy as np
 
-from llama_np.config import LlamaConfig, read_object
+from llama_np.config import LlamaConfig
 from llama_np.weights import shapes
 
 from ..int8 import is_int8
 from ..layout import hugging_face_name
 from ..opened import OpenedModel, TensorOnDisk, as_vector
+from ..reading import read_object
 from ..tokenizers import load_tokenizer
+from .config_json import config_from_hugging_face
 from .safetensors_file import map_tensors
 
 SCALE = "_scale"  # behind the name of a matrix in int8
@@ -33,7 +35,7 @@ def open_hugging_face(folder: Path) -> OpenedModel:
     values = read_object(path)
     try:
         quantized = is_int8(values.pop("quantization_config", None))
-        config = LlamaConfig.from_hugging_face(values)
+        config = config_from_hugging_face(values)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
     return OpenedModel(

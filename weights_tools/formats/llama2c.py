@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from llama_np.config import LlamaConfig, even_share
+from llama_np.config import LlamaConfig
 from llama_np.tokenizer.base import Tokenizer
 from llama_np.weights import shapes
 
@@ -23,6 +23,7 @@ from ..layout import names_elsewhere
 from ..opened import OpenedModel, TensorOnDisk
 from ..tokenizers import load_tokenizer
 from ..tokenizers.sentencepiece_tokenizer import SentencePieceTokenizer
+from .config_json import even_share
 
 HEADER = struct.Struct("<7i")
 MAGIC = b"24ka"  # of the later versions: "ak42" as a little-endian number

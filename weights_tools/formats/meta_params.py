@@ -3,8 +3,11 @@
 from pathlib import Path
 from typing import Any
 
-from llama_np.config import LLAMA_3_1_SCALING, LlamaConfig, need, read_object
+from llama_np.config import LLAMA_3_1_SCALING, LlamaConfig
 from llama_np.rope import RopeScaling
+
+from ..reading import read_object
+from .config_json import config_from_meta, need
 
 # Width and layers of Llama 3.2 1B and 3B, whose RoPE is scaled by 32. Their params.json does not
 # say so, and Meta's code scaled by 8: https://github.com/meta-llama/llama-models/issues/241. The
@@ -75,7 +78,7 @@ def to_config(path: Path, params: dict[str, Any], n_tokens: int, tied: bool) -> 
     """
     told = params.get("vocab_size")
     try:
-        return LlamaConfig.from_meta(
+        return config_from_meta(
             params,
             vocab_size=n_tokens if told in (None, -1) else told,
             rope_scaling=rope_scaling(params),

@@ -3,17 +3,10 @@
 import os
 from pathlib import Path
 
-from llama_np.tokenizer.base import Tokenizer
-from llama_np.tokenizer.bpe import (
-    LLAMA3_SPECIAL_TOKENS,
-    BPETokenizer,
-    read_ranks,
-    special_tokens_of,
-    write_ranks,
-)
-from llama_np.tokenizer.merging import LLAMA3_PATTERN
+from llama_np.tokenizer import BPETokenizer, Tokenizer
+from llama_np.tokenizer.bpe import LLAMA3_PATTERN
 
-from .special_tokens import ends_beside
+from .ranks import read_tiktoken, write_ranks
 from .tokenizer_json import special_tokens_follow, write_tokenizer_json
 
 __all__ = ["load_tokenizer", "save_tokenizer"]
@@ -21,62 +14,56 @@ __all__ = ["load_tokenizer", "save_tokenizer"]
 # Readers of other kinds than Llama 3's are imported where they are needed: it starts faster.
 
 
-def load_tokenizer(folder: str | os.PathLike, vocab_size: int | None = None) -> Tokenizer | None:
-    """The tokenizer of a model's folder, or None where there is none.
+def load_tokenizer(path: str | os.PathLike, vocab_size: int | None = None) -> Tokenizer | None:
+    """The tokenizer in a file or in a model's folder; None for a folder without one.
 
-    Looks for `tokenizer.model` (tiktoken's format or SentencePiece's), the same under `original`
-    where Meta puts it, `tokenizer.json`, and llama2.c's `tokenizer.bin`.
+    A file: `tokenizer.model` (tiktoken's format or SentencePiece's), `tokenizer.json`, llama2.c's
+    `tokenizer.bin`, whatever its name. In a folder they are looked for in this order, the first
+    also under `original`, where Meta puts it.
 
-    Raises ValueError for what the readers refuse, and for a tokenizer with more ids than the
-    `vocab_size` of the model.
+    Raises FileNotFoundError where there is nothing, ValueError for what the readers refuse, and for
+    a tokenizer with more ids than the `vocab_size` of the model.
     """
-    folder = Path(folder)
-    tokenizer = _find(folder)
+    path = Path(path).expanduser()
+    if not path.exists():
+        raise FileNotFoundError(f"no such file or folder: {path}; expected a tokenizer")
+    found = path if path.is_file() else _find(path)
+    tokenizer = None if found is None else _read(found, path if path.is_dir() else path.parent)
     if tokenizer is not None and vocab_size is not None and tokenizer.vocab_size > vocab_size:
         raise ValueError(
-            f"{folder}: the tokenizer has {tokenizer.vocab_size} tokens, the model only "
+            f"{path}: the tokenizer has {tokenizer.vocab_size} tokens, the model only "
             f"{vocab_size}; the two belong to different models"
         )
     return tokenizer
 
 
-def _find(folder: Path) -> Tokenizer | None:
-    for path in (folder / "tokenizer.model", folder / "original" / "tokenizer.model"):
-        if path.is_file():
-            if not _is_message(path):
-                return _tiktoken(path, folder)
-            from .sentencepiece_folder import read_sentencepiece
+def _find(folder: Path) -> Path | None:
+    """The file that holds a folder's tokenizer."""
+    names = "tokenizer.model", "original/tokenizer.model", "tokenizer.json", "tokenizer.bin"
+    return next((folder / name for name in names if (folder / name).is_file()), None)
 
-            return read_sentencepiece(path, folder)
-    if (folder / "tokenizer.json").is_file():
+
+def _read(path: Path, folder: Path) -> Tokenizer:
+    """A tokenizer from its file; what ``folder`` holds beside it may name its special tokens."""
+    if path.suffix == ".json":
         from .read_tokenizer_json import read_tokenizer_json
 
-        return read_tokenizer_json(folder / "tokenizer.json")
-    if (folder / "tokenizer.bin").is_file():
+        return read_tokenizer_json(path)
+    if path.suffix == ".bin":
         from .sentencepiece_tokenizer import SentencePieceTokenizer
 
-        return SentencePieceTokenizer.from_llama2c(folder / "tokenizer.bin")
-    return None
+        return SentencePieceTokenizer.from_llama2c(path)
+    if _is_message(path):
+        from .sentencepiece_folder import read_sentencepiece
+
+        return read_sentencepiece(path, folder)
+    return read_tiktoken(path, folder)
 
 
 def _is_message(path: Path) -> bool:
     """Whether a `tokenizer.model` is SentencePiece's: it starts with the tag of its first piece."""
     with path.open("rb") as file:
         return file.read(1) == b"\n"
-
-
-def _tiktoken(path: Path, folder: Path) -> BPETokenizer:
-    """Ranks, with the special tokens and ends that the Hugging Face files in the folder declare."""
-    ranks, described = read_ranks(path), folder / "tokenizer.json"
-    if not described.is_file():
-        return BPETokenizer(ranks, LLAMA3_SPECIAL_TOKENS)
-    names = special_tokens_of(described, first_id=len(ranks))
-    special = {name: i for i, name in enumerate(names, start=len(ranks))}
-    ends = ends_beside(described, special)
-    try:
-        return BPETokenizer(ranks, names, **ends._asdict())
-    except ValueError as error:
-        raise ValueError(f"{described}: {error}") from None
 
 
 def save_tokenizer(

@@ -3,8 +3,13 @@
 from collections.abc import Mapping
 from typing import Any
 
-from llama_np.tokenizer.bpe import DIGITS_PATTERN, GPT2_PATTERN, STOP_TOKENS, BPETokenizer
-from llama_np.tokenizer.merging import LLAMA3_PATTERN
+from llama_np.tokenizer.bpe import (
+    DIGITS_PATTERN,
+    GPT2_PATTERN,
+    LLAMA3_PATTERN,
+    STOP_TOKENS,
+    BPETokenizer,
+)
 
 from .read_tokenizer_json import byte_level, pairs_of
 from .sentencepiece_model import NORMAL, USER_DEFINED, Piece, PieceList

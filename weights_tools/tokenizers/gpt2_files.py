@@ -6,9 +6,9 @@ Hugging Face calls the files vocab.json and merges.txt, OpenAI encoder.json and 
 import os
 from pathlib import Path
 
-from llama_np.config import read_object
 from llama_np.tokenizer.bpe import GPT2_PATTERN, BPETokenizer
 
+from ..reading import read_object
 from .read_tokenizer_json import byte_level, pairs_of
 from .special_tokens import Ends
 

@@ -12,9 +12,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from llama_np.config import read_object
 from llama_np.tokenizer.bpe import BPETokenizer
 
+from ..reading import read_object
 from .merging_order import order_of_merging
 from .sentencepiece_model import BYTE, CONTROL, NORMAL, SPACE, UNKNOWN, Piece, PieceList
 from .sentencepiece_tokenizer import SentencePieceTokenizer

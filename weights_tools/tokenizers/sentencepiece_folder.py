@@ -2,8 +2,7 @@
 
 from pathlib import Path
 
-from llama_np.config import read_object
-
+from ..reading import read_object
 from .sentencepiece_model import CONTROL, Piece
 from .sentencepiece_tokenizer import SentencePieceTokenizer
 from .special_tokens import ends_beside, special_tokens

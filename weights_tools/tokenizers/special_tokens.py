@@ -9,8 +9,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from llama_np.config import read_object
 from llama_np.tokenizer.bpe import STOP_TOKENS
+
+from ..reading import read_object
 
 
 class Ends(NamedTuple):

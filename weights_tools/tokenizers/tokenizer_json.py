@@ -10,8 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from llama_np.tokenizer.base import Tokenizer
-from llama_np.tokenizer.bpe import DIGITS_PATTERN, GPT2_PATTERN, BPETokenizer
-from llama_np.tokenizer.merging import LLAMA3_PATTERN
+from llama_np.tokenizer.bpe import DIGITS_PATTERN, GPT2_PATTERN, LLAMA3_PATTERN, BPETokenizer
 
 from ..writing import write_json
 

@@ -8,7 +8,7 @@ Two things follow, and tests hold them. The pieces are at every moment what tikt
 with the ranks so far. And every token can be reached by merging its own bytes: what lies between
 the two ends of a token was merged without regard to what lies outside. So no token is learned
 twice, from two different pairs. (Of Llama 3's vocabulary, which was put together from two, 588
-tokens cannot be reached: see `llama_np.tokenizer.merging.merge_steps`.)
+tokens cannot be reached: see `llama_np.tokenizer.bpe.merge_steps`.)
 
 Source: Sennrich et al. 2016, arXiv 1508.07909, algorithm 1. Counting only what changed follows
 its authors' subword-nmt.
@@ -19,7 +19,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
 
-from llama_np.tokenizer.merging import LLAMA3_PATTERN, split_pieces
+from llama_np.tokenizer.bpe import LLAMA3_PATTERN, split_pieces
 
 Pair = tuple[bytes, bytes]
 

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
-from llama_np.tokenizer.merging import split_pieces
+from llama_np.tokenizer.bpe import split_pieces
 
 from ..folder import EXERCISES, folder, write
 from .final_task import PARTS
@@ -32,7 +32,7 @@ import math
 
 import numpy as np
 
-from llama_np.tokenizer.merging import split_pieces
+from llama_np.tokenizer.bpe import split_pieces
 from classroom import mine
 
 """

@@ -12,7 +12,7 @@ from llama_np.model import block as block_of_model
 from llama_np.norm import rms_norm as normalise
 from llama_np.rope import rope_rotations
 from llama_np.sampling import generate as write
-from llama_np.tokenizer.merging import merge_steps
+from llama_np.tokenizer.bpe import merge_steps
 from llama_np.weights import LayerWeights
 
 

@@ -31,7 +31,7 @@ from llama_np.norm import rms_norm
 from llama_np.rope import apply_rotary, rope_frequencies, rope_rotations, rotate
 from llama_np.sampling import keep_top_k, keep_top_p
 from llama_np.tap import no_tap
-from llama_np.tokenizer.merging import merge_pairs
+from llama_np.tokenizer.bpe import merge_pairs
 
 from ..check.references import attention, block
 

@@ -3,7 +3,7 @@
 import numpy as np
 from classroom import mine
 
-from llama_np.tokenizer.merging import split_pieces
+from llama_np.tokenizer.bpe import split_pieces
 
 
 def forward(weights, config, ids):

@@ -154,7 +154,7 @@ check("decode", my_decode)
 # Into how many pieces is the text below cut? Think of the spaces and of the number.
 
 # %% key="predict"
-from llama_np.tokenizer.merging import split_pieces
+from llama_np.tokenizer.bpe import split_pieces
 
 guess = ...
 predict("01", guess, lambda: len(split_pieces("It costs 12345 dollars.")))

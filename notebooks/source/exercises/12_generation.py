@@ -87,7 +87,7 @@ check("generate", my_generate)
 # </details>
 
 # %% key="story"
-from llama_np.tokenizer.merging import split_pieces
+from llama_np.tokenizer.bpe import split_pieces
 
 
 def my_story(model, prompt, n_new):

@@ -106,7 +106,8 @@ def run_study(text: Text, configs: dict[str, Hybrid], seeds: Sequence[int], step
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the study and write its table; errors are one line."""
     parser = argparse.ArgumentParser(
-        prog="python -m weights_tools.training.ablation.study", description=__doc__.split("\n\n")[1],
+        prog="python -m weights_tools.training.ablation.study",
+        description=__doc__.split("\n\n")[1],
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )  # fmt: skip
     parser.add_argument("--corpus", type=Path, default=STORIES, metavar="FILE", help="stories")

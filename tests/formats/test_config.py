@@ -5,9 +5,15 @@ import json
 
 import pytest
 
-from llama_np.config import LLAMA_3_1_SCALING, LlamaConfig
+from llama_np.config import LLAMA_3_1_SCALING
 from llama_np.rope import RopeScaling
 from tests.tiny import tiny_config
+from weights_tools.formats.config_json import (
+    config_from_hugging_face,
+    config_from_meta,
+    config_to_hugging_face,
+    read_config,
+)
 
 LLAMA_2_7B = {
     "dim": 4096, "multiple_of": 256, "n_heads": 32, "n_layers": 32, "norm_eps": 1e-05,
@@ -37,14 +43,14 @@ NEWER_SPELLING["rope_parameters"] = ROPE_3_2 | {"rope_theta": 500000.0}
 
 
 def test_llama_2_7b():
-    config = LlamaConfig.from_meta(LLAMA_2_7B, vocab_size=32000)
+    config = config_from_meta(LLAMA_2_7B, vocab_size=32000)
     assert config.count_parameters() == 6_738_415_616
     assert (config.n_kv_heads, config.ffn_width, config.context_length) == (32, 11008, 4096)
     assert (config.rope_theta, config.rope_scaling) == (10000.0, None)
 
 
 def test_llama_3_8b():
-    config = LlamaConfig.from_meta(LLAMA_3_8B)
+    config = config_from_meta(LLAMA_3_8B)
     assert config.count_parameters() == 8_030_261_248
     assert (config.n_kv_heads, config.group, config.head_dim) == (8, 4, 128)
     assert (config.ffn_width, config.context_length, config.norm_eps) == (14336, 8192, 1e-5)
@@ -52,7 +58,7 @@ def test_llama_3_8b():
 
 
 def test_the_parts_of_llama_3_8b():
-    config = LlamaConfig.from_meta(LLAMA_3_8B)
+    config = config_from_meta(LLAMA_3_8B)
 
     def count(**changes):
         return dataclasses.replace(config, **changes).count_parameters()
@@ -64,7 +70,7 @@ def test_the_parts_of_llama_3_8b():
 
 
 def test_llama_3_1_8b_scales_its_rotation():
-    config = LlamaConfig.from_meta(LLAMA_3_1_8B)
+    config = config_from_meta(LLAMA_3_1_8B)
     assert config.rope_scaling == LLAMA_3_1_SCALING == RopeScaling(8.0, 1.0, 4.0, 8192)
     assert config.context_length == 131072
     assert config.count_parameters() == 8_030_261_248
@@ -72,7 +78,7 @@ def test_llama_3_1_8b_scales_its_rotation():
 
 def test_what_the_file_leaves_out_can_be_given():
     scaling = RopeScaling(32.0, 1.0, 4.0, 8192)
-    config = LlamaConfig.from_meta(
+    config = config_from_meta(
         LLAMA_3_1_8B, rope_scaling=scaling, tied_output=True, context_length=99
     )
     assert (config.rope_scaling, config.tied_output, config.context_length) == (scaling, True, 99)
@@ -80,14 +86,14 @@ def test_what_the_file_leaves_out_can_be_given():
 
 def test_an_unknown_vocabulary_is_asked_for():
     with pytest.raises(ValueError, match="vocab_size is -1 in this file; give the tokenizer's"):
-        LlamaConfig.from_meta(LLAMA_2_7B)
+        config_from_meta(LLAMA_2_7B)
 
 
 @pytest.mark.parametrize("key", ["dim", "n_layers", "n_heads", "multiple_of", "norm_eps"])
 def test_a_key_missing_from_params_is_named(key):
     params = {k: v for k, v in LLAMA_3_8B.items() if k != key}
     with pytest.raises(ValueError, match=f"no '{key}'"):
-        LlamaConfig.from_meta(params)
+        config_from_meta(params)
 
 
 # --- Hugging Face's config.json ---
@@ -95,7 +101,7 @@ def test_a_key_missing_from_params_is_named(key):
 
 @pytest.mark.parametrize("values", [LLAMA_3_2_1B, NEWER_SPELLING], ids=["older", "newer"])
 def test_llama_3_2_1b_in_both_spellings(values):
-    config = LlamaConfig.from_hugging_face(values)
+    config = config_from_hugging_face(values)
     assert config.count_parameters() == 1_235_814_400
     assert config.tied_output
     assert config.rope_theta == 500000.0
@@ -105,41 +111,41 @@ def test_llama_3_2_1b_in_both_spellings(values):
 
 def test_what_old_files_leave_out():
     gone = ("num_key_value_heads", "head_dim", "rope_theta", "rope_scaling", "tie_word_embeddings")
-    config = LlamaConfig.from_hugging_face({k: v for k, v in LLAMA_3_2_1B.items() if k not in gone})
+    config = config_from_hugging_face({k: v for k, v in LLAMA_3_2_1B.items() if k not in gone})
     assert (config.n_kv_heads, config.head_dim) == (32, 64)
     assert (config.rope_theta, config.rope_scaling, config.tied_output) == (10000.0, None, False)
 
 
 def test_null_means_left_out():
     nulls = dict.fromkeys(["num_key_value_heads", "head_dim", "rope_scaling"])
-    config = LlamaConfig.from_hugging_face(LLAMA_3_2_1B | nulls)
+    config = config_from_hugging_face(LLAMA_3_2_1B | nulls)
     assert (config.n_kv_heads, config.head_dim, config.rope_scaling) == (32, 64, None)
 
 
 def test_the_older_word_for_the_kind_of_scaling():
     rope = {k: v for k, v in ROPE_3_2.items() if k != "rope_type"} | {"type": "llama3"}
-    config = LlamaConfig.from_hugging_face(LLAMA_3_2_1B | {"rope_scaling": rope})
+    config = config_from_hugging_face(LLAMA_3_2_1B | {"rope_scaling": rope})
     assert config.rope_scaling == RopeScaling(32.0, 1.0, 4.0, 8192)
 
 
 def test_there_and_back(config):
-    assert LlamaConfig.from_hugging_face(config.to_hugging_face()) == config
+    assert config_from_hugging_face(config_to_hugging_face(config)) == config
 
 
 def test_transformers_reads_what_we_write(transformers, config, tmp_path):
     path = tmp_path / "config.json"
-    path.write_text(json.dumps(config.to_hugging_face()))
+    path.write_text(json.dumps(config_to_hugging_face(config)))
     theirs = transformers.AutoConfig.from_pretrained(tmp_path)
     assert type(theirs) is transformers.LlamaConfig
-    for key, value in config.to_hugging_face().items():
+    for key, value in config_to_hugging_face(config).items():
         if key not in ("rope_theta", "rope_scaling"):  # the older spelling, for older readers
             assert getattr(theirs, key) == value, key
-    assert LlamaConfig.from_file(path) == config
+    assert read_config(path) == config
 
 
 def test_we_read_what_transformers_writes(transformers, config, tmp_path):
-    transformers.LlamaConfig(**config.to_hugging_face()).save_pretrained(tmp_path)
-    assert LlamaConfig.from_file(tmp_path / "config.json") == config
+    transformers.LlamaConfig(**config_to_hugging_face(config)).save_pretrained(tmp_path)
+    assert read_config(tmp_path / "config.json") == config
 
 
 # --- what is refused ---
@@ -159,20 +165,20 @@ def test_we_read_what_transformers_writes(transformers, config, tmp_path):
 )
 def test_what_a_llama_does_not_compute_is_refused_by_name(key, value):
     with pytest.raises(ValueError, match=f"{key}.*{value if isinstance(value, str) else ''}"):
-        LlamaConfig.from_hugging_face(LLAMA_3_2_1B | {key: value})
+        config_from_hugging_face(LLAMA_3_2_1B | {key: value})
 
 
 @pytest.mark.parametrize("kind", ["linear", "dynamic", "yarn", "longrope"])
 def test_other_kinds_of_rope_scaling_are_refused(kind):
     with pytest.raises(ValueError, match=f"rope scaling of type '{kind}' is not supported"):
-        LlamaConfig.from_hugging_face(LLAMA_3_2_1B | {"rope_scaling": {"rope_type": kind}})
+        config_from_hugging_face(LLAMA_3_2_1B | {"rope_scaling": {"rope_type": kind}})
 
 
 @pytest.mark.parametrize("key", [key for key in ROPE_3_2 if key != "rope_type"])
 def test_a_key_missing_from_the_scaling_is_named(key):
     rope = {k: v for k, v in ROPE_3_2.items() if k != key}
     with pytest.raises(ValueError, match=f"no '{key}'"):
-        LlamaConfig.from_hugging_face(LLAMA_3_2_1B | {"rope_scaling": rope})
+        config_from_hugging_face(LLAMA_3_2_1B | {"rope_scaling": rope})
 
 
 @pytest.mark.parametrize(
@@ -183,7 +189,7 @@ def test_a_key_missing_from_the_scaling_is_named(key):
 def test_a_key_missing_from_a_config_is_named(key):
     values = {k: v for k, v in LLAMA_3_2_1B.items() if k not in (key, "head_dim")}
     with pytest.raises(ValueError, match=f"no '{key}'"):
-        LlamaConfig.from_hugging_face(values)
+        config_from_hugging_face(values)
 
 
 @pytest.mark.parametrize(
@@ -210,7 +216,7 @@ def test_impossible_sizes_are_refused(changes, message):
 def test_a_width_that_its_heads_cannot_share_is_refused():
     values = LLAMA_3_2_1B | {"head_dim": None, "num_attention_heads": 30}
     with pytest.raises(ValueError, match="2048 cannot be split evenly over 30 heads"):
-        LlamaConfig.from_hugging_face(values)
+        config_from_hugging_face(values)
 
 
 def test_a_config_does_not_change():
@@ -222,7 +228,7 @@ def test_a_config_does_not_change():
 def test_a_file_is_told_apart_by_its_keys(tmp_path, values):
     path = tmp_path / "any.json"
     path.write_text(json.dumps(values))
-    count = LlamaConfig.from_file(path).count_parameters()
+    count = read_config(path).count_parameters()
     assert count in (8_030_261_248, 1_235_814_400)
 
 
@@ -238,9 +244,9 @@ def test_a_file_that_is_no_config_is_named(tmp_path, text, message):
     path = tmp_path / "config.json"
     path.write_text(text)
     with pytest.raises(ValueError, match=f"config.json: {message}"):
-        LlamaConfig.from_file(path)
+        read_config(path)
 
 
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(FileNotFoundError, match="no such file: .*nowhere.json"):
-        LlamaConfig.from_file(tmp_path / "nowhere.json")
+        read_config(tmp_path / "nowhere.json")

@@ -1,0 +1,93 @@
+"""`tokenizer.model` in tiktoken's format, as Llama 3 has it: a token in base64, and its rank."""
+
+import base64
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from llama_np.tokenizer.bpe import LLAMA3_SPECIAL_TOKENS, BPETokenizer, check_ranks
+
+from ..writing import replacing
+from .special_tokens import ends_beside
+
+
+def read_ranks(path: str | os.PathLike) -> dict[bytes, int]:
+    """Read a `tokenizer.model` in tiktoken's format: a base64 token, a space, its rank.
+
+    We read it ourselves: tiktoken's own reader would fetch and cache.
+
+    Raises FileNotFoundError if there is no such file, ValueError if it holds something else.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"expected a tokenizer.model, found no file {path}; download one")
+    data = path.read_bytes()
+    if b"<unk>" in data[:64]:
+        raise ValueError(
+            f"{path}: expected tiktoken's text format, got a SentencePiece model as Llama 2 has it;"
+            " use the tokenizer.model of a Llama 3"
+        )
+    ranks: dict[bytes, int] = {}
+    for number, line in enumerate(data.rstrip().splitlines(), start=1):
+        try:
+            encoded, rank = line.split()
+            token = base64.b64decode(encoded, validate=True)
+            if token in ranks:
+                raise ValueError("the token comes twice")
+            ranks[token] = int(rank)
+        except ValueError as error:
+            raise ValueError(
+                f"{path}, line {number}: expected a base64 token not seen before and its rank,"
+                f" got {line[:40]!r}; download the file again"
+            ) from error
+    check_ranks(ranks, path)
+    return ranks
+
+
+def write_ranks(ranks: Mapping[bytes, int], path: str | os.PathLike) -> None:
+    """Write a `tokenizer.model` that `read_ranks`, tiktoken and Meta's code can read."""
+    check_ranks(ranks, path)
+    lines = (
+        base64.b64encode(token) + f" {rank}\n".encode()
+        for token, rank in sorted(ranks.items(), key=lambda item: item[1])
+    )
+    with replacing(Path(path)) as beside:
+        beside.write_bytes(b"".join(lines))
+
+
+def special_tokens_of(path: Path, first_id: int) -> list[str]:
+    """The names under `added_tokens` in a tokenizer.json, whose ids must follow the ranks.
+
+    Raises ValueError if there are none such.
+    """
+    try:
+        added = json.loads(path.read_text(encoding="utf-8"))["added_tokens"]
+        names = {token["id"]: token["content"] for token in added}
+        if not all(isinstance(name, str) for name in names.values()):
+            raise TypeError("a content that is no text")
+        return [names[i] for i in range(first_id, first_id + len(names))]
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise ValueError(
+            f"{path}: expected JSON whose `added_tokens` have a content and the ids from {first_id}"
+            f" on without gaps, got {type(error).__name__}: {str(error)[:100]};"
+            " use the two files of one model"
+        ) from error
+
+
+def read_tiktoken(path: Path, folder: Path) -> BPETokenizer:
+    """Ranks, with the special tokens and ends that the Hugging Face files in the folder declare.
+
+    Without a `tokenizer.json` there they are Llama 3's 256. Raises ValueError if the two files do
+    not fit together.
+    """
+    ranks, described = read_ranks(path), folder / "tokenizer.json"
+    if not described.is_file():
+        return BPETokenizer(ranks, LLAMA3_SPECIAL_TOKENS)
+    names = special_tokens_of(described, first_id=len(ranks))
+    special = {name: i for i, name in enumerate(names, start=len(ranks))}
+    ends = ends_beside(described, special)
+    try:
+        return BPETokenizer(ranks, names, **ends._asdict())
+    except ValueError as error:
+        raise ValueError(f"{described}: {error}") from None
