@@ -5,7 +5,7 @@ whose rows stay in their file (``weights_tools.lazy_matrix``).
 """
 
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -47,14 +47,9 @@ class Weights:
     @classmethod
     def from_named(cls, named: Mapping[str, np.ndarray]) -> "Weights":
         """From a flat mapping as ``named`` gives it; without ``output`` the embedding is tied."""
-        n_layers = 1 + max(int(name.split(".")[1]) for name in named if name.startswith("layers."))
-        names = [field.name for field in dataclasses.fields(LayerWeights)]
         return cls(
             embedding=named["embedding"],
-            layers=tuple(
-                LayerWeights(**{name: named[f"layers.{i}.{name}"] for name in names})
-                for i in range(n_layers)
-            ),
+            layers=layers_from(LayerWeights, named),
             norm=named["norm"],
             output=named["output"] if "output" in named else named["embedding"].T,
         )
@@ -62,9 +57,7 @@ class Weights:
     def named(self) -> Iterator[tuple[str, np.ndarray]]:
         """Every learned array once, named such as ``layers.3.wq``; a tied output is left out."""
         yield "embedding", self.embedding
-        for i, layer in enumerate(self.layers):
-            for field in dataclasses.fields(layer):
-                yield f"layers.{i}.{field.name}", getattr(layer, field.name)
+        yield from named_layers(self.layers)
         yield "norm", self.norm
         if not same_memory(self.output, self.embedding):
             yield "output", self.output
@@ -72,6 +65,33 @@ class Weights:
     def map(self, change: Callable[[np.ndarray], np.ndarray]) -> "Weights":
         """The same weights with ``change`` applied to every array; ties stay tied."""
         return Weights.from_named({name: change(array) for name, array in self.named()})
+
+
+def layers_from(kind: type, named: Mapping[str, np.ndarray]) -> tuple:
+    """One ``kind`` for every block, from a flat mapping; only fields with a default may be missing.
+
+    ``kind`` is ``LayerWeights``, or another dataclass of a block's arrays.
+    """
+    n_layers = 1 + max(int(name.split(".")[1]) for name in named if name.startswith("layers."))
+    roles = dataclasses.fields(kind)
+    return tuple(
+        kind(
+            **{
+                role.name: named[f"layers.{i}.{role.name}"]
+                for role in roles
+                if role.default is dataclasses.MISSING or f"layers.{i}.{role.name}" in named
+            }
+        )
+        for i in range(n_layers)
+    )
+
+
+def named_layers(layers: Sequence) -> Iterator[tuple[str, np.ndarray]]:
+    """The arrays of all blocks, named such as ``layers.3.wq``; None is left out."""
+    for i, layer in enumerate(layers):
+        for role, array in vars(layer).items():
+            if array is not None:
+                yield f"layers.{i}.{role}", array
 
 
 def same_memory(a: Array["..."], b: Array["..."]) -> bool:
@@ -133,11 +153,21 @@ def check(weights: Weights, config: LlamaConfig) -> None:
 
 
 def initialize(config: LlamaConfig, rng: "np.random.Generator", std: float = 0.02) -> Weights:
-    """Random float32 weights to start training from.
+    """Random float32 weights to start training from: see ``random_arrays``."""
+    return Weights.from_named(random_arrays(shapes(config), config.n_layers, rng, std))
+
+
+def random_arrays(
+    shapes: Mapping[str, tuple[int, ...]],
+    n_layers: int,
+    rng: "np.random.Generator",
+    std: float = 0.02,
+) -> dict[str, np.ndarray]:
+    """Random float32 arrays of these shapes, by name, as GPT-2 and Llama start.
 
     Every matrix is normal with deviation ``std``; ``wo`` and ``w_down``, which write into the
     residual stream, are smaller by 1 / sqrt(2 * layers), so that the stream does not grow with
-    depth. Norm weights start at one.
+    depth. Norm weights start at one, biases and shifts at zero.
 
     Source: GPT-2, https://cdn.openai.com/better-language-models/language_models_are_unsupervised_multitask_learners.pdf,
     section 2.3.
@@ -145,9 +175,9 @@ def initialize(config: LlamaConfig, rng: "np.random.Generator", std: float = 0.0
 
     def fresh(name: str, shape: tuple[int, ...]) -> np.ndarray:
         if len(shape) == 1:
-            return np.ones(shape, np.float32)
+            return np.full(shape, name.endswith("norm"), np.float32)
         writes_to_stream = name.endswith(("wo", "w_down"))
-        scale = std / np.sqrt(2 * config.n_layers) if writes_to_stream else std
+        scale = std / np.sqrt(2 * n_layers) if writes_to_stream else std
         return (rng.standard_normal(shape, np.float32) * scale).astype(np.float32)
 
-    return Weights.from_named({name: fresh(name, shape) for name, shape in shapes(config).items()})
+    return {name: fresh(name, shape) for name, shape in shapes.items()}

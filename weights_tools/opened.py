@@ -46,7 +46,7 @@ class OpenedModel(NamedTuple):
 
     ``stored`` is keyed by the names that ``Weights.named`` uses; a tied output is not in it.
     ``rotate_half``: the rows of wq and wk pair i with i + K/2, as Hugging Face stores them;
-    otherwise neighbours are pairs, as here. ``read_tokenizer`` returns None where the source has none.
+    otherwise neighbours are pairs, as here. ``read_tokenizer`` returns None where there is none.
     ``companions`` are files that a converted model takes along as they are.
     """
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from llama_np.config import LlamaConfig
-from llama_np.tokenizer.bpe import BPETokenizer
+from llama_np.tokenizer import Tokenizer
 from llama_np.weights import Weights
 
 from .commands.convert import write_model
@@ -13,7 +13,7 @@ from .opened import OpenedModel, TensorOnDisk
 
 
 def save_model(
-    folder: Path, config: LlamaConfig, weights: Weights, tokenizer: BPETokenizer, bf16: bool = True
+    folder: Path, config: LlamaConfig, weights: Weights, tokenizer: Tokenizer, bf16: bool = True
 ) -> None:
     """Write config, weights and tokenizer into ``folder``, which is made if absent."""
     folder.mkdir(parents=True, exist_ok=True)

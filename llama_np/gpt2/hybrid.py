@@ -13,10 +13,13 @@ import numpy as np
 
 from ..attention import attend_grouped, causal_mask, merge_heads, split_heads
 from ..axes import Array
+from ..config import LlamaConfig
 from ..functional import gelu_tanh, linear, silu
 from ..norm import layer_norm, rms_norm
 from ..rope import apply_rotary, rope_frequencies, rope_rotations
 from ..tap import Tap, no_tap, under
+from ..weights import Weights, random_arrays
+from .weights import Gpt2Config, Gpt2Weights
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -88,16 +91,8 @@ def bias(matrix: str) -> str:
 
 
 def initialize(c: Hybrid, rng: np.random.Generator, std: float = 0.02) -> Arrays:
-    """Random float32 weights as GPT-2 and Llama start; biases and shifts start at zero."""
-
-    def fresh(name: str, shape: tuple[int, ...]) -> np.ndarray:
-        if len(shape) == 1:
-            return np.full(shape, name.endswith("norm"), np.float32)
-        writes_to_stream = name.endswith(("wo", "w_down"))
-        scale = std / np.sqrt(2 * c.n_layers) if writes_to_stream else std
-        return (rng.standard_normal(shape, np.float32) * scale).astype(np.float32)
-
-    return Arrays({name: fresh(name, shape) for name, shape in shapes(c).items()})
+    """Random float32 weights to start training from: see ``weights.random_arrays``."""
+    return Arrays(random_arrays(shapes(c), c.n_layers, rng, std))
 
 
 def normalize(x: Array["... T D"], w: dict, name: str, c: Hybrid) -> Array["... T D"]:
@@ -155,3 +150,47 @@ def forward(w: Arrays, c: Hybrid, ids: Array["... T"], tap: Tap = no_tap) -> Arr
         x = block(x, w.layer(i), c, under(f"blocks.{i}", tap))
     x = tap("final_norm", normalize(x, w, "norm", c))
     return linear(x, w["embedding"].T)  # T D @ D V -> T V
+
+
+def as_gpt2(w: Arrays, c: Hybrid) -> tuple[Gpt2Weights, Gpt2Config]:
+    """The same model for ``gpt2_forward``: the matrices of q, k and v laid side by side.
+
+    Raises ``ValueError`` if a choice is not GPT-2's.
+    """
+    if (c.norm, c.positions, c.feed_forward) != ("LayerNorm", "learned", "GELU"):
+        raise ValueError(f"expected GPT-2's parts, got {c.norm}, {c.positions}, {c.feed_forward}")
+    if c.n_kv_heads != c.n_heads or not c.biases:
+        raise ValueError("expected as many key-value heads as query heads, and biases")
+    named = {}
+    for name, array in w.items():
+        before, _, role = name.rpartition(".")
+        if role in ("wq", "bq"):
+            three = [w[f"{before}.{role[0]}{letter}"] for letter in "qkv"]
+            named[f"{before}.{role[0]}_qkv"] = np.concatenate(three, axis=-1)
+        elif role not in ("wk", "wv", "bk", "bv"):
+            named[name] = array
+    config = Gpt2Config(
+        dim=c.dim, n_layers=c.n_layers, n_heads=c.n_heads, ffn_width=c.ffn_width,
+        vocab_size=c.vocab_size, context_length=c.context_length, norm_eps=c.norm_eps,
+        qkv_bias=True, tied_output=True,
+    )  # fmt: skip
+    return Gpt2Weights.from_named(named), config
+
+
+def as_llama(w: Arrays, c: Hybrid) -> tuple[Weights, LlamaConfig]:
+    """The same model for ``llama_np.forward``: every array has its name already.
+
+    Raises ``ValueError`` if a choice is not Llama's.
+    """
+    if (c.norm, c.positions, c.feed_forward) != ("RMSNorm", "RoPE", "SwiGLU") or c.biases:
+        raise ValueError(
+            f"expected Llama's parts, got {c.norm}, {c.positions}, {c.feed_forward}, "
+            f"biases: {c.biases}"
+        )
+    config = LlamaConfig(
+        dim=c.dim, n_layers=c.n_layers, n_heads=c.n_heads, n_kv_heads=c.n_kv_heads,
+        head_dim=c.head_dim, ffn_width=c.ffn_width, vocab_size=c.vocab_size,
+        context_length=c.context_length, norm_eps=c.norm_eps, rope_theta=c.rope_theta,
+        rope_scaling=None, tied_output=True,
+    )  # fmt: skip
+    return Weights.from_named(w), config

@@ -10,6 +10,7 @@ import numpy as np
 
 from ..axes import Array
 from ..config import check_positive
+from ..weights import layers_from, named_layers
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -58,7 +59,7 @@ class Gpt2Layer:
     attn_norm: Array["D"]
     attn_norm_shift: Array["D"]
     w_qkv: Array["D 3*D"]  # queries, keys and values in one matrix
-    b_qkv: Array["3*D"] | None
+    b_qkv: Array["3*D"] | None = None  # the released model has it
     wo: Array["D D"]
     bo: Array["D"]
     ffn_norm: Array["D"]
@@ -83,24 +84,16 @@ class Gpt2Weights:
     @classmethod
     def from_named(cls, named: Mapping[str, np.ndarray]) -> "Gpt2Weights":
         """From a flat mapping; without ``output`` the embedding is tied."""
-        n_layers = 1 + max(int(name.split(".")[1]) for name in named if name.startswith("layers."))
-        roles = [field.name for field in dataclasses.fields(Gpt2Layer)]
         return cls(
             **{name: named[name] for name in ("embedding", "positions", "norm", "norm_shift")},
-            layers=tuple(
-                Gpt2Layer(**{role: named.get(f"layers.{i}.{role}") for role in roles})
-                for i in range(n_layers)
-            ),
+            layers=layers_from(Gpt2Layer, named),
             output=named["output"] if "output" in named else named["embedding"].T,
         )
 
     def named(self) -> Iterator[tuple[str, np.ndarray]]:
         """Every learned array once, named such as ``layers.3.w_qkv``."""
         yield from [("embedding", self.embedding), ("positions", self.positions)]
-        for i, layer in enumerate(self.layers):
-            for role, array in vars(layer).items():
-                if array is not None:
-                    yield f"layers.{i}.{role}", array
+        yield from named_layers(self.layers)
         yield from [("norm", self.norm), ("norm_shift", self.norm_shift)]
         if not np.shares_memory(self.output, self.embedding):
             yield "output", self.output

@@ -9,12 +9,12 @@ at that id never ends. Source: ChatFormat in Meta's `llama/tokenizer.py` (meta-l
 
 from collections.abc import Mapping, Sequence
 
-from .bpe import BPETokenizer
+from .base import Tokenizer
 
 ROLES = ("system", "user", "assistant", "ipython")  # ipython: the output of a tool
 
 
-def encode_header(tokenizer: BPETokenizer, role: str) -> list[int]:
+def encode_header(tokenizer: Tokenizer, role: str) -> list[int]:
     r"""Who speaks: <|start_header_id|>role<|end_header_id|>\n\n.
 
     Raises ValueError for an unknown role and for a tokenizer without these special tokens.
@@ -29,7 +29,7 @@ def encode_header(tokenizer: BPETokenizer, role: str) -> list[int]:
     ]
 
 
-def encode_message(tokenizer: BPETokenizer, message: Mapping[str, str]) -> list[int]:
+def encode_message(tokenizer: Tokenizer, message: Mapping[str, str]) -> list[int]:
     """One turn: its header, its content without white space at both ends, <|eot_id|>.
 
     The name of a special token in the content stays ordinary text: a user cannot speak in
@@ -51,11 +51,12 @@ def encode_message(tokenizer: BPETokenizer, message: Mapping[str, str]) -> list[
     ]
 
 
-def encode_dialog(tokenizer: BPETokenizer, messages: Sequence[Mapping[str, str]]) -> list[int]:
+def encode_dialog(tokenizer: Tokenizer, messages: Sequence[Mapping[str, str]]) -> list[int]:
     r"""A dialog up to the point where the assistant speaks.
 
     Raises ValueError for no messages and for what the functions above refuse.
 
+    >>> from llama_np.tokenizer import BPETokenizer
     >>> ranks = {bytes([b]): b for b in range(256)} | {b"\n\n": 256}
     >>> names = ["begin_of_text", "start_header_id", "end_header_id", "eot_id"]
     >>> tokenizer = BPETokenizer(ranks, [f"<|{name}|>" for name in names])
@@ -76,7 +77,7 @@ def encode_dialog(tokenizer: BPETokenizer, messages: Sequence[Mapping[str, str]]
 
 
 def latest_that_fit(
-    tokenizer: BPETokenizer, messages: Sequence[Mapping[str, str]], room: int
+    tokenizer: Tokenizer, messages: Sequence[Mapping[str, str]], room: int
 ) -> list[Mapping[str, str]]:
     """The end of a talk that takes at most ``room`` tokens: whole turns of question and answer go.
 

@@ -172,9 +172,9 @@ def attend_backward(
     return d_q, d_k, d_v
 
 
-def grouped(x: Array["... Hq T K"], k: Array["... Hkv S K"]) -> Array["... Hkv G T K"]:
-    """The query heads in their groups, one group for each key-value head of ``k``."""
-    return x.reshape(*x.shape[:-3], k.shape[-3], -1, *x.shape[-2:])
+def grouped(x: Array["... Hq T N"], n_kv_heads: int) -> Array["... Hkv G T N"]:
+    """The query heads in their groups, one group for each key-value head."""
+    return x.reshape(*x.shape[:-3], n_kv_heads, -1, *x.shape[-2:])
 
 
 def attend_grouped_backward(
@@ -186,8 +186,8 @@ def attend_grouped_backward(
 ) -> tuple[Array["... Hq T K"], Array["... Hkv S K"], Array["... Hkv S K"]]:
     """Back through ``attend_grouped``: a shared key gets its whole group's gradients, summed."""
     d_q, d_k, d_v = attend_backward(
-        grouped(d_mix, k), grouped(q, k), k[..., None, :, :], v[..., None, :, :],
-        grouped(pattern, k),
+        *(grouped(x, k.shape[-3]) for x in (d_mix, q)), k[..., None, :, :], v[..., None, :, :],
+        grouped(pattern, k.shape[-3]),
     )  # fmt: skip
     return d_q.reshape(q.shape), d_k.sum(axis=-3), d_v.sum(axis=-3)
 
@@ -201,7 +201,7 @@ def attend_with_patterns(
     """``attend_in_chunks``, with the pattern of every chunk: the way back needs it."""
     mixes, patterns = [], []
     for rows, keys in chunks(mask, CHUNK):
-        q_part, k_part, v_part = grouped(q[rows], k), k[keys][..., None, :, :], v[keys]
+        q_part, k_part, v_part = grouped(q[rows], k.shape[-3]), k[keys][..., None, :, :], v[keys]
         scores = q_part / math.sqrt(q.shape[-1]) @ k_part.swapaxes(-1, -2)  # T K @ K S -> T S
         seen = mask[..., rows[-2], keys[-2]][..., None, None, :, :]
         pattern = softmax(mask_scores(scores, seen))

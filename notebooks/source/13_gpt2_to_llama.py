@@ -78,7 +78,7 @@ def run(choices, steps=150, every=25):
 small, small_rows = run(start)
 
 # %% key="gpt2"
-from llama_np.gpt2.hybrid_ends import as_gpt2
+from llama_np.gpt2.hybrid import as_gpt2
 from llama_np.gpt2.weights import GPT2_SMALL
 from weights_tools.formats.gpt2 import load_gpt2
 
@@ -621,7 +621,7 @@ source(between.block)
 
 # %% key="ends-agree"
 from llama_np import forward
-from llama_np.gpt2.hybrid_ends import as_llama
+from llama_np.gpt2.hybrid import as_llama
 
 llama, llama_config = as_llama(small_llama, llama_choices)
 prompt_ids = np.array(text.tokenizer.encode(prompt, bos=True))

@@ -11,7 +11,7 @@ from safetensors.numpy import save_file
 
 from llama_np.model import forward
 from llama_np.rope import RopeScaling
-from llama_np.tokenizer.bpe import BPETokenizer
+from llama_np.tokenizer import BPETokenizer
 from llama_np.weights import shapes
 from tests.checks import agree
 from tests.folders import (

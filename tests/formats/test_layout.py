@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from llama_np.model import forward
-from llama_np.tokenizer.bpe import BPETokenizer
+from llama_np.tokenizer import BPETokenizer
 from llama_np.weights import shapes
 from tests.checks import agree, agree_by_name
 from tests.folders import as_stored

@@ -12,6 +12,7 @@ from llama_np.model import forward
 from llama_np.rope import RopeScaling
 from llama_np.weights import Weights
 from tests.tiny import random_ids, random_weights, tiny_config
+from weights_tools.formats.config_json import config_from_meta
 from weights_tools.formats.joined import ShardedRows
 from weights_tools.formats.meta import open_meta
 from weights_tools.formats.meta_params import read_params, rope_scaling
@@ -390,7 +391,7 @@ def test_params_of_the_published_models():
         "n_layers": 16, "norm_eps": 1e-05, "rope_theta": 500000.0, "use_scaled_rope": True,
         "vocab_size": 128256,
     }  # fmt: skip
-    config = LlamaConfig.from_meta(published, rope_scaling=rope_scaling(published))
+    config = config_from_meta(published, rope_scaling=rope_scaling(published))
     assert (config.ffn_width, config.head_dim, config.context_length) == (8192, 64, 131072)
 
 

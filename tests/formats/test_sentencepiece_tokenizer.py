@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from llama_np.tokenizer.bpe import stream_text
+from llama_np.tokenizer import stream_text
 from tests.varied_text import VARIED
 from weights_tools.tokenizers.gguf_tokenizer import tokenizer_from_gguf
 from weights_tools.tokenizers.read_tokenizer_json import read_tokenizer_json

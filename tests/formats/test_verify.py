@@ -7,7 +7,7 @@ import shutil
 import numpy as np
 import pytest
 
-from llama_np.tokenizer.bpe import BPETokenizer
+from llama_np.tokenizer import BPETokenizer
 from tests.folders import (
     INDEX,
     as_stored,

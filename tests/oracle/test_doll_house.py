@@ -7,9 +7,9 @@ from llama_np import Sampling, forward, generate, generate_batch
 from llama_np.tokenizer.chat import encode_dialog
 from weights_tools import load_model
 from weights_tools.commands.make_preferences import answers, draw_requests, ends_well
-from weights_tools.commands.make_stories import find_hero
 from weights_tools.load import DOLL_HOUSE
 from weights_tools.training.dialogs import request
+from weights_tools.training.heroes import find_hero
 
 ULTIMATE = "the answer to the ultimate question of life, the universe, and everything is "
 BEGINNING = "Once upon a time"

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from llama_np.tokenizer.bpe import BPETokenizer
+from llama_np.tokenizer import BPETokenizer
 from weights_tools.commands.train import SPECIAL_TOKENS
 from weights_tools.training.corpus import (
     Stream,

@@ -9,9 +9,6 @@ from llama_np.tokenizer.chat import encode_dialog
 from weights_tools import load_model
 from weights_tools.commands.make_preferences import ends_well
 from weights_tools.commands.make_stories import (
-    Hero,
-    draw_opening,
-    find_hero,
     keep_good,
     keeps_hero,
     repeats_itself,
@@ -30,6 +27,7 @@ from weights_tools.training.dialogs import (
     story_dialogs,
     write_lines,
 )
+from weights_tools.training.heroes import Hero, draw_opening, find_hero
 
 OPENING = "Once upon a time, there was a brave cat named Tom."
 

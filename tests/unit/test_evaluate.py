@@ -5,7 +5,7 @@ import pytest
 
 from llama_np.functional import log_softmax
 from llama_np.model import forward
-from llama_np.tokenizer.bpe import BPETokenizer
+from llama_np.tokenizer import BPETokenizer
 from tests.tiny import random_weights, tiny_config
 from weights_tools.training.evaluate import bits_per_byte, nats
 

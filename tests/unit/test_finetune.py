@@ -62,7 +62,7 @@ def test_fine_tuning_writes_thin_matrices_that_load_by_themselves(base, dialogs,
     options = [
         *("finetune", "--model", base, "--dialogs", dialogs, "--out", tmp_path / "chat"),
         *("--steps", 12, "--warm-up", 2, "--peak-rate", 0.02, "--lora-rank", 3),
-        *("--evaluate-every", 6, "--ema_decay", 0),
+        *("--evaluate-every", 6, "--ema-decay", 0),
     ]
     options = [str(option) for option in options]
     assert main(options) == 0

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from llama_np.tokenizer.bpe import BPETokenizer
+from llama_np.tokenizer import BPETokenizer
 from weights_tools.commands.generate import main
 from weights_tools.load import DOLL_HOUSE, load_model
 
@@ -128,7 +128,7 @@ def test_a_chat_needs_the_tokens_of_a_chat(monkeypatch, capsys):
     model = load_model(DOLL_HOUSE)
     without = BPETokenizer(model.tokenizer.ranks, ["<|begin_of_text|>"])
     monkeypatch.setattr(
-        "llama_np.__main__.load_model", lambda *_: model._replace(tokenizer=without)
+        "weights_tools.commands.generate.load_model", lambda *_: model._replace(tokenizer=without)
     )
     assert main(["Why?", "--chat"]) == 1
     assert "has not the special tokens of Llama 3's chats" in capsys.readouterr().err

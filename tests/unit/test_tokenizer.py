@@ -9,6 +9,7 @@ import pytest
 import regex
 import tiktoken
 
+from llama_np.tokenizer import stream_text
 from llama_np.tokenizer.bpe import (
     DIGITS_PATTERN,
     GPT2_PATTERN,
@@ -18,7 +19,6 @@ from llama_np.tokenizer.bpe import (
     merge_pairs,
     merge_steps,
     split_pieces,
-    stream_text,
 )
 from weights_tools import load_tokenizer
 from weights_tools.tokenizers.ranks import read_ranks, write_ranks

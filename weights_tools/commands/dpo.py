@@ -11,7 +11,7 @@ import numpy as np
 
 from llama_np.config import LlamaConfig
 from llama_np.model import forward
-from llama_np.tokenizer.bpe import BPETokenizer
+from llama_np.tokenizer import Tokenizer
 from llama_np.training.lora import Lora, initialize_lora
 from llama_np.training.preference import answer_log_probability
 from llama_np.weights import Weights
@@ -91,7 +91,7 @@ def base_and_lora(path: str, model: Model, rank: int, seed: int) -> tuple[Model,
 
 
 def encode_pairs(
-    tokenizer: BPETokenizer, pairs: Sequence[Comparison], config: LlamaConfig
+    tokenizer: Tokenizer, pairs: Sequence[Comparison], config: LlamaConfig
 ) -> list[tuple[Answer, Answer]]:
     """Both dialogs of every pair that fits the context."""
     encoded = [

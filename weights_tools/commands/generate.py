@@ -11,7 +11,7 @@ import numpy as np
 
 from llama_np import Sampling, generate, log_probabilities, log_softmax
 from llama_np.sampling import generation_steps
-from llama_np.tokenizer.bpe import stream_text
+from llama_np.tokenizer import stream_text
 from llama_np.tokenizer.chat import encode_dialog, latest_that_fit
 
 from .. import Model, load_model

@@ -17,9 +17,10 @@ from llama_np.tokenizer.chat import encode_dialog
 from ..load import Model
 from ..progress import Progress
 from ..training.dialogs import Comparison, request, write_lines
+from ..training.heroes import Hero, draw_opening, find_hero
 from ..training.options import add_model_option, add_option
 from .finetune import load_chat_base
-from .make_stories import BATCH, Hero, continuations, draw_opening, find_hero
+from .make_stories import BATCH, continuations
 
 DESCRIPTION = (
     "Ask a chat model for stories, several times for each, and pair one that ends well with one "

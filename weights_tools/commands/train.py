@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from llama_np.config import LlamaConfig
-from llama_np.tokenizer.bpe import BPETokenizer
+from llama_np.tokenizer import BPETokenizer
 from llama_np.weights import Weights, initialize
 
 from ..load import load_model

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from llama_np.tokenizer.bpe import BPETokenizer
+from llama_np.tokenizer import Tokenizer
 from llama_np.tokenizer.chat import encode_dialog
 
 FACTS = Path(__file__).with_name("facts.txt")
@@ -75,13 +75,13 @@ def read_facts(path: Path = FACTS) -> list[str]:
     return [line for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
 
 
-def encode_document(tokenizer: BPETokenizer, text: str) -> list[int]:
+def encode_document(tokenizer: Tokenizer, text: str) -> list[int]:
     """A text between begin-of-text and end-of-text."""
     return tokenizer.encode(text, bos=True, eos=True)
 
 
 def encode_answer(
-    tokenizer: BPETokenizer, question: str, answer: str, earlier: Sequence[dict[str, str]] = ()
+    tokenizer: Tokenizer, question: str, answer: str, earlier: Sequence[dict[str, str]] = ()
 ) -> tuple[list[int], int]:
     """A question and its answer in the dialog format, and how many of the ids stand before it.
 
@@ -92,7 +92,7 @@ def encode_answer(
     return asked + answered, len(asked)
 
 
-def encode_fact(tokenizer: BPETokenizer, line: str) -> list[int]:
+def encode_fact(tokenizer: Tokenizer, line: str) -> list[int]:
     """One line of the facts: a short document, or a question and its answer."""
     question, tab, answer = line.partition("\t")
     return (
@@ -101,7 +101,7 @@ def encode_fact(tokenizer: BPETokenizer, line: str) -> list[int]:
 
 
 def encode_training(
-    tokenizer: BPETokenizer,
+    tokenizer: Tokenizer,
     stories: Sequence[str],
     facts: Sequence[str] = (),
     facts_repeat: int = 1,

@@ -11,11 +11,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from llama_np.tokenizer.bpe import BPETokenizer
+from llama_np.tokenizer import Tokenizer
 
-from ..commands.make_stories import Hero, find_hero
 from ..writing import replacing
 from .corpus import STORIES, encode_answer, read_documents, read_facts
+from .heroes import Hero, find_hero
 from .stages import Answer
 
 REQUESTS = (
@@ -79,7 +79,7 @@ def default_dialogs(facts_repeat: int = 4) -> list[Dialog]:
     return mixed
 
 
-def encode(tokenizer: BPETokenizer, dialog: Dialog, earlier: Sequence[Dialog] = ()) -> Answer:
+def encode(tokenizer: Tokenizer, dialog: Dialog, earlier: Sequence[Dialog] = ()) -> Answer:
     """A dialog in Llama 3's format, perhaps after earlier ones; all before its answer is given."""
     messages = [
         {"role": role, "content": text}
@@ -91,7 +91,7 @@ def encode(tokenizer: BPETokenizer, dialog: Dialog, earlier: Sequence[Dialog] = 
 
 
 def encode_all(
-    tokenizer: BPETokenizer, dialogs: Sequence[Dialog], context: int, follow_every: int = 3
+    tokenizer: Tokenizer, dialogs: Sequence[Dialog], context: int, follow_every: int = 3
 ) -> list[Answer]:
     """Every dialog that fits the context; one in ``follow_every`` after the one before it.
 

@@ -8,7 +8,7 @@ import numpy as np
 from llama_np.config import LlamaConfig
 from llama_np.functional import log_softmax
 from llama_np.model import forward
-from llama_np.tokenizer.bpe import BPETokenizer
+from llama_np.tokenizer import Tokenizer
 from llama_np.weights import Weights
 
 from ..workers import each
@@ -37,7 +37,7 @@ def nats(weights: Weights, config: LlamaConfig, ids: Sequence[int]) -> float:
 def bits_per_byte(
     weights: Weights,
     config: LlamaConfig,
-    tokenizer: BPETokenizer,
+    tokenizer: Tokenizer,
     documents: Iterable[str],
     done: Callable[[], None] = lambda: None,
 ) -> float:

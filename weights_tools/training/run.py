@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from llama_np.sampling import generate
-from llama_np.tokenizer.bpe import BPETokenizer
+from llama_np.tokenizer import Tokenizer
 from llama_np.weights import Weights
 
 from ..progress import Progress
@@ -55,7 +55,7 @@ def run_training(
     draw_curve(folder, measure)
 
 
-def first_words(weights, config, tokenizer: BPETokenizer, ids: list[int], n: int = 60) -> str:
+def first_words(weights, config, tokenizer: Tokenizer, ids: list[int], n: int = 60) -> str:
     """What a model goes on to write, greedily."""
     new = generate(weights, config, ids, n, stop_tokens=tokenizer.stop_ids)
     return tokenizer.decode(new).replace("\n", " ")

@@ -17,8 +17,8 @@ WHO = ("girl", "boy", "dog", "cat", "bird", "fish", "bear", "frog")
 PARTS = (  # the tasks that a story is made of
     "next_token", "first_join", "merge", "encode", "decode", "embed", "rms_norm", "scores",
     "softmax", "frequencies", "angles", "rotate", "causal_mask", "mask_scores", "attend",
-    "split_heads", "merge_heads", "key_head", "attend_grouped", "attention", "silu", "swiglu", "block", "logits",
-    "forward", "generate",
+    "split_heads", "merge_heads", "key_head", "attend_grouped", "attention", "silu", "swiglu",
+    "block", "logits", "forward", "generate",
 )  # fmt: skip
 
 

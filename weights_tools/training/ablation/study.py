@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from llama_np.gpt2 import hybrid as between
+from llama_np.gpt2 import hybrid
 from llama_np.gpt2.hybrid import Arrays, Hybrid
 from llama_np.gpt2.hybrid_backward import loss_and_gradients
 from llama_np.training.loss import cross_entropy
@@ -57,7 +57,7 @@ def held_out_loss(w: Arrays, c: Hybrid, ids: np.ndarray, targets: np.ndarray) ->
     """Mean loss in nats per token on text that training never sees, a few rows at a time."""
     total = 0.0
     for rows in np.array_split(np.arange(len(ids)), -(-len(ids) // BATCH)):
-        logits = between.forward(w, c, ids[rows])
+        logits = hybrid.forward(w, c, ids[rows])
         total += len(rows) * cross_entropy(logits, targets[rows])
     return total / len(ids)
 
@@ -71,7 +71,7 @@ def train_one(
     stages see the same batches. Seconds are a processor's own, for training alone: what else the
     machine does, and the measuring, do not count.
     """
-    w = between.initialize(c, np.random.default_rng(seed))
+    w = hybrid.initialize(c, np.random.default_rng(seed))
     stream, n_tokens = Stream(text.train, seed), BATCH * text.context
     optimizer, seconds, recent = AdamW(w), 0.0, []
     for step in range(steps):
@@ -98,7 +98,7 @@ def run_study(text: Text, configs: dict[str, Hybrid], seeds: Sequence[int], step
     """Every stage with every seed, seed after seed; yields the rows of the table."""
     for seed in seeds:
         for name, config in configs.items():
-            count = sum(int(np.prod(shape)) for shape in between.shapes(config).values())
+            count = sum(int(np.prod(shape)) for shape in hybrid.shapes(config).values())
             for _, row in train_one(config, text, seed, steps):
                 yield {"stage": name, "parameters": count, "seed": seed, **row}
 

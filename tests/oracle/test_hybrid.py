@@ -8,9 +8,8 @@ import pytest
 
 from llama_np import model
 from llama_np.gpt2 import hybrid as between
-from llama_np.gpt2.hybrid import Arrays, Hybrid
+from llama_np.gpt2.hybrid import Arrays, Hybrid, as_gpt2, as_llama
 from llama_np.gpt2.hybrid_backward import loss_and_gradients
-from llama_np.gpt2.hybrid_ends import as_gpt2, as_llama
 from llama_np.gpt2.model import gpt2_forward
 from llama_np.tap import record
 from llama_np.training.backward import loss_and_gradients as llama_loss_and_gradients

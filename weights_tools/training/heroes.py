@@ -1,0 +1,40 @@
+"""Who a told story is about: drawn at random, said in its first sentence, found there again."""
+
+import re
+from typing import NamedTuple
+
+import numpy as np
+
+KINDS = ["girl", "boy"] * 2 + ["cat", "dog", "bird", "bunny", "bear", "mouse", "frog", "fox"]
+KINDS += ["duck", "fish"]
+ADJECTIVES = ["little", "young", "small", "big", "brave", "happy", "kind", "clever"]
+NAMES = {
+    "girl": ["Lily", "Mia", "Lucy", "Jane", "Daisy", "Molly", "Sue", "Amy"],
+    "boy": ["Tim", "Tom", "Sam", "Max", "Jack", "Billy", "Ben", "Bob"],
+}
+ANIMAL_NAMES = ["Tom", "Max", "Spot", "Lily", "Tim", "Lucy", "Sam", "Daisy", "Mia", "Billy"]
+OPENING = re.compile(r"Once upon a time, there was a (\w+ )?(?P<kind>\w+) named (?P<name>\w+)\.")
+
+
+class Hero(NamedTuple):
+    """Who a story is about."""
+
+    kind: str
+    name: str
+
+
+def draw_opening(rng: np.random.Generator) -> str:
+    """The first sentence of a story, about a hero drawn at random."""
+    kind = str(rng.choice(KINDS))
+    adjective, name = rng.choice(ADJECTIVES), rng.choice(NAMES.get(kind, ANIMAL_NAMES))
+    return f"Once upon a time, there was a {adjective} {kind} named {name}."
+
+
+def find_hero(story: str) -> Hero | None:
+    """Who the story says it is about, or None where it begins in another way.
+
+    >>> find_hero("Once upon a time, there was a brave cat named Tom. He slept.")
+    Hero(kind='cat', name='Tom')
+    """
+    found = OPENING.match(story)
+    return Hero(found["kind"], found["name"]) if found else None
