@@ -3,8 +3,8 @@
 import json
 from pathlib import Path
 
-from .check.gallery import gallery
 from .check.tasks import ORDER, TASKS
+from .misconceptions import MISCONCEPTIONS
 
 LARGEST = 200_000  # bytes; a full file takes about ten thousand
 
@@ -35,7 +35,7 @@ def read(path: Path) -> dict[str, dict]:
         raise Malformed("not a file of progress")
     if data["version"] != 1 or not isinstance(data["tasks"], dict):
         raise Malformed("not a file of progress of version 1")
-    known, met = set(names()), {wrong.name for wrong in gallery()}
+    known, met = set(names()), {wrong.name for wrong in MISCONCEPTIONS}
     for name, record in data["tasks"].items():
         if name not in known:
             raise Malformed(f"unknown task {name[:30]!r}")

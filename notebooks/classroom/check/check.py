@@ -7,12 +7,13 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from ..misconceptions import known_for
 from ..progress import note
 from .calling import Call, call, copied, has_blanks
 from .compare import describe, same
 from .failing_input import smallest
-from .gallery import mistakes, place
 from .kept_functions import keep, only_before, stand_alone
+from .read_again import place
 from .tasks import TASKS, Task
 
 TRIES = 40  # to find inputs on which all known mistakes differ
@@ -133,7 +134,7 @@ def fresh(task: Task) -> tuple[list[tuple], list]:
         cases = [task.draw(rng, case) for case in range(task.cases)]
         expected = [task.reference(*map(copied, case)) for case in cases]
         constant = [expected[0]] * len(cases)
-        results = [expected, constant, *(answers(w.function, cases) for w in mistakes(task.name))]
+        results = [expected, constant, *(answers(w.function, cases) for w in known_for(task.name))]
         pairs = ((a, b) for i, a in enumerate(results) for b in results[:i])
         if not any(alike(a, b, task.tolerance) for a, b in pairs):
             break
@@ -163,7 +164,7 @@ def recognise(task: Task, cases: list[tuple], calls: list[Call]):
     results = [made.error or made.result for made in calls]
     found = [
         wrong
-        for wrong in mistakes(task.name)
+        for wrong in known_for(task.name)
         if alike(results, answers(wrong.function, cases), task.tolerance)
     ]
     return found[0] if len(found) == 1 else None

@@ -4,13 +4,13 @@ import math
 
 import numpy as np
 
-from llama_np.attention import attention as attention_of_model
+from llama_np.attention import attend_grouped, merge_heads, split_heads
 from llama_np.axes import Array
 from llama_np.config import LlamaConfig
 from llama_np.functional import softmax
 from llama_np.model import block as block_of_model
 from llama_np.norm import rms_norm as normalise
-from llama_np.rope import rope_rotations
+from llama_np.rope import rope_rotations, rotate
 from llama_np.sampling import generate as write
 from llama_np.tokenizer.bpe import merge_steps
 from llama_np.weights import LayerWeights
@@ -82,8 +82,9 @@ def attention(
     frequencies: Array["K/2"],
     mask: Array["T S"],
 ) -> Array["T D"]:
-    rotations = rope_rotations(positions, frequencies)
-    return attention_of_model(x, wq, wk, wv, wo, head_dim, rotations, mask)
+    q, k, v = (split_heads(x @ w, head_dim) for w in (wq, wk, wv))
+    q, k = (rotate(each, positions[None], frequencies) for each in (q, k))
+    return merge_heads(attend_grouped(q, k, v, mask)) @ wo
 
 
 def key_head(head: int, n_heads: int, n_kv_heads: int) -> int:

@@ -7,14 +7,14 @@ from types import ModuleType
 
 import numpy as np
 import pytest
-from classroom.misconceptions.everything import WRONG
+from classroom.misconceptions import MISCONCEPTIONS
 
 from tests.checks import check_decoding, check_forward, check_top_p
 from tests.shape_contracts import replace_everywhere
 
 SOURCES = Path(__file__).parents[2] / "notebooks/source"
 CHECKS = {"model.forward": check_decoding, "sampling.keep_top_p": check_top_p}  # else the first
-IN_THE_LIBRARY = [wrong for wrong in WRONG if wrong.right]
+IN_THE_LIBRARY = [wrong for wrong in MISCONCEPTIONS if wrong.right]
 
 
 def find(right: str):
@@ -37,7 +37,7 @@ def test_the_wrong_one_is_noticed(wrong, monkeypatch):
         CHECKS.get(wrong.right, check_forward)()
 
 
-@pytest.mark.parametrize("wrong", WRONG, ids=lambda wrong: wrong.function.__name__)
+@pytest.mark.parametrize("wrong", MISCONCEPTIONS, ids=lambda wrong: wrong.function.__name__)
 def test_each_says_why_it_is_wrong_and_where_to_read_again(wrong):
     assert wrong.why.endswith(".") and len(wrong.why) <= 130
     assert len(wrong.name) <= 60 and not wrong.name.endswith(".")
@@ -47,5 +47,5 @@ def test_each_says_why_it_is_wrong_and_where_to_read_again(wrong):
 
 
 def test_no_two_are_the_same():
-    assert len({wrong.function.__name__ for wrong in WRONG}) == len(WRONG)
-    assert len({(wrong.name, wrong.task, wrong.right) for wrong in WRONG}) == len(WRONG)
+    for of in (lambda w: w.function.__name__, lambda w: (w.name, w.task, w.right)):
+        assert len({of(wrong) for wrong in MISCONCEPTIONS}) == len(MISCONCEPTIONS)
