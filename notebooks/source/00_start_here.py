@@ -296,7 +296,7 @@ source(attention)
 
 # %% key="heads-agree"
 rotations = rope_rotations(positions, frequencies)
-attention_by_name = attention(normed, layer.wq, layer.wk, layer.wv, layer.wo, K, rotations, mask)
+attention_by_name = attention(normed, layer, config, rotations, mask)
 agree(attn_out, attention_by_name)
 
 # %% [markdown] key="ffn-why"

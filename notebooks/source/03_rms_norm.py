@@ -384,7 +384,7 @@ from llama_np import attention, causal_mask, rope_frequencies, rope_rotations, s
 positions = np.arange(len(ids))
 frequencies = rope_frequencies(config.head_dim, config.rope_theta, config.rope_scaling)
 rotations = rope_rotations(positions, frequencies)
-rotation_and_mask = config.head_dim, rotations, causal_mask(positions, positions)
+visible = causal_mask(positions, positions)
 
 # %% [markdown] key="without-loop-note"
 # The loop below is the model's own, with `y * weight` where the model has `rms_norm(y, weight, eps)`.
@@ -396,7 +396,7 @@ with np.errstate(over="ignore", invalid="ignore"):
     for each in weights.layers:
         y = without[-1]
         normless = y * each.attn_norm
-        y = y + attention(normless, each.wq, each.wk, each.wv, each.wo, *rotation_and_mask)
+        y = y + attention(normless, each, config, rotations, visible)
         y = y + swiglu(y * each.ffn_norm, each.w_gate, each.w_up, each.w_down)
         without.append(y)
 

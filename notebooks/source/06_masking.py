@@ -360,11 +360,14 @@ print(f"{visible.sum()} of {visible.size} scores are used: {visible.mean():.1%}"
 agree(visible.sum(), T * (T + 1) // 2)
 
 # %% [markdown] key="half-text"
-# For long texts that counts. The library can therefore take the queries in chunks (`query_chunk`) and
-# leave out the keys that no query of the chunk may see. The result is the same.
+# For long texts that counts. The library therefore takes the queries of a long text a chunk at a time and
+# leaves out the keys that no query of the chunk may see (`attend_in_chunks`). The result is the same.
 
 # %% key="half-agree"
-agree(forward(weights, config, ids, query_chunk=4), logits, tolerance=1e-3)
+from llama_np.attention import attend_in_chunks
+
+q, k, v = (trace[f"blocks.{i}.{name}"] for name in ("q_rotated", "k_rotated", "v"))
+agree(attend_in_chunks(q, k, v, visible, chunk=4), trace[f"blocks.{i}.mix"])
 
 # %% [markdown] key="shapes-note"
 # ## What you have seen

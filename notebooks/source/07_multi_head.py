@@ -279,9 +279,8 @@ source(attend_grouped)
 agree(mix, attend_grouped(q_rotated, k_rotated, v, visible))
 
 # %% [markdown] key="whole-named-note"
-# Here is the whole step, as the model runs it. Two things are new, and both do nothing unless asked:
-# `remember` is the cache of lesson 11, and `query_chunk` computes the scores for some queries at a time to
-# save memory. `merge_heads` undoes `split_heads`: it lays the heads side by side again. `linear(x, wq)` is
+# Here is the whole step, as the model runs it. Two things are new, and both change no result: `cache` is the
+# subject of lesson 11, and the scores of a long text are made a chunk of queries at a time. `merge_heads` undoes `split_heads`: it lays the heads side by side again. `linear(x, wq)` is
 # `x @ wq`; for a batch of texts it reads the matrix once for all of them. The rotation is written with
 # complex numbers, which come ready-made as `rotations` (lesson 05).
 
@@ -293,7 +292,7 @@ source(attention)
 # %% key="whole-agree"
 agree(side_by_side, merge_heads(mix))
 rotations = rope_rotations(positions, frequencies)
-whole = attention(normed, layer.wq, layer.wk, layer.wv, layer.wo, K, rotations, visible)
+whole = attention(normed, layer, config, rotations, visible)
 agree(looped, whole)
 
 # %% [markdown] key="share-why"

@@ -277,14 +277,14 @@ from llama_np import attention, causal_mask, rope_frequencies, rope_rotations, s
 positions = np.arange(len(ids))
 frequencies = rope_frequencies(config.head_dim, config.rope_theta, config.rope_scaling)
 rotations = rope_rotations(positions, frequencies)
-rotation_and_mask = config.head_dim, rotations, causal_mask(positions, positions)
+visible = causal_mask(positions, positions)
 
 
 def run(add_to_copy):
     x = weights.embedding[ids]
     for each in weights.layers:
         copy = rms_norm(x, each.attn_norm, config.norm_eps)
-        x = x + attention(copy, each.wq, each.wk, each.wv, each.wo, *rotation_and_mask)
+        x = x + attention(copy, each, config, rotations, visible)
         copy = rms_norm(x, each.ffn_norm, config.norm_eps)
         added = swiglu(copy, each.w_gate, each.w_up, each.w_down)
         x = copy + added if add_to_copy else x + added

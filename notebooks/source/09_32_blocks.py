@@ -61,9 +61,8 @@ print("x", x.shape, "in a model of", config.n_layers, "blocks")
 from llama_np import attention, rms_norm, swiglu
 
 first = weights.layers[0]
-rotation_and_mask = config.head_dim, rotations, visible
 normed = rms_norm(x, first.attn_norm, config.norm_eps)
-attn_out = attention(normed, first.wq, first.wk, first.wv, first.wo, *rotation_and_mask)
+attn_out = attention(normed, first, config, rotations, visible)
 resid_mid = x + attn_out
 normed = rms_norm(resid_mid, first.ffn_norm, config.norm_eps)
 down = swiglu(normed, first.w_gate, first.w_up, first.w_down)
@@ -329,6 +328,7 @@ print("output tied to the embedding:", config.tied_output)
 
 # %% key="count-named"
 from llama_np import LlamaConfig
+from weights_tools.formats.config_json import config_from_meta
 
 source(LlamaConfig.count_parameters)
 

@@ -393,14 +393,14 @@ for label, n in zip(labels, n_kept, strict=True):
 #
 # </details>
 
-# %% [markdown] key="choose-note"
-# The library's `choose` puts the parts together: temperature first, then top-k, then top-p, then the throw.
-# The order matters: a high temperature before top-p lets more tokens through.
+# %% [markdown] key="sample-note"
+# The library's `sample` puts the parts together: temperature first, then top-k, then top-p, then the throw. What
+# it throws at is made here. The order matters: a high temperature before top-p lets more tokens through.
 
-# %% key="choose-named"
-from llama_np import choose
+# %% key="sample-named"
+from llama_np.sampling import probabilities_of
 
-source(choose)
+source(probabilities_of)
 
 # %% [markdown] key="last-only-why"
 # ## Step 7. Only the last row

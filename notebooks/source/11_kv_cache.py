@@ -136,7 +136,7 @@ agree(mix, after[f"blocks.{i}.mix"][h, -1:])
 #
 # So of every token and every block we keep the rotated key and the value, for each key-value head. This is
 # the **KV cache**. The library takes the memory once, for `max_length` tokens, and writes new rows behind
-# the old ones. `remember` is called once in every block, by attention. Most of its lines check shapes. The
+# the old ones. `update` is called once in every block, by attention. Most of its lines check shapes. The
 # last four do the work: what comes back is all there is so far, past and new.
 
 # %% key="cache-named"
@@ -305,15 +305,15 @@ print("largest change in each row with the wrong mask:", changed.round(2))
 # %% [markdown] key="prefill-named-note"
 # For a single new token the mask is one row, all true: a decoding step needs none. That is why code that
 # was only tried one token at a time can have a wrong mask and never show it. Here is the library's prefill.
-# Within a chunk it makes the scores for `QUERY_CHUNK` tokens at a time, so it holds still fewer of them.
+# Within a chunk attention makes the scores for some dozens of tokens at a time, so it holds still fewer of them.
 
 # %% key="prefill-named"
-from llama_np.sampling import prefill
+from llama_np.sampling import read
 
-source(prefill)
+source(read)
 
 # %% key="prefill-agree"
-agree(prefill(weights, config, ids, KVCache(config, N)), before["logits"][-1])
+agree(read(weights, config, ids, KVCache(config, N)), before["logits"][-1])
 
 # %% [markdown] key="memory-why"
 # ## Step 7. What it costs: memory

@@ -46,14 +46,14 @@ for _ in range(n_new):
 print(prompt + tokenizer.decode(written))
 
 # %% [markdown] key="loop-named-note"
-# In the library the loop stands behind `generate`, which checks its arguments first. `choose` is the choice
-# of lesson 10; with a temperature of 0, the default of `generate`, it is greedy. `yield` hands out each
-# token as soon as it is there. `room` is what is left for new tokens: `max_new_tokens` at most, and no more
-# than the model's `context_length`, the longest text it was made for. Steps 2 and 6 come to `stop_tokens` and
-# `logprobs`.
+# In the library the loop stands behind `generate`, which checks its arguments first. `read` is the forward
+# pass through the cache, `sample` the choice of lesson 10; with a temperature of 0, the default of `Sampling`,
+# it is greedy. `yield` hands out each token, with the logits that it was chosen from, as soon as it is there.
+# `room` is what is left for new tokens: `max_new_tokens` at most, and no more than the model's
+# `context_length`, the longest text it was made for. `padding` is for the batches of step 5.
 
 # %% key="loop-named"
-from llama_np import generate, sampling
+from llama_np import Sampling, generate, sampling
 
 source(sampling.write_tokens)
 
@@ -259,7 +259,7 @@ source(padded_view)
 # %% key="view-agree"
 view = padded_view(n_padding, past=0, n_new=longest)
 agree(np.array(positions), view["positions"], tolerance=0)
-agree(np.array(list(masks.values())), view["causal_mask"], tolerance=0)
+agree(np.array(list(masks.values())), view["mask"], tolerance=0)
 
 # %% [markdown] key="alone-note"
 # So each row of the batch predicts what it would predict alone. Then the loop, for all rows at once: the new
@@ -330,6 +330,7 @@ for text in ("The sky is blue.", "The sky is seven."):
 
 # %% key="training-by-hand"
 from llama_np import log_probabilities, log_softmax
+from llama_np.training import cross_entropy
 
 slow = [
     log_softmax(forward(weights, config, whole[:t])[-1])[whole[t]] for t in range(1, len(whole))

@@ -337,14 +337,14 @@ print(f"{(dropped == 0).mean():.1%} of the numbers are zero")
 show.matrices({"down": down, "after dropout": dropped}, ("T", "D"), rows=labels, across=1)
 
 # %% key="dropout-named"
-from llama_np.training.backward import dropout
+from llama_np.training import Dropout
 
-source(dropout)
+source(Dropout.kept)
 
 # %% key="dropout-agree"
-drop = dropout(p, np.random.default_rng(0), masks={})
-agree(dropped, drop("blocks.0.down", down))
-mean = np.mean([drop("blocks.0.down", down) for _ in range(2000)], axis=0)
+dropout = Dropout(rate=p, rng=np.random.default_rng(0))
+agree(dropped, down * dropout.kept(down))
+mean = np.mean([down * dropout.kept(down) for _ in range(2000)], axis=0)
 print(f"the mean of 2000 throws is off by {np.abs(mean - down).mean() / np.abs(down).mean():.1%}")
 
 # %% [markdown] key="tied-why"
@@ -640,6 +640,7 @@ agree(between.forward(small, start, prompt_ids), gpt2_forward(*as_gpt2(small, st
 
 # %% key="versions"
 from llama_np import RopeScaling, rope_frequencies
+from weights_tools.formats.config_json import config_from_meta
 
 llama_3 = {"vocab_size": 128256, "norm_eps": 1e-5, "rope_theta": 500000.0, "n_kv_heads": 8}
 stretched = {"use_scaled_rope": True}
@@ -800,19 +801,21 @@ agree(total, swiglu(x, layer.w_gate, layer.w_up, layer.w_down))
 # not have.
 
 # %% key="pieces-attention"
+from dataclasses import replace
+
 from llama_np import attention, causal_mask, rope_rotations
 
 places = np.arange(len(prompt_ids))
 frequencies = rope_frequencies(llama_config.head_dim, llama_config.rope_theta)
 rotations = rope_rotations(places, frequencies)
-rest = llama_config.head_dim, rotations, causal_mask(places, places)
+rest = llama_config, rotations, causal_mask(places, places)
 total, n_q, n_kv = 0, layer.wq.shape[1], layer.wk.shape[1]
 for i in (0, 1):
     own_q = slice(i * n_q // 2, (i + 1) * n_q // 2)
     own_kv = slice(i * n_kv // 2, (i + 1) * n_kv // 2)
-    pieces = layer.wq[:, own_q], layer.wk[:, own_kv], layer.wv[:, own_kv], layer.wo[own_q]
-    total = total + attention(x, *pieces, *rest)
-agree(total, attention(x, layer.wq, layer.wk, layer.wv, layer.wo, *rest))
+    wq, wk, wv, wo = layer.wq[:, own_q], layer.wk[:, own_kv], layer.wv[:, own_kv], layer.wo[own_q]
+    total = total + attention(x, replace(layer, wq=wq, wk=wk, wv=wv, wo=wo), *rest)
+agree(total, attention(x, layer, *rest))
 
 # %% key="pieces-embedding"
 table_of_tokens, middle = llama.embedding, llama_config.vocab_size // 2

@@ -21,6 +21,7 @@ from classroom import show
 from classroom.lesson import agree, source, table
 
 from llama_np import LLAMA_3_8B, forward, record
+from llama_np.training import cross_entropy
 from weights_tools import load_model
 
 model = load_model()

@@ -546,10 +546,11 @@ source(rotate_backward)
 # </details>
 
 # %% key="rope-agree"
-from llama_np import rotate
+from llama_np import rope_rotations, rotate
 
-agree(d_q_unturned, rotate_backward(d_q, positions, frequencies), tolerance=1e-12)
-d_k_unturned = rotate_backward(d_k, positions, frequencies)
+rotations = rope_rotations(positions, frequencies)
+agree(d_q_unturned, rotate_backward(d_q, rotations), tolerance=1e-12)
+d_k_unturned = rotate_backward(d_k, rotations)
 check(block + "q", d_q_unturned)
 check(block + "k", d_k_unturned)
 turned_again = rotate(d_q, positions, frequencies)
@@ -565,8 +566,9 @@ for t in (0, 1, T - 1):
 # Then the norm, and the residual again: what comes through, plus what goes straight on.
 #
 # The library's `block_backward` holds the whole block together: feed-forward and its norm, `+= d_out`,
-# attention and its norm, `+= d_mid`. (Where it multiplies by `down.mask` or `attn_out.mask`: that is for
-# dropout, a help in training that leaves out some numbers at random. Here there is none.)
+# attention and its norm, `+= d_mid`. What it needs from the way there, `block_forward` has kept for it under
+# the names that you know. (`ffn_kept` and `attn_kept` are for dropout, a help in training that leaves out some
+# numbers at random. Here there is none.)
 
 # %% key="block-by-hand"
 merged = [np.swapaxes(d, 0, 1).reshape(T, -1) for d in (d_q_unturned, d_k_unturned, d_v)]
@@ -580,11 +582,13 @@ check(f"layers.{L}.wk", d_wk)
 check(f"blocks.{L - 1}.resid_out" if L else "embedded", d_x)
 
 # %% key="block-agree"
-from llama_np.training.backward import block_backward
+from llama_np import causal_mask
+from llama_np.training.backward import block_backward, block_forward
 
-d_x_library, d_layer = block_backward(
-    d_resid_out, before, layer, config, positions, frequencies, last
-)
+mask = causal_mask(positions, positions)
+resid_out, kept = block_forward(before, layer, config, rotations, mask)
+agree(resid_out, last["resid_out"], tolerance=1e-12)
+d_x_library, d_layer = block_backward(d_resid_out, layer, config, rotations, kept)
 agree(d_x, d_x_library, tolerance=1e-12)
 agree(d_attn_weight, d_layer.attn_norm, tolerance=1e-12)
 agree(d_ffn_weight, d_layer.ffn_norm, tolerance=1e-12)
@@ -602,12 +606,9 @@ source(block_backward)
 # %% key="embedding-by-hand"
 d_layers = {L: d_layer}
 for i in reversed(range(L)):
-    block = f"blocks.{i}."
-    seen = {name.removeprefix(block): a for name, a in trace.items() if name.startswith(block)}
-    before = trace[f"blocks.{i - 1}.resid_out"] if i else trace["embedded"]
-    d_x, d_layers[i] = block_backward(
-        d_x, before, weights.layers[i], config, positions, frequencies, seen
-    )
+    before, w = trace[f"blocks.{i - 1}.resid_out"] if i else trace["embedded"], weights.layers[i]
+    _, kept = block_forward(before, w, config, rotations, mask)
+    d_x, d_layers[i] = block_backward(d_x, w, config, rotations, kept)
 check("embedded", d_x)
 
 d_embedding = np.zeros_like(weights.embedding)
@@ -686,23 +687,24 @@ table(["weight", "entry", "by the rules", "tried"], rows)
 # or larger?
 
 # %% key="sizes-there"
-from llama_np import attention, causal_mask, rms_norm, rope_rotations, swiglu
+from dataclasses import replace
 
-rotation_and_mask = K, rope_rotations(positions, frequencies), causal_mask(positions, positions)
+from llama_np import merge_heads, rms_norm, silu
+
 eps = config.norm_eps
 
 
 def there(weights, keep):
     x, blocks = weights.embedding[ids], []
     for w in weights.layers:
-        seen = {"x": x, "attn_norm": rms_norm(x, w.attn_norm, eps)}
-        matrices = w.wq, w.wk, w.wv, w.wo
-        added = attention(seen["attn_norm"], *matrices, *rotation_and_mask, tap=record(seen))
-        seen["resid_mid"] = keep * x + added
-        seen["ffn_norm"] = rms_norm(seen["resid_mid"], w.ffn_norm, eps)
-        added = swiglu(seen["ffn_norm"], w.w_gate, w.w_up, w.w_down, record(seen))
-        x = keep * seen["resid_mid"] + added
-        blocks.append(seen)
+        _, seen = block_forward(x, w, config, rotations, mask)  # its first half is what we want
+        mid = keep * x + merge_heads(seen.mix) @ w.wo
+        ffn_norm = rms_norm(mid, w.ffn_norm, eps)
+        gate, up = ffn_norm @ w.w_gate, ffn_norm @ w.w_up
+        hidden = silu(gate) * up
+        x = keep * mid + hidden @ w.w_down
+        second_half = {"ffn_norm": ffn_norm, "gate": gate, "up": up, "hidden": hidden}
+        blocks.append(replace(seen, resid_mid=mid, **second_half))
     return x, blocks
 
 
@@ -718,11 +720,11 @@ def sizes_back(weights, keep):
     d_x, _ = rms_norm_backward(d_logits @ weights.output.T, x, weights.norm, eps)
     sizes = []
     for w, seen in zip(reversed(weights.layers), reversed(blocks)):
-        kept = seen["gate"], seen["up"], seen["hidden"]
-        d, *d_ffn = swiglu_backward(d_x, seen["ffn_norm"], w.w_gate, w.w_up, w.w_down, *kept)
-        d_mid = rms_norm_backward(d, seen["resid_mid"], w.ffn_norm, eps)[0] + keep * d_x
-        d, d_attn = attention_backward(d_mid, w, K, positions, frequencies, seen)
-        d_x = rms_norm_backward(d, seen["x"], w.attn_norm, eps)[0] + keep * d_mid
+        of_gate = seen.gate, seen.up, seen.hidden
+        d, *d_ffn = swiglu_backward(d_x, seen.ffn_norm, w.w_gate, w.w_up, w.w_down, *of_gate)
+        d_mid = rms_norm_backward(d, seen.resid_mid, w.ffn_norm, eps)[0] + keep * d_x
+        d, d_attn = attention_backward(d_mid, w, config, rotations, seen)
+        d_x = rms_norm_backward(d, seen.x, w.attn_norm, eps)[0] + keep * d_mid
         sizes.append(size(np.concatenate([each.ravel() for each in (*d_ffn, *d_attn.values())])))
     return np.array(sizes[::-1])
 
@@ -749,7 +751,7 @@ title = "size of the gradient with respect to the matrices of a block"
 show.curves(np.arange(config.n_layers), shown, ("block", "RMS"), log="y", title=title)
 for name, s in sizes.items():
     print(f"{name:29} first block {s[0]:.1e}   last block {s[-1]:.1e}")
-stream = [size(seen["x"]) for seen in there(fresh, keep=0)[1]]
+stream = [size(seen.x) for seen in there(fresh, keep=0)[1]]
 print("fresh, without: the stream before each block", *(f"{n:.0e}" for n in stream[:5]), "...")
 
 # %% [markdown] key="sizes-answer"
@@ -813,8 +815,6 @@ print(
 # training needs memory for: it grows with the length of the text (the patterns even with its square) and with the number of texts in a batch.
 
 # %% key="seen"
-from llama_np.training.backward import NEEDED
-
 D, F, Hq, Hkv = config.dim, config.ffn_width, config.n_heads, config.n_kv_heads
 in_block = {
     "feed-forward": 3 * T * D * F,
@@ -844,7 +844,9 @@ rows = [
     ["cross-entropy", "logits, targets", "`(p - one_hot) / count`", "", ""],
     ["together", "", "", *cost["together"]],
 ]
-kept = sum(a.size for name, a in trace.items() if name.rpartition(".")[2] in NEEDED)
+_, blocks = there(weights, keep=1)
+arrays = [a for seen in blocks for a in (*vars(seen).values(), *seen.patterns)]
+kept = sum(a.size for a in arrays if isinstance(a, np.ndarray))
 print(f"kept for the way back: {kept:,} numbers for {T} tokens, {kept // T:,} per token")
 print(f"the model itself: {config.count_parameters():,} numbers")
 table(["step", "must remember", "back", "products there", "products back"], rows)
