@@ -1,10 +1,11 @@
 """A class in one table: exercises down, students across, and the mistakes that were met."""
 
 import csv
-import os
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
+
+from weights_tools.writing import replacing
 
 from .records import Malformed, names, read
 
@@ -53,16 +54,17 @@ def as_rows(students: Class) -> list[list[str]]:
 
 def collect(folder: Path, out: Path) -> list[str]:
     """Write ``class.csv`` and ``class.png``; what to tell. Raises ``ValueError`` for no files."""
-    from .show_progress import draw_class
+    from .progress_pictures import draw_class
 
     students, skipped = read_class(folder)
     if not students:
         raise ValueError("\n".join([*skipped, f"{folder}: no file of progress here"]))
     out.mkdir(parents=True, exist_ok=True)
-    beside = out / "class.csv.tmp"
-    with beside.open("w", encoding="utf-8-sig", newline="") as file:  # Excel asks for the mark
+    with (
+        replacing(out / "class.csv") as beside,
+        beside.open("w", encoding="utf-8-sig", newline="") as file,  # Excel asks for the mark
+    ):
         csv.writer(file).writerows(as_rows(students))
-    os.replace(beside, out / "class.csv")
     met = Counter()
     for task in names():
         met.update({f"{task}: {text}": n for text, n in count_mistakes(students, task).items()})

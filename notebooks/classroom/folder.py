@@ -4,7 +4,10 @@ import os
 from functools import cache
 from pathlib import Path
 
+from weights_tools.writing import replacing
+
 EXERCISES = Path(__file__).parents[1] / "exercises"
+SOLUTIONS = EXERCISES / "solutions"
 
 
 def folder() -> Path:
@@ -25,9 +28,8 @@ def write(path: Path, text: str) -> list[str]:
     """Write a file whole or not at all; a line to be told where that is not possible."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        beside = path.with_suffix(".tmp")
-        beside.write_text(text, encoding="utf-8")
-        beside.replace(path)
+        with replacing(path) as beside:
+            beside.write_text(text, encoding="utf-8")
     except OSError as error:
         return [f"(not saved: {path.name} cannot be written, {error.strerror})"]
     return []

@@ -41,7 +41,7 @@ def as_text(records: dict) -> str:
 
 def progress() -> None:
     """Draw every task of the course, filled where it is done."""
-    from .show_progress import draw_progress
+    from .progress_pictures import draw_progress
 
     records = load()
     done = [name for name in names() if records.get(name, {}).get("passed")]

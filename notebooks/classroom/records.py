@@ -20,7 +20,10 @@ def names() -> list[str]:
 
 
 def read(path: Path) -> dict[str, dict]:
-    """Task: whether passed, how many tries, which mistakes were met. Raises ``Malformed``."""
+    """Task: whether passed, how many tries, which mistakes were met. Raises ``Malformed``.
+
+    Tasks and mistakes that the course does not know (any more) are left out.
+    """
     if not path.is_file():
         raise Malformed("not a file")
     if path.stat().st_size > LARGEST:
@@ -36,14 +39,12 @@ def read(path: Path) -> dict[str, dict]:
     if data["version"] != 1 or not isinstance(data["tasks"], dict):
         raise Malformed("not a file of progress of version 1")
     known, met = set(names()), {wrong.name for wrong in MISCONCEPTIONS}
-    for name, record in data["tasks"].items():
-        if name not in known:
-            raise Malformed(f"unknown task {name[:30]!r}")
+    records = {name: record for name, record in data["tasks"].items() if name in known}
+    for name, record in records.items():
         if not is_record(record):
             raise Malformed(f"not understood: {name}")
-        if unknown := [text for text in record["met"] if text not in met]:
-            raise Malformed(f"unknown mistake {unknown[0][:30]!r}")
-    return data["tasks"]
+        record["met"] = [text for text in record["met"] if text in met]
+    return records
 
 
 def refuse(constant: str):

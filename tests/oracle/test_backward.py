@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from classroom.lesson import numerical_gradient
+from classroom import numerical_gradient
 
 from llama_np import model
 from llama_np.attention import attend, attend_grouped, causal_mask

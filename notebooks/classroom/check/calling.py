@@ -14,12 +14,13 @@ from pathlib import Path
 
 import numpy as np
 
+import llama_np
+import weights_tools
 from llama_np.weights import Weights
 
-ROOT = Path(__file__).parents[3]
-LIBRARY = ROOT / "llama_np"
-SOLUTIONS = ROOT / "notebooks/exercises/solutions"
-OURS = (f"{LIBRARY}{os.sep}", f"{ROOT / 'weights_tools'}{os.sep}")
+from ..folder import SOLUTIONS
+
+LIBRARY = tuple(f"{Path(each.__file__).parent}{os.sep}" for each in (llama_np, weights_tools))
 DATA = {"config.py", "weights.py", "lazy_matrix.py", "axes.py"}  # what an exercise is given to read
 GIVEN = {"split_pieces"}  # functions that an exercise gives
 
@@ -111,8 +112,7 @@ def owner(file: str) -> str | None:
     path = Path(file)
     if path.parent == SOLUTIONS:
         return "borrowed"
-    ours = file.startswith(OURS) and path.name not in DATA
-    return "library" if ours else None
+    return "library" if file.startswith(LIBRARY) and path.name not in DATA else None
 
 
 def tell_error(function: Callable, error: Exception) -> str:

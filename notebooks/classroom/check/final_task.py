@@ -1,4 +1,4 @@
-"""The last exercise: the doll-house runs on the learner's functions alone, and tells a story."""
+"""The last exercise, a story: the doll-house runs on the learner's functions alone."""
 
 from functools import cache
 

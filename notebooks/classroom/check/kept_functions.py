@@ -20,7 +20,7 @@ import numpy as np
 
 from llama_np.tokenizer.bpe import split_pieces
 
-from ..folder import EXERCISES, folder, write
+from ..folder import SOLUTIONS, folder, write
 from .final_task import PARTS
 from .tasks import TASKS
 
@@ -126,7 +126,6 @@ def parse(file: str, changed: int, size: int) -> dict[str, tuple[str, str, int]]
     return {
         match[1]: (text[match.end() : end].rstrip() + "\n", file, text[: match.end()].count("\n"))
         for match, end in zip(starts, ends, strict=True)
-        if match[1] in TASKS
     }
 
 
@@ -157,17 +156,20 @@ def stand_alone(function: Callable) -> tuple[str, Callable | None]:
 
 
 def keep(name: str, source: str) -> list[str]:
-    """File a function that has passed; what to say where it cannot be written."""
-    old = {key: section[0].strip() for key, section in sections().items()}
-    kept = {key: text for key in TASKS if (text := (old | {name: source}).get(key))}
-    parts = [f"# --- {key} ---\n\n\n{text}\n" for key, text in kept.items()]
+    """File a function that has passed; what to say where it cannot be written.
+
+    Functions stand in the order of their tasks; those of no task (any more) come last.
+    """
+    kept = {key: section[0].strip() for key, section in sections().items()} | {name: source}
+    order = sorted(kept, key=lambda key: PLACES.get(key, len(PLACES)))
+    parts = [f"# --- {key} ---\n\n\n{kept[key]}\n" for key in order]
     return write(Path(path()), HEADER + "\n\n".join(parts))
 
 
 @cache
 def solution(name: str) -> Callable:
     """The function that ships for a task."""
-    file = EXERCISES / "solutions" / f"s{TASKS[name].lesson}.py"
+    file = SOLUTIONS / f"s{TASKS[name].lesson}.py"
     names = {"__name__": file.stem}
     exec(compile(file.read_text(encoding="utf-8"), str(file), "exec"), names)
     return names[name]

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 
 from ..progress import note
-from .check import Outcome
+from .examine import Outcome
 
 
 def predict(lesson: str, guess, truth: Callable) -> Outcome:

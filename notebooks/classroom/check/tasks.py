@@ -20,8 +20,7 @@ from llama_np.norm import rms_norm
 from llama_np.rope import rope_frequencies, rotate
 from llama_np.sampling import keep_top_k, keep_top_p
 
-from . import final_task as story
-from . import inputs, references
+from . import final_task, inputs, references
 from .inputs import normal, whole, with_numbers
 
 
@@ -102,6 +101,6 @@ ORDER = [
     Task("forward", "12_generation", plain(forward), inputs.model_and_ids),
     Task("generate", "12_generation", references.generate,
          inputs.model_and_stop(references.generate)),
-    Task("story", "12_generation", story.told, story.draw, cases=2),
+    Task("story", "12_generation", final_task.told, final_task.draw, cases=2),
 ]  # fmt: skip
 TASKS = {task.name: task for task in ORDER}

@@ -5,54 +5,41 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
-import matplotlib.pyplot as plt
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.patches import FancyBboxPatch
+from .show.base import BLUE, INK, LIT, QUIET, box, finish, subplots
 
-from .show import INK, LIT, QUIET
-
-DONE, PALE = "#4c78a8", "#f3f5f7"
+PALE = "#f3f5f7"
 
 
 def draw_progress(
     rows: Mapping[str, Sequence[str]], done: Collection[str], tried: Collection[str]
 ) -> None:
     """A line of boxes for each lesson: filled when done, framed when tried, pale when not."""
-    figure, place = plt.subplots(figsize=(9, 0.32 * len(rows) + 0.1), layout="constrained")
+    _, place = subplots(figsize=(9, 0.32 * len(rows) + 0.1))
     for down, (lesson, tasks) in enumerate(rows.items()):
         place.text(-0.06, -down, lesson, ha="right", va="center", fontsize=8, color=INK)
         for across, task in enumerate(tasks):
-            filled, framed = task in done, task in tried
-            _box(
-                place,
-                across,
-                -down,
-                DONE if filled else PALE,
-                LIT if framed and not filled else "none",
-            )
-            colour = "white" if filled else INK if framed else QUIET
+            draw_task(place, across, -down, task in done, task in tried)
+            colour = "white" if task in done else INK if task in tried else QUIET
             place.text(
                 across + 0.5, -down, task, ha="center", va="center", fontsize=7.5, color=colour
             )
     place.set(xlim=(-1.7, max(map(len, rows.values()))), ylim=(0.5 - len(rows), 0.5))
     place.axis("off")
-    plt.show()
+    finish()
 
 
-def _box(place: Axes, x: float, y: float, colour: str, edge: str) -> None:
-    place.add_patch(
-        FancyBboxPatch(
-            (x + 0.04, y - 0.38), 0.92, 0.76, boxstyle="round,pad=0,rounding_size=0.06",
-            facecolor=colour, edgecolor=edge, linewidth=1.2,
-        )
-    )  # fmt: skip
+def draw_task(place, x: float, y: float, done: bool, tried: bool) -> None:
+    """One task as a box."""
+    edge = LIT if tried and not done else "none"
+    box(place, x + 0.04, y - 0.38, 0.92, 0.76, BLUE if done else PALE, edge)
 
 
 def draw_class(
     students: Mapping[str, Mapping], tasks: Sequence[str], met: Counter, file: Path
 ) -> None:
     """Tasks down, students across; at the right the mistakes that most of them met."""
+    from matplotlib.figure import Figure
+
     common = met.most_common(20)
     wide = 1.9 + 0.3 * len(students)
     figure = Figure(figsize=(wide + 6, 0.2 * len(tasks) + 1.4), layout="constrained")
@@ -60,10 +47,7 @@ def draw_class(
     for down, task in enumerate(tasks):
         for across, records in enumerate(students.values()):
             record = records.get(task)
-            done, tried = record and record["passed"], record is not None
-            _box(
-                table, across, -down, DONE if done else PALE, LIT if tried and not done else "none"
-            )
+            draw_task(table, across, -down, bool(record and record["passed"]), record is not None)
     table.set(xlim=(0, len(students)), ylim=(0.5 - len(tasks), 0.5))
     table.set_yticks([-i for i in range(len(tasks))], tasks, fontsize=8)
     table.set_xticks(

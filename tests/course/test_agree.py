@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from classroom.lesson import agree, numerical_gradient, source
+from classroom import agree, numerical_gradient, source
 
 from llama_np.attention import attend
 
