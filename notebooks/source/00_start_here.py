@@ -17,8 +17,7 @@
 
 # %% key="map"
 import numpy as np
-from classroom import show
-from classroom.lesson import agree, source
+from classroom import agree, show, source
 
 from weights_tools import load_model
 
@@ -79,7 +78,7 @@ show.model_map(config.n_layers)
 # letters name the axes; each is explained at its step.
 
 # %% key="sizes"
-from classroom.lesson import sizes
+from classroom import sizes
 
 sizes(config)
 
@@ -397,7 +396,7 @@ agree(logits, forward(weights, config, ids))
 # the one that reads. Most heads are less clear.
 
 # %% key="patterns"
-from classroom.lesson import clearest_head
+from classroom import clearest_head
 
 from llama_np import record
 
@@ -487,7 +486,7 @@ for temperature in (0.3, 0.8, 1.5):
 # Beside them is their size in Llama 3 8B for a text of the same number of tokens.
 
 # %% key="shapes"
-from classroom.lesson import shapes
+from classroom import shapes
 
 arrays = {
     "ids": "T",

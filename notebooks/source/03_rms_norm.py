@@ -16,8 +16,7 @@
 
 # %% key="map"
 import numpy as np
-from classroom import show
-from classroom.lesson import agree, source, table
+from classroom import agree, show, source, table
 
 from llama_np import forward, record
 from weights_tools import load_model
@@ -447,7 +446,7 @@ for name, row_of_logits in {"with norms": logits[-1], "without": logits_without}
 # norm changes no shape.
 
 # %% key="shapes"
-from classroom.lesson import shapes
+from classroom import shapes
 
 arrays = {
     "x, the stream": "T D",

@@ -18,8 +18,7 @@
 
 # %% key="map"
 import numpy as np
-from classroom import show
-from classroom.lesson import agree, clearest_head, source, table
+from classroom import agree, clearest_head, show, source, table
 
 from llama_np import forward, record
 from weights_tools import load_model
@@ -439,7 +438,7 @@ for label, row in zip(labels, inside["pattern"]):
 # All arrays of this lesson, for one head. `S` counts the same tokens as `T` here.
 
 # %% key="shapes"
-from classroom.lesson import shapes
+from classroom import shapes
 
 arrays = {
     "x, normalised": "T D",

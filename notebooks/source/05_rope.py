@@ -16,8 +16,7 @@
 
 # %% key="map"
 import numpy as np
-from classroom import show
-from classroom.lesson import agree, clearest_head, source, table
+from classroom import agree, clearest_head, show, source, table
 
 from llama_np import LLAMA_3_8B, attend, forward, record
 from weights_tools import load_model
@@ -563,7 +562,7 @@ agree(np.diag(wrong), np.diag(scores))
 # turned, for all heads:
 
 # %% key="shapes"
-from classroom.lesson import shapes
+from classroom import shapes
 
 arrays = {
     "positions": "T",

@@ -16,8 +16,7 @@
 
 # %% key="map"
 import numpy as np
-from classroom import show
-from classroom.lesson import agree, clearest_head, source
+from classroom import agree, clearest_head, show, source
 
 from llama_np import attend, forward, record, softmax
 from weights_tools import load_model
@@ -375,7 +374,7 @@ agree(attend_in_chunks(q, k, v, visible, chunk=4), trace[f"blocks.{i}.mix"])
 # The mask is the same for all heads and all blocks; scores and pattern are each head's own.
 
 # %% key="shapes"
-from classroom.lesson import shapes
+from classroom import shapes
 
 arrays = {
     "positions": "T",

@@ -15,8 +15,7 @@
 
 # %% key="map"
 import numpy as np
-from classroom import show
-from classroom.lesson import agree, source, table
+from classroom import agree, show, source, table
 
 from weights_tools import load_model
 
@@ -414,7 +413,7 @@ table(header, rows)
 # `wq`, `wk`, `wv` and `wo` are listed head by head: the model holds the heads side by side in one matrix.
 
 # %% key="shapes"
-from classroom.lesson import shapes
+from classroom import shapes
 
 arrays = {
     "normed": "T D",

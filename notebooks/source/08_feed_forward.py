@@ -16,8 +16,7 @@
 
 # %% key="map"
 import numpy as np
-from classroom import show
-from classroom.lesson import agree, source, table
+from classroom import agree, show, source, table
 
 from llama_np import forward, record
 from weights_tools import load_model
@@ -423,7 +422,7 @@ print(f"the whole model:            {config.count_parameters():,}")
 # ## What you have seen
 
 # %% key="shapes"
-from classroom.lesson import shapes
+from classroom import shapes
 
 arrays = {
     "resid_mid and its normalised copy": "T D",

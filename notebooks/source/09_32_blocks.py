@@ -16,8 +16,7 @@
 
 # %% key="map"
 import numpy as np
-from classroom import show
-from classroom.lesson import agree, source, table
+from classroom import agree, show, source, table
 
 from llama_np import forward, record
 from weights_tools import load_model
@@ -476,7 +475,7 @@ table(
 # ## What you have seen
 
 # %% key="shapes"
-from classroom.lesson import shapes
+from classroom import shapes
 
 arrays = {
     "x, resid_mid, resid_out": "T D",

@@ -19,8 +19,7 @@ import os
 
 os.environ["OPENBLAS_NUM_THREADS"] = "1"  # one core, before NumPy starts: steadier times in step 8
 import numpy as np
-from classroom import show
-from classroom.lesson import agree, source, table
+from classroom import agree, show, source, table
 
 from weights_tools import load_model
 
@@ -432,7 +431,7 @@ print(f"{n_new} tokens: {middle - started:.2f} s without, {finished - middle:.2f
 # so far, the new one included.
 
 # %% key="shapes"
-from classroom.lesson import shapes
+from classroom import shapes
 
 arrays = {
     "x, the new row": "D",

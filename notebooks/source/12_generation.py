@@ -14,8 +14,7 @@
 
 # %% key="map"
 import numpy as np
-from classroom import show
-from classroom.lesson import agree, source, table
+from classroom import agree, show, source, table
 
 from weights_tools import DOLL_HOUSE, load_model
 
@@ -422,7 +421,7 @@ print(tokenizer.decode(second + second_answer))
 # For one text. A batch has one more axis, `B`, in front of each.
 
 # %% key="shapes"
-from classroom.lesson import shapes
+from classroom import shapes
 
 arrays = {
     "ids of the prompt": "T",

@@ -19,8 +19,7 @@
 import os
 
 import numpy as np
-from classroom import show
-from classroom.lesson import agree, source, table
+from classroom import agree, show, source, table
 
 from weights_tools import load_model
 

@@ -17,8 +17,7 @@
 
 # %% key="setup"
 import numpy as np
-from classroom import show
-from classroom.lesson import agree, source, table
+from classroom import agree, show, source, table
 
 from llama_np import LLAMA_3_8B, forward, record
 from llama_np.training import cross_entropy

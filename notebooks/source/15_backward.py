@@ -29,8 +29,7 @@
 
 # %% key="setup"
 import numpy as np
-from classroom import show
-from classroom.lesson import agree, clearest_head, numerical_gradient, source, table
+from classroom import agree, clearest_head, numerical_gradient, show, source, table
 
 from llama_np import LLAMA_3_8B, Weights, forward, log_softmax, patch, record, softmax
 from weights_tools import load_model

@@ -19,8 +19,7 @@ import time
 from dataclasses import replace
 
 import numpy as np
-from classroom import show
-from classroom.lesson import agree, source, table
+from classroom import agree, show, source, table
 
 from llama_np import LLAMA_3_8B, Sampling, forward, generate
 from weights_tools import DOLL_HOUSE, load_model

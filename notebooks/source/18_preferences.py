@@ -18,8 +18,7 @@ import re
 import textwrap
 
 import numpy as np
-from classroom import show
-from classroom.lesson import agree, numerical_gradient, source, table
+from classroom import agree, numerical_gradient, show, source, table
 
 from llama_np import forward, log_softmax
 from weights_tools import load_model

@@ -17,8 +17,7 @@
 
 # %% key="setup"
 import numpy as np
-from classroom import progress
-from classroom.check import check, predict
+from classroom import check, predict, progress
 
 # %% [markdown] key="next-token-task"
 # ## Task 1. The next token

@@ -13,8 +13,7 @@
 
 # %% key="setup"
 import numpy as np
-from classroom import mine, progress
-from classroom.check import check, predict
+from classroom import check, mine, predict, progress
 
 # %% [markdown] key="to-bytes-task"
 # ## Task 1. Text to bytes

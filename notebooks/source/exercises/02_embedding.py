@@ -7,8 +7,7 @@
 
 # %% key="setup"
 import numpy as np
-from classroom import progress
-from classroom.check import check, predict
+from classroom import check, predict, progress
 
 # %% [markdown] key="embed-task"
 # ## Task 1. The look-up

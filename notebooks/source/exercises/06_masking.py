@@ -6,8 +6,7 @@
 
 # %% key="setup"
 import numpy as np
-from classroom import mine, progress
-from classroom.check import check, predict
+from classroom import check, mine, predict, progress
 
 # %% [markdown] key="may-see-task"
 # ## Task 1. Who may see whom

@@ -7,8 +7,7 @@
 
 # %% key="setup"
 import numpy as np
-from classroom import mine, progress
-from classroom.check import check, predict
+from classroom import check, mine, predict, progress
 
 # %% [markdown] key="split-heads-task"
 # ## Task 1. Cut the rows into heads

@@ -5,8 +5,7 @@
 # cell.
 
 # %% key="setup"
-from classroom import mine, progress
-from classroom.check import check, predict
+from classroom import check, mine, predict, progress
 
 # %% [markdown] key="block-task"
 # ## Task 1. One block

@@ -6,8 +6,7 @@
 
 # %% key="setup"
 import numpy as np
-from classroom import progress
-from classroom.check import check, predict
+from classroom import check, predict, progress
 
 # %% [markdown] key="new-positions-task"
 # ## Task 1. Where do the new tokens stand?

@@ -11,8 +11,7 @@
 
 # %% key="setup"
 import numpy as np
-from classroom import mine, progress
-from classroom.check import check, predict
+from classroom import check, mine, predict, progress
 
 print(mine)
 
