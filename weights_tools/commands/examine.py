@@ -16,6 +16,7 @@ from ..examine import (
     remembered_facts,
 )
 from ..load import Model, load_model
+from ..workers import one_blas_thread
 
 DESCRIPTION = (
     "Look for heads with a job that can be named (they read the token before, the first token, an "
@@ -45,8 +46,9 @@ def run(args: argparse.Namespace) -> None:
     model = load_model(args.model)
     if model.tokenizer is None:
         raise ValueError(f"{model.path}: has no tokenizer, so text cannot be encoded")
-    for line in figures(model, args.best, args.seed):
-        print(line, flush=True)
+    with one_blas_thread():  # short texts: a second thread would only be waited for
+        for line in figures(model, args.best, args.seed):
+            print(line, flush=True)
 
 
 def figures(model: Model, best: int = 2, seed: int = 0) -> Iterator[str]:
