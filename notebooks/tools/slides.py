@@ -10,7 +10,6 @@ import base64
 import copy
 import hashlib
 import io
-import os
 import struct
 import subprocess
 import sys
@@ -21,6 +20,8 @@ from pathlib import Path
 import nbformat
 from nbconvert import SlidesExporter
 from platformdirs import user_cache_path
+
+from weights_tools.writing import replacing
 
 TEMPLATE = Path(__file__).with_suffix(".html.j2")
 CACHE = user_cache_path("llama-np")
@@ -97,8 +98,8 @@ def read_parts(folder: Path | None = None) -> dict[str, str]:
             if hashlib.sha256(data).hexdigest() != digest:
                 raise SlidesError(f"{package} holds another {name} than the one that was tested")
             folder.mkdir(parents=True, exist_ok=True)
-            (folder / f"{name}.{os.getpid()}").write_bytes(data)
-            (folder / f"{name}.{os.getpid()}").replace(folder / name)
+            with replacing(folder / name) as beside:
+                beside.write_bytes(data)
     return {name: (folder / name).read_text(encoding="utf-8") for name in PARTS}
 
 
@@ -191,4 +192,5 @@ def write(notebook: Path, path: Path) -> None:
     parts = read_parts()
     html = to_html(nbformat.read(notebook, as_version=4), notebook.stem, parts)
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(html, encoding="utf-8", newline="\n")
+    with replacing(path) as beside:
+        beside.write_text(html, encoding="utf-8", newline="\n")

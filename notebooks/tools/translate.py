@@ -1,135 +1,101 @@
-"""Catalogues: the words of one lesson in another language, for ``build.py``.
+"""Catalogues: the words of one page in another language, for ``build.py``.
 
-``translations/pl/03_rms_norm.md`` has a section for every markdown cell and one for the labels:
-
-    <!-- size-why 5f2a9c01 -->
-    ## Krok 1. Jak duży jest wiersz?
-
-    <!-- labels -->
-    blocks passed => liczba bloków za nami
-    x before block {} => x przed blokiem {}
-
-The digits name the English text that the translation was made from: once that has changed, the
-section is stale. Where a section is stale, absent or marked ``untranslated``, the English stands.
+``translations/pl/03_rms_norm.po`` is a catalogue of gettext, as Poedit, Weblate and others edit it.
+An entry with a context is a markdown cell: the context is its key. An entry without one is a text
+of a picture, where ``{}`` stands for what the lesson fills in, a block's number say. A fuzzy entry
+was translated from another English than today's. Where an entry is absent, empty, fuzzy or not of
+today's English, the English stands. Entries that the page no longer has are kept as obsolete.
 """
 
-import hashlib
-import json
 import re
+from collections import Counter
 from collections.abc import Collection
-from dataclasses import dataclass, field
 from pathlib import Path
 
+import expressions
 import nbformat
+import polib
 
-MARK = re.compile(r"<!-- ([a-z0-9-]{1,64}) ([0-9a-f]{8})( untranslated)? -->")
-LABELS = "<!-- labels -->"
+from weights_tools.writing import replacing
+
 WORD = re.compile(r"[^\W\d_]{2}")  # T and D need no translation
-ASK = "import json\nfrom llama_np import show\nprint(json.dumps(show.asked))"
+LANGUAGE = re.compile(r"[a-z]{2,3}([_-][A-Za-z]{2,8})?")  # also the name of a folder, and no path
 
 
 class CatalogueError(Exception):
     """What is wrong with a catalogue, in one line."""
 
 
-@dataclass(frozen=True)
-class Section:
-    """One markdown cell: the English it was made from, the text, and whether it is translated."""
-
-    made_from: str
-    text: str
-    done: bool = True
-
-
-@dataclass
-class Catalogue:
-    """What a translator edits; ``parse(str(catalogue))`` is the same catalogue."""
-
-    sections: dict[str, Section] = field(default_factory=dict)
-    labels: dict[str, str] = field(default_factory=dict)  # English: translated, or empty
-
-    def __str__(self) -> str:
-        parts = [
-            f"<!-- {key} {each.made_from}{'' if each.done else ' untranslated'} -->\n{each.text}\n"
-            for key, each in self.sections.items()
-        ]
-        lines = [f"{escape(english)} => {escape(other)}" for english, other in self.labels.items()]
-        return "\n".join([*parts, "\n".join([LABELS, *map(str.rstrip, lines)]) + "\n"])
-
-
-def digest(english: str) -> str:
-    """Eight digits that change when a text does."""
-    return hashlib.sha256(english.encode()).hexdigest()[:8]
-
-
-def escape(label: str) -> str:
-    return label.replace("\n", "\\n")
-
-
-def parse(text: str) -> Catalogue:
-    """Read a catalogue; CatalogueError says what cannot be understood."""
-    catalogue = Catalogue()
-    head, *parts = re.split(r"^(<!--.*)\n", text + "\n", flags=re.MULTILINE)
-    if head.strip():
-        raise CatalogueError(f"text before the first section: {head.strip().splitlines()[0]!r}")
-    for mark, body in zip(parts[::2], parts[1::2], strict=True):
-        if mark.rstrip() == LABELS:
-            parse_labels(body, catalogue.labels)
-            continue
-        if not (found := MARK.fullmatch(mark.rstrip())):
-            raise CatalogueError(f"not understood: {mark}")
-        key, made_from, untranslated = found.groups()
-        if key in catalogue.sections:
-            raise CatalogueError(f"{key} is there twice")
-        if not body.strip():
-            raise CatalogueError(f"{key} has no text")
-        catalogue.sections[key] = Section(made_from, body.strip(), not untranslated)
+def read(path: Path) -> polib.POFile:
+    """The catalogue in a file, an empty one where there is no file; CatalogueError where broken."""
+    if not path.exists():
+        return polib.POFile(wrapwidth=0)
+    try:
+        catalogue = polib.pofile(str(path), wrapwidth=0, check_for_duplicates=True)
+        refuse(catalogue)
+    except (OSError, ValueError, CatalogueError) as error:
+        said = str(error).replace(f"{path.parent}/", "")
+        raise CatalogueError(f"{path.parent.name}/{path.name}: {said}") from None
     return catalogue
 
 
-def parse_labels(body: str, labels: dict[str, str]) -> None:
-    """Add the lines ``English => translated`` to ``labels``."""
-    for line in filter(None, map(str.strip, body.splitlines())):
-        if f"{line} ".count(" => ") != 1 or line.startswith("=>"):
-            raise CatalogueError(f"no label of the form English => translated: {line!r}")
-        english, other = (part.strip().replace("\\n", "\n") for part in f"{line} ".split(" => "))
-        if english in labels:
-            raise CatalogueError(f"label {english!r} is there twice")
+def refuse(catalogue: polib.POFile) -> None:
+    """Raise for entries that contradict one another or themselves."""
+    keys = Counter(entry.msgctxt for entry in catalogue if not entry.obsolete)
+    for key, n in keys.items():
+        if key is not None and n > 1:
+            raise CatalogueError(f"{key} is there {n} times")
+    for key, entry in texts(catalogue).items():
+        if entry.msgstr and quoted(entry.msgstr) != quoted(entry.msgid):
+            raise CatalogueError(f"{key} and its translation differ in {{{{ }}}}")
+    for english, other in labels(catalogue).items():
         if other and english.count("{}") != other.count("{}"):
             raise CatalogueError(f"label {english!r} and its translation differ in {{}}")
-        labels[english] = other
 
 
-def read(path: Path) -> Catalogue:
-    """The catalogue in a file; an empty one where there is no file."""
-    try:
-        return parse(path.read_text(encoding="utf-8")) if path.exists() else Catalogue()
-    except CatalogueError as error:
-        raise CatalogueError(f"{path.parent.name}/{path.name}: {error}") from None
+def quoted(text: str) -> Counter:
+    """The expressions of a text, in whatever order a language puts them."""
+    return Counter(expressions.find(text))
 
 
-def markdown(lesson: nbformat.NotebookNode) -> dict[str, nbformat.NotebookNode]:
-    """The cells to translate, by key."""
-    return {cell.id: cell for cell in lesson.cells if cell.cell_type == "markdown"}
+def write(catalogue: polib.POFile, path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(path) as beside:
+        beside.write_text(str(catalogue), encoding="utf-8", newline="\n")
 
 
-def apply(lesson: nbformat.NotebookNode, catalogue: Catalogue, language: str) -> list[str]:
-    """Put a catalogue's texts into a lesson; what is not translated, one phrase each."""
-    cells, missing, faults = markdown(lesson), [], []
+def texts(catalogue: polib.POFile) -> dict[str, polib.POEntry]:
+    """The entries of markdown cells, by key."""
+    return {e.msgctxt: e for e in catalogue if e.msgctxt is not None and not e.obsolete}
+
+
+def labels(catalogue: polib.POFile) -> dict[str, str]:
+    """The words of pictures: English, and translated or empty."""
+    found = (entry for entry in catalogue if entry.msgctxt is None and not entry.obsolete)
+    return {entry.msgid: "" if entry.fuzzy else entry.msgstr for entry in found}
+
+
+def apply(page: nbformat.NotebookNode, catalogue: polib.POFile, language: str) -> list[str]:
+    """Put a catalogue's texts into a page; what is not translated, one phrase each."""
+    cells, entries, missing, faults = markdown(page), texts(catalogue), [], []
     for key, cell in cells.items():
-        section = catalogue.sections.get(key)
-        if section is None or not section.done:
+        entry = entries.get(key)
+        if entry is None or not entry.msgstr:
             missing.append(key)
-        elif section.made_from != digest(cell.source):
+        elif entry.fuzzy or entry.msgid != cell.source:
             faults.append(f"{key} is stale")
         else:
-            cell.source = section.text
-    faults += [f"{key} is no text of the lesson" for key in catalogue.sections if key not in cells]
-    ready = {english: other for english, other in catalogue.labels.items() if other}
-    missing += [f"label {english!r}" for english in catalogue.labels if english not in ready]
-    faults += say_missing(missing)
-    lesson.metadata["translation"] = {"language": language, "labels": ready}
-    return faults
+            cell.source = entry.msgstr
+    faults += [f"{key} is no text of the lesson" for key in entries if key not in cells]
+    ready = {english: other for english, other in labels(catalogue).items() if other}
+    missing += [f"label {english!r}" for english in labels(catalogue) if english not in ready]
+    page.metadata["translation"] = {"language": language, "labels": ready}
+    return faults + say_missing(missing)
+
+
+def markdown(page: nbformat.NotebookNode) -> dict[str, nbformat.NotebookNode]:
+    """The cells to translate, by key."""
+    return {cell.id: cell for cell in page.cells if cell.cell_type == "markdown"}
 
 
 def say_missing(names: list[str]) -> list[str]:
@@ -138,40 +104,58 @@ def say_missing(names: list[str]) -> list[str]:
     return [f"{names[0]}{more} not translated"] if names else []
 
 
-def ask(lesson: nbformat.NotebookNode) -> None:
-    """Add a last cell that prints what the pictures said; ``answer`` takes it away again."""
-    lesson.cells.append(nbformat.v4.new_code_cell(ASK, id="labels-asked"))
-
-
-def answer(lesson: nbformat.NotebookNode) -> tuple[list[str], list[str]]:
+def compare_labels(
+    page: nbformat.NotebookNode, asked: dict[str, str | None]
+) -> tuple[list[str], list[str]]:
     """After a run: the texts of pictures without a label, and the labels of no picture."""
-    asked = json.loads(lesson.cells.pop().outputs[0].text)
+    if "translation" not in page.metadata:
+        return [], []
     missing = [text for text, label in asked.items() if label is None and WORD.search(text)]
-    labels = lesson.metadata["translation"]["labels"]
-    return missing, [label for label in labels if label not in asked.values()]
+    known = page.metadata["translation"]["labels"]
+    return missing, [label for label in known if label not in asked.values()]
+
+
+def describe_labels(missing: list[str], unused: list[str]) -> list[str]:
+    """What a run has shown about labels: one phrase each."""
+    found = say_missing([f"picture text {text!r}" for text in missing])
+    return found + [f"no picture says {label!r}" for label in unused]
 
 
 def refresh(
-    lesson: nbformat.NotebookNode,
-    catalogue: Catalogue,
+    page: nbformat.NotebookNode,
+    old: polib.POFile,
+    language: str,
     missing: Collection[str] = (),
     accept: Collection[str] = (),
-) -> Catalogue:
-    """A catalogue with what the lesson has and it lacks, for a translator to go on with.
+) -> polib.POFile:
+    """A catalogue with what the page has and the old one lacks, for a translator to go on with.
 
-    Translations stay as they are; those in ``accept`` count as made from the English of today. What
-    the lesson no longer has comes last.
+    No translation is lost: what was made from another English becomes fuzzy, but for the keys in
+    ``accept``, which fit the English of today; what the page no longer has becomes obsolete.
     """
-    cells, old = markdown(lesson), catalogue.sections
-    if unknown := [key for key in accept if key not in cells or key not in old]:
+    cells, entries = markdown(page), texts(old)
+    if unknown := [key for key in accept if key not in cells or key not in entries]:
         raise CatalogueError(f"nothing to accept: {', '.join(unknown)}")
-    sections: dict[str, Section] = {}
+    fresh = polib.POFile(wrapwidth=0)
+    fresh.metadata = {
+        "Language": language,
+        "MIME-Version": "1.0",
+        "Content-Type": "text/plain; charset=UTF-8",
+        "Content-Transfer-Encoding": "8bit",
+    }
     for key, cell in cells.items():
-        section = old.get(key)
-        if section is None or (not section.done and digest(section.text) == section.made_from):
-            section = Section(digest(cell.source), cell.source, done=False)
-        elif key in accept:
-            section = Section(digest(cell.source), section.text)
-        sections[key] = section
-    gone = {key: each for key, each in old.items() if key not in cells}
-    return Catalogue(sections | gone, catalogue.labels | dict.fromkeys(missing, ""))
+        before = entries.get(key) or polib.POEntry(msgctxt=key, msgid=cell.source)
+        entry = polib.POEntry(
+            msgctxt=key, msgid=cell.source, msgstr=before.msgstr, tcomment=before.tcomment
+        )
+        if before.msgstr and (before.fuzzy or before.msgid != cell.source) and key not in accept:
+            entry.flags = ["fuzzy"]
+            entry.previous_msgid = before.previous_msgid or before.msgid
+        fresh.append(entry)
+    fresh += [entry for entry in old if entry.msgctxt is None and not entry.obsolete]
+    fresh += [polib.POEntry(msgid=text) for text in missing if text not in labels(old)]
+    for entry in old:
+        if entry.obsolete or (entry.msgctxt is not None and entry.msgctxt not in cells):
+            entry.obsolete = True
+            fresh.append(entry)
+    return fresh

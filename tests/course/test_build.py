@@ -1,21 +1,18 @@
 """The notebook builder on tiny lessons, and every lesson of the project against its notebook."""
 
 import base64
-import importlib
 import json
-import sys
 from pathlib import Path
 
 import pytest
 
-for needed in ("jupytext", "nbclient", "ipykernel"):
+for needed in ("jupytext", "nbclient", "ipykernel", "polib"):
     pytest.importorskip(needed)
 
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 SOURCES = sorted((NOTEBOOKS / "source").glob("[0-9]*.py"))
 
-sys.path.insert(0, str(NOTEBOOKS))
-build = importlib.import_module("build")
+build, pages = pytest.importorskip("build"), pytest.importorskip("pages")
 
 LESSON = """\
 # %% [markdown] key="title"
@@ -83,7 +80,7 @@ def without_timing(path):
 def test_a_built_notebook_is_what_the_source_says(built):
     notebook = json.loads(built.read_text())
     assert (notebook["nbformat"], notebook["nbformat_minor"]) == (4, 5)
-    assert notebook["metadata"] == build.METADATA
+    assert notebook["metadata"] == pages.METADATA
     title, numbers, picture, timing = notebook["cells"]
     keys = ["title", "numbers", "picture", "how-long"]
     assert [cell["id"] for cell in notebook["cells"]] == keys

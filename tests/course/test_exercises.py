@@ -8,16 +8,15 @@ import re
 
 import numpy as np
 import pytest
-from classroom import mine
-from classroom.check import check
+from classroom import check, mine
 from classroom.check.final_task import PARTS, doll_house, told
 from classroom.check.kept_functions import sections, solution
 from classroom.check.tasks import ORDER, TASKS
 
-from tests.course.test_build import NOTEBOOKS, build
+from tests.course.test_build import NOTEBOOKS, build, pages
 from tests.learner import EXERCISES, solution_source, write
 
-SOURCES = sorted((EXERCISES / "source").glob("*.py"))
+SOURCES = sorted((NOTEBOOKS / "source/exercises").glob("*.py"))
 LESSONS = dict.fromkeys(task.lesson for task in ORDER)
 call = importlib.import_module("classroom.check.calling").call
 
@@ -130,15 +129,16 @@ def test_the_notebook_is_what_the_source_says(source):
 @pytest.mark.parametrize("name", ["03_rms_norm", "07_multi_head"])
 def test_a_solved_page_runs_in_a_real_kernel(name, tmp_path):
     (source,) = (path for path in SOURCES if path.stem == name)
-    page = build.read_source(source)
+    page = pages.read_source(source)
     for cell in page.cells:
         for task in ORDER:
             if cell.source.startswith(f"def my_{task.name}("):
                 call = f'\n\ncheck("{task.name}", my_{task.name})'
                 cell.source = solution_source(task) + call
         cell.source = cell.source.replace("guess = ...", "guess = (4, 5, 6)")
-    said = [o.text for c in build.execute(page, tmp_path, name).cells for o in c.get("outputs", [])
-            if o.output_type == "stream"]  # fmt: skip
+    solved, _ = pages.execute(page, tmp_path, name)
+    outputs = [output for cell in solved.cells for output in cell.get("outputs", [])]
+    said = [each.text for each in outputs if each.output_type == "stream"]
     right = [text for text in said if re.fullmatch(r"(\w+): right. It is kept as mine.\1.\n", text)]
     assert len(right) == sum(task.lesson == name for task in ORDER)
     assert not any("not started" in text for text in said)

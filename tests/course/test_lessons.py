@@ -9,7 +9,7 @@ import pytest
 from llama_np.config import LlamaConfig
 from llama_np.rope import RopeScaling
 from llama_np.weights import initialize
-from tests.course.test_build import NOTEBOOKS, SOURCES, build
+from tests.course.test_build import NOTEBOOKS, SOURCES, pages
 from weights_tools.__main__ import main
 from weights_tools.load import DOLL_HOUSE, load_model
 from weights_tools.save import save_model
@@ -38,7 +38,7 @@ def test_every_lesson_runs_on_a_model_of_another_shape(source, odd, tmp_path, mo
     """... whose matrices stay in their file, as those of a large model do."""
     save_model(tmp_path / "odd", *odd)
     monkeypatch.setenv("LLAMA_MEMORY", "mapped")
-    build.execute(build.read_source(source), tmp_path, source.stem, tmp_path / "odd")
+    pages.execute(pages.read_source(source), tmp_path, source.stem, tmp_path / "odd")
 
 
 @pytest.mark.lessons
@@ -52,7 +52,7 @@ def test_a_lesson_runs_on_a_folder_of_transformers_in_shards(
     assert len([*folder.glob("*.safetensors")]) > 2
     for file in DOLL_HOUSE.glob("tokenizer*"):
         shutil.copy(file, folder)
-    build.execute(build.read_source(SOURCES[0]), tmp_path, SOURCES[0].stem, folder)
+    pages.execute(pages.read_source(SOURCES[0]), tmp_path, SOURCES[0].stem, folder)
 
 
 @pytest.mark.lessons
@@ -73,7 +73,7 @@ def test_a_lesson_runs_on_a_converted_model_with_another_kind_of_tokenizer(sourc
     (tmp_path / "stories.bin").write_bytes(legacy(config, weights))
     (tmp_path / "tokenizer.bin").write_bytes(llama2c_bytes(tokenizer))
     assert main(["convert", str(tmp_path / "stories.bin"), str(tmp_path / "native")]) == 0
-    build.execute(build.read_source(source), tmp_path, source.stem, tmp_path / "native")
+    pages.execute(pages.read_source(source), tmp_path, source.stem, tmp_path / "native")
 
 
 @pytest.mark.parametrize("notebook", BUILT, ids=lambda path: f"{path.parent.name}-{path.stem}")

@@ -1,15 +1,13 @@
 """Lessons in other languages: a catalogue, what it lacks, and the catalogues of the project."""
 
 import json
-import subprocess
-import sys
 
 import pytest
 
-from tests.course.test_build import NOTEBOOKS, build, lesson  # noqa: F401 (a fixture)
+from tests.course.test_build import NOTEBOOKS, build, lesson, pages  # noqa: F401 (a fixture)
 
-translate = build.translate
-CATALOGUES = sorted(NOTEBOOKS.glob("translations/*/*.md"))
+polib, translate = pytest.importorskip("polib"), pytest.importorskip("translate")
+CATALOGUES = sorted(NOTEBOOKS.glob("translations/*/*.po"))
 SOURCES = {path.stem: path for path in NOTEBOOKS.glob("source/[0-9]*.py")}
 
 TINY = """\
@@ -19,34 +17,47 @@ TINY = """\
 
 # %% key="picture"
 import numpy as np
-
-from llama_np import show
+from classroom import show
 
 show.matrices({f"block {i}": np.eye(3) for i in range(2)}, ("row", "T"), rows=["size", "row", "x"])
 
 # %% [markdown] key="end"
 # The end.
 """
-MADE_FROM = [translate.digest(text) for text in ("# Rows\nA row has $D$ numbers.", "The end.")]
-POLISH = f"""\
-<!-- title {MADE_FROM[0]} -->
-# Wiersze
+POLISH = """\
+#
+msgid ""
+msgstr ""
+"Language: pl\\n"
+"MIME-Version: 1.0\\n"
+"Content-Type: text/plain; charset=UTF-8\\n"
+"Content-Transfer-Encoding: 8bit\\n"
 
-Wiersz ma $D$ liczb.
+msgctxt "title"
+msgid ""
+"# Rows\\n"
+"A row has $D$ numbers."
+msgstr ""
+"# Wiersze\\n"
+"\\n"
+"Wiersz ma $D$ liczb."
 
-<!-- end {MADE_FROM[1]} -->
-Koniec.
+msgctxt "end"
+msgid "The end."
+msgstr "Koniec."
 
-<!-- labels -->
-block {{}} => blok {{}}
-row => wiersz
+msgid "block {}"
+msgstr "blok {}"
+
+msgid "row"
+msgstr "wiersz"
 """
 
 
 @pytest.fixture
 def polish(lesson, tmp_path):  # noqa: F811
     """The file of a catalogue beside a tiny lesson, and a function that runs the builder."""
-    path = tmp_path / "translations/pl/01_tiny.md"
+    path = tmp_path / "translations/pl/01_tiny.po"
     path.parent.mkdir(parents=True)
     path.write_text(POLISH)
     return path, lambda *argv, text=TINY: lesson(text, *argv)
@@ -56,51 +67,35 @@ def sources(path):
     return [cell["source"] for cell in json.loads(path.read_text())["cells"]]
 
 
-# --- a catalogue is text ---
+# --- a catalogue is a file of gettext ---
 
 
-@pytest.mark.parametrize(
-    "catalogue",
-    [
-        translate.Catalogue(),
-        translate.parse(POLISH),
-        translate.Catalogue(
-            {"a": translate.Section("0" * 8, "Text\n\n--- <b>", done=False)},
-            {"token\nids": "id\ntokenów", "a = b": "", "x {}, {}": "{} i {}"},
-        ),
-    ],
-)
-def test_a_catalogue_is_read_as_it_was_written(catalogue):
-    assert translate.parse(str(catalogue)) == catalogue
-
-
-def test_writing_changes_nothing_that_was_read():
-    assert str(translate.parse(POLISH)) == POLISH
+def test_writing_changes_nothing_that_was_read(polish):
+    path, _ = polish
+    translate.write(translate.read(path), path)
+    assert path.read_text() == POLISH
 
 
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("Text\n", "text before the first section: 'Text'"),
-        ("<!-- title -->\nText\n", "not understood: <!-- title -->"),
-        ("<!-- title 12 -->\nText\n", "not understood: <!-- title 12 -->"),
-        ("<!-- a 01234567 done -->\nText\n", "not understood: <!-- a 01234567 done -->"),
-        ("<!-- a 01234567 -->\n\n<!-- b 01234567 -->\nText", "a has no text"),
-        ("<!-- a 01234567 -->\n1\n<!-- a 01234567 -->\n2\n", "a is there twice"),
-        ("<!-- labels -->\nrow = wiersz\n", "no label of the form English => translated: 'row = "),
-        ("<!-- labels -->\n=> wiersz\n", "no label of the form English => translated: '=> "),
-        ("<!-- labels -->\na => b => c\n", "no label of the form English => translated: 'a => "),
-        ("<!-- labels -->\nrow =>\nrow => wiersz\n", "label 'row' is there twice"),
-        ("<!-- labels -->\nrow {} => wiersz\n", "label 'row {}' and its translation differ in {}"),
+        ("Text\n", "Syntax error in po file 01_tiny.po (line 1)"),
+        ('msgid "row"\nmsgstr "wiersz"\n\nmsgid "row"\nmsgstr "rząd"\n', "already exists"),
+        ('msgctxt "a"\nmsgid "1"\nmsgstr ""\n\nmsgctxt "a"\nmsgid "2"\nmsgstr ""\n',
+         "a is there 2 times"),
+        ('msgid "row {}"\nmsgstr "wiersz"\n',
+         "label 'row {}' and its translation differ in {}"),
+        ('msgctxt "a"\nmsgid "It is {{ x :.2f }}."\nmsgstr "To {{ y :.2f }}."\n',
+         "a and its translation differ in {{ }}"),
     ],
-)
+)  # fmt: skip
 def test_a_catalogue_that_is_wrong_is_named_in_one_line(polish, capsys, text, says):
     path, run = polish
     path.write_text(text)
     assert run("--language", "pl", "--check") == 1
     error = capsys.readouterr().err
-    assert error.startswith("error: pl/01_tiny.md: ") and says in error
-    assert error.count("\n") == 1
+    assert error.startswith("error: pl/01_tiny.po: ") and says in error
+    assert error.count("\n") == 1 and str(path.parent) not in error
 
 
 # --- a lesson that is built with it ---
@@ -134,23 +129,27 @@ def test_a_translation_is_stale_after_a_change_of_the_english(polish, capsys):
     assert capsys.readouterr().out == "pl/01_tiny: end is stale\n"
     assert "".join(sources(path.with_suffix(".ipynb"))[-1]) == "The very end."
     assert run("--translate", "pl", "01", "--accept", "end", text=changed) == 0
-    assert path.read_text() == POLISH.replace(MADE_FROM[1], translate.digest("The very end."))
+    assert path.read_text() == POLISH.replace("The end.", "The very end.")
     assert run("--language", "pl", "--check", text=changed) == 1
     assert capsys.readouterr().out == "pl/01_tiny: end changed\n"  # to build again
 
 
-def test_nothing_is_accepted_unasked(polish, tmp_path):
-    (tmp_path / "tiny.py").write_text(TINY.replace("The end.", "The very end."))
-    lesson = build.read_source(tmp_path / "tiny.py")  # noqa: F811
-    catalogue = translate.parse(POLISH)
-    assert translate.refresh(lesson, catalogue) == catalogue
-    assert translate.refresh(lesson, catalogue, accept=["end"]) != catalogue
+def test_what_was_made_from_another_english_becomes_fuzzy_and_stays_stale(polish, capsys):
+    path, run = polish
+    changed = TINY.replace("The end.", "The very end.")
+    for _ in range(2):  # also when it is fuzzy already
+        assert run("--translate", "pl", "01", text=changed) == 1
+        assert capsys.readouterr().out == "pl/01_tiny: end is stale\n"
+        end = translate.texts(translate.read(path))["end"]
+        assert (end.msgid, end.msgstr, end.fuzzy) == ("The very end.", "Koniec.", True)
+        assert end.previous_msgid == "The end."
 
 
 def test_what_is_missing_or_left_over_is_said(polish, capsys):
     path, run = polish
-    old = f"<!-- old {MADE_FROM[1]} -->\nStary.\n\n<!-- labels -->\nT => T\nhead => głowica\n"
-    path.write_text(POLISH.replace("end", "old").split("<!-- old")[0] + old)
+    catalogue = POLISH.replace('"end"', '"old"').partition('msgid "block {}"')[0]
+    labels = 'msgid "T"\nmsgstr "T"\n\nmsgid "head"\nmsgstr "głowica"\n'
+    path.write_text(catalogue + labels)
     assert run("--language", "pl") == 1
     says = "old is no text of the lesson, end is not translated, "
     says += "picture text 'row' and 2 more are not translated, no picture says 'head'"
@@ -162,57 +161,41 @@ def test_a_catalogue_is_made_and_refreshed(polish, capsys):
     path.unlink()
     assert run("--translate", "pl", "01") == 1
     assert capsys.readouterr().out == "pl/01_tiny: title and 4 more are not translated\n"
-    assert path.read_text().startswith(f"<!-- title {MADE_FROM[0]} untranslated -->\n# Rows\n")
-    assert path.read_text().endswith("\n<!-- labels -->\nrow =>\nblock 0 =>\nblock 1 =>\n")
-    path.write_text(path.read_text().replace("row =>", "row => wiersz").replace("end", "old"))
+    fresh = translate.read(path)
+    assert [*translate.texts(fresh)] == ["title", "end"]
+    assert translate.labels(fresh) == {"row": "", "block 0": "", "block 1": ""}
+    text = path.read_text().replace('"row"\nmsgstr ""', '"row"\nmsgstr "wiersz"')
+    path.write_text(text.replace('"end"', '"old"'))
     assert run("--translate", "pl", "01", text=TINY.replace("# A row", "# Every row")) == 1
     fresh = translate.read(path)
-    assert [*fresh.sections] == ["title", "end", "old"]
-    assert fresh.sections["title"].text == "# Rows\nEvery row has $D$ numbers."
-    assert fresh.labels == {"row": "wiersz", "block 0": "", "block 1": ""}
+    assert translate.texts(fresh)["title"].msgid == "# Rows\nEvery row has $D$ numbers."
+    assert [*translate.texts(fresh)] == ["title", "end"]
+    assert [entry.msgctxt for entry in fresh.obsolete_entries()] == ["old"]  # not lost
+    assert translate.labels(fresh) == {"row": "wiersz", "block 0": "", "block 1": ""}
 
 
-@pytest.mark.parametrize(
-    "argv", [["--language", "de", "01"], ["--accept", "end"], ["--translate", "pl", "02"]]
-)
-def test_a_command_without_a_catalogue_or_lesson_is_refused(polish, argv):
-    with pytest.raises(SystemExit):
+REFUSED = {
+    ("--language", "de", "01"): "01_tiny has no catalogue de/01_tiny.po: see --translate",
+    ("--language", "de"): "nothing is translated into 'de' (there are: pl)",
+    ("--translate", "de"): "begin with: --translate de and the name of a lesson",
+    ("--language", "../../elsewhere"): "'../../elsewhere' names no language",
+    ("--translate", "/tmp", "01"): "'/tmp' names no language",
+    ("--translate", "..", "01"): "'..' names no language",
+    ("--accept", "end"): "--accept goes with --translate and a lesson",
+    ("--translate", "pl", "02"): "no lesson '02'",
+}
+
+
+@pytest.mark.parametrize("argv", REFUSED, ids=" ".join)
+def test_a_command_without_a_catalogue_language_or_lesson_is_refused(polish, capsys, argv):
+    with pytest.raises(SystemExit) as stopped:
         polish[1](*argv)
+    assert stopped.value.code == 2 and REFUSED[argv] in capsys.readouterr().err
 
 
 def test_only_what_is_there_can_be_accepted(polish, capsys):
     assert polish[1]("--translate", "pl", "01", "--accept", "ending") == 1
     assert "nothing to accept: ending" in capsys.readouterr().err
-
-
-# --- the words of a picture ---
-
-
-def test_labels_are_looked_up_whole_and_with_what_the_lesson_fills_in(tmp_path):
-    labels = {"row": "wiersz", "block {}, head {}": "blok {}, głowica {}", "a+b (c)": "d"}
-    (tmp_path / "labels.json").write_text(json.dumps(labels))
-    program = (
-        "import matplotlib; matplotlib.use('Agg')\n"
-        "from llama_np import show\n"
-        "import matplotlib.pyplot as plt\n"
-        "for each in ('row', 'rows', 'block 3, head 12', 'a+b (c)', 'aab (c)'):\n"
-        "    print(ascii(show.translated(each)))\n"
-        "plt.show = lambda: [print(t.get_text()) for t in plt.gca().texts]\n"
-        "show.tokens(['row'], [7])\n"
-        "plt.gcf().axes[0].set_title('row'); show._show(); print(plt.gca().get_title())\n"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, check=True,
-        cwd=NOTEBOOKS.parent, env=build.make_environment(tmp_path, None, {"labels": labels})
-        | {"MPLBACKEND": "agg"},
-    )  # fmt: skip
-    says = ["'wiersz'", "'rows'", "'blok 3, g\\u0142owica 12'", "'d'", "'aab (c)'"]
-    assert done.stdout.split("\n")[:-1] == [*says, "row", "7", "row", "7", "wiersz"]
-
-
-def test_every_picture_passes_through_the_labels():
-    code = (NOTEBOOKS.parent / "notebooks/classroom/show.py").read_text()
-    assert code.count("plt.show()") == 1, "end a picture with _show(), which translates its words"
 
 
 # --- the catalogues of the project ---
@@ -251,5 +234,5 @@ def test_every_translated_lesson_runs_and_has_all_its_labels(catalogue):
 
 
 def test_every_translated_notebook_has_a_catalogue():
-    built = {path.with_suffix(".md") for path in NOTEBOOKS.glob("translations/*/*.ipynb")}
+    built = {path.with_suffix(".po") for path in NOTEBOOKS.glob("translations/*/*.ipynb")}
     assert built <= set(CATALOGUES)
