@@ -8,11 +8,15 @@ from pathlib import Path
 
 import numpy as np
 from classroom import mine
+from classroom.check import final_task
+from classroom.check.tasks import TASKS
 
 from llama_np.tokenizer.bpe import split_pieces
 
 EXERCISES = Path(__file__).parents[1] / "notebooks/exercises"
 _cells = count()
+# Without a cache, head by head, a story takes its time: here one of four tokens.
+SHORT_STORY = TASKS["story"]._replace(draw=lambda rng, case: (*final_task.draw(rng, case)[:2], 4))
 
 
 def write(source: str, **names):

@@ -5,6 +5,7 @@ import doctest
 import importlib
 import inspect
 import re
+import shutil
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from classroom.check.kept_functions import sections, solution
 from classroom.check.tasks import ORDER, TASKS
 
 from tests.course.test_build import NOTEBOOKS, build, pages
-from tests.learner import EXERCISES, solution_source, write
+from tests.learner import EXERCISES, SHORT_STORY, solution_source, write
 
 SOURCES = sorted((NOTEBOOKS / "source/exercises").glob("*.py"))
 LESSONS = dict.fromkeys(task.lesson for task in ORDER)
@@ -29,10 +30,22 @@ def own_folder(tmp_path, monkeypatch):
     monkeypatch.setenv("LLAMA_PROGRESS", str(tmp_path / "kept"))
 
 
+@pytest.fixture(scope="module")
+def solved(tmp_path_factory):
+    """The folder of a learner who has passed the whole course, in its order, and each outcome."""
+    folder = tmp_path_factory.mktemp("kept")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LLAMA_PROGRESS", str(folder))
+        patch.setitem(TASKS, "story", SHORT_STORY)
+        return folder, {task.name: check(task.name, write(solution_source(task))) for task in ORDER}
+
+
 @pytest.fixture
-def everything_solved():
-    """A learner who has passed the whole course, in its order."""
-    return {task.name: check(task.name, write(solution_source(task))) for task in ORDER}
+def everything_solved(solved, tmp_path):
+    """Every outcome; the learner's folder may be changed."""
+    folder, outcomes = solved
+    shutil.copytree(folder, tmp_path / "kept")
+    return outcomes
 
 
 def stubs(source) -> dict[str, ast.FunctionDef]:
@@ -89,14 +102,16 @@ def test_every_solution_passes_and_is_kept(everything_solved, capsys):
     assert list(sections()) == list(TASKS)
 
 
-def test_the_story_is_told_by_the_learner_alone(everything_solved):
+@pytest.mark.parametrize("n_new", [5, pytest.param(30, marks=pytest.mark.lessons)])
+def test_the_story_is_told_by_the_learner_alone(everything_solved, n_new):
     model, prompt = doll_house(), "Once upon a time, there was a little girl named"
-    made = call(mine.story, (model, prompt, 30), [])
-    assert made.result == told(model, prompt, 30) and len(made.result) > 60
+    made = call(mine.story, (model, prompt, n_new), [])
+    assert made.result == told(model, prompt, n_new) and len(made.result) > 2 * n_new
     assert not made.borrowed and not made.library
 
 
-def test_a_borrowed_part_is_named(everything_solved, tmp_path):
+def test_a_borrowed_part_is_named(everything_solved, tmp_path, monkeypatch):
+    monkeypatch.setitem(TASKS, "story", SHORT_STORY)
     kept = tmp_path / "kept/my_llama.py"
     text = kept.read_text(encoding="utf-8")
     kept.write_text(text.replace("# --- rms_norm ---", "# --- nothing ---"), encoding="utf-8")
