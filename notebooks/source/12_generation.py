@@ -475,4 +475,4 @@ shapes(arrays, config, n_tokens=N)
 #
 # You have seen every matrix of a Llama and the loop around it. Two questions are left: why this architecture,
 # and where the numbers come from. Lesson 13 builds GPT-2 and turns it into Llama, part by part. Lessons 14
-# and 15 go the way back, and 16 to 18 train a small model: on text, on dialogs, on preferences.
+# and 15 compute gradients, and 16 to 18 train a small model: on text, on dialogs, on preferences.

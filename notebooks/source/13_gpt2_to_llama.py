@@ -522,14 +522,14 @@ show.curves(
 # training. How does its loss go on behind the middle?
 
 # %% key="beyond"
-from llama_np.gpt2 import hybrid as between
+from llama_np.gpt2 import hybrid
 
 longer = text.encode(["Tom and the dog went home. " * 60])[0][: 2 * start.context_length]
 try:
-    between.forward(small, start, longer)
+    hybrid.forward(small, start, longer)
 except ValueError as error:
     print("learned positions:", error)
-print("RoPE:", between.forward(small_llama, llama_choices, longer).shape)
+print("RoPE:", hybrid.forward(small_llama, llama_choices, longer).shape)
 
 # %% key="beyond-loss" tags=["timing"]
 from llama_np import log_softmax
@@ -538,7 +538,7 @@ T, held_out = start.context_length, text.held_out[0].ravel()
 by_window = []
 for first in range(0, len(held_out) - 2 * T, T // 4):  # so that all places read the same text
     window = held_out[first : first + 2 * T + 1]
-    predicted = log_softmax(between.forward(small_llama, llama_choices, window[:-1]))
+    predicted = log_softmax(hybrid.forward(small_llama, llama_choices, window[:-1]))
     by_window.append(-predicted[np.arange(2 * T), window[1:]])
 by_place = np.mean(by_window, axis=0).reshape(-1, T // 4).mean(axis=-1)
 show.curves(
@@ -616,7 +616,7 @@ for n, name in enumerate(["queries", "keys", "values"]):
 # six were made by one function that chooses a part in five places. Its block:
 
 # %% key="ends-named"
-source(between.block)
+source(hybrid.block)
 
 # %% key="ends-agree"
 from llama_np import forward
@@ -625,10 +625,10 @@ from llama_np.gpt2.hybrid import as_llama
 llama, llama_config = as_llama(small_llama, llama_choices)
 prompt_ids = np.array(text.tokenizer.encode(prompt, bos=True))
 agree(
-    between.forward(small_llama, llama_choices, prompt_ids),
+    hybrid.forward(small_llama, llama_choices, prompt_ids),
     forward(llama, llama_config, prompt_ids),
 )
-agree(between.forward(small, start, prompt_ids), gpt2_forward(*as_gpt2(small, start), prompt_ids))
+agree(hybrid.forward(small, start, prompt_ids), gpt2_forward(*as_gpt2(small, start), prompt_ids))
 
 # %% [markdown] key="versions-why"
 # ## Step 11. From Llama 2 to Llama 3.2

@@ -402,7 +402,7 @@ for line in source(Tensor).text.splitlines():
 source(Tensor.backward)
 
 # %% [markdown] key="neuron-note"
-# Now the neuron once more. It is written as one would write it in NumPy, and the way back comes for free.
+# Now the neuron once more. It is written as one would write it in NumPy, and the backward pass comes for free.
 # The tensors and their arrows are called the **computation graph**. In each box stands the operation, below
 # it the value, and in orange the gradient of the loss with respect to that value. Read the values from left
 # to right, then the gradients from right to left.
@@ -555,7 +555,7 @@ print("tensors in the graph:", len(graph(network(w, points))[0]))
 # %% [markdown] key="train-why"
 # The loss is the one of step 5: $-\ln \sigma(z)$ is $\ln(1 + e^{-z})$. For a point of the other group the
 # right answer is "no", whose probability is $\sigma(-z)$; so $z$ is multiplied by -1 there. The loop has
-# four parts: the loss, clearing the old gradients, the way back, a step against the gradient.
+# four parts: the loss, clearing the old gradients, the backward pass, a step against the gradient.
 
 # %% key="train"
 sign = np.where(group == 1, 1, -1).astype(np.float32)[:, None]
@@ -723,7 +723,7 @@ table(
 #
 # </details>
 #
-# <details><summary>Why does the way back start with 1?</summary>
+# <details><summary>Why does the backward pass start with 1?</summary>
 #
 # Because the loss grows by 1 when the loss grows by 1. That is also why `backward` wants a single number:
 # with several results there would be several questions, and one would have to say how much each counts.
@@ -740,7 +740,7 @@ table(
 # <details><summary>In training, why must the values of the forward pass be kept, and what does that mean for memory?</summary>
 #
 # The rules need them: for `a * b` the gradient with respect to `a` is `g * b`. So training keeps all
-# activations of a run until the way back has used them. Writing text needs none of that, and so far less
+# activations of a run until the backward pass has used them. Writing text needs none of that, and so far less
 # memory.
 #
 # </details>
@@ -748,7 +748,7 @@ table(
 # %% [markdown] key="next"
 # ## What comes next
 #
-# In Tensors a step such as RMS norm is half a dozen operations, and each keeps its result for the way back.
+# In Tensors a step such as RMS norm is half a dozen operations, and each keeps its result for the backward pass.
 # Lesson 15, backward, takes each step of Llama as a whole: the rules put together on paper, a few lines of
 # NumPy are left. It goes from the loss on a real sentence through the output matrix, the norms,
 # feed-forward, attention and its rotation to the embedding, and checks each step as we did here.

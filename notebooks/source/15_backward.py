@@ -1,7 +1,7 @@
 # %% [markdown] key="title"
-# # 15 Backward: the way back through every step of Llama
+# # 15 Backward: the backward pass through every step of Llama
 #
-# Lesson 14 ended with one matrix product and its way back. A Llama is a chain of such steps. Here we go the
+# Lesson 14 ended with one matrix product and its backward pass. A Llama is a chain of such steps. Here we go the
 # whole way, from the loss on a real sentence back to the embedding. Each step gets its rule: a few lines of
 # NumPy, compared with the library, and with trying it out.
 #
@@ -10,14 +10,14 @@
 # shape as the weight.
 #
 # After this lesson you can measure how surprised a model is by a text, in nats, bits and perplexity. You can
-# write the way back for each step of a Llama, say what it must remember from the way there, and check a
+# write the backward pass of each step of a Llama, say what it must keep from the forward pass, and check a
 # gradient that you do not trust. You have seen what the residual stream does for gradients.
 
 # %% [markdown] key="recall"
 # ## What we need from lesson 14
 #
 # `d_x` means: how much the loss grows per unit of growth in `x`, number by number, so it has the shape of
-# `x`. On the way back each step gets `d_out`, for what it gave out, and returns a `d_` for each thing that
+# `x`. In the backward pass each step gets `d_out`, for what it gave out, and returns a `d_` for each thing that
 # went in, by the chain rule. Where a value was used several times, its gradients add.
 #
 # The weights are widened to float64 here, since we want to check every rule to many digits. Each array of weights gets
@@ -159,7 +159,7 @@ for dtype in (np.float64, np.float32):
 # %% [markdown] key="logits-why"
 # ## Step 3. Back through softmax and cross-entropy
 #
-# The way back starts at the loss, with 1. The first step has a short answer. For one position the loss is
+# The backward pass starts at the loss, with 1. The first step has a short answer. For one position the loss is
 # $-z_y + \ln \sum_j e^{z_j}$, with $y$ the token that came. Raise the logit $z_j$ a little: the second part
 # grows by $e^{z_j} / \sum_i e^{z_i}$, which is $p_j$. If $j$ is the right token, the first part falls by 1.
 # So, with $1/N$ for the mean:
@@ -507,7 +507,7 @@ show_wrong(block + "k_rotated", d_k, np.stack(by_head[config.group - 1 :: config
 # ## Step 10. RoPE: rotate back
 #
 # Forward, each pair of numbers of a query or key was turned by an angle $\alpha$, its position times a
-# frequency (lesson 05). That is a product with a small matrix, so the way back is a product with its
+# frequency (lesson 05). That is a product with a small matrix, so its backward pass is a product with its
 # transpose. And the transpose of a rotation is the rotation the other way round:
 #
 # $$\begin{pmatrix} \cos\alpha & -\sin\alpha \\ \sin\alpha & \cos\alpha \end{pmatrix}^{\mathsf T}
@@ -565,7 +565,7 @@ for t in (0, 1, T - 1):
 # Then the norm, and the residual again: what comes through, plus what goes straight on.
 #
 # The library's `block_backward` holds the whole block together: feed-forward and its norm, `+= d_out`,
-# attention and its norm, `+= d_mid`. What it needs from the way there, `block_forward` has kept for it under
+# attention and its norm, `+= d_mid`. What it needs from the forward pass, `block_forward` has kept for it under
 # the names that you know. (`ffn_kept` and `attn_kept` are for dropout, a help in training that leaves out some
 # numbers at random. Here there is none.)
 
@@ -679,7 +679,7 @@ table(["weight", "entry", "by the rules", "tried"], rows)
 # with the residual and without it: trained weights, fresh random ones as training starts from, and the same
 # fresh ones five times as large. Without the residual a half block *replaces* the stream by its result
 # instead of adding it. In the code that is one factor, `keep`: 1 or 0. It stands in four places: two in
-# `there`, the way there, and two in `sizes_back`, the way back. That one returns, for each block, the size
+# `there`, the forward pass, and two in `sizes_back`, the backward pass. That one returns, for each block, the size
 # of the gradient with respect to its seven matrices, as root mean square (RMS).
 #
 # **Predict before you run:** without the residual, do the gradients become smaller towards the first block,
@@ -760,7 +760,7 @@ print("fresh, without: the stream before each block", *(f"{n:.0e}" for n in stre
 # gradient by something, and dozens of such factors in a row blow it up or leave nothing of it. In the
 # doll-house it blows up with trained weights, and with fresh ones that are not too small: at the first block
 # the gradient is thousands of times as large as at the last, or hundreds of thousands. No learning rate would suit all blocks. With
-# fresh weights of the usual size the stream itself dies on the way there. It falls so far below
+# fresh weights of the usual size the stream itself dies in the forward pass. It falls so far below
 # `eps` that the norm can no longer lift it, and what comes back is 0 (so there is no line in the picture). Such
 # a model cannot begin to learn.
 #
@@ -807,8 +807,8 @@ print(
 # %% [markdown] key="seen-note"
 # ## What you have seen
 #
-# Each matrix product of the way there becomes **two** on the way back, one for `d_x` and one for `d_w`, of
-# the same size. So the way back costs about twice as much as the way there
+# Each matrix product of the forward pass becomes **two** in the backward pass, one for `d_x` and one for `d_w`, of
+# the same size. So the backward pass costs about twice as much as the forward pass
 # ([Kaplan et al. 2020](https://arxiv.org/abs/2001.08361), section 2.1). The table counts multiplications in
 # matrix products, in all blocks together. The rest is small beside them. What must be remembered is what
 # training needs memory for: it grows with the length of the text (the patterns even with its square) and with the number of texts in a batch.
@@ -846,7 +846,7 @@ rows = [
 _, blocks = there(weights, keep=1)
 arrays = [a for seen in blocks for a in (*vars(seen).values(), *seen.patterns)]
 kept = sum(a.size for a in arrays if isinstance(a, np.ndarray))
-print(f"kept for the way back: {kept:,} numbers for {T} tokens, {kept // T:,} per token")
+print(f"kept for the backward pass: {kept:,} numbers for {T} tokens, {kept // T:,} per token")
 print(f"the model itself: {config.count_parameters():,} numbers")
 table(["step", "must remember", "back", "products there", "products back"], rows)
 
@@ -881,7 +881,7 @@ table(["step", "must remember", "back", "products there", "products back"], rows
 # changing the result?</summary>
 #
 # Forget and compute again. Keep only the stream at each block, and run a block forward once more when the
-# way back arrives there: one more forward run, far less memory
+# backward pass arrives there: one more forward run, far less memory
 # ([Chen et al. 2016](https://arxiv.org/abs/1604.06174)). Or cut the batch in parts and add up the gradients.
 #
 # </details>

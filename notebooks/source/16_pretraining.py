@@ -22,6 +22,7 @@ import numpy as np
 from classroom import agree, show, source, table
 
 from llama_np import LLAMA_3_8B, Sampling, forward, generate
+from llama_np.training import cross_entropy
 from weights_tools import DOLL_HOUSE, load_model
 
 teller = load_model(DOLL_HOUSE)
@@ -425,7 +426,7 @@ print(f"each by itself:   cosine {cosine(gradients, apart):.2f}")
 #   \eta = \frac{\eta_\mathrm{peak}}{2} \left(1 + \cos \frac{\pi (s - s_w)}{S - s_w}\right)
 #   \quad (s \ge s_w)$$
 #
-# A **recipe** holds the numbers of our run. Two things that the real run used are off here (0), to keep it simple: dropout (lesson 13), and ema_decay, which
+# **Hyperparameters** are the numbers that somebody chooses before a run. Two things that the real run used are off here (0), to keep it simple: dropout (lesson 13), and ema_decay, which
 # keeps a running mean of the weights over the last steps.
 
 # %% key="rate-by-hand"
@@ -768,7 +769,7 @@ print(
 # ## Step 15. Tokens against parameters
 #
 # How much work is a training run? A matrix product takes two operations for each weight and token, one
-# multiplication and one addition. On the way back there are two products for each one forward (lesson 15). So
+# multiplication and one addition. In the backward pass there are two products for each one forward (lesson 15). So
 # with $N$ parameters and $D$ tokens, leaving attention scores aside:
 #
 # $$C \approx 6\, N D$$

@@ -903,7 +903,7 @@ show_story("cheerful", saddest)
 # | 10, 12 | How is a word chosen? | logits, temperature, top-k, top-p, the loop |
 # | 11 | Why is writing fast? | the KV cache |
 # | 13 | What makes it a Llama? | GPT-2, and what was replaced since |
-# | 14, 15 | What is a gradient? | the way back through every step |
+# | 14, 15 | What is a gradient? | the backward pass through every step |
 # | 16 | Where do the weights come from? | AdamW, and a model trained from nothing |
 # | 17 | Why does it answer? | dialogs, targets, LoRA |
 # | 18 | Why does it answer like this? | log-probabilities of answers, DPO |

@@ -8,7 +8,7 @@
 import numpy as np
 from classroom import check, mine, predict, progress
 
-# %% [markdown] key="may-see-task"
+# %% [markdown] key="causal-mask-task"
 # ## Task 1. Who may see whom
 #
 # Fill in one line: a table of true and false, a row for each query, a column for each key. True where the
@@ -21,7 +21,7 @@ from classroom import check, mine, predict, progress
 # </details>
 
 
-# %% key="may-see"
+# %% key="causal-mask"
 def my_causal_mask(query_positions, key_positions):
     """query_positions: T, key_positions: S -> T S, true and false
 
@@ -36,7 +36,7 @@ def my_causal_mask(query_positions, key_positions):
 
 check("causal_mask", my_causal_mask)
 
-# %% [markdown] key="hide-task"
+# %% [markdown] key="mask-scores-task"
 # ## Task 2. Hide the scores
 #
 # Write the function. The scores of hidden keys become minus infinity, `-np.inf`; all others stay.
@@ -48,7 +48,7 @@ check("causal_mask", my_causal_mask)
 # </details>
 
 
-# %% key="mask_scores"
+# %% key="mask-scores"
 def my_mask_scores(scores, mask):
     """scores: T S, mask: T S -> T S
 
@@ -63,7 +63,7 @@ check("mask_scores", my_mask_scores)
 # %% [markdown] key="attend-task"
 # ## Task 3. Attention with a mask
 #
-# Alone: scores, mask, softmax, mix. Use `mine.scores` and `mine.softmax` of exercise 04 and `mine.hide`.
+# Alone: scores, mask, softmax, mix. Use `mine.scores` and `mine.softmax` of exercise 04 and `mine.mask_scores`.
 #
 # <details><summary>Hint</summary>
 #

@@ -39,7 +39,7 @@ check("split_heads", my_split_heads)
 # %% [markdown] key="merge-heads-task"
 # ## Task 2. Side by side again
 #
-# Write the way back: the heads of each token are laid side by side in one long row.
+# Write the inverse: the heads of each token are laid side by side in one long row.
 #
 # <details><summary>Hint</summary>
 #
