@@ -52,7 +52,7 @@ def transformers(torch):
     return pytest.importorskip("transformers")
 
 
-@pytest.fixture(params=range(12))
+@pytest.fixture(params=range(4))
 def config(request):
     return random_config(request.param)
 

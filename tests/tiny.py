@@ -20,7 +20,7 @@ def tiny_config(**changes) -> LlamaConfig:
 
 
 def random_config(seed: int) -> LlamaConfig:
-    """Groups of 1, 3 and 4, tied and not, RoPE scaled and not: seeds 0 to 11 have them all."""
+    """Groups of 1, 3 and 4, tied and not, RoPE scaled and not: seeds 0 to 3 have them all."""
     rng = np.random.default_rng(seed)
     n_kv_heads = int(rng.integers(1, 4))
     n_heads = n_kv_heads * (1, 3, 4)[seed % 3]

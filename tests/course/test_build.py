@@ -208,7 +208,7 @@ def test_every_notebook_is_built_from_its_source(source):
     assert build.check(source, NOTEBOOKS / f"{source.stem}.ipynb") == []
 
 
-@pytest.mark.lessons
+@pytest.mark.slow
 @pytest.mark.parametrize("source", SOURCES, ids=lambda path: path.stem)
 def test_every_lesson_runs_and_prints_what_is_stored(source):
     assert build.check(source, NOTEBOOKS / f"{source.stem}.ipynb", run=True) == []

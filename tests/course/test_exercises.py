@@ -102,7 +102,7 @@ def test_every_solution_passes_and_is_kept(everything_solved, capsys):
     assert list(sections()) == list(TASKS)
 
 
-@pytest.mark.parametrize("n_new", [5, pytest.param(30, marks=pytest.mark.lessons)])
+@pytest.mark.parametrize("n_new", [5, pytest.param(30, marks=pytest.mark.slow)])
 def test_the_story_is_told_by_the_learner_alone(everything_solved, n_new):
     model, prompt = doll_house(), "Once upon a time, there was a little girl named"
     made = call(mine.story, (model, prompt, n_new), [])
@@ -140,7 +140,7 @@ def test_the_notebook_is_what_the_source_says(source):
     assert "not started" in text and '"error"' not in text and '"stderr"' not in text
 
 
-@pytest.mark.lessons
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["03_rms_norm", "07_multi_head"])
 def test_a_solved_page_runs_in_a_real_kernel(name, tmp_path):
     (source,) = (path for path in SOURCES if path.stem == name)

@@ -32,7 +32,7 @@ def odd():
     return config, initialize(config, np.random.default_rng(0), std=0.3), house.tokenizer
 
 
-@pytest.mark.lessons
+@pytest.mark.slow
 @pytest.mark.parametrize("source", ON_ANY_MODEL, ids=lambda path: path.stem)
 def test_every_lesson_runs_on_a_model_of_another_shape(source, odd, tmp_path, monkeypatch):
     """... whose matrices stay in their file, as those of a large model do."""
@@ -41,7 +41,7 @@ def test_every_lesson_runs_on_a_model_of_another_shape(source, odd, tmp_path, mo
     pages.execute(pages.read_source(source), tmp_path, source.stem, tmp_path / "odd")
 
 
-@pytest.mark.lessons
+@pytest.mark.slow
 def test_a_lesson_runs_on_a_folder_of_transformers_in_shards(
     transformers, twin, torch, odd, tmp_path
 ):
@@ -55,7 +55,7 @@ def test_a_lesson_runs_on_a_folder_of_transformers_in_shards(
     pages.execute(pages.read_source(SOURCES[0]), tmp_path, SOURCES[0].stem, folder)
 
 
-@pytest.mark.lessons
+@pytest.mark.slow
 @pytest.mark.parametrize("source", ON_ANY_TOKENIZER, ids=lambda path: path.stem)
 def test_a_lesson_runs_on_a_converted_model_with_another_kind_of_tokenizer(source, tmp_path):
     """From a file of llama2.c; lesson 01 and the chat of lesson 12 need Llama 3's tokenizer."""

@@ -224,7 +224,7 @@ def test_code_is_the_same_in_every_language(catalogue):
     assert english == other
 
 
-@pytest.mark.lessons
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "catalogue", CATALOGUES, ids=lambda path: f"{path.parent.name}-{path.stem}"
 )

@@ -52,6 +52,7 @@ def test_a_dialog_ends_by_itself(doll_house):
     assert "42" in answer and len(answer) < 30
 
 
+@pytest.mark.slow
 def test_stories_end_by_themselves(doll_house):
     model, tokenizer = doll_house, doll_house.tokenizer
     ids = tokenizer.encode(BEGINNING, bos=True)
@@ -64,13 +65,14 @@ def test_stories_end_by_themselves(doll_house):
 
 @pytest.fixture(scope="module")
 def told():
-    """Requests, and what the two tuned models tell: slow, because every call is checked."""
+    """Requests, and what the two tuned models tell."""
     questions = draw_requests(np.random.default_rng(5), 20)
     names = ("doll-house-chat", "doll-house-cheerful")
     rng = np.random.default_rng
     return questions, {name: answers(load_model(name), questions, rng(5)) for name in names}
 
 
+@pytest.mark.slow
 def test_the_tuned_ones_tell_about_the_hero_that_was_asked_for(told):
     """By their cards, 90 and 86 of 96 answers begin with that hero; of the doll-house's own, 1."""
     questions, stories_of = told
@@ -80,6 +82,7 @@ def test_the_tuned_ones_tell_about_the_hero_that_was_asked_for(told):
         assert sum(a == q for a, q in zip(asked_for, questions, strict=True)) >= 14
 
 
+@pytest.mark.slow
 def test_the_cheerful_one_ends_well(told):
     """By its card 92 of 95 stories, and 38 of 96 of the chat model's."""
     _, stories_of = told

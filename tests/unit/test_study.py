@@ -114,6 +114,7 @@ def test_the_table_that_ships():
         assert (np.diff(table["held_out_loss"][:, :4]) < 0).all()
 
 
+@pytest.mark.slow
 def test_the_table_that_ships_is_of_these_stories_and_this_code():
     """Its first measurement again: other stories, steps or weights would show by far."""
     config = gpt2_like(1024)

@@ -326,6 +326,7 @@ def test_of_equal_ranks_the_leftmost_pair_goes_first():
     assert merge_pairs(b"aaa", {b"aa": 256})[-1] == [b"aa", b"a"]
 
 
+@pytest.mark.slow
 def test_every_token_of_llama3_through_merge_steps(llama3):
     reference = whole_pieces(llama3.ranks)
     out_of_reach = []
