@@ -1,6 +1,6 @@
 """Is this machine ready for the course? ``python notebooks/doctor.py`` says so on one page.
 
-A file by itself and no ``python -m llama_np doctor``: importing llama_np needs NumPy, and a package
+A file by itself and no module of a package: importing llama_np needs NumPy, and a package
 that is missing or broken is what this must report. So it imports nothing but the standard library,
 runs under any Python from 3.6 on, and tries what may crash in a Python of its own.
 """
@@ -48,7 +48,7 @@ def hear(message):
     content = message["content"]
     told.append(content.get("text", ""))
     errors.extend([f"{content['ename']}: {content['evalue']}"] if "ename" in content else [])
-code = "import sys; from llama_np import show; print(sys.prefix)"
+code = "import sys; from classroom import show; print(sys.prefix)"
 client.execute_interactive(code, timeout=60, output_hook=hear)
 client.stop_channels()
 manager.shutdown_kernel(now=True)
@@ -150,8 +150,8 @@ def check_package(page, name, bounds):
 
 
 def check_project(page):
-    """Are llama_np and weights_tools those of this copy, wherever Python is started?"""
-    well, said = run("import llama_np, weights_tools; print(llama_np.__file__)")
+    """Are the packages of the course those of this copy, wherever Python is started?"""
+    well, said = run("import llama_np, weights_tools, classroom; print(llama_np.__file__)")
     fault = "" if well else f"cannot be imported: {said}"
     if well and Path(said).resolve().parent.parent != ROOT:
         fault = f"comes from another copy: {said}"
@@ -191,7 +191,7 @@ def check_kernel(page):
     if well and Path(said).resolve() != Path(sys.prefix).resolve():
         fault = f"another Python answers: {said}"
         do = f"{sys.executable} -m jupyter kernelspec list; remove the python3 that is listed"
-    return page.say("Jupyter kernel", fault, "starts, and imports llama_np", do)
+    return page.say("Jupyter kernel", fault, "starts, and imports the course", do)
 
 
 def check_folder(page):

@@ -480,6 +480,8 @@ table(["", "characters", "bytes", "pieces", "tokens"], rows)
 # %% key="llama3"
 import os
 
+from weights_tools import load_tokenizer
+
 llama3 = load_tokenizer(path) if (path := os.environ.get("LLAMA3_TOKENIZER")) else None
 if llama3:
     expected = [128000, 1820, 4320, 311, 279, 17139, 3488, 315, 2324]
