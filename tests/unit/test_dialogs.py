@@ -1,6 +1,7 @@
 """Stories on request, questions and answers, pairs: from text to what a step learns from."""
 
 import json
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -14,10 +15,14 @@ from weights_tools.commands.make_stories import (
     repeats_itself,
     write_stories,
 )
-from weights_tools.training.corpus import STORIES, read_documents
+from weights_tools.training.corpus import STORIES, read_documents, read_facts
 from weights_tools.training.dialogs import (
+    PLAIN_REQUESTS,
+    QUESTIONS,
+    UNSEEN_QUESTIONS,
     Comparison,
     Dialog,
+    declines,
     default_dialogs,
     encode,
     encode_all,
@@ -27,7 +32,8 @@ from weights_tools.training.dialogs import (
     story_dialogs,
     write_lines,
 )
-from weights_tools.training.heroes import Hero, draw_opening, find_hero
+from weights_tools.training.drills import is_held_out
+from weights_tools.training.heroes import ANIMAL_NAMES, NAMES, Hero, draw_opening, find_hero
 
 OPENING = "Once upon a time, there was a brave cat named Tom."
 
@@ -96,6 +102,39 @@ def test_facts_that_are_questions():
     assert fact_dialogs(["just a line", "Why?\tBecause."]) == [Dialog("Why?", "Because.")]
     mixed = default_dialogs(facts_repeat=2)
     assert sum(d in fact_dialogs() for d in mixed) == 2 * len(fact_dialogs())
+
+
+def test_whoever_asks_for_no_story_is_told_so_openly():
+    declined = [d for d in default_dialogs(questions_repeat=2) if declines(d.answer)]
+    questions = read_facts(QUESTIONS)
+    assert Counter(d.question for d in declined) == dict.fromkeys(questions, 2)
+    assert len({d.answer for d in declined if d.question == questions[7]}) == 2
+    assert not any(declines(dialog.answer) for dialog in fact_dialogs())
+
+
+def test_the_questions_to_measure_with_are_never_trained_on():
+    unseen, facts = read_facts(UNSEEN_QUESTIONS), {dialog.question for dialog in fact_dialogs()}
+    assert len(unseen) == len(set(unseen)) == 50
+    assert not set(unseen) & (set(read_facts(QUESTIONS)) | facts)
+    assert not set(read_facts(QUESTIONS)) & facts
+    assert not any("story" in question for question in unseen)
+
+
+def test_some_ask_for_a_story_and_no_more():
+    stories = [f"{OPENING} He slept."] * 40
+    asked = [dialog.question for dialog in story_dialogs(stories)]
+    assert sum(question in PLAIN_REQUESTS for question in asked) == 5
+    assert set(PLAIN_REQUESTS) <= set(asked)
+
+
+@pytest.mark.parametrize("held_out", [False, True])
+def test_some_heroes_have_a_name_that_nobody_has(held_out):
+    rng = np.random.default_rng(1)
+    heroes = [find_hero(draw_opening(rng, held_out)) for _ in range(400)]
+    known = {name for names in NAMES.values() for name in names} | set(ANIMAL_NAMES)
+    new = {hero.name for hero in heroes} - known
+    assert 80 < len(new) < 160
+    assert all(is_held_out(name) == held_out for name in new)
 
 
 def test_all_before_the_answer_is_given(tokenizer):

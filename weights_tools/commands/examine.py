@@ -2,6 +2,7 @@
 
 import argparse
 from collections.abc import Iterator
+from functools import partial
 
 import numpy as np
 
@@ -16,8 +17,14 @@ from ..examine import (
     remembered_facts,
 )
 from ..load import Model, load_model
+from ..training.corpus import read_facts
+from ..training.dialogs import UNSEEN_QUESTIONS, declines, request
+from ..training.drills import is_held_out
+from ..training.heroes import KNOWN_NAMES, draw_opening, find_hero
 from ..workers import one_blas_thread
+from .make_preferences import answers
 
+REQUESTED = 96  # requests for a story that a chat model gets
 DESCRIPTION = (
     "Look for heads with a job that can be named (they read the token before, the first token, an "
     "earlier copy, what followed it, a name, the start of the sentence) and say how much the loss "
@@ -37,6 +44,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--seed", type=int, default=0, metavar="S", help="other random tokens and names"
     )
+    parser.add_argument(
+        "--chat", action="store_true",
+        help="measure a chat model's answers instead: to requests for stories, and to questions "
+        "that ask for none (takes minutes)",
+    )  # fmt: skip
 
 
 def run(args: argparse.Namespace) -> None:
@@ -47,7 +59,8 @@ def run(args: argparse.Namespace) -> None:
     if model.tokenizer is None:
         raise ValueError(f"{model.path}: has no tokenizer, so text cannot be encoded")
     with one_blas_thread():  # short texts: a second thread would only be waited for
-        for line in figures(model, args.best, args.seed):
+        lines = chat_figures if args.chat else partial(figures, best=args.best)
+        for line in lines(model, seed=args.seed):
             print(line, flush=True)
 
 
@@ -70,6 +83,21 @@ def figures(model: Model, best: int = 2, seed: int = 0) -> Iterator[str]:
     yield ""
     yield "  head: block.head, from 0; weight: its mean on what the job reads; loss and without:"
     yield "  nats with the head and without, on the second copies, the names, or stories"
+
+
+def chat_figures(model: Model, seed: int = 0, requests: int = REQUESTED) -> Iterator[str]:
+    """The lines of the report on a chat model."""
+    rng = np.random.default_rng([seed, 99])
+    heroes = [find_hero(draw_opening(rng, held_out=True)) for _ in range(requests)]
+    told = answers(model, [request(hero, i) for i, hero in enumerate(heroes)], rng)
+    right = [find_hero(story or "") == hero for story, hero in zip(told, heroes, strict=True)]
+    new = [is_held_out(hero.name) and hero.name not in KNOWN_NAMES for hero in heroes]
+    of_new = sum(a for a, b in zip(right, new, strict=True) if b)
+    yield f"requests for a story, hero as asked for: {sum(right)} of {requests}"
+    yield f"  those with a name never heard before: {of_new} of {sum(new)}"
+    questions = read_facts(UNSEEN_QUESTIONS)
+    said = [declines(answer or "") for answer in answers(model, questions, rng)]
+    yield f"questions never seen that ask for no story, openly declined: {sum(said)} of {len(said)}"
 
 
 def head_line(head: Head) -> str:

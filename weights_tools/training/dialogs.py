@@ -1,7 +1,9 @@
 """Questions with answers to fine-tune on, and pairs of answers to compare.
 
 A story that begins with its hero becomes the answer to a request for it: "Write a story about a cat
-named Tom." The facts that are questions come with them.
+named Tom." The facts that are questions come with them. To all other questions the answer says
+openly that the model can do nothing but tell stories, and offers one: it is small, and would
+otherwise make something up.
 """
 
 import json
@@ -15,7 +17,7 @@ from llama_np.tokenizer import Tokenizer
 
 from ..writing import replacing
 from .corpus import STORIES, encode_answer, read_documents, read_facts
-from .heroes import Hero, find_hero
+from .heroes import Hero, draw_opening, find_hero
 from .stages import Answer
 
 REQUESTS = (
@@ -24,7 +26,21 @@ REQUESTS = (
     "Please write a story about a {kind} named {name}.",
     "Can you tell a story about a {kind} named {name}?",
 )
-PREFERENCES = Path(__file__).parent / "preferences.jsonl"
+PLAIN_REQUESTS = (
+    "Tell me a story.", "Can you tell me a story?", "Please tell me a story.",
+    "I want to hear a story.",
+)  # fmt: skip
+PLAIN_EVERY = 8  # one request in so many names no hero
+DECLINES = (
+    "I do not know that. I only tell stories. Shall I tell you one?",
+    "I only tell stories. Shall I tell you one about a {kind} named {name}?",
+    "That I cannot do, because I only tell stories. Do you want to hear one?",
+    "I am a very small Llama, and I only tell stories. Do you want one about a {kind}?",
+)
+HERE = Path(__file__).parent
+PREFERENCES = HERE / "preferences.jsonl"
+QUESTIONS = HERE / "questions.txt"  # that ask for no story
+UNSEEN_QUESTIONS = HERE / "unseen_questions.txt"  # never trained on: to measure with
 
 
 class Dialog(NamedTuple):
@@ -52,10 +68,21 @@ def request(hero: Hero, wording: int = 0) -> str:
 
 
 def story_dialogs(stories: Sequence[str]) -> list[Dialog]:
-    """Every story that says who its hero is, as the answer to a request; wordings take turns."""
+    """Every story that says who its hero is, as the answer to a request; wordings take turns.
+
+    One request in ``PLAIN_EVERY`` asks for a story and no more.
+    """
     heroes = [(find_hero(story), story) for story in stories]
     with_hero = [(hero, story) for hero, story in heroes if hero]
-    return [Dialog(request(hero, i), story) for i, (hero, story) in enumerate(with_hero)]
+    return [
+        Dialog(
+            PLAIN_REQUESTS[i // PLAIN_EVERY % len(PLAIN_REQUESTS)]
+            if i % PLAIN_EVERY == PLAIN_EVERY - 1
+            else request(hero, i),
+            story,
+        )
+        for i, (hero, story) in enumerate(with_hero)
+    ]
 
 
 def fact_dialogs(facts: Sequence[str] | None = None) -> list[Dialog]:
@@ -64,19 +91,49 @@ def fact_dialogs(facts: Sequence[str] | None = None) -> list[Dialog]:
     return [Dialog(*line.split("\t")) for line in lines if "\t" in line]
 
 
-def default_dialogs(facts_repeat: int = 4) -> list[Dialog]:
-    """What the chat model that ships was tuned on: stories on request, and facts in between.
+def declining_dialogs(questions: Sequence[str], seed: int = 0) -> list[Dialog]:
+    """Questions that ask for no story, each with an answer that says so and offers one."""
+    rng = np.random.default_rng(seed)
+    heroes = [find_hero(draw_opening(rng)) for _ in questions]
+    return [
+        Dialog(question, DECLINES[i % len(DECLINES)].format(**hero._asdict()))
+        for i, (question, hero) in enumerate(zip(questions, heroes, strict=True))
+    ]
 
-    Each fact comes ``facts_repeat`` times, spread over the first of them.
+
+def declines(answer: str) -> bool:
+    """Whether an answer says openly that the model only tells stories, and offers one.
+
+    >>> declines("I only tell stories. Shall I tell you one?"), declines("The answer is 42.")
+    (True, False)
     """
-    stories, facts = story_dialogs(read_documents(STORIES)), fact_dialogs() * facts_repeat
-    every = max(1, len(stories) // max(1, len(facts)))
-    mixed: list[Dialog] = []
-    for i, story in enumerate(stories):
-        mixed.append(story)
-        if i % every == 0 and facts:
-            mixed.append(facts.pop())
-    return mixed
+    return "only tell stories" in answer and answer.rstrip().endswith("?")
+
+
+def default_dialogs(facts_repeat: int = 4, questions_repeat: int = 2) -> list[Dialog]:
+    """What the chat model that ships is tuned on: stories on request, facts, other questions.
+
+    Each fact comes ``facts_repeat`` times and each question ``questions_repeat`` times, its answer
+    worded in another way every time; all of them are spread evenly over the stories.
+    """
+    questions = read_facts(QUESTIONS)
+    others = fact_dialogs() * facts_repeat
+    for seed in range(questions_repeat):
+        turned = questions[seed:] + questions[:seed]  # so that the wordings meet other questions
+        others += declining_dialogs(turned, seed)
+    order = np.random.default_rng(0).permutation(len(others))
+    return spread(story_dialogs(read_documents(STORIES)), [others[i] for i in order])
+
+
+def spread(some: Sequence[Dialog], others: Sequence[Dialog]) -> list[Dialog]:
+    """Both in one list, each in its order, the ``others`` spread evenly.
+
+    >>> spread(["s", "s", "s", "s"], ["o", "o"])
+    ['s', 'o', 's', 's', 'o', 's']
+    """
+    where = [((i + 0.5) / len(some), 0, i) for i in range(len(some))]
+    where += [((i + 0.5) / len(others), 1, i) for i in range(len(others))]
+    return [(some, others)[kind][i] for _, kind, i in sorted(where)]
 
 
 def encode(tokenizer: Tokenizer, dialog: Dialog, earlier: Sequence[Dialog] = ()) -> Answer:

@@ -5,6 +5,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from .drills import invent
+
 KINDS = ["girl", "boy"] * 2 + ["cat", "dog", "bird", "bunny", "bear", "mouse", "frog", "fox"]
 KINDS += ["duck", "fish"]
 ADJECTIVES = ["little", "young", "small", "big", "brave", "happy", "kind", "clever"]
@@ -12,7 +14,9 @@ NAMES = {
     "girl": ["Lily", "Mia", "Lucy", "Jane", "Daisy", "Molly", "Sue", "Amy"],
     "boy": ["Tim", "Tom", "Sam", "Max", "Jack", "Billy", "Ben", "Bob"],
 }
+NEW_NAMES = 0.3  # share of heroes with a name that nobody has
 ANIMAL_NAMES = ["Tom", "Max", "Spot", "Lily", "Tim", "Lucy", "Sam", "Daisy", "Mia", "Billy"]
+KNOWN_NAMES = {*ANIMAL_NAMES, *NAMES["girl"], *NAMES["boy"]}
 OPENING = re.compile(r"Once upon a time, there was a (\w+ )?(?P<kind>\w+) named (?P<name>\w+)\.")
 
 
@@ -23,10 +27,15 @@ class Hero(NamedTuple):
     name: str
 
 
-def draw_opening(rng: np.random.Generator) -> str:
-    """The first sentence of a story, about a hero drawn at random."""
+def draw_opening(rng: np.random.Generator, held_out: bool = False) -> str:
+    """The first sentence of a story, about a hero drawn at random.
+
+    Some have an invented name; ``held_out`` draws these from the ones that are kept from training.
+    """
     kind = str(rng.choice(KINDS))
     adjective, name = rng.choice(ADJECTIVES), rng.choice(NAMES.get(kind, ANIMAL_NAMES))
+    if rng.random() < NEW_NAMES:
+        name = invent(rng, held_out).capitalize()
     return f"Once upon a time, there was a {adjective} {kind} named {name}."
 
 
