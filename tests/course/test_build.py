@@ -194,6 +194,73 @@ def test_the_model_reaches_the_kernel(lesson, tmp_path):
     assert "my-llama" in lesson.notebook.read_text()
 
 
+QUOTING = """\
+# %% key="numbers"
+losses = [2.0, 0.51234]
+
+# %% [markdown] key="quoted"
+# It falls from {{ losses[0] }} to {{ losses[-1] :.2f }}, $x_{{i}}$ stays.
+# {{ claim: losses[-1] < losses[0] }}
+# The end.
+
+# %% key="later"
+losses.clear()
+"""
+
+
+def quoted(path):
+    return "".join(json.loads(path.read_text())["cells"][1]["source"])
+
+
+def test_prose_quotes_what_the_code_before_it_has_computed(lesson, capsys):
+    assert lesson(QUOTING) == 0
+    assert quoted(lesson.notebook) == "It falls from 2.0 to 0.51, $x_{{i}}$ stays.\nThe end."
+    counts = [
+        cell.get("execution_count") for cell in json.loads(lesson.notebook.read_text())["cells"]
+    ]
+    assert counts == [1, None, 2]
+    assert lesson(QUOTING, "--check", "--execute") == 0
+    lesson.notebook.write_text(lesson.notebook.read_text().replace("0.51,", "0.52,"))
+    assert lesson(QUOTING, "--check") == 0
+    assert lesson(QUOTING, "--check", "--execute") == 1
+    assert lesson(QUOTING.replace("falls", "fell"), "--check") == 1
+    said = capsys.readouterr().out
+    assert said == "01_tiny: quoted quotes something else\n01_tiny: quoted changed\n"
+
+
+def test_a_claim_that_is_false_stops_the_build(lesson, capsys, tmp_path):
+    false = QUOTING.replace("claim: losses[-1] <", "claim: losses[-1] >")
+    assert lesson(false) == 1 and not lesson.notebook.exists()
+    said = "error: 01_tiny: quoted: it is not true that losses[-1] > losses[0]\n"
+    assert capsys.readouterr().err.endswith(said)
+    assert lesson(false, "--model", str(tmp_path)) == 0  # on another model it is a note
+    note = "*(On this model that does not hold: `losses[-1] > losses[0]`.)*"
+    assert quoted(lesson.notebook).splitlines()[1].strip() == note
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("{{ nothing }}", "quoted: format(nothing, ''): NameError: name 'nothing' is not defined"),
+        ("{{ losses[0] :.2q }}", "quoted: format(losses[0], '.2q'): ValueError"),
+        ("{{ losses\n# }}", "cell 2 ('It falls {{ losses'): {{ without }} on the same line"),
+    ],
+)
+def test_an_expression_that_fails_is_named(lesson, capsys, text, says):
+    assert lesson(QUOTING.replace("from {{ losses[0] }}", text)) == 1
+    assert says in capsys.readouterr().err and not lesson.notebook.exists()
+
+
+def test_a_picture_carries_an_alt_text(lesson):
+    code = "import numpy as np\nfrom classroom import show\n\n"
+    code += 'show.matrix(np.eye(2), ("query", "key"), title="One")\nprint("behind it")'
+    assert lesson(f'# %% key="a"\n{code}\n') == 0
+    (cell,) = json.loads(lesson.notebook.read_text())["cells"]
+    picture, text = cell["outputs"]
+    assert picture["metadata"] == {"image/png": {"alt": "One. x: key. y: query."}}
+    assert "image/png" in picture["data"] and text["text"] == ["behind it\n"]
+
+
 def test_names_and_list(lesson, capsys):
     assert lesson(LESSON, "--list") == 0
     assert capsys.readouterr().out == "01_tiny\n"

@@ -34,3 +34,32 @@ def test_words_are_translated_and_tokens_stay(shown, monkeypatch):
     show.matrix(np.eye(2), ("row", "T"), title="row")
     (place, _) = shown().axes
     assert (place.get_ylabel(), place.get_title(loc="left")) == ("wiersz", "wiersz")
+
+
+SAID = {
+    "One. x: key (a, b). y: query (c, d).": lambda: show.matrix(
+        np.eye(2), ("query", "key"), rows=["c", "d"], columns=["a", "b"], title="One"
+    ),
+    "One. x: key. y: query. Two. x: key.": lambda: show.matrices(
+        {"One": np.eye(2), "Two": np.eye(2)}, ("query", "key")
+    ),
+    "Loss. x: step. y: nats. train, held out.": lambda: show.curves(
+        np.arange(3), {"train": np.arange(3), "held out": np.arange(3)}, ("step", "nats"),
+        title="Loss",
+    ),
+    "Sizes. x: norm. y: (a, b). 1.000, 2.000.": lambda: show.bars(
+        np.array([1.0, 2.0]), ["a", "b"], "norm", title="Sizes"
+    ),
+    "Once, 12, upon, 7.": lambda: show.tokens(["Once", "upon"], [12, 7]),
+    "one block, 3 times": lambda: show.model_map(3),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("said", SAID)
+def test_a_picture_says_what_it_shows(shown, said):
+    SAID[said]()
+    assert said in show.base.describe(shown())
+
+
+def test_a_long_list_of_names_is_cut_short():
+    assert show.base.listed(["a"] * 30) == "a, " * 23 + "a (+6)"

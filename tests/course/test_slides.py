@@ -63,7 +63,10 @@ def test_a_lesson_follows_its_headings(source):
 
 def lesson():
     """A notebook with everything that a lesson's cells can hold."""
-    picture = new_output("display_data", {"image/png": DOT, "text/plain": "<Figure>"})
+    picture = new_output(
+        "display_data", {"image/png": DOT, "text/plain": "<Figure>"},
+        metadata={"image/png": {"alt": "One dot."}},
+    )  # fmt: skip
     tall = [new_output("stream", text="line\n" * 30)]
     return new_notebook(
         cells=[
@@ -114,7 +117,7 @@ def test_a_presentation_holds_all_it_needs():
     html = slides.to_html(lesson(), "tiny", STAND_INS)
     assert outside(html) == []
     assert outside('<script src="x.js"></script><style>@import "y"; a { b: url(z.png) }</style>')
-    for part in (*STAND_INS.values(), "A lesson", "a &lt; b", "\\frac{1}{2}", "<table>", DOT):
+    for part in (*STAND_INS.values(), "A lesson", "a &lt; b", "\\frac{1}{2}", "<table>", DOT, 'alt="One dot."'):
         assert part in html
     assert html.count("<section>") == 1 + html.count('<div class="page">')
     assert html.count("<section>") == html.count("</section>")

@@ -13,6 +13,7 @@ INK, QUIET, LIT, PALE, BLUE = "#222222", "#8a8a8a", "#d9480f", "#eef1f4", "#4c78
 SHADES = ["#dbe9f6", "#fde3d0", "#dff0d8", "#eadcf2"]
 MOST_LABELS = 48  # beyond this, labels would run into one another
 LONGEST_LABEL = 24  # characters; some tokens are eighty spaces or equal signs
+MOST_SAID = 24  # names that a picture's alt text lists
 TOKEN = {"family": "monospace", "parse_math": False}  # a $ in a token is no formula
 before_showing: list[Callable] = []  # each is called with a finished figure, and may change it
 
@@ -124,13 +125,54 @@ class Labels:
         return text
 
 
+def describe(figure) -> str:
+    """What a figure says, for those who cannot see it: titles, axes, and their labels."""
+    places = [place for place in figure.axes if place.get_label() != "<colorbar>"]
+    return " ".join(filter(None, map(describe_place, places)))
+
+
+def describe_place(place) -> str:
+    """Title, axes with the names on their ticks, names of lines, other texts: a sentence each."""
+    said = [place.get_title(loc="left")]
+    if place.axison:
+        for letter, axis in (("x", place.xaxis), ("y", place.yaxis)):
+            named = listed([tick.get_text() for tick in ticks(axis)])
+            words = filter(None, [axis.get_label_text(), named and f"({named})"])
+            said.append(" ".join([f"{letter}:", *words]))
+    said.append(listed(place.get_legend_handles_labels()[1]))
+    said.append(listed([text.get_text() for text in place.texts]))
+    sentences = (" ".join(each.split()) for each in said if not each.endswith(":"))
+    return " ".join(f"{each}." for each in sentences if each)
+
+
+def ticks(axis) -> list:
+    """The ticks of an axis that carry names, not numbers."""
+    from matplotlib.ticker import FuncFormatter  # what ``set_ticks`` with labels leaves behind
+
+    return axis.get_ticklabels() if isinstance(axis.get_major_formatter(), FuncFormatter) else []
+
+
+def listed(names: Sequence[str]) -> str:
+    """The first names, and how many more there are."""
+    names = [name.strip() for name in names if name.strip()]
+    more = f" (+{len(names) - MOST_SAID})" if len(names) > MOST_SAID else ""
+    return ", ".join(names[:MOST_SAID]) + more
+
+
 def finish() -> None:
-    """Show the figure that was drawn."""
+    """Show the figure that was drawn; in a notebook, with an alt text."""
     import matplotlib.pyplot as plt
 
+    figure = plt.gcf()
     for change in before_showing:
-        change(plt.gcf())
+        change(figure)
     with warnings.catch_warnings():
         # A token in a script that the font lacks becomes an empty box; the rest can be read.
         warnings.filterwarnings("ignore", message="Glyph .* missing from")
-        plt.show()
+        if "inline" not in plt.get_backend():
+            plt.show()
+            return
+        from IPython.display import display
+
+        display(figure, metadata={"image/png": {"alt": describe(figure)}})
+        plt.close(figure)
