@@ -1,6 +1,5 @@
 """Checks: each mistake gets its own hint, nothing passes that should not, files are data."""
 
-import importlib
 import json
 import sys
 from itertools import count
@@ -9,6 +8,7 @@ import numpy as np
 import pytest
 from classroom import check, hand_in, mine, predict, progress
 from classroom.__main__ import main
+from classroom.check import examine as checking
 from classroom.check.kept_functions import sections, solution
 from classroom.check.read_again import place
 from classroom.check.tasks import ORDER, TASKS
@@ -19,7 +19,6 @@ from classroom.records import names
 from llama_np import rms_norm, softmax
 from tests.learner import SHORT_STORY, solution_source, write
 
-checking = importlib.import_module("classroom.check.examine")
 ASKED = [wrong for wrong in MISCONCEPTIONS if wrong.task]
 QUICK = [SHORT_STORY if task.name == "story" else task for task in ORDER]
 

@@ -2,7 +2,6 @@
 
 import ast
 import doctest
-import importlib
 import inspect
 import re
 import shutil
@@ -10,6 +9,7 @@ import shutil
 import numpy as np
 import pytest
 from classroom import check, mine
+from classroom.check.calling import call
 from classroom.check.final_task import PARTS, doll_house, told
 from classroom.check.kept_functions import sections, solution
 from classroom.check.tasks import ORDER, TASKS
@@ -19,7 +19,6 @@ from tests.learner import EXERCISES, SHORT_STORY, solution_source, write
 
 SOURCES = sorted((NOTEBOOKS / "source/exercises").glob("*.py"))
 LESSONS = dict.fromkeys(task.lesson for task in ORDER)
-call = importlib.import_module("classroom.check.calling").call
 
 
 @pytest.fixture(autouse=True)

@@ -117,8 +117,9 @@ def test_a_presentation_holds_all_it_needs():
     html = slides.to_html(lesson(), "tiny", STAND_INS)
     assert outside(html) == []
     assert outside('<script src="x.js"></script><style>@import "y"; a { b: url(z.png) }</style>')
-    for part in (*STAND_INS.values(), "A lesson", "a &lt; b", "\\frac{1}{2}", "<table>", DOT, 'alt="One dot."'):
+    for part in (*STAND_INS.values(), "A lesson", "a &lt; b", "\\frac{1}{2}", "<table>", DOT):
         assert part in html
+    assert 'alt="One dot."' in html
     assert html.count("<section>") == 1 + html.count('<div class="page">')
     assert html.count("<section>") == html.count("</section>")
 
