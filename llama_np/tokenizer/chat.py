@@ -81,9 +81,10 @@ def latest_that_fit(
 ) -> list[Mapping[str, str]]:
     """The end of a talk that takes at most ``room`` tokens: whole turns of question and answer go.
 
-    The last question always stays, however long it is.
+    A system text at the beginning and the last question always stay, however long they are.
     """
-    kept = list(messages)
-    while len(kept) > 2 and len(encode_dialog(tokenizer, kept)) > room:
-        del kept[:2]
-    return kept
+    head = [message for message in messages[:1] if message["role"] == "system"]
+    turns = list(messages[len(head) :])
+    while len(turns) > 2 and len(encode_dialog(tokenizer, [*head, *turns])) > room:
+        del turns[:2]
+    return [*head, *turns]
