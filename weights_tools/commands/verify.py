@@ -118,7 +118,7 @@ def checksum_problems(folder: Path) -> Iterator[str]:
 
 def is_plain_name(name: str) -> bool:
     """Whether a file of this name lies in the folder itself."""
-    return bool(name) and Path(name).name == name and name.isprintable()
+    return bool(name) and Path(name).name == name != ".." and name.isprintable()
 
 
 def checksum(path: Path, method: str) -> str:
