@@ -35,6 +35,9 @@ OTHERS = {
     ast.NotEq: ast.Eq, ast.In: ast.NotIn, ast.NotIn: ast.In, ast.Is: ast.IsNot, ast.IsNot: ast.Is,
     ast.And: ast.Or, ast.Or: ast.And,
 }  # fmt: skip
+FAILED = re.compile(  # a test with parameters may have " - " within its brackets
+    r"^(?:FAILED|ERROR) (\S+?\.py(?:::[^\[\n]*?(?:\[.*?\])?)?)(?: - .*)?$", re.MULTILINE
+)
 TRANSPOSED = ("T", "lower", "upper", "copy", "expanduser", "strip", "rstrip", "absolute", "resolve")
 
 
@@ -200,7 +203,7 @@ class Bench:
             return "time limit"
         if process.returncode in (0, 5):
             return ""
-        failed = re.search(r"^(?:FAILED|ERROR) (\S+?\.py(?:::.+?)?)(?: - .*)?$", told, re.MULTILINE)
+        failed = FAILED.search(told)
         return failed[1] if failed else f"pytest ended with {process.returncode}"
 
     def noticed_by(self, mutant: Mutant, tests: list[str]) -> str:
