@@ -40,6 +40,8 @@ FAILED = re.compile(  # a test with parameters may have " - " within its bracket
 )
 TRANSPOSED = ("T", "lower", "upper", "copy", "expanduser", "strip", "rstrip", "absolute", "resolve")
 
+WITHOUT_EFFECT = {"help", "metavar", "description", "prog", "copy", "flush"}  # prose, or speed
+
 
 class Mutant(NamedTuple):
     """One change: the characters from ``start`` to ``end`` of a file become ``text``."""
@@ -101,7 +103,7 @@ def changes(node: ast.AST) -> Iterator[tuple[str, ast.AST]]:
                 if keyword.arg == "axis":
                     other_axis = ast.Constant(int(ast.unparse(keyword.value) == "0"))
                     yield "axis", put(keywords=[*before, ast.keyword("axis", other_axis), *after])
-                else:
+                elif keyword.arg not in WITHOUT_EFFECT:
                     yield "dropped keyword", put(keywords=before + after)
         case ast.Expr(value=ast.Call()) | ast.AugAssign() | ast.Raise() | ast.Continue():
             yield "dropped statement", ast.Pass()
@@ -158,16 +160,23 @@ def tests_for(path: str, most: int) -> list[str]:
     names = [name for name in names if name and not name.startswith("__")]
     names = [rf"\b{re.escape(name)}\b" for name in names] or [r"$^"]
     stem = Path(path).stem
+    callers = [file for file in python_files() if re.search(rf"\b{stem} import", file.read_text())]
+    commands = [f'"{name}"' for name in {stem, *(file.stem for file in callers)}]
     near = {}
     for folder in FOLDERS:
         for file in sorted((ROOT / "tests" / folder).glob("test_*.py")):
             text = file.read_text()
             score = sum(bool(re.search(name, text)) for name in names)
-            score += 3 * (module in text) + 2 * (f'"{stem}"' in text)
+            score += 3 * (module in text) + 2 * sum(command in text for command in commands)
             score += 9 * (file.stem in (f"test_{stem}", f"test_{stem.removesuffix('_file')}"))
             near[file.relative_to(ROOT).as_posix()] = score
     ranked = sorted((file for file in near if near[file]), key=lambda file: -near[file])
     return [path, *ranked[:most]] if ">>>" in source else ranked[:most]
+
+
+def python_files() -> list[Path]:
+    """What is changed: the library and the tools."""
+    return sorted(p for name in ("llama_np", "weights_tools") for p in (ROOT / name).rglob("*.py"))
 
 
 class Bench:
@@ -230,12 +239,11 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0, help="which changes (%(default)s)")
     parser.add_argument("--list", action="store_true", help="show the changes and their tests")
     parser.add_argument("--jobs", type=int, default=1, help="changes at a time (%(default)s)")
-    parser.add_argument("--tests", type=int, default=6, help="test files a change (%(default)s)")
+    parser.add_argument("--tests", type=int, default=8, help="test files a change (%(default)s)")
     parser.add_argument("--limit", type=float, default=300, help="seconds a change (%(default)s)")
     args = parser.parse_args()
 
-    files = sorted(p for name in ("llama_np", "weights_tools") for p in (ROOT / name).rglob("*.py"))
-    sources = {file.relative_to(ROOT).as_posix(): file.read_text() for file in files}
+    sources = {file.relative_to(ROOT).as_posix(): file.read_text() for file in python_files()}
     found = [
         mutant
         for path, source in sources.items()

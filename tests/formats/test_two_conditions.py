@@ -8,6 +8,7 @@ import pytest
 from llama_np.model import forward
 from llama_np.rope import RopeScaling
 from llama_np.tokenizer import BPETokenizer
+from llama_np.tokenizer.bpe import GPT2_PATTERN, LLAMA3_PATTERN
 from llama_np.training.lora import initialize_lora, merge
 from llama_np.weights import shapes
 from tests.checks import agree
@@ -22,6 +23,7 @@ from weights_tools.layout import hugging_face_name
 from weights_tools.lazy_matrix import narrow_bf16, widen_bf16
 from weights_tools.load import load_model, open_checkpoint, read_weights
 from weights_tools.save import save_model
+from weights_tools.tokenizers import load_tokenizer, save_tokenizer
 
 BYTES = {bytes([byte]): byte for byte in range(256)}
 
@@ -156,6 +158,27 @@ def test_two_stop_ids_come_back(tmp_path):
         assert (described["bos_token_id"], described["eos_token_id"]) == (256, [257, 258])
         again = load_model(tmp_path / folder).tokenizer
         assert (again.stop_ids, again.bos_id, again.eos_id) == ({257, 258}, 256, 258)
+
+
+@pytest.mark.parametrize(
+    "pattern, in_front, has_ranks",
+    [
+        (LLAMA3_PATTERN, False, True),
+        (GPT2_PATTERN, False, False),  # its special tokens follow, but it cuts text otherwise
+        (LLAMA3_PATTERN, True, False),
+    ],
+)
+def test_ranks_are_written_only_where_all_is_as_in_llama_3(tmp_path, pattern, in_front, has_ranks):
+    names = ["<|begin_of_text|>", "<|end_of_text|>"]
+    ids = {token: rank + 2 * in_front for token, rank in BYTES.items()}
+    special = {name: i + 256 * (not in_front) for i, name in enumerate(names)}
+    tokenizer = BPETokenizer(BYTES, special, ids=ids, pattern=pattern)
+    save_tokenizer(tokenizer, tmp_path)
+    assert (tmp_path / "tokenizer.model").exists() == has_ranks
+    again = load_tokenizer(tmp_path)
+    text = "They're 1234  tokens."
+    assert again.encode(text, bos=True) == tokenizer.encode(text, bos=True)
+    assert again.special_tokens == special and again.pattern == pattern
 
 
 def test_what_stands_at_the_destination_is_not_written_over(tmp_path, house):
