@@ -1,0 +1,97 @@
+"""Every option of every command: what it takes, what it refuses, what must be given."""
+
+import argparse
+from pathlib import Path
+
+import pytest
+
+from weights_tools.__main__ import make_parser
+from weights_tools.commands import dpo, finetune
+from weights_tools.commands import generate as generate_command
+from weights_tools.training.corpus import SEPARATOR
+from weights_tools.training.options import recipe_of
+from weights_tools.training.trainer import Hyperparameters
+
+NUMBERS = ("N", "S", "K", "P", "T")  # how the help calls a number
+PARSERS = {
+    **next(a.choices for a in make_parser()._actions if isinstance(a.choices, dict)),
+    "llama_np": generate_command.make_parser(),
+}
+OPTIONS = [
+    (name, action)
+    for name, parser in PARSERS.items()
+    for action in parser._actions
+    if action.option_strings and not isinstance(action, argparse._HelpAction)
+]
+
+
+def minimal(name, but=None) -> list[str]:
+    """As few arguments as a command takes; without the option ``but``."""
+    words = []
+    for action in PARSERS[name]._actions:
+        if not action.option_strings and action.nargs != "?":
+            words.append("a-model")
+        elif action.required and action.option_strings and action is not but:
+            words += [action.option_strings[0]] + ([] if action.nargs == 0 else ["something"])
+    return words
+
+
+def name_of(value):
+    return value if isinstance(value, str) else value.option_strings[0]
+
+
+@pytest.mark.parametrize("name, action", OPTIONS, ids=name_of)
+def test_an_option_takes_its_kind_and_refuses_others(name, action, capsys):
+    parser, option = PARSERS[name], action.option_strings[0]
+
+    def parse(*words):
+        return getattr(parser.parse_args([*minimal(name, but=action), *words]), action.dest)
+
+    if action.nargs == 0:  # a switch
+        assert parse(option) is True
+        assert action.required or parser.parse_args(minimal(name)).__dict__[action.dest] is False
+        return
+    if action.required:
+        with pytest.raises(SystemExit):
+            parser.parse_args(minimal(name, but=action))
+        assert option in capsys.readouterr().err
+    if action.choices:
+        assert parse(option, list(action.choices)[-1]) == list(action.choices)[-1]
+        with pytest.raises(SystemExit):
+            parse(option, "something-else")
+        assert "invalid choice" in capsys.readouterr().err
+    elif action.metavar in NUMBERS:
+        number = parse(option, "3")
+        assert number == 3 and type(number) in (int, float)
+        if action.default is not None:
+            assert type(number) is type(action.default)
+        with pytest.raises(SystemExit):
+            parse(option, "many")
+        assert "invalid" in capsys.readouterr().err
+    else:
+        value = parse(option, "some/where")
+        value = value[0] if isinstance(value, list) else value
+        is_path = action.metavar in ("FILE", "DIR")
+        assert isinstance(value, Path if is_path else str) and Path(value) == Path("some/where")
+
+
+@pytest.mark.parametrize("name", ["train", "finetune", "dpo"])
+def test_where_to_write_must_be_said(name):
+    out = next(a for n, a in OPTIONS if n == name and a.dest == "out")
+    assert out.required
+    assert all(a.required for n, a in OPTIONS if n == "train" and a.dest == "corpus")
+
+
+@pytest.mark.parametrize(
+    "name, recipe",
+    [("train", Hyperparameters()), ("finetune", finetune.RECIPE), ("dpo", dpo.RECIPE)],
+)
+def test_the_recipe_where_nothing_is_said(name, recipe):
+    assert recipe_of(PARSERS[name].parse_args(minimal(name))) == recipe
+
+
+def test_several_files_and_another_separator():
+    words = ["train", "--out", "o", "--corpus", "a", "b"]
+    args = make_parser().parse_args(words)
+    assert args.corpus == [Path("a"), Path("b")] and args.separator == SEPARATOR
+    assert make_parser().parse_args([*words, "--separator", "***"]).separator == "***"
