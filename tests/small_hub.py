@@ -1,7 +1,7 @@
 """A server on loopback that speaks as much of the Hugging Face hub's protocol as a download needs.
 
-The answers follow what ``huggingface_hub`` reads: ``HfApi.model_info`` and ``hf_raise_for_status``
-in https://github.com/huggingface/huggingface_hub/tree/main/src/huggingface_hub
+The answers follow what ``huggingface_hub`` reads, ``HfApi.model_info`` to ``hf_raise_for_status``:
+https://github.com/huggingface/huggingface_hub/tree/main/src/huggingface_hub
 """
 
 import hashlib
@@ -28,7 +28,6 @@ class SmallHub:
         self.elsewhere = ""  # another server, which sends the large files
         self.requests: list[tuple[str, str, str | None]] = []
         self.tokens: set[str | None] = set()
-        self.encodings: set[str | None] = set()  # in which files were asked for
 
     def __enter__(self) -> "SmallHub":
         handler = type("Handler", (_Handler,), {"hub": self})
@@ -50,8 +49,7 @@ class SmallHub:
         size = self.announced.get(name, len(data))
         entry = {"rfilename": name, "size": size, "blobId": git_sha1(data)}
         if len(data) >= LARGE:
-            sha256 = hashlib.sha256(data).hexdigest()
-            entry["lfs"] = {"size": size, "sha256": sha256, "pointerSize": 130}
+            entry["lfs"] = {"size": size, "sha256": digest(data), "pointerSize": 130}
         return entry
 
     def ranges(self, name: str) -> list[str | None]:
@@ -66,6 +64,11 @@ class SmallHub:
 
 def git_sha1(data: bytes) -> str:
     return hashlib.sha1(b"blob %d\0" % len(data) + data).hexdigest()
+
+
+def digest(data: bytes) -> str:
+    """What the hub calls a file's ETag."""
+    return hashlib.sha256(data).hexdigest() if len(data) >= LARGE else git_sha1(data)
 
 
 def take(planned: list[tuple[str, int]], name: str | None) -> int | None:
@@ -109,19 +112,20 @@ class _Handler(BaseHTTPRequestHandler):
 
     def send_file(self, name: str):
         data = self.hub.files[name]
-        self.hub.encodings.add(self.headers["Accept-Encoding"])
+        known = {"ETag": f'"{digest(data)}"', "X-Repo-Commit": COMMIT}
         if self.hub.elsewhere and len(data) >= LARGE:
-            return self.send(302, headers={"Location": self.hub.elsewhere + self.path})
+            place = {"Location": self.hub.elsewhere + self.path, "X-Linked-Size": str(len(data))}
+            return self.send(302, headers=known | place)
         if self.command == "GET" and (busy := take(self.hub.busy, name)):
             return self.send(busy)
         asked = re.fullmatch(r"bytes=(\d+)-", self.headers["Range"] or "")
         if not asked or self.hub.ignores_range:
-            return self.send(200, data, name)
+            return self.send(200, data, name, headers=known)
         start = int(asked[1])
         if start >= len(data):
             return self.send(416, headers={"Content-Range": f"bytes */{len(data)}"})
         span = {"Content-Range": f"bytes {start}-{len(data) - 1}/{len(data)}"}
-        self.send(206, data[start:], name, headers=span)
+        self.send(206, data[start:], name, headers=known | span)
 
     def send(self, status, body=b"", name=None, code="", headers=()):
         self.send_response(status)

@@ -1,25 +1,50 @@
-"""python -m weights_tools download: a model from the Hugging Face hub, only what is needed."""
+"""python -m weights_tools download: a model from the Hugging Face hub, only what is needed.
+
+Requests, tokens, proxies, ``HF_ENDPOINT``, trying again and the progress bar are the business of
+``huggingface_hub``, 1.0 or later; ours are the choice of files, their checksums and plain words.
+https://huggingface.co/docs/huggingface_hub/package_reference/file_download
+"""
 
 import argparse
 import errno
+import hashlib
+import json
 import re
 import shutil
 import sys
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from pathlib import Path
+from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import NamedTuple
 
-from ..hub.fetch import UNFINISHED, bytes_there, fetch_file, is_intact
-from ..hub.files import choose, human
-from ..hub.repository import Repository, ask, open_repository, plainly
-from ..progress import Progress
+from ..memory import in_bytes
 
+HELP = "get a model from the Hugging Face hub"
 DESCRIPTION = (
     "Download a model from the Hugging Face hub: only the files that are needed, each checked. "
-    "Stopped or cut off, the same command goes on where it was. For a model behind a gate, accept "
-    "its licence on its page and log in with `hf auth login`, or set HF_TOKEN."
+    "Stopped or cut off, the same command fetches the files that are missing. For a model behind a "
+    "gate, accept its licence on its page and log in with `hf auth login`, or set HF_TOKEN."
 )
 LARGEST = 50_000_000_000  # the hub sends larger files only through a protocol of its own
+GO_ON = "the same command fetches what is missing"
+
+SINGLE, INDEX = "model.safetensors", "model.safetensors.index.json"
+COMPANIONS = re.compile(
+    r"(config|generation_config|tokenizer|tokenizer_config|special_tokens_map)\.json"
+    r"|(original/)?tokenizer\.model"
+)
+# The licence and the rules of use travel with the weights.
+PAPERS = re.compile(r"(LICEN[SC]E|USE_POLICY|NOTICE|README)[^/\\]*", re.IGNORECASE)
+META = re.compile(r"(original/)?(consolidated\.\d+\.pth|params\.json)")
+NO_WEIGHTS = re.compile(r"(pytorch_model|training_args|optimizer|scheduler|adapter|openvino)")
+
+
+class HubFile(NamedTuple):
+    """A file as the hub describes it. ``digest``: sha256 if it is large, else git's sha1."""
+
+    size: int
+    digest: str
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -51,12 +76,13 @@ def download(
     """Download the files of a Llama into ``destination`` and check each; return the folder.
 
     ``files``: only these, and the licence. ``token``: by default the one of ``HF_TOKEN`` or of
-    ``hf auth login``. Stopped or cut off, the same call goes on: an unfinished file is kept as
-    ``NAME.DIGEST.incomplete``, and takes its name once its checksum is right. Raises ``ValueError``
-    or ``OSError`` in one line that says what to do.
+    ``hf auth login``. One file after another, so that an interruption is heard at once
+    (``snapshot_download`` would first wait for all that are on their way). The same call fetches
+    what is missing. Raises ``ValueError`` or ``OSError`` in one line that says what to do.
     """
     try:
-        from huggingface_hub import errors, get_token
+        import huggingface_hub as hub
+        from huggingface_hub import errors
     except ImportError:
         raise ValueError(
             "download needs the package huggingface_hub: pip install huggingface_hub"
@@ -68,16 +94,11 @@ def download(
     destination = Path(destination)
     if destination.exists() and not destination.is_dir():
         raise ValueError(f"{destination} is a file; name a folder to download into")
-    known = token or get_token()
+    known = token or hub.get_token()
     if known and not re.fullmatch(r"[!-~]+", known):
         raise ValueError("the token holds signs that no token has; is it pasted whole?")
     try:
-        repository = open_repository(repo, revision, token, endpoint)
-        names = choose(repository.files, files, lambda name: ask(repository, name, "GET"))
-        refuse_giants(repository, names)
-        refuse_strangers(repository, names, destination)
-        ask(repository, names[-1], "HEAD")  # before anything is written: is there a gate?
-        fetch_all(repository, names, destination)
+        bring(repo, destination, revision, files, {"token": token, "endpoint": endpoint})
     except (errors.HTTPError, OSError) as error:
         raise plainly(error, repo, revision, bool(known)) from None
     except ValueError as error:
@@ -85,59 +106,155 @@ def download(
     return destination
 
 
-def refuse_giants(repository: Repository, names: Sequence[str]) -> None:
+def bring(
+    repo: str,
+    destination: Path,
+    revision: str | None,
+    asked: Sequence[str],
+    access: Mapping[str, str | None],
+) -> None:
+    """Choose, tell the sizes, fetch and check; before that, whatever can be refused is."""
+    import huggingface_hub as hub
+
+    commit, offered = list_files(hub.HfApi(**access), repo, revision)
+    fetch = partial(hub.hf_hub_download, repo, revision=commit, **access)
+    names = choose(offered, asked, partial(read_aside, fetch))
+    refuse_giants(repo, {name: offered[name] for name in names})
+    refuse_strangers(destination, names, offered)
+    missing = [name for name in names if not (destination / name).exists()]
+    for name in missing:  # is there a gate, and does the server hold what the list says?
+        url = hub.hf_hub_url(repo, name, revision=commit, endpoint=access["endpoint"])
+        size = hub.get_hf_file_metadata(url, **access).size
+        if size not in (None, offered[name].size):
+            expected = offered[name].size
+            raise ValueError(f"{name} should have {expected} bytes, its server has {size}")
+    total, to_come = (sum(offered[name].size for name in some) for some in (names, missing))
+    need_space(destination, to_come)
+    there = f", {in_bytes(total - to_come)} of it there already" if to_come < total else ""
+    told = f"{repo}, commit {commit[:8]}: {len(names)} files, {in_bytes(total)}{there}"
+    print(told, file=sys.stderr)
+    for name in missing:
+        fetch(name, local_dir=destination)
+        remove_damaged(destination / name, offered[name])
+
+
+def list_files(api, repo: str, revision: str | None) -> tuple[str, dict[str, HubFile]]:
+    """The commit, so that all files belong together, and what it holds; open despite a gate."""
+    from huggingface_hub.errors import HTTPError
+
+    try:
+        info = api.model_info(repo, revision=revision, files_metadata=True)
+        return str(info.sha), {
+            found.rfilename: HubFile(
+                int(found.size), found.lfs.sha256 if found.lfs else str(found.blob_id)
+            )
+            for found in info.siblings
+        }
+    except (HTTPError, OSError):
+        raise
+    except Exception as error:  # whatever an answer that is not a hub's does to the package
+        raise ValueError(f"{api.endpoint} does not answer as a hub does: {error!r}") from None
+
+
+def read_aside(fetch: Callable[..., str], name: str) -> bytes:
+    """A small file, without writing into the destination."""
+    with tempfile.TemporaryDirectory() as folder:
+        return Path(fetch(name, local_dir=folder)).read_bytes()
+
+
+def choose(
+    files: Mapping[str, HubFile], asked: Sequence[str], read: Callable[[str], bytes]
+) -> list[str]:
+    """The names of the files to download, the weights last.
+
+    ``asked``: names that the user chose; only the licence comes with them. Otherwise config,
+    tokenizer and the first there is of: ``model.safetensors``, the shards that its index names
+    (``read`` fetches it), Meta's ``consolidated.00.pth`` ..., one ``.gguf``, one ``.bin`` of
+    llama2.c. Raises ``ValueError`` with the names to choose from where only the user can know.
+    """
+    weights = list(dict.fromkeys(asked)) or weight_files(files, read)
+    for name in weights:
+        if name not in files:
+            raise ValueError(f"it holds no file {name}; it holds {listed(files, files)}")
+        refuse_outside(name)
+    wanted = [name for name in files if PAPERS.fullmatch(name)]
+    if not asked:
+        wanted += [name for name in files if COMPANIONS.fullmatch(name)]
+    if "tokenizer.model" in wanted and "original/tokenizer.model" in wanted:
+        wanted.remove("original/tokenizer.model")  # the same again
+    return sorted(set(wanted) - set(weights)) + weights
+
+
+def weight_files(files: Mapping[str, HubFile], read: Callable[[str], bytes]) -> list[str]:
+    """The files that hold the weights, in one of the forms that can be loaded."""
+    if SINGLE in files:
+        return [SINGLE]
+    if INDEX in files:
+        return [INDEX, *shards(read(INDEX))]
+    meta = sorted(name for name in files if META.fullmatch(name))
+    if any(name.endswith(".pth") for name in meta):
+        return meta
+    found = [name for name in files if name.endswith(".gguf")] or [
+        name for name in files if name.endswith(".bin") and not NO_WEIGHTS.match(name)
+    ]
+    if not found:
+        raise ValueError(
+            f"it holds none of {SINGLE}, {INDEX}, consolidated.00.pth, .gguf or llama2.c's .bin; "
+            "look for a repository that has the weights as safetensors"
+        )
+    if len(found) > 1:
+        raise ValueError(
+            f"it holds {len(found)} files to choose from; name one with --file NAME: "
+            f"{listed(found, files)}"
+        )
+    return found
+
+
+def shards(index: bytes) -> list[str]:
+    """The files that an index of shards names."""
+    try:
+        names = sorted({*json.loads(index)["weight_map"].values()})
+    except (ValueError, KeyError, AttributeError, TypeError, RecursionError) as error:
+        raise ValueError(f"its {INDEX} is not an index of shards: {error!r}") from None
+    if not names or not all(isinstance(name, str) for name in names):
+        raise ValueError(f"its {INDEX} is not an index of shards: it names {names}")
+    return names
+
+
+def listed(names: Sequence[str] | Mapping[str, HubFile], files: Mapping[str, HubFile]) -> str:
+    """Names with their sizes, in one line."""
+    return ", ".join(f"{name} ({in_bytes(files[name].size)})" for name in sorted(names))
+
+
+def refuse_outside(name: str) -> None:
+    """Raise where a name on the hub would be written outside the destination."""
+    parts = PurePosixPath(name.replace("\\", "/")).parts
+    if PureWindowsPath(name).anchor or {"..", "~"} & {*parts}:
+        raise ValueError(f"the file {name!r} lies outside the folder; refused")
+
+
+def refuse_giants(repo: str, files: Mapping[str, HubFile]) -> None:
     """Raise where a file is larger than what plain HTTP brings."""
-    for name in names:
-        if repository.files[name].size > LARGEST:
+    for name, file in files.items():
+        if file.size > LARGEST:
             raise ValueError(
-                f"{name} has {human(repository.files[name].size)}, more than the hub sends over "
-                f"plain HTTP; get it with: hf download {repository.name} {name} --local-dir DEST"
+                f"{name} has {in_bytes(file.size)}, more than the hub sends over plain HTTP; get "
+                f"it with: hf download {repo} {name} --local-dir DEST"
             )
 
 
-def refuse_strangers(repository: Repository, names: Sequence[str], destination: Path) -> None:
+def refuse_strangers(
+    destination: Path, names: Sequence[str], offered: Mapping[str, HubFile]
+) -> None:
     """Raise where a folder holds something else than what this download would put there."""
     for path in sorted(destination.rglob("*")):
         name = path.relative_to(destination).as_posix()
-        known = name.endswith(UNFINISHED) or name.startswith(".") or name in repository.files
-        if path.is_file() and not known:
+        if path.is_file() and not name.startswith(".") and name not in offered:
             raise ValueError(f"{destination} already holds {name}; name a new or empty folder")
     for name in names:
         path = destination / name
-        if path.exists() and not is_intact(path, repository.files[name]):
+        if path.exists() and not is_intact(path, offered[name]):
             raise ValueError(f"{path} is not the hub's file; remove it or name an empty folder")
-
-
-def fetch_all(repository: Repository, names: Sequence[str], destination: Path) -> None:
-    """Bring every file that is not there yet."""
-    sizes = {name: repository.files[name].size for name in names}
-    total = sum(sizes.values())
-    missing = [name for name in names if not (destination / name).exists()]
-    before = total - sum(sizes[name] for name in missing)
-    there = before + sum(
-        bytes_there(destination / name, repository.files[name]) for name in missing
-    )
-    need_space(destination, total - there)
-    print(
-        f"{repository.name}, commit {repository.commit[:8]}: {len(names)} files, {human(total)}"
-        + (f", {human(there)} of it there already" if there else ""),
-        file=sys.stderr,
-    )
-    progress = Progress(-(-total // 10**6) or 1)
-
-    def show(name: str, size: int) -> None:
-        done = progress.total if before + size == total else (before + size) // 10**6
-        progress.show(done, f"MB  {name}", force=size == sizes[name])
-
-    for name in missing:
-        try:
-            fetch_file(repository, name, destination / name, partial(show, name), progress.say)
-        except BaseException:
-            progress.say(f"stopped at {name}")
-            raise
-        before += sizes[name]
-    for left in destination.rglob(f"*{UNFINISHED}"):  # of an earlier revision
-        left.unlink()
 
 
 def need_space(destination: Path, n_bytes: int) -> None:
@@ -145,4 +262,70 @@ def need_space(destination: Path, n_bytes: int) -> None:
     standing = next(p for p in (destination, *destination.absolute().parents) if p.exists())
     free = shutil.disk_usage(standing).free
     if n_bytes > free:
-        raise OSError(errno.ENOSPC, f"{human(n_bytes)} to come, {human(free)} free")
+        raise OSError(errno.ENOSPC, f"{in_bytes(n_bytes)} to come, {in_bytes(free)} free")
+
+
+def remove_damaged(path: Path, file: HubFile) -> None:
+    """Raise where what came is not what the hub has; the library checks only the size."""
+    if not is_intact(path, file):
+        found = path.stat().st_size
+        path.unlink()
+        raise ValueError(
+            f"{path.name} should have {file.size} bytes with the checksum {file.digest[:12]}, got "
+            f"{found} that differ; they are removed, start again"
+        )
+
+
+def is_intact(path: Path, file: HubFile) -> bool:
+    """Whether a file is the one the hub has, by size and checksum.
+
+    Git's sha1 of a small file is that of ``blob SIZE``, a zero byte, and the contents:
+    https://git-scm.com/book/en/v2/Git-Internals-Git-Objects
+    """
+    if path.stat().st_size != file.size:
+        return False
+    digest = hashlib.sha256()
+    if len(file.digest) == 40:
+        digest = hashlib.sha1(b"blob %d\0" % file.size, usedforsecurity=False)
+    with path.open("rb") as stream:
+        while chunk := stream.read(2**20):
+            digest.update(chunk)
+    return digest.hexdigest() == file.digest
+
+
+def plainly(error: Exception, repo: str, revision: str | None, token: bool) -> Exception:
+    """The same error as one line that says what to do."""
+    from huggingface_hub import errors
+
+    if isinstance(error, errors.LocalEntryNotFoundError) and error.__cause__:
+        error = error.__cause__  # why the hub was not heard, and not that no cache has the file
+    page, log_in = f"https://huggingface.co/{repo}", "`hf auth login` or set HF_TOKEN"
+    status = getattr(getattr(error, "response", None), "status_code", None)
+    cause = str(error).partition("\n")[0] or repr(error)
+    if isinstance(error, errors.GatedRepoError):
+        then = (
+            "with the account of your token (a fine-grained one must also allow gated repositories)"
+            if token
+            else f"then {log_in}"
+        )
+        text = (
+            f"is gated: open {page}, accept the licence, {then}; the doll-house that ships here "
+            "and models without a gate need neither"
+        )
+    elif isinstance(error, errors.RevisionNotFoundError):
+        text = f"has no revision {revision!r}; {page}/tree/main lists those there are"
+    elif status == 401 and "nvalid credentials" in str(error):
+        text = f"the hub does not accept your token; {log_in} anew"
+    elif isinstance(error, errors.RepositoryNotFoundError) or status in (401, 404):
+        text = f"not found; check the name, and if the repository is private, {log_in}"
+    elif status:
+        text = f"the hub answered {status}; try later, {GO_ON}"
+    elif isinstance(error, errors.OfflineModeIsEnabled):
+        text = "the variable HF_HUB_OFFLINE forbids the network; unset it"
+    elif isinstance(error, OSError) and error.errno == errno.ENOSPC:
+        text = f"the disk is full ({error.strerror}); make room, {GO_ON}"
+    elif isinstance(error, errors.HTTPError):
+        text = f"the hub cannot be reached ({cause}); check the network, {GO_ON}"
+    else:
+        text = cause
+    return OSError(f"{repo}: {text}")

@@ -1,1 +1,0 @@
-"""Getting a model from the Hugging Face hub."""
