@@ -245,10 +245,10 @@ def write_tokens(
     rng: "np.random.Generator | None",
     padding: Array["..."] | None,
 ) -> Iterator[tuple[Array["..."], Array["... V"]]]:
-    """The loop behind ``generation_steps``: read what is new, choose, yield."""
+    """The loop behind ``generation_steps``: the prompt goes in, then each token that was chosen."""
     cache = KVCache(config, ids.shape[-1] + room)
     for _ in range(room):
-        logits = read(weights, config, ids, cache, padding)
+        logits = prefill(weights, config, ids, cache, padding)
         if not np.isfinite(logits).all():
             raise FloatingPointError(
                 "the model computed NaN or infinity; its weights are damaged, or not a Llama's"
@@ -258,14 +258,14 @@ def write_tokens(
         ids = tokens[..., None]
 
 
-def read(
+def prefill(
     weights: Weights,
     config: LlamaConfig,
     ids: Array["... T"],
     cache: KVCache,
     padding: Array["..."] | None = None,
 ) -> Array["... V"]:
-    """Fill the cache with new ids, and return the logits behind the last of them.
+    """Fill the cache with new ids, a prompt or one token, and return the logits behind the last.
 
     A long prompt goes in a chunk at a time: its score matrix would take T * T numbers per head at
     once. Chunks change nothing in the result.

@@ -307,12 +307,12 @@ print("largest change in each row with the wrong mask:", changed.round(2))
 # Within a chunk attention makes the scores for some dozens of tokens at a time, so it holds still fewer of them.
 
 # %% key="prefill-named"
-from llama_np.sampling import read
+from llama_np.sampling import prefill
 
-source(read)
+source(prefill)
 
 # %% key="prefill-agree"
-agree(read(weights, config, ids, KVCache(config, N)), before["logits"][-1])
+agree(prefill(weights, config, ids, KVCache(config, N)), before["logits"][-1])
 
 # %% [markdown] key="memory-why"
 # ## Step 7. What it costs: memory

@@ -45,7 +45,7 @@ for _ in range(n_new):
 print(prompt + tokenizer.decode(written))
 
 # %% [markdown] key="loop-named-note"
-# In the library the loop stands behind `generate`, which checks its arguments first. `read` is the forward
+# In the library the loop stands behind `generate`, which checks its arguments first. `prefill` is the forward
 # pass through the cache, `sample` the choice of lesson 10; with a temperature of 0, the default of `Sampling`,
 # it is greedy. `yield` hands out each token, with the logits that it was chosen from, as soon as it is there.
 # `room` is what is left for new tokens: `max_new_tokens` at most, and no more than the model's
