@@ -53,18 +53,18 @@ def tokenizer(repetitions: int) -> list[Row]:
 
 def lessons(which: slice) -> list[Row]:
     """Seconds to execute lessons in a fresh kernel, with the doll-house."""
-    sys.path.insert(0, str(NOTEBOOKS))
+    sys.path.insert(0, str(NOTEBOOKS / "tools"))
     try:
-        build = importlib.import_module("build")
+        pages = importlib.import_module("pages")
     except SystemExit as missing:  # it says what to install
         raise ValueError(str(missing)) from None
     finally:
-        sys.path.remove(str(NOTEBOOKS))
+        sys.path.remove(str(NOTEBOOKS / "tools"))
     found = []
     for source in sorted(SOURCES.glob("[0-9]*.py"))[which]:
         start = time.perf_counter()
         with tempfile.TemporaryDirectory() as folder:
-            build.execute(build.read_source(source), Path(folder), source.stem)
+            pages.execute(pages.read_source(source), Path(folder), source.stem)
         seconds = time.perf_counter() - start
         found.append(Row(f"lesson {source.stem}", "s", {"ours": [seconds]}))
     return found
