@@ -50,7 +50,10 @@ def ids_of(theirs, text):
     return theirs.encode(text, add_special_tokens=False).ids
 
 
-@pytest.fixture(scope="module", params=["llama3", "real llama3", "gpt2", "smollm"])
+REAL = pytest.param("real llama3", marks=pytest.mark.slow)
+
+
+@pytest.fixture(scope="module", params=["llama3", REAL, "gpt2", "smollm"])
 def pair(request, tmp_path_factory):
     """Their tokenizer and ours, from the same file."""
     path = tmp_path_factory.mktemp("json") / "tokenizer.json"

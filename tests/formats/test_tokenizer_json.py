@@ -119,6 +119,7 @@ def test_every_byte_has_a_visible_letter_of_its_own():
     assert all(letter.isprintable() and not letter.isspace() for letter in letters.values())
 
 
+@pytest.mark.slow
 def test_llama3(tmp_path):
     if not LLAMA3.is_file():
         pytest.skip("no tokenizer.model of Llama 3 at ../shared/data")

@@ -302,6 +302,7 @@ def test_any_metadata_is_read_or_refused(data):
         assert ours is None or isinstance(ours.decode(range(ours.vocab_size)), str)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not (DATA / "llama3_tokenizer.model").is_file(), reason="no ../shared/data")
 def test_gguf_of_the_real_llama3():
     ours = load_tokenizer(DATA / "llama3_tokenizer.model")

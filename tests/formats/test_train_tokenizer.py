@@ -110,6 +110,7 @@ def test_fewer_than_the_bytes_are_refused():
         train_ranks("text", 255)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not TINYSTORIES.is_file(), reason="no tinystories.txt at ../shared/data")
 def test_a_vocabulary_for_tinystories():
     text = TINYSTORIES.read_text(encoding="utf-8")
