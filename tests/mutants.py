@@ -38,7 +38,7 @@ OTHERS = {
 FAILED = re.compile(  # a test with parameters may have " - " within its brackets
     r"^(?:FAILED|ERROR) (\S+?\.py(?:::[^\[\n]*?(?:\[.*?\])?)?)(?: - .*)?$", re.MULTILINE
 )
-TRANSPOSED = ("T", "lower", "upper", "copy", "expanduser", "strip", "rstrip", "absolute", "resolve")
+CALLS = ("lower", "upper", "copy", "expanduser", "strip", "rstrip", "absolute", "resolve")
 
 WITHOUT_EFFECT = {"help", "metavar", "description", "prog", "copy", "flush"}  # prose, or speed
 
@@ -90,9 +90,9 @@ def changes(node: ast.AST) -> Iterator[tuple[str, ast.AST]]:
                     yield "off by one", put(**{field: more})
         case ast.IfExp(body=body, orelse=orelse):
             yield "swapped", put(body=orelse, orelse=body)
-        case ast.Attribute(attr=attr, value=value) if attr in TRANSPOSED[:1]:
+        case ast.Attribute(attr=attr, value=value) if attr == "T":
             yield "axis", value
-        case ast.Call(func=ast.Attribute(attr=attr, value=value), args=[]) if attr in TRANSPOSED:
+        case ast.Call(func=ast.Attribute(attr=attr, value=value), args=[]) if attr in CALLS:
             yield "dropped call", value
         case ast.Call(args=args, keywords=keywords):
             for i, (a, b) in enumerate(zip(args, args[1:], strict=False)):
