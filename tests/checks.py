@@ -1,6 +1,6 @@
 """Comparisons, and the checks that both the right functions and the wrong ones go through.
 
-The checks look the functions up in their modules when they run, so that ``test_wrong.py`` can put
+The checks look the functions up in their modules when they run, so that ``test_misconceptions.py`` can put
 others in their place.
 """
 

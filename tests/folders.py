@@ -8,10 +8,16 @@ from contextlib import redirect_stderr, redirect_stdout
 import numpy as np
 from safetensors.numpy import save_file
 
+from llama_np.config import LlamaConfig
 from llama_np.weights import shapes
 from weights_tools.__main__ import main
 from weights_tools.formats.config_json import config_to_hugging_face
-from weights_tools.layout import hugging_face_name, to_hugging_face
+from weights_tools.layout import (
+    hugging_face_name,
+    is_rotated,
+    to_adjacent_pairs,
+    to_rotate_half,
+)
 
 INDEX = "model.safetensors.index.json"
 
@@ -106,3 +112,17 @@ def refusal(*arguments) -> str:
     assert status == 1 and told.startswith("error: "), told
     assert told.count("\n") == 1 and told.endswith("\n"), told
     return told
+
+
+def from_hugging_face(name: str, stored: np.ndarray, config: LlamaConfig) -> np.ndarray:
+    """A stored array as ``Weights`` holds it; ``name`` is ours."""
+    if stored.ndim < 2 or name == "embedding":
+        return stored
+    return (to_adjacent_pairs(stored, config.head_dim) if is_rotated(name) else stored).T
+
+
+def to_hugging_face(name: str, array: np.ndarray, config: LlamaConfig) -> np.ndarray:
+    """An array of ``Weights`` as a Hugging Face folder stores it; ``name`` is ours."""
+    if array.ndim < 2 or name == "embedding":
+        return array
+    return to_rotate_half(array.T, config.head_dim) if is_rotated(name) else array.T

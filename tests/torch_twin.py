@@ -16,8 +16,9 @@ from transformers.models.llama import modeling_llama
 
 from llama_np.config import LlamaConfig
 from llama_np.weights import Weights
+from tests.folders import to_hugging_face
 from weights_tools.formats.config_json import config_to_hugging_face
-from weights_tools.layout import hugging_face_name, to_hugging_face
+from weights_tools.layout import hugging_face_name
 
 Tensors = dict[str, torch.Tensor]
 

@@ -9,6 +9,7 @@ Sources: Elhage et al. 2021, https://transformer-circuits.pub/2021/framework/ind
 al. 2022, arXiv 2209.11895, for induction heads and for random tokens repeated as their test.
 """
 
+import re
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
@@ -75,14 +76,17 @@ class Prompts(NamedTuple):
 
 
 def ordinary_tokens(tokenizer: Tokenizer) -> Array["N"]:
-    """The ids of tokens that are printable text and no special ones."""
+    """The ids of ordinary tokens: a space and small letters, as most words of a text begin.
+
+    Where a tokenizer has too few of these, all that are printable text and no special tokens.
+    """
     special = set(tokenizer.special_tokens.values())
-    found = []
-    for i in range(tokenizer.vocab_size):
-        text = tokenizer.decode([i])
-        if i not in special and text.strip() and text.isprintable() and "\ufffd" not in text:
-            found.append(i)
-    return np.array(found)
+    texts = {i: tokenizer.decode([i]) for i in range(tokenizer.vocab_size) if i not in special}
+    words = [i for i, text in texts.items() if re.fullmatch(" [a-z]+", text)]
+    if len(words) >= 10 * COPIED:
+        return np.array(words)
+    printable = [i for i, text in texts.items() if text.isprintable() and "\ufffd" not in text]
+    return np.array([i for i in printable if texts[i].strip()])
 
 
 def begin(tokenizer: Tokenizer) -> list[int]:

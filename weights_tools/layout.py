@@ -12,10 +12,7 @@ https://github.com/ggml-org/llama.cpp/blob/master/gguf-py/gguf/constants.py
 
 from typing import NamedTuple
 
-import numpy as np
-
 from llama_np.axes import Array
-from llama_np.config import LlamaConfig
 
 
 class Names(NamedTuple):
@@ -92,17 +89,3 @@ def to_rotate_half(w: Array["H*K ..."], head_dim: int) -> Array["H*K ..."]:
 def hugging_face_name(name: str) -> str:
     """The name in a Hugging Face folder of the array that ``Weights.named`` calls ``name``."""
     return names_elsewhere(name).hugging_face
-
-
-def from_hugging_face(name: str, stored: np.ndarray, config: LlamaConfig) -> np.ndarray:
-    """A stored array as ``Weights`` holds it; ``name`` is ours."""
-    if stored.ndim < 2 or name == "embedding":
-        return stored
-    return (to_adjacent_pairs(stored, config.head_dim) if is_rotated(name) else stored).T
-
-
-def to_hugging_face(name: str, array: np.ndarray, config: LlamaConfig) -> np.ndarray:
-    """An array of ``Weights`` as a Hugging Face folder stores it; ``name`` is ours."""
-    if array.ndim < 2 or name == "embedding":
-        return array
-    return to_rotate_half(array.T, config.head_dim) if is_rotated(name) else array.T

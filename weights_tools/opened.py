@@ -59,8 +59,8 @@ class OpenedModel(NamedTuple):
     companions: tuple[Path, ...] = ()
 
 
-def as_vector(stored: TensorOnDisk) -> Array["D"]:
-    """A norm's weights: small, so always float32 in memory."""
+def in_float32(stored: TensorOnDisk) -> Array["..."]:
+    """A small array as float32 in memory: a norm, a scale, a LoRA matrix."""
     rows = np.asarray(stored.rows[:])
     with np.errstate(over="ignore"):  # float64 that is too large: whoever asks finds infinity
         return widen_bf16(rows) if stored.kind == "BF16" else rows.astype(np.float32)
@@ -84,7 +84,7 @@ def as_weight(
     """
     stored = checkpoint.stored[name]
     if len(stored.rows.shape) == 1:
-        return as_vector(stored)
+        return in_float32(stored)
     reordered = checkpoint.rotate_half and is_rotated(name)
     matrix = as_matrix(stored, order_of(checkpoint, name, to_adjacent_pairs) if reordered else None)
     matrix = matrix if memory == "mapped" else matrix.whole(take)

@@ -14,8 +14,9 @@ from llama_np.weights import Weights
 from tests.benchmarks.machine import blas_threads
 from tests.benchmarks.ours import PROMPT, WARM_UP, prompt_of
 from tests.benchmarks.turns import pace
+from tests.folders import to_hugging_face
 from weights_tools.formats.config_json import config_to_hugging_face
-from weights_tools.layout import hugging_face_name, to_hugging_face
+from weights_tools.layout import hugging_face_name
 
 
 def installed() -> bool:

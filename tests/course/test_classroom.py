@@ -37,14 +37,14 @@ def kept(tmp_path, monkeypatch):
 # --- hints ---
 
 
-def test_the_gallery_is_large_and_belongs_to_tasks():
+def test_the_misconceptions_are_many_and_belong_to_tasks():
     assert len({wrong.name for wrong in ASKED}) >= 25
     assert {wrong.task for wrong in ASKED} == set(TASKS) - {"story"}
 
 
 @pytest.mark.parametrize("wrong", ASKED, ids=lambda wrong: wrong.function.__name__)
 def test_every_mistake_is_named_and_never_passes(wrong):
-    """The gallery calls the library, so here nobody watches that."""
+    """Misconceptions call the library, so here nobody watches that."""
     for _ in range(1 if wrong.task == "generate" else 3):
         outcome = checking.examine(TASKS[wrong.task], wrong.function, watched=False)
         assert not outcome.passed and outcome.misconception == wrong.name

@@ -7,10 +7,10 @@ from llama_np.model import forward
 from llama_np.tokenizer import BPETokenizer
 from llama_np.weights import shapes
 from tests.checks import agree, agree_by_name
-from tests.folders import as_stored
+from tests.folders import as_stored, from_hugging_face, to_hugging_face
 from tests.tiny import random_ids, random_weights, tiny_config
 from weights_tools.formats.safetensors_file import map_tensors
-from weights_tools.layout import from_hugging_face, hugging_face_name, to_hugging_face
+from weights_tools.layout import hugging_face_name
 from weights_tools.lazy_matrix import narrow_bf16, widen_bf16
 from weights_tools.load import load_model
 from weights_tools.save import save_model

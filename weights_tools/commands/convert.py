@@ -19,7 +19,7 @@ from ..layout import hugging_face_name
 from ..lazy_matrix import narrow_bf16, widen_bf16
 from ..load import open_checkpoint
 from ..memory import in_bytes
-from ..opened import OpenedModel, TensorOnDisk, as_matrix, as_vector, check_shapes, halves_order
+from ..opened import OpenedModel, TensorOnDisk, as_matrix, check_shapes, halves_order, in_float32
 from ..progress import Progress
 from ..tokenizers import save_tokenizer
 from ..writing import new_folder, write_json
@@ -27,6 +27,7 @@ from ..writing import new_folder, write_json
 BLOCK = 1 << 24  # numbers that are in memory at a time
 KINDS = {"F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16"}
 
+HELP = "write a model from any source as a Hugging Face folder"
 DESCRIPTION = (
     "Write a model from any source (a Hugging Face folder, Meta's folder, a .gguf file, a .bin "
     "file of llama2.c) as a Hugging Face folder. Numbers stay as they are; matrices that the "
@@ -170,7 +171,7 @@ def widened(stored: TensorOnDisk, rows: slice | np.ndarray) -> np.ndarray:
     """Some rows as float32; refuses what is no number, since narrowing would hide it."""
     with np.errstate(over="ignore"):  # float64 that is too large
         is_vector = len(stored.rows.shape) == 1
-        wide = as_vector(stored)[rows] if is_vector else as_matrix(stored).rows(rows)
+        wide = in_float32(stored)[rows] if is_vector else as_matrix(stored).rows(rows)
     if not np.isfinite(wide).all():
         raise ValueError(
             f"{stored.file}: {stored.name} holds NaN or infinity; the file is damaged, get it again"

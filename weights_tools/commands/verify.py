@@ -11,11 +11,12 @@ import numpy as np
 
 from ..formats.hugging_face import index_problems
 from ..load import open_checkpoint
-from ..opened import OpenedModel, TensorOnDisk, as_matrix, as_vector, shape_problems
+from ..opened import OpenedModel, TensorOnDisk, as_matrix, in_float32, shape_problems
 from ..progress import Progress
 from ..workers import share
 from ..writing import replacing
 
+HELP = "check that a model is whole"
 DESCRIPTION = (
     "Check a model: names, shapes and types against its config, that every number is finite, the "
     "tokenizer against the vocabulary, and checksums where the folder has a list of them "
@@ -80,7 +81,7 @@ def number_problems(checkpoint: OpenedModel) -> Iterator[str]:
 def is_finite(stored: TensorOnDisk) -> bool:
     """Whether every number of an array is one; read in blocks, on all cores."""
     if len(stored.rows.shape) == 1:
-        return bool(np.isfinite(as_vector(stored)).all())
+        return bool(np.isfinite(in_float32(stored)).all())
     if len(stored.rows.shape) != 2 or 0 in stored.rows.shape:
         return True  # no matrix, which is another line
     matrix, (n, width) = as_matrix(stored), stored.rows.shape

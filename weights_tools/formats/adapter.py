@@ -17,7 +17,7 @@ from llama_np.weights import shapes
 
 from ..layout import hugging_face_name, is_rotated, to_adjacent_pairs, to_rotate_half
 from ..lazy_matrix import narrow_bf16
-from ..opened import OpenedModel, Rows, TensorOnDisk, as_vector
+from ..opened import OpenedModel, Rows, TensorOnDisk, in_float32
 from ..reading import read_object
 from ..tokenizers import load_tokenizer
 from ..writing import write_json
@@ -72,7 +72,7 @@ def read_lora(folder: Path, config: LlamaConfig) -> Lora:
 
 def widened(folder: Path, name: str, tensor: tuple[str, np.ndarray]) -> np.ndarray:
     kind, array = tensor
-    wide = as_vector(TensorOnDisk(name, folder / MATRICES_FILE, kind, array, array.nbytes))
+    wide = in_float32(TensorOnDisk(name, folder / MATRICES_FILE, kind, array, array.nbytes))
     if wide.ndim != 2 or not np.isfinite(wide).all():
         raise ValueError(f"{folder / MATRICES_FILE}: {name} is no matrix of finite numbers")
     return wide
@@ -143,7 +143,7 @@ class AdaptedRows:
         self.shape = tuple(stored.rows.shape)
 
     def __getitem__(self, rows: slice | np.ndarray) -> Array["rows in"]:
-        plain = as_vector(self.stored._replace(rows=self.stored.rows[rows]))
+        plain = in_float32(self.stored._replace(rows=self.stored.rows[rows]))
         if self.stored.scale is not None:
             plain = plain * self.stored.scale[rows, None]
         return plain + self.scale * (self.b[rows] @ self.a)

@@ -15,7 +15,7 @@ from llama_np.config import check_positive
 from llama_np.gpt2.weights import Gpt2Config, Gpt2Weights, gpt2_shapes
 from llama_np.tokenizer.base import Tokenizer
 
-from ..opened import TensorOnDisk, as_vector
+from ..opened import TensorOnDisk, in_float32
 from ..reading import read_object
 from ..tokenizers import load_tokenizer
 from ..tokenizers.gpt2_files import read_vocab_and_merges
@@ -130,7 +130,7 @@ def read_arrays(folder: Path, config: Gpt2Config) -> dict[str, np.ndarray]:
         if theirs not in found:
             raise ValueError(f"{folder}: {theirs} is missing; is the download complete?")
         stored = found[theirs]
-        array = as_vector(stored)
+        array = in_float32(stored)
         array = array.T if name == "output" else array
         if array.shape != shape or not np.isfinite(array).all():
             raise ValueError(

@@ -11,7 +11,7 @@ from llama_np.weights import shapes
 
 from ..int8 import is_int8
 from ..layout import hugging_face_name
-from ..opened import OpenedModel, TensorOnDisk, as_vector
+from ..opened import OpenedModel, TensorOnDisk, in_float32
 from ..reading import read_object
 from ..tokenizers import load_tokenizer
 from .config_json import config_from_hugging_face
@@ -115,7 +115,7 @@ def find_scale(name: str, found: dict, quantized: bool) -> np.ndarray:
             f"{file}: {name}{SCALE} should be a float for each row of {array.shape}, "
             f"got {scale.shape} of {kind}"
         )
-    return as_vector(TensorOnDisk(f"{name}{SCALE}", file, kind, scale.ravel(), scale.nbytes))
+    return in_float32(TensorOnDisk(f"{name}{SCALE}", file, kind, scale.ravel(), scale.nbytes))
 
 
 def tensor_files(folder: Path) -> Iterator[Path]:
