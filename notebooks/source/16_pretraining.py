@@ -49,7 +49,7 @@ print(corpus.train[0][:430], "...")
 # %% [markdown] key="text-note"
 # You should know where these stories come from: the doll-house told them. It drew them at random, and a
 # program kept those that end by themselves, stay with their hero, repeat no sentence and invent no words
-# (`python -m weights_tools tell --help`). So the text is free to use and easy to learn, and it is not good
+# (`python -m weights_tools make-stories --help`). So the text is free to use and easy to learn, and it is not good
 # text. The stories lose their thread. A model trained on them learns that too: a perfect student would tell
 # stories like these, and no better ones. Large models are trained mostly on text that people wrote.
 

@@ -83,7 +83,7 @@ source(ends_well)
 
 # %% [markdown] key="pairs-why"
 # Now the pairs. The chat model was asked for stories about many heroes, four times for each. Where some of the four
-# ended well and some did not, the first of either kind became a pair (`python -m weights_tools compare`). So both answers
+# ended well and some did not, the first of either kind became a pair (`python -m weights_tools make-preferences`). So both answers
 # come from the model that will be trained. It is shown what it does already, sorted. For Llama 3 it was much the same: two
 # answers from the newest models, and a person who chooses (section 4.2.1). They also asked *how much* better. Our pairs do
 # not say.

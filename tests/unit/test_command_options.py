@@ -7,16 +7,12 @@ import pytest
 
 from weights_tools.__main__ import make_parser
 from weights_tools.commands import dpo, finetune
-from weights_tools.commands import generate as generate_command
 from weights_tools.training.corpus import SEPARATOR
 from weights_tools.training.options import recipe_of
 from weights_tools.training.trainer import Hyperparameters
 
 NUMBERS = ("N", "S", "K", "P", "T")  # how the help calls a number
-PARSERS = {
-    **next(a.choices for a in make_parser()._actions if isinstance(a.choices, dict)),
-    "llama_np": generate_command.make_parser(),
-}
+PARSERS = next(a.choices for a in make_parser()._actions if isinstance(a.choices, dict))
 OPTIONS = [
     (name, action)
     for name, parser in PARSERS.items()

@@ -16,8 +16,9 @@ from llama_np.weights import initialize, shapes
 from tests.checks import agree
 from tests.tiny import random_weights, tiny_config
 from weights_tools import load_model
-from weights_tools.commands.generate import main, make_parser, sampling_of
-from weights_tools.commands.train import SPECIAL_TOKENS, add_train_arguments, config_of
+from weights_tools.__main__ import make_parser
+from weights_tools.commands.generate import main, sampling_of
+from weights_tools.commands.train import SPECIAL_TOKENS, add_arguments, config_of
 from weights_tools.formats.config_json import config_from_meta
 from weights_tools.formats.gguf_config import config_from_gguf
 from weights_tools.load import DOLL_HOUSE, SHIPPED, find
@@ -46,8 +47,10 @@ def test_the_prompt_is_echoed_once_and_the_continuation_follows(capsys):
 
 def test_the_options_of_sampling_arrive():
     options = ["Once", "--temperature", "0.5", "--top-k", "7", "--top-p", "0.25"]
-    assert sampling_of(make_parser().parse_args(options)) == Sampling(0.5, top_k=7, top_p=0.25)
-    assert sampling_of(make_parser().parse_args(["Once"])) == Sampling(0.8)
+    assert sampling_of(make_parser().parse_args(["generate", *options])) == Sampling(
+        0.5, top_k=7, top_p=0.25
+    )
+    assert sampling_of(make_parser().parse_args(["generate", "Once"])) == Sampling(0.8)
 
 
 @pytest.mark.parametrize("name", ["<|end_of_text|>", "<|eot_id|>", "<|eom_id|>"])
@@ -163,7 +166,7 @@ def test_each_fact_comes_four_times_among_the_stories():
 
 def parse_train(*options):
     parser = argparse.ArgumentParser()
-    add_train_arguments(parser)
+    add_arguments(parser)
     return parser.parse_args(["--corpus", "c", "--out", "o", *options])
 
 

@@ -1,4 +1,4 @@
-"""The commands tell, finetune, compare and dpo, from end to end on a tiny model."""
+"""The commands make-stories, finetune, make-preferences and dpo on a tiny model, from end to end."""
 
 import csv
 import json
@@ -123,14 +123,16 @@ def test_a_model_without_thin_matrices_gets_new_ones(base, pairs, tmp_path):
 
 def test_telling_and_comparing(base, tmp_path, capsys, monkeypatch):
     """A random model tells nothing that holds together; the loops run all the same."""
-    told = refusal(capsys, "tell", "--model", base, "--out", tmp_path / "s.txt", "--count", 3)
+    told = refusal(
+        capsys, "make-stories", "--model", base, "--out", tmp_path / "s.txt", "--count", 3
+    )
     assert "holds together; tell more with --count" in told
     assert not (tmp_path / "s.txt").exists()
     monkeypatch.setattr(
         "weights_tools.commands.make_stories.keep_good", lambda stories: ["one", "two"]
     )
     out = tmp_path / "s.txt"
-    assert main(["tell", "--model", str(base), "--out", str(out), "--count", "3"]) == 0
+    assert main(["make-stories", "--model", str(base), "--out", str(out), "--count", "3"]) == 0
     assert out.read_text() == "one\n<|endoftext|>\ntwo\n"
     assert "2 of 3 stories kept" in capsys.readouterr().err
 
@@ -138,7 +140,7 @@ def test_telling_and_comparing(base, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr("weights_tools.commands.make_preferences.answers", lambda *_: answers)
     out = tmp_path / "pairs.jsonl"
     assert main(
-        ["compare", "--model", str(base), "--out", str(out), "--count", "2", "--tries", "3"]
+        ["make-preferences", "--model", str(base), "--out", str(out), "--count=2", "--tries=3"]
     ) == 0  # fmt: skip
     first, second = read_lines(out, Comparison)
     assert first[1:] == ("He was happy.", "He fell.")

@@ -8,6 +8,8 @@ import sys
 import pytest
 
 from llama_np.tokenizer import BPETokenizer
+from weights_tools.__main__ import main as weights_tools_main
+from weights_tools.commands import exit_status
 from weights_tools.commands.generate import main
 from weights_tools.load import DOLL_HOUSE, load_model
 
@@ -132,3 +134,41 @@ def test_a_chat_needs_the_tokens_of_a_chat(monkeypatch, capsys):
     )
     assert main(["Why?", "--chat"]) == 1
     assert "has not the special tokens of Llama 3's chats" in capsys.readouterr().err
+
+
+def test_the_command_of_weights_tools_is_the_same(capsys):
+    options = ["Once upon", "--max-new-tokens", "3", "--temperature", "0"]
+    assert main(options) == 0
+    told = capsys.readouterr().out
+    assert weights_tools_main(["generate", *options]) == 0
+    assert capsys.readouterr().out == told
+    for run_main, words in (
+        (main, ["--help"]),
+        (weights_tools_main, ["generate", "--help"]),
+    ):
+        with pytest.raises(SystemExit):
+            run_main(words)
+    told = capsys.readouterr().out
+    assert "usage: python -m llama_np [" in told
+    assert "usage: python -m weights_tools generate [" in told
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGHUP")
+def test_signals_end_a_command_tidily_and_are_left_as_they_were():
+    def handlers():
+        return [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)]
+
+    def run(_):
+        within.extend(handlers())
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    within, before = [], handlers()
+    try:
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as under nohup
+        with pytest.raises(SystemExit) as caught:
+            exit_status(run, None)
+        assert caught.value.code == 128 + signal.SIGTERM
+        assert within[0] != before[0] and within[1] == signal.SIG_IGN
+        assert handlers() == [before[0], signal.SIG_IGN]
+    finally:
+        signal.signal(signal.SIGHUP, before[1])

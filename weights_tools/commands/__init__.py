@@ -1,0 +1,51 @@
+"""One module a command, with HELP, DESCRIPTION, add_arguments and run.
+
+Here: how a run of any of them ends.
+"""
+
+import argparse
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+
+def exit_status(run: Callable[[argparse.Namespace], int | None], args: argparse.Namespace) -> int:
+    """Run a command; an error is one line."""
+    try:
+        with tidying_up():
+            status = run(args)
+            sys.stdout.flush()
+        return status or 0
+    except BrokenPipeError:
+        # Whoever read our output has gone; Python would complain again when it closes the stream.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except (ValueError, OSError, FloatingPointError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("\nstopped; start again with the same options", file=sys.stderr)
+        return 130
+
+
+@contextmanager
+def tidying_up() -> Iterator[None]:
+    """Within, a signal to end is an exception, as an interruption is; afterwards all is as before.
+
+    A signal that is ignored (SIGHUP, under nohup) stays so.
+    """
+    before = {}
+    for name in {"SIGTERM", "SIGHUP"} & set(dir(signal)):
+        number = getattr(signal, name)
+        try:
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                before[number] = signal.signal(number, lambda n, _: sys.exit(128 + n))
+        except ValueError:
+            break  # not the main thread: whoever called us deals with signals
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler or signal.SIG_DFL)

@@ -27,6 +27,7 @@ from ..training.trainer import Hyperparameters, Training
 from ..workers import each
 from .finetune import answer_of, load_chat_base
 
+HELP = "teach a chat model what is preferred"
 DESCRIPTION = (
     "Teach a chat model what is preferred, from pairs of answers, by direct preference "
     "optimisation. A model that is LoRA matrices beside another goes on with these; any other gets "

@@ -25,6 +25,7 @@ from ..workers import one_blas_thread
 from .make_preferences import answers
 
 REQUESTED = 96  # requests for a story that a chat model gets
+HELP = "find heads with a job, and what a model can copy"
 DESCRIPTION = (
     "Look for heads with a job that can be named (they read the token before, the first token, an "
     "earlier copy, what followed it, a name, the start of the sentence) and say how much the loss "

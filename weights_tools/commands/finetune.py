@@ -26,6 +26,7 @@ from ..training.stages import Answer, FineTuning, pad
 from ..training.trainer import Hyperparameters, Training
 from ..workers import each
 
+HELP = "teach a model to answer"
 DESCRIPTION = (
     "Teach a model to answer, from questions and answers in Llama 3's dialog format; only the "
     "answers count. By default two thin matrices beside each frozen one learn (LoRA), and DIR gets "

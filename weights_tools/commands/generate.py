@@ -1,4 +1,7 @@
-"""python -m llama_np "PROMPT": let a Llama go on from a prompt, token by token; or talk to it."""
+"""``generate``: let a Llama go on from a prompt, token by token; or talk to it.
+
+``python -m llama_np "PROMPT"`` is the same.
+"""
 
 import argparse
 import os
@@ -15,15 +18,16 @@ from llama_np.tokenizer import stream_text
 from llama_np.tokenizer.chat import encode_dialog, latest_that_fit
 
 from .. import Model, load_model
+from . import exit_status
+
+HELP = "let a model go on from a prompt, or talk to it"
+DESCRIPTION = (
+    "Let a Llama go on from a prompt. Text goes to standard output as it comes, figures go to "
+    "standard error."
+)
 
 
-def make_parser() -> argparse.ArgumentParser:
-    """The command line."""
-    parser = argparse.ArgumentParser(
-        prog="python -m llama_np",
-        description="Let a Llama go on from a prompt. Text goes to standard output as it comes, "
-        "figures go to standard error.",
-    )
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "prompt", metavar="PROMPT", nargs="?",
         help="the text to go on from; with --chat it may be left out",
@@ -60,7 +64,6 @@ def make_parser() -> argparse.ArgumentParser:
         "--logprobs", action="store_true",
         help="print a line per token, prompt included: id, log-probability in nats, token",
     )  # fmt: skip
-    return parser
 
 
 class Tally:
@@ -189,7 +192,21 @@ def ask() -> str:
     return sys.stdin.readline().strip()
 
 
-def run(args: argparse.Namespace, tally: Tally) -> None:
+def run(args: argparse.Namespace) -> int:
+    """Go on from the prompt; an interruption is told how far it came."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(encoding="utf-8", errors="replace")
+    tally = Tally()
+    try:
+        go_on(args, tally)
+    except KeyboardInterrupt:
+        print(f"[stopped: {tally}]", file=sys.stderr)
+        return 130
+    return 0
+
+
+def go_on(args: argparse.Namespace, tally: Tally) -> None:
     """Load, encode, generate, write."""
     if args.prompt == "" or (args.prompt is None and not args.chat):
         raise ValueError(
@@ -220,27 +237,8 @@ def run(args: argparse.Namespace, tally: Tally) -> None:
     )
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Run the command line; errors are one line, an interruption is no error."""
-    args = make_parser().parse_args(arguments)
-    for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):
-            stream.reconfigure(encoding="utf-8", errors="replace")
-    tally = Tally()
-    try:
-        run(args, tally)
-    except KeyboardInterrupt:
-        print(f"[stopped: {tally}]", file=sys.stderr)
-        return 130
-    except BrokenPipeError:
-        # Whoever read our output has gone; Python would complain again when it closes the stream.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
-    except (ValueError, OSError, FloatingPointError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+def main(argv: list[str] | None = None) -> int:
+    """``python -m llama_np``: this command by itself."""
+    parser = argparse.ArgumentParser(prog="python -m llama_np", description=DESCRIPTION)
+    add_arguments(parser)
+    return exit_status(run, parser.parse_args(argv))

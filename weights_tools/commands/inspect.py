@@ -10,6 +10,7 @@ from ..load import open_checkpoint
 from ..memory import as_float32, as_stored, free_memory, in_bytes
 from ..opened import OpenedModel, TensorOnDisk, shape_problems
 
+HELP = "show what is in a model and the memory it needs"
 DESCRIPTION = (
     "Show a model's config, its tensors with shape, type and size, and the memory it needs. Only "
     "headers are read, so this takes a moment even for a large model."

@@ -1,4 +1,4 @@
-"""``compare``: several answers to each request, paired by a rule: material for ``dpo``.
+"""``make-preferences``: several answers to each request, paired by a rule: material for ``dpo``.
 
 The rule stands in for a person who is asked which of two stories is better. It can be counted, so
 one can see whether the model has learned what was preferred.
@@ -22,6 +22,7 @@ from ..training.options import add_model_option, add_option
 from .finetune import load_chat_base
 from .make_stories import BATCH, continuations
 
+HELP = "pair answers of a chat model by a rule, for dpo"
 DESCRIPTION = (
     "Ask a chat model for stories, several times for each, and pair one that ends well with one "
     "that does not: a story ends well if its last sentence says that somebody is happy."

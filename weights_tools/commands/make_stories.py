@@ -1,4 +1,4 @@
-"""``tell``: let a model tell many stories, and keep those that hold together.
+"""``make-stories``: let a model tell many stories, and keep those that hold together.
 
 Text to train on that is the project's own. Each story begins with a hero, "a brave cat named Tom",
 so that it can be told on request: see ``dialogs.py``.
@@ -23,6 +23,7 @@ from ..training.options import add_model_option, add_option
 from ..workers import one_blas_thread
 from ..writing import replacing
 
+HELP = "let a model tell stories to train on"
 DESCRIPTION = (
     "Let a model tell stories about heroes drawn at random, and keep those that end by themselves, "
     "keep their hero, repeat no sentence and invent no words."

@@ -13,6 +13,7 @@ from ..load import load_model, open_checkpoint
 from ..opened import OpenedModel
 from .convert import convert
 
+HELP = "write a model in 8 bits a number"
 DESCRIPTION = (
     "Write a model with its matrices in int8: half the size of bfloat16. Every row of a matrix is "
     "divided by a scale of its own and rounded to -127 ... 127; embedding and norms stay as they "

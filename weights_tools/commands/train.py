@@ -1,4 +1,4 @@
-"""``train`` and ``evaluate``: from a text file to a model, and how good it has become."""
+"""``train``: from a text file to a tokenizer and a model."""
 
 import argparse
 import sys
@@ -10,15 +10,12 @@ from llama_np.config import LlamaConfig
 from llama_np.tokenizer import BPETokenizer
 from llama_np.weights import Weights, initialize
 
-from ..load import load_model
-from ..progress import Progress
 from ..save import save_model
 from ..training.corpus import FACTS, Stream, encode_training, read_corpus, read_facts
 from ..training.drills import draw_drills, frequent_words
 from ..training.evaluate import bits_per_byte
 from ..training.options import (
     add_corpus_options,
-    add_model_option,
     add_option,
     add_recipe_options,
     recipe_of,
@@ -28,14 +25,11 @@ from ..training.stages import Pretraining, Rows
 from ..training.train_tokenizer import train_ranks
 from ..training.trainer import Hyperparameters, Training
 
-TRAIN = (
+HELP = "train a tokenizer and a model from a text file"
+DESCRIPTION = (
     "Train a tokenizer and a small Llama from a text file. The result is a Hugging Face folder; "
     "DIR/training holds log, curve and checkpoint. Started again with the same options, it goes on "
     "where it was stopped. The defaults made the model that ships."
-)
-EVALUATE = (
-    "Measure how many bits a model needs per byte of the held-out documents, each read by itself "
-    "from its beginning."
 )
 
 SPECIAL_TOKENS = [
@@ -68,7 +62,7 @@ ROW_OPTIONS = {
 }
 
 
-def add_train_arguments(p: argparse.ArgumentParser) -> None:
+def add_arguments(p: argparse.ArgumentParser) -> None:
     add_corpus_options(p)
     p.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder to write")
     p.add_argument(
@@ -88,12 +82,7 @@ def add_train_arguments(p: argparse.ArgumentParser) -> None:
     add_recipe_options(p, Hyperparameters())
 
 
-def add_evaluate_arguments(p: argparse.ArgumentParser) -> None:
-    add_corpus_options(p)
-    add_model_option(p)
-
-
-def run_train(args: argparse.Namespace) -> None:
+def run(args: argparse.Namespace) -> None:
     """``train``: tokenizer, model, log, curve."""
     corpus = read_corpus(args.corpus, args.separator, args.held_out)
     facts = read_facts(args.facts)
@@ -138,25 +127,3 @@ def config_of(args: argparse.Namespace, vocab_size: int) -> LlamaConfig:
         vocab_size=vocab_size, context_length=args.context,
         norm_eps=1e-5, rope_theta=args.theta, rope_scaling=None, tied_output=False,
     )  # fmt: skip
-
-
-def run_evaluate(args: argparse.Namespace) -> None:
-    """``evaluate``: one number, with how it came about."""
-    model = load_model(args.model)
-    if model.tokenizer is None:
-        raise ValueError(f"{model.path}: has no tokenizer, so text cannot be encoded")
-    corpus = read_corpus(args.corpus, args.separator, args.held_out)
-    progress = Progress(len(corpus.held_out))
-    done = 0
-
-    def count() -> None:
-        nonlocal done
-        done += 1
-        progress.show(done, "documents")
-
-    bits = bits_per_byte(model.weights, model.config, model.tokenizer, corpus.held_out, count)
-    n_bytes = sum(len(text.encode()) for text in corpus.held_out)
-    print(
-        f"{bits:.4f} bits per byte on {len(corpus.held_out)} held-out documents "
-        f"({n_bytes:,} bytes), {model.path}"
-    )

@@ -17,7 +17,7 @@ from llama_np.tokenizer import Tokenizer
 from llama_np.tokenizer.chat import encode_dialog
 
 FACTS = Path(__file__).with_name("facts.txt")
-STORIES = Path(__file__).with_name("stories.txt")  # told by the doll-house: see ``tell.py``
+STORIES = Path(__file__).with_name("stories.txt")  # told by the doll-house: see ``make-stories``
 SEPARATOR = "<|endoftext|>"  # the line between two documents
 ASK_FOR_STORY = "Tell me a story."
 
