@@ -1,4 +1,4 @@
-"""The commands make-stories, finetune, make-preferences and dpo on a tiny model, from end to end."""
+"""make-stories, finetune, make-preferences and dpo, from end to end on a tiny model."""
 
 import csv
 import json
