@@ -8,7 +8,8 @@ import math
 import numpy as np
 import pytest
 
-from weights_tools.layout import hugging_face_name, to_hugging_face
+from tests.folders import to_hugging_face
+from weights_tools.layout import hugging_face_name
 
 gguf = pytest.importorskip("gguf")
 from gguf.quants import quantize  # noqa: E402
