@@ -68,6 +68,7 @@ def collect(folder: Path, out: Path) -> list[str]:
     met = Counter()
     for task in names():
         met.update({f"{task}: {text}": n for text, n in count_mistakes(students, task).items()})
-    draw_class(students, names(), met, out / "class.png")
+    with replacing(out / "class.png") as beside:
+        draw_class(students, names(), met, beside)
     written = f"{out / 'class.csv'} and class.png: {len(students)} students, {len(names())} tasks"
     return [*skipped, written]

@@ -66,4 +66,4 @@ def draw_class(
         place.tick_params(length=0, labelsize=8)
     with warnings.catch_warnings():  # a name in a script that the font lacks becomes empty boxes
         warnings.filterwarnings("ignore", message="Glyph .* missing from")
-        figure.savefig(file, dpi=110)
+        figure.savefig(file, format="png", dpi=110)

@@ -13,6 +13,7 @@ from weights_tools.__main__ import main
 from weights_tools.commands import convert as convert_module
 from weights_tools.formats import safetensors_file as tensors_module
 from weights_tools.load import DOLL_HOUSE, load_model
+from weights_tools.writing import replacing
 
 
 @pytest.fixture
@@ -91,6 +92,19 @@ def test_an_interruption(tmp_path, source, monkeypatch, capsys):
     assert main(["convert", str(source), str(tmp_path / "a" / "to")]) == 130
     assert capsys.readouterr().err == "\nstopped; start again with the same options\n"
     assert everything(tmp_path) == before
+
+
+def test_a_file_is_replaced_whole_or_stays(tmp_path):
+    path = tmp_path / "file"
+    path.write_text("old")
+    with pytest.raises(KeyboardInterrupt), replacing(path) as beside:
+        beside.write_text("ha")
+        raise KeyboardInterrupt
+    assert path.read_text() == "old" and everything(tmp_path) == ["file"]
+    with replacing(path) as beside:
+        beside.write_text("new")
+        assert path.read_text() == "old"
+    assert path.read_text() == "new" and everything(tmp_path) == ["file"]
 
 
 # --- the destination ---

@@ -22,7 +22,7 @@ from ..memory import in_bytes
 from ..opened import OpenedModel, TensorOnDisk, as_matrix, check_shapes, halves_order, in_float32
 from ..progress import Progress
 from ..tokenizers import save_tokenizer
-from ..writing import new_folder, write_json
+from ..writing import new_folder, replacing, write_json
 
 BLOCK = 1 << 24  # numbers that are in memory at a time
 KINDS = {"F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16"}
@@ -91,7 +91,8 @@ def write_model(
             save_tokenizer(tokenizer, folder, source.config.context_length)
     for file in source.companions:
         if not (folder / file.name).exists():
-            shutil.copyfile(file, folder / file.name)
+            with replacing(folder / file.name) as beside:
+                shutil.copyfile(file, beside)
     write_json(described, folder / "config.json")
     specs = {}
     for name, as_kind in kinds.items():

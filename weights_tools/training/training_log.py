@@ -51,5 +51,6 @@ def draw_curve(folder: Path, measure: str) -> None:
     left.set(xlabel=label, ylabel="training loss, nats (grey)")
     right.plot(seen, [float(row[measure]) for row in rows], color="tab:blue")
     right.set_ylabel(f"{measure.replace('_', ' ')} (blue)")
-    figure.savefig(folder / "loss_curve.png", dpi=110)
+    with replacing(folder / "loss_curve.png") as beside:
+        figure.savefig(beside, format="png", dpi=110)
     plt.close(figure)
