@@ -1,7 +1,7 @@
 """python -m weights_tools download: a model from the Hugging Face hub, only what is needed.
 
 Requests, tokens, proxies, ``HF_ENDPOINT``, trying again and the progress bar are the business of
-``huggingface_hub``, 1.0 or later; ours are the choice of files, their checksums and plain words.
+``huggingface_hub``, 2.2 or later; ours are the choice of files, their checksums and plain words.
 https://huggingface.co/docs/huggingface_hub/package_reference/file_download
 """
 
