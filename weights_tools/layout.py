@@ -69,6 +69,7 @@ def is_rotated(name: str) -> bool:
 def to_adjacent_pairs(w: Array["H*K ..."], head_dim: int) -> Array["H*K ..."]:
     """From Hugging Face's order of rows, halves of each head, to Meta's: pairs side by side.
 
+    >>> import numpy as np
     >>> to_adjacent_pairs(np.array([[0], [2], [1], [3]]), head_dim=4).ravel().tolist()
     [0, 1, 2, 3]
     """
@@ -79,6 +80,7 @@ def to_adjacent_pairs(w: Array["H*K ..."], head_dim: int) -> Array["H*K ..."]:
 def to_rotate_half(w: Array["H*K ..."], head_dim: int) -> Array["H*K ..."]:
     """The inverse of ``to_adjacent_pairs``: what Hugging Face calls permuting q and k.
 
+    >>> import numpy as np
     >>> to_rotate_half(np.array([[0], [1], [2], [3]]), head_dim=4).ravel().tolist()
     [0, 2, 1, 3]
     """

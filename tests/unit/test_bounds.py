@@ -7,7 +7,7 @@ import pytest
 
 from llama_np.cache import KVCache
 from llama_np.model import forward
-from llama_np.sampling import Sampling, generate, generate_batch, pad_left, read, room_to_write
+from llama_np.sampling import Sampling, generate, generate_batch, pad_left, room_to_write
 from llama_np.training.loss import IGNORE, cross_entropy
 from llama_np.training.optimizer import clip_by_global_norm, global_norm, learning_rate
 from tests.checks import agree
@@ -81,7 +81,7 @@ def test_a_prompt_as_long_as_its_chunks(n):
     config = tiny_config(context_length=2000, n_layers=1)
     weights, ids = random_weights(config), random_ids(config, n)
     cache = KVCache(config, n)
-    agree(read(weights, config, ids, cache), forward(weights, config, ids, last_only=True)[-1])
+    agree(prefill(weights, config, ids, cache), forward(weights, config, ids, last_only=True)[-1])
     assert cache.length == n
 
 
