@@ -1,7 +1,7 @@
 """Comparisons, and the checks that both the right functions and the wrong ones go through.
 
-The checks look the functions up in their modules when they run, so that ``test_misconceptions.py`` can put
-others in their place.
+The checks look the functions up in their modules when they run, so that ``test_misconceptions.py``
+can put others in their place.
 """
 
 import json
