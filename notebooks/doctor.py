@@ -36,8 +36,8 @@ print(json.dumps([model.tokenizer.decode([int(best)]), float(nats)]))
 """
 OPEN = """
 import os
-from weights_tools.load import open_checkpoint
-print(open_checkpoint(os.environ["LLAMA_MODEL"]).path)
+from weights_tools.load import open_model
+print(open_model(os.environ["LLAMA_MODEL"]).path)
 """
 KERNEL = """
 import sys

@@ -40,7 +40,7 @@ class Model(NamedTuple):
 
 
 def load_model(path: str | os.PathLike | None = None, memory: str | None = None) -> Model:
-    """Load a Llama from any source that ``open_checkpoint`` knows.
+    """Load a Llama from any source that ``open_model`` knows.
 
     ``path``: without it, the one that the environment variable ``LLAMA_MODEL`` names; without that,
     the doll-house that ships here.
@@ -58,7 +58,7 @@ def load_model(path: str | os.PathLike | None = None, memory: str | None = None)
             f"memory (or the variable LLAMA_MEMORY) should be one of {', '.join(MODES)}, "
             f"got {memory!r}"
         )
-    checkpoint = open_checkpoint(path or os.environ.get("LLAMA_MODEL") or DOLL_HOUSE)
+    checkpoint = open_model(path or os.environ.get("LLAMA_MODEL") or DOLL_HOUSE)
     check_shapes(checkpoint)
     if memory == "auto":
         memory, why = choose_memory(checkpoint)
@@ -73,7 +73,7 @@ def load_model(path: str | os.PathLike | None = None, memory: str | None = None)
     )
 
 
-def open_checkpoint(path: str | os.PathLike) -> OpenedModel:
+def open_model(path: str | os.PathLike) -> OpenedModel:
     """Open a model without reading it, told by what the folder or file holds.
 
     A folder with ``config.json`` (Hugging Face) or ``params.json`` (Meta); a ``.gguf`` file, or a
@@ -113,7 +113,7 @@ def find(path: str | os.PathLike) -> Path:
 def open_folder(folder: Path) -> OpenedModel:
     """Open the model in a folder."""
     if is_adapter(folder):
-        return adapt(open_checkpoint(base_of(folder)), folder)
+        return adapt(open_model(base_of(folder)), folder)
     meta = next((f for f in (folder, folder / "original") if (f / "params.json").is_file()), None)
     if (folder / "config.json").is_file() and (meta is None or any(folder.glob("*.safetensors*"))):
         return open_hugging_face(folder)
@@ -124,7 +124,7 @@ def open_folder(folder: Path) -> OpenedModel:
     files = sorted([*folder.glob("*.gguf"), *folder.glob("*.bin")])
     models = [file for file in files if not file.name.startswith("tok")]
     if len(models) == 1:
-        return open_checkpoint(models[0])
+        return open_model(models[0])
     if models:
         raise ValueError(
             f"{folder} holds {len(models)} models; name one, for example {models[0].name}"

@@ -14,7 +14,7 @@ from llama_np.model import forward
 from llama_np.sampling import greedy, prefill
 from tests.benchmarks.machine import make_data, medians, sample_rates
 from tests.benchmarks.resident import Watch, read_from_disk, resident
-from weights_tools.load import Model, load_model, open_checkpoint
+from weights_tools.load import Model, load_model, open_model
 
 WARM_UP = 3  # tokens that are not timed: memory is looked at while they are decoded
 
@@ -144,7 +144,7 @@ def read_per_token(model: Model) -> tuple[int, int]:
 
     All of them, but of an embedding that is not the output too, only one row.
     """
-    in_file = open_checkpoint(model.path).stored
+    in_file = open_model(model.path).stored
     tied = model.config.tied_output
     needed = {name: w for name, w in model.weights.named() if tied or name != "embedding"}
     return sum(math.prod(w.shape) for w in needed.values()), sum(

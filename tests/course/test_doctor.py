@@ -154,7 +154,7 @@ def test_a_folder_that_cannot_be_written_and_a_full_disk(doctor, capsys, monkeyp
 
 def test_the_learners_own_model(doctor, capsys, monkeypatch):
     monkeypatch.setenv("LLAMA_MODEL", "/nowhere")
-    doctor.answers["open_checkpoint"] = False, "FileNotFoundError: no such file or folder: /nowhere"
+    doctor.answers["open_model"] = False, "FileNotFoundError: no such file or folder: /nowhere"
     (red,) = page(doctor, capsys)
     assert "/nowhere" in red and "unset the variable" in red
 

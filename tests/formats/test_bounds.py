@@ -25,7 +25,7 @@ from weights_tools.formats.adapter import CONFIG, MATRICES_FILE, save_lora
 from weights_tools.formats.gguf_config import with_scaling
 from weights_tools.formats.meta_params import check_numbers
 from weights_tools.formats.safetensors_file import write_stream
-from weights_tools.load import DOLL_HOUSE, load_model, open_checkpoint, read_weights
+from weights_tools.load import DOLL_HOUSE, load_model, open_model, read_weights
 from weights_tools.memory import LARGE, SPARE, choose_memory, in_bytes
 from weights_tools.tokenizers import load_tokenizer
 from weights_tools.tokenizers.ranks import read_ranks
@@ -180,7 +180,7 @@ def test_a_first_part_that_says_it_is_another(tmp_path, number):
     path = llama_cpp.write(tmp_path / "m-00001-of-00002.gguf", config, tensors, change=change)
     shutil.copy(path, tmp_path / "m-00002-of-00002.gguf")
     with pytest.raises(ValueError, match="one of 2 parts; give the first"):
-        open_checkpoint(path)
+        open_model(path)
 
 
 @pytest.mark.parametrize("change", [0.95, 1.05, 1.001])
@@ -206,7 +206,7 @@ WIDTHS = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2}
 @pytest.mark.parametrize("kind", [*WIDTHS, "I8", None])
 def test_exactly_enough_room_on_the_disk(folder, tmp_path, monkeypatch, kind):
     assert WIDTHS.keys() == KINDS.keys()
-    source = open_checkpoint(folder)
+    source = open_model(folder)
     needed = 0
     for name, stored in source.stored.items():
         matrix = len(stored.rows.shape) == 2 and name != "embedding"
@@ -225,7 +225,7 @@ def test_exactly_enough_room_on_the_disk(folder, tmp_path, monkeypatch, kind):
 
 @pytest.mark.parametrize("spare, expected", [(0, "float32"), (-1, "mapped")])
 def test_exactly_enough_memory(folder, monkeypatch, spare, expected):
-    source = open_checkpoint(folder)
+    source = open_model(folder)
     monkeypatch.setattr(memory, "as_float32", lambda _: LARGE)
     monkeypatch.setattr(memory, "free_memory", lambda: int(SPARE * LARGE) + spare)
     kind, why = choose_memory(source)
@@ -293,10 +293,10 @@ def test_float64_too_large_for_float32_is_refused(tmp_path, house):
         tensors["model.norm.weight"][0] = number
         save_file(tensors, tmp_path / "model.safetensors")
         if fits:
-            read_weights(open_checkpoint(tmp_path), "float32")
+            read_weights(open_model(tmp_path), "float32")
         else:
             with pytest.raises(ValueError, match="norm holds NaN or infinity"):
-                read_weights(open_checkpoint(tmp_path), "float32")
+                read_weights(open_model(tmp_path), "float32")
 
 
 # --- commands and folders ---

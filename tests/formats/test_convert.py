@@ -29,7 +29,7 @@ from weights_tools.commands import convert as convert_module
 from weights_tools.commands.convert import convert
 from weights_tools.layout import hugging_face_name, to_rotate_half
 from weights_tools.lazy_matrix import narrow_bf16
-from weights_tools.load import DOLL_HOUSE, load_model, open_checkpoint, read_weights
+from weights_tools.load import DOLL_HOUSE, load_model, open_model, read_weights
 from weights_tools.save import save_model
 
 BYTES = {bytes([byte]): byte for byte in range(256)}
@@ -89,13 +89,11 @@ SOURCES = [
 @pytest.mark.parametrize("make, kind", SOURCES)
 def test_any_source_becomes_a_folder(transformers, torch, tmp_path, make, kind, tied):
     (tmp_path / "from").mkdir()
-    source = open_checkpoint(make(tmp_path / "from", kind, tied))._replace(
-        read_tokenizer=lambda: None
-    )
+    source = open_model(make(tmp_path / "from", kind, tied))._replace(read_tokenizer=lambda: None)
     convert(source, tmp_path / "to")
     written = {file.name for file in (tmp_path / "to").iterdir()}
     assert written - {"generation_config.json"} == {"config.json", "model.safetensors"}
-    made = open_checkpoint(tmp_path / "to")
+    made = open_model(tmp_path / "to")
     assert made.config == source.config
     for name, stored in source.stored.items():
         assert made.stored[name].kind == stored.kind, name
@@ -107,18 +105,18 @@ def test_any_source_becomes_a_folder(transformers, torch, tmp_path, make, kind, 
     theirs = logits_of_transformers(transformers, torch, tmp_path / "to", ids)
     for path in (source.path, tmp_path / "to"):
         for mode in ("float32", "mapped"):
-            weights = read_weights(open_checkpoint(path), mode)
+            weights = read_weights(open_model(path), mode)
             agree(forward(weights, source.config, ids), theirs, 1e-4, f"{path}, {mode}")
 
 
 def test_blocks_of_rows_make_a_whole(tmp_path, monkeypatch):
     """A matrix larger than what is in memory at a time, its rows in another order."""
-    source = open_checkpoint(llama2c(tmp_path, "float32", False))
+    source = open_model(llama2c(tmp_path, "float32", False))
     convert(source, tmp_path / "at once")
     monkeypatch.setattr(convert_module, "BLOCK", 100)
     for kind, name in ((None, "in blocks"), ("I8", "int8 in blocks")):
         convert(source, tmp_path / name, kind)
-    convert(open_checkpoint(tmp_path / "at once"), tmp_path / "int8", "I8")
+    convert(open_model(tmp_path / "at once"), tmp_path / "int8", "I8")
     for one, other in (("at once", "in blocks"), ("int8", "int8 in blocks")):
         files = [tmp_path / folder / "model.safetensors" for folder in (one, other)]
         assert files[0].read_bytes() == files[1].read_bytes()
@@ -172,8 +170,8 @@ def test_float64_that_is_too_large(tmp_path, house):
         status, out, err = command(*arguments)
         assert status == 1 and "lm_head.weight holds NaN or infinity" in out + err
         assert err.count("\n") == 1
-    convert(open_checkpoint(tmp_path), tmp_path / "to")  # untouched
-    assert open_checkpoint(tmp_path / "to").stored["output"].rows[3, 4] == 1e300
+    convert(open_model(tmp_path), tmp_path / "to")  # untouched
+    assert open_model(tmp_path / "to").stored["output"].rows[3, 4] == 1e300
 
 
 def test_quantised_matrices_become_bfloat16(tmp_path):
@@ -185,9 +183,9 @@ def test_quantised_matrices_become_bfloat16(tmp_path):
     path = tmp_path / "m.gguf"
     tensors = llama_cpp.tensors_of(config, weights)
     llama_cpp.write(path, config, tensors, llama_cpp.stored_as("Q8_0"))
-    source = open_checkpoint(path)._replace(read_tokenizer=lambda: None)
+    source = open_model(path)._replace(read_tokenizer=lambda: None)
     convert(source, tmp_path / "to")
-    made = open_checkpoint(tmp_path / "to")
+    made = open_model(tmp_path / "to")
     assert {name: stored.kind for name, stored in made.stored.items()} == {
         name: "F32" if len(shape) == 1 else "BF16" for name, shape in shapes(config).items()
     }
@@ -203,7 +201,7 @@ def test_the_tokenizer_travels_along(transformers, tmp_path):
     config = tiny_config(vocab_size=300)
     tokenizer = BPETokenizer(BYTES | {b"he": 256, b"ll": 257, b"hell": 258}, ENDS)
     save_model(tmp_path / "from", config, random_weights(config, np.float32), tokenizer)
-    convert(open_checkpoint(tmp_path / "from"), tmp_path / "to")
+    convert(open_model(tmp_path / "from"), tmp_path / "to")
     theirs = transformers.AutoTokenizer.from_pretrained(tmp_path / "to")
     ours = load_model(tmp_path / "to").tokenizer
     for text in VARIED:
@@ -235,7 +233,7 @@ def test_the_doll_house_moves(tmp_path):
     assert command("convert", DOLL_HOUSE, tmp_path / "to")[0] == 0
     files = [folder / "tokenizer.model" for folder in (DOLL_HOUSE, tmp_path / "to")]
     assert files[0].read_bytes() == files[1].read_bytes()
-    old, new = (open_checkpoint(folder).stored for folder in (DOLL_HOUSE, tmp_path / "to"))
+    old, new = (open_model(folder).stored for folder in (DOLL_HOUSE, tmp_path / "to"))
     for name in old.keys() | new.keys():
         assert old[name].rows.tobytes() == new[name].rows.tobytes(), name
 

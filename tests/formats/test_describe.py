@@ -15,7 +15,7 @@ from tests.folders import as_stored, command, write_config, write_empty, write_f
 from tests.tiny import random_weights, tiny_config
 from weights_tools.commands import inspect as describe_module
 from weights_tools.commands.convert import convert
-from weights_tools.load import DOLL_HOUSE, open_checkpoint
+from weights_tools.load import DOLL_HOUSE, open_model
 from weights_tools.memory import in_bytes
 
 
@@ -67,7 +67,7 @@ def test_int8_says_so(tmp_path):
     config = tiny_config()
     (tmp_path / "from").mkdir()
     write_folder(tmp_path / "from", config, random_weights(config, np.float32))
-    convert(open_checkpoint(tmp_path / "from"), tmp_path / "to", "I8")
+    convert(open_model(tmp_path / "from"), tmp_path / "to", "I8")
     _, out, _ = command("inspect", tmp_path / "to")
     assert "(Hugging Face, int8)" in out
     table = table_of(out)

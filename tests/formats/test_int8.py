@@ -23,7 +23,7 @@ from weights_tools.commands.convert import convert
 from weights_tools.commands.quantize import TEXT
 from weights_tools.int8 import is_int8, scheme, to_int8
 from weights_tools.lazy_matrix import Int8Matrix
-from weights_tools.load import load_model, open_checkpoint
+from weights_tools.load import load_model, open_model
 from weights_tools.save import save_model
 
 UP = "model.layers.1.mlp.up_proj.weight"
@@ -113,7 +113,7 @@ def test_transformers_opens_it(transformers, torch, quantized):
 
 def test_int8_stays_as_it_is(quantized, tmp_path):
     _, _, folder, _ = quantized
-    convert(open_checkpoint(folder), tmp_path / "again")
+    convert(open_model(folder), tmp_path / "again")
     for name in ("model.safetensors", "config.json"):
         assert (tmp_path / "again" / name).read_bytes() == (folder / name).read_bytes()
 
@@ -126,10 +126,10 @@ def test_once_is_enough(quantized, tmp_path):
 
 def test_int8_becomes_float_again(quantized, tmp_path):
     config, _, folder, _ = quantized
-    convert(open_checkpoint(folder), tmp_path / "wide again", "F32")
+    convert(open_model(folder), tmp_path / "wide again", "F32")
     ids = random_ids(config, 5)
     old, new = (load_model(f, "float32") for f in (folder, tmp_path / "wide again"))
-    assert open_checkpoint(new.path).format == "Hugging Face"
+    assert open_model(new.path).format == "Hugging Face"
     np.testing.assert_array_equal(
         forward(old.weights, config, ids), forward(new.weights, config, ids)
     )

@@ -25,7 +25,7 @@ from tests.folders import (
 from tests.tiny import SCALING, random_ids, random_weights, tiny_config
 from weights_tools import load, memory
 from weights_tools.lazy_matrix import Bf16Matrix, F16Matrix, StoredMatrix
-from weights_tools.load import load_model, open_checkpoint
+from weights_tools.load import load_model, open_model
 from weights_tools.memory import BLOCK, MODES, choose_memory, free_memory, side_by_side
 
 OLD = ("head_dim", "rope_parameters", "rope_scaling", "rope_theta", "num_key_value_heads")
@@ -171,7 +171,7 @@ def test_8b_is_mapped_in_a_moment(tmp_path):
 @pytest.mark.parametrize("gigabytes, mode", [(39, "mapped"), (41, "float32")])
 def test_auto_takes_what_fits(tmp_path, monkeypatch, gigabytes, mode):
     """32.1 GB as float32, and a quarter more to spare, are 40.2 GB."""
-    checkpoint = open_checkpoint(write_empty(tmp_path, LLAMA_3_8B))
+    checkpoint = open_model(write_empty(tmp_path, LLAMA_3_8B))
     monkeypatch.setattr(memory, "free_memory", lambda: int(gigabytes * 1e9))
     chosen, why = choose_memory(checkpoint)
     assert chosen == mode

@@ -21,7 +21,7 @@ from weights_tools.formats.adapter import save_lora
 from weights_tools.formats.safetensors_file import write_stream
 from weights_tools.layout import hugging_face_name
 from weights_tools.lazy_matrix import narrow_bf16, widen_bf16
-from weights_tools.load import load_model, open_checkpoint, read_weights
+from weights_tools.load import load_model, open_model, read_weights
 from weights_tools.save import save_model
 from weights_tools.tokenizers import load_tokenizer, save_tokenizer
 
@@ -72,7 +72,7 @@ def test_an_adapter_beside_any_source(tmp_path, source):
     )
     save_lora(tmp_path / "tuned", lora, config, f"../base/{path.name if path.is_file() else ''}")
     ids, expected = random_ids(config, 9), merge(weights, lora)
-    opened = open_checkpoint(tmp_path / "tuned")._replace(read_tokenizer=lambda: None)
+    opened = open_model(tmp_path / "tuned")._replace(read_tokenizer=lambda: None)
     assert opened.config == config
     for mode in ("float32", "mapped"):
         found = forward(read_weights(opened, mode), config, ids)
@@ -104,9 +104,9 @@ def test_norms_and_matrices_of_different_types(tmp_path, kind):
         name: array if array.ndim == 1 else widen(array)
         for name, array in zip(specs, arrays, strict=True)
     }
-    convert(open_checkpoint(folder), tmp_path / "to")
+    convert(open_model(folder), tmp_path / "to")
     for path in (folder, tmp_path / "to"):
-        opened = open_checkpoint(path)
+        opened = open_model(path)
         assert {s.name: s.kind for s in opened.stored.values()} == kinds
         for mode in ("float32", "mapped"):
             weights = read_weights(opened, mode).map(np.asarray)
@@ -122,11 +122,11 @@ def test_int8_to_int8_in_several_blocks(tmp_path, monkeypatch, tied):
     config = tiny_config(tied_output=tied)
     (tmp_path / "wide").mkdir()
     write_folder(tmp_path / "wide", config, random_weights(config, np.float32))
-    convert(open_checkpoint(tmp_path / "wide"), tmp_path / "whole", "I8")
+    convert(open_model(tmp_path / "wide"), tmp_path / "whole", "I8")
     monkeypatch.setattr(convert_module, "BLOCK", 5 * config.dim)
-    convert(open_checkpoint(tmp_path / "wide"), tmp_path / "small", "I8")
-    convert(open_checkpoint(tmp_path / "small"), tmp_path / "again")
-    convert(open_checkpoint(tmp_path / "small"), tmp_path / "once more", "I8")
+    convert(open_model(tmp_path / "wide"), tmp_path / "small", "I8")
+    convert(open_model(tmp_path / "small"), tmp_path / "again")
+    convert(open_model(tmp_path / "small"), tmp_path / "once more", "I8")
     whole = (tmp_path / "whole/model.safetensors").read_bytes()
     for name in ("small", "again", "once more"):
         assert (tmp_path / name / "model.safetensors").read_bytes() == whole, name
@@ -136,9 +136,9 @@ def test_int8_becomes_float_in_several_blocks(tmp_path, monkeypatch):
     config = tiny_config()
     (tmp_path / "wide").mkdir()
     write_folder(tmp_path / "wide", config, random_weights(config, np.float32))
-    convert(open_checkpoint(tmp_path / "wide"), tmp_path / "small", "I8")
+    convert(open_model(tmp_path / "wide"), tmp_path / "small", "I8")
     monkeypatch.setattr(convert_module, "BLOCK", 4 * config.dim)
-    convert(open_checkpoint(tmp_path / "small"), tmp_path / "float", "F32")
+    convert(open_model(tmp_path / "small"), tmp_path / "float", "F32")
     before, after = (load_model(tmp_path / name, "float32") for name in ("small", "float"))
     for name, array in before.weights.named():
         agree(dict(after.weights.named())[name], array, 1e-6, name)
@@ -189,7 +189,7 @@ def test_what_stands_at_the_destination_is_not_written_over(tmp_path, house):
     for name in ("LICENSE", "generation_config.json"):
         (tmp_path / "from" / name).write_text("{}")
     (tmp_path / "to/LICENSE").write_text("my own")
-    write_model(open_checkpoint(tmp_path / "from"), tmp_path / "to", None, None)
+    write_model(open_model(tmp_path / "from"), tmp_path / "to", None, None)
     assert (tmp_path / "to/LICENSE").read_text() == "my own"
     assert (tmp_path / "to/generation_config.json").read_text() == "{}"
 
@@ -209,13 +209,13 @@ def test_two_parts_of_which_one_is_tied(tmp_path):
     first, second = (torch.load(file) for file in shards)
     first["output.weight"] = first["tok_embeddings.weight"]
     torch.save(first, shards[0])
-    opened = open_checkpoint(tmp_path)
+    opened = open_model(tmp_path)
     assert not opened.config.tied_output
     halves = [first["tok_embeddings.weight"], second["output.weight"]]
     assert np.array_equal(opened.stored["output"].rows[:], np.concatenate(halves))
     second["output.weight"] = second["tok_embeddings.weight"]
     torch.save(second, shards[1])
-    assert open_checkpoint(tmp_path).config.tied_output
+    assert open_model(tmp_path).config.tied_output
 
 
 def test_a_gguf_file_whose_tensors_are_listed_in_another_order(tmp_path):
@@ -231,7 +231,7 @@ def test_a_gguf_file_whose_tensors_are_listed_in_another_order(tmp_path):
     assert all(a[1] == b[0] for a, b in zip(entries, entries[1:], strict=False))
     backwards = b"".join(data[start:end] for start, end in reversed(entries))
     path.write_bytes(data[: entries[0][0]] + backwards + data[entries[-1][1] :])
-    opened = open_checkpoint(path)
+    opened = open_model(path)
     assert opened.config == config and list(opened.stored) == list(shapes(config))
     for name, array in read_weights(opened, "float32").named():
         assert np.array_equal(array, dict(weights.named())[name]), name
@@ -239,16 +239,16 @@ def test_a_gguf_file_whose_tensors_are_listed_in_another_order(tmp_path):
 
 def test_the_ending_of_a_file_in_capitals(tmp_path):
     path, config, _ = gguf_source(tmp_path)
-    assert open_checkpoint(path.rename(tmp_path / "M.GGUF")).config == config
+    assert open_model(path.rename(tmp_path / "M.GGUF")).config == config
     path, config, _ = llama2c_source(tmp_path)
-    assert open_checkpoint(path.rename(tmp_path / "STORIES.BIN")).config == config
+    assert open_model(path.rename(tmp_path / "STORIES.BIN")).config == config
 
 
 def test_a_file_of_a_folder_opens_the_folder(tmp_path, house):
     config, weights = house
     write_folder(tmp_path, config, weights)
     for name in ("config.json", "model.safetensors"):
-        assert open_checkpoint(tmp_path / name).path == tmp_path
+        assert open_model(tmp_path / name).path == tmp_path
 
 
 def test_a_tied_folder_with_the_output_of_another_type_is_refused(tmp_path):
@@ -257,11 +257,11 @@ def test_a_tied_folder_with_the_output_of_another_type_is_refused(tmp_path):
     tensors = as_stored(config, random_weights(config, np.float32))
     output = hugging_face_name("output")
     write_float32(tmp_path / "model.safetensors", tensors)
-    assert "output" not in open_checkpoint(tmp_path).stored
+    assert "output" not in open_model(tmp_path).stored
     specs = {name: ("F32", array.shape) for name, array in tensors.items()}
     embedding = tensors[hugging_face_name("embedding")]
     specs[output] = "BF16", embedding.shape
     arrays = [np.ascontiguousarray(array) for array in tensors.values()]
     write_stream(tmp_path / "model.safetensors", specs, iter([*arrays, narrow_bf16(embedding)]))
     with pytest.raises(ValueError, match="lm_head.weight is not the embedding"):
-        open_checkpoint(tmp_path)
+        open_model(tmp_path)

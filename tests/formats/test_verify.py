@@ -20,7 +20,7 @@ from tests.folders import (
 )
 from tests.tiny import random_weights, tiny_config
 from weights_tools.commands import verify as verify_module
-from weights_tools.load import DOLL_HOUSE, open_checkpoint
+from weights_tools.load import DOLL_HOUSE, open_model
 from weights_tools.save import save_model
 
 TOKENIZER = BPETokenizer({bytes([byte]): byte for byte in range(256)}, ["<|begin_of_text|>"])
@@ -236,8 +236,8 @@ def test_sums_of_one_file_leave_those_of_others(tmp_path):
     config = tiny_config(rope_scaling=None)
     weights = random_weights(config, np.float32)
     write(tmp_path / "a.gguf", config, tensors_of(config, weights), stored_as("F32"))
-    verify_module.write_sums(open_checkpoint(tmp_path / "a.gguf"))
-    verify_module.write_sums(open_checkpoint(tmp_path / "a.gguf"))
+    verify_module.write_sums(open_model(tmp_path / "a.gguf"))
+    verify_module.write_sums(open_model(tmp_path / "a.gguf"))
     lines = (tmp_path / "SHA256SUMS").read_text().splitlines()
     assert [line.split()[-1] for line in lines] == ["hand", "other.bin", "a.gguf"]
 

@@ -22,7 +22,7 @@ from tests.tiny import random_ids, random_weights, tiny_config
 from weights_tools import load_model
 from weights_tools.commands.convert import convert
 from weights_tools.formats.adapter import read_lora, save_lora
-from weights_tools.load import open_checkpoint
+from weights_tools.load import open_model
 from weights_tools.save import save_model
 
 CONFIG = tiny_config(rope_scaling=None)
@@ -128,7 +128,7 @@ def test_a_folder_comes_back(folders, lora):
 
 def test_beside_int8(folders, tmp_path):
     base, tuned = folders
-    convert(open_checkpoint(base), tmp_path / "int8", "I8")
+    convert(open_model(base), tmp_path / "int8", "I8")
     config = json.loads((tuned / "adapter_config.json").read_text())
     config["base_model_name_or_path"] = "../int8"
     (tuned / "adapter_config.json").write_text(json.dumps(config))

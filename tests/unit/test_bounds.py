@@ -7,7 +7,7 @@ import pytest
 
 from llama_np.cache import KVCache
 from llama_np.model import forward
-from llama_np.sampling import Sampling, generate, generate_batch, pad_left, room_to_write
+from llama_np.sampling import Sampling, generate, generate_batch, pad_left, prefill, room_to_write
 from llama_np.training.loss import IGNORE, cross_entropy
 from llama_np.training.optimizer import clip_by_global_norm, global_norm, learning_rate
 from tests.checks import agree

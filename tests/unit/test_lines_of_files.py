@@ -7,7 +7,7 @@ import pytest
 from tests.folders import command, write_folder, write_shards
 from weights_tools.commands.make_stories import keep_good, words
 from weights_tools.formats.hugging_face import tensor_files
-from weights_tools.load import DOLL_HOUSE, load_model, open_checkpoint
+from weights_tools.load import DOLL_HOUSE, load_model, open_model
 from weights_tools.tokenizers import load_tokenizer
 from weights_tools.training.corpus import read_corpus, read_documents, read_facts
 from weights_tools.training.dialogs import Dialog, read_lines
@@ -86,7 +86,7 @@ def test_shards_of_a_folder_that_is_reached_in_another_way(tmp_path, house, monk
     monkeypatch.chdir(tmp_path)
     (tmp_path / "link").symlink_to("real", target_is_directory=True)
     for path in ("real", "link", "./real/../real"):
-        assert open_checkpoint(path).config == house[0]
+        assert open_model(path).config == house[0]
     assert [file.name for file in tensor_files(tmp_path / "link")] == [
         "a.safetensors", "b.safetensors"
     ]  # fmt: skip

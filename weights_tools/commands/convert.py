@@ -17,7 +17,7 @@ from ..formats.safetensors_file import DTYPES, write_stream
 from ..int8 import scheme, to_int8
 from ..layout import hugging_face_name
 from ..lazy_matrix import narrow_bf16, widen_bf16
-from ..load import open_checkpoint
+from ..load import open_model
 from ..memory import in_bytes
 from ..opened import OpenedModel, TensorOnDisk, as_matrix, check_shapes, halves_order, in_float32
 from ..progress import Progress
@@ -47,7 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Convert, and say what it has become."""
-    source = open_checkpoint(args.model)
+    source = open_model(args.model)
     kind = next((kind for kind, name in KINDS.items() if name == args.dtype), None)
     convert(source, args.folder, kind)
     count = source.config.count_parameters()

@@ -90,7 +90,7 @@ class Tally:
         return f"{self.count} token{'' if self.count == 1 else 's'}{pace}"
 
 
-def open_model(args: argparse.Namespace) -> Model:
+def model_for(args: argparse.Namespace) -> Model:
     """The model that was asked for, refused where it cannot do what is wanted."""
     chat_model = None if os.environ.get("LLAMA_MODEL") else "doll-house-chat"
     model = load_model(args.model or (chat_model if args.chat else None), args.memory)
@@ -212,7 +212,7 @@ def go_on(args: argparse.Namespace, tally: Tally) -> None:
         raise ValueError(
             'the prompt is empty; write one, for example "Once upon a time", or --chat to talk'
         )
-    model = open_model(args)
+    model = model_for(args)
     rng = np.random.default_rng(args.seed) if args.temperature else None
     tokenizer = model.tokenizer
     if args.prompt is None:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from ..load import open_checkpoint
+from ..load import open_model
 from ..memory import as_float32, as_stored, free_memory, in_bytes
 from ..opened import OpenedModel, TensorOnDisk, shape_problems
 
@@ -25,7 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Print the description; what does not fit is an error after it."""
-    checkpoint = open_checkpoint(Path(args.model))
+    checkpoint = open_model(Path(args.model))
     print("\n".join(describe(checkpoint, args.all)))
     for problem in shape_problems(checkpoint):
         raise ValueError(problem)

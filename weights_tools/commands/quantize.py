@@ -9,7 +9,7 @@ import numpy as np
 from llama_np.functional import log_softmax
 from llama_np.model import forward
 
-from ..load import load_model, open_checkpoint
+from ..load import load_model, open_model
 from ..opened import OpenedModel
 from .convert import convert
 
@@ -35,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Quantise, then compare the two models."""
-    source = open_checkpoint(args.model)
+    source = open_model(args.model)
     if any(stored.kind == "I8" for stored in source.stored.values()):
         raise ValueError(f"{source.path}: is in int8 already; nothing to do")
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from ..formats.hugging_face import index_problems
-from ..load import open_checkpoint
+from ..load import open_model
 from ..opened import OpenedModel, TensorOnDisk, as_matrix, in_float32, shape_problems
 from ..progress import Progress
 from ..workers import share
@@ -36,7 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Print what is wrong; raise ``ValueError`` with the count if anything is."""
-    checkpoint = open_checkpoint(Path(args.model))
+    checkpoint = open_model(Path(args.model))
     wrong = 0
     for problem in problems(checkpoint):
         print(problem)
