@@ -167,6 +167,7 @@ def test_two_stop_ids_come_back(tmp_path):
         (GPT2_PATTERN, False, False),  # its special tokens follow, but it cuts text otherwise
         (LLAMA3_PATTERN, True, False),
     ],
+    ids=["as in Llama 3", "another pattern", "special tokens in front"],
 )
 def test_ranks_are_written_only_where_all_is_as_in_llama_3(tmp_path, pattern, in_front, has_ranks):
     names = ["<|begin_of_text|>", "<|end_of_text|>"]

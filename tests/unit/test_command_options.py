@@ -71,11 +71,13 @@ def test_an_option_takes_its_kind_and_refuses_others(name, action, capsys):
         assert isinstance(value, Path if is_path else str) and Path(value) == Path("some/where")
 
 
-@pytest.mark.parametrize("name", ["train", "finetune", "dpo"])
-def test_where_to_write_must_be_said(name):
-    out = next(a for n, a in OPTIONS if n == name and a.dest == "out")
-    assert out.required
-    assert all(a.required for n, a in OPTIONS if n == "train" and a.dest == "corpus")
+def test_what_must_be_said():
+    """Where to write, what to learn from, and in how many bits."""
+    found = {(name, action.dest) for name, action in OPTIONS if action.required}
+    assert found >= {
+        ("train", "out"), ("train", "corpus"), ("finetune", "out"), ("dpo", "out"),
+        ("evaluate", "corpus"), ("quantize", "int8"),
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize(
