@@ -10,6 +10,7 @@ from llama_np.model import forward
 from llama_np.sampling import log_probabilities
 from llama_np.tokenizer.bpe import LLAMA3_SPECIAL_TOKENS, BPETokenizer
 from llama_np.training.lora import initialize_lora
+from llama_np.training.loss import cross_entropy
 from llama_np.training.optimizer import global_norm
 from tests.checks import agree
 from tests.tiny import random_ids, random_weights, tiny_config
@@ -165,6 +166,22 @@ def start(weights, lora=None, **changes):
     stream = Stream([random_ids(CONFIG, 40, seed=i) for i in range(3)], 0)
     stage = Pretraining(stream, Rows(tokens_per_step=16, row=8, final_row=8), 9, 512)
     return Training(CONFIG, recipe, stage, weights, lora)
+
+
+@pytest.mark.parametrize("part_tokens", [8, 16, 24, 1000])
+def test_parts_of_running_text_make_the_whole_batch(monkeypatch, part_tokens):
+    monkeypatch.setattr("weights_tools.training.stages.PART_TOKENS", part_tokens)
+    stream = Stream([random_ids(CONFIG, 90, seed=0)], 0)
+    stage = Pretraining(stream, Rows(tokens_per_step=40, row=8, final_row=8), 9, 512)
+    parts, (ids, targets) = stage.parts(1), stream.batch(1, 40, 8)
+    logits = np.random.default_rng(0).standard_normal((*ids.shape, 512))
+    rows = [slice(part.first_row, part.first_row + len(part.ids)) for part in parts]
+    assert np.array_equal(np.concatenate([part.ids for part in parts]), ids)
+    assert [part.share for part in parts] == [len(part.ids) / 5 for part in parts]
+    losses = [
+        part.share * part.loss_of(logits[of])[0] for part, of in zip(parts, rows, strict=True)
+    ]
+    assert sum(losses) == pytest.approx(cross_entropy(logits, targets))
 
 
 def test_the_average_follows_the_weights(weights):
