@@ -5,6 +5,7 @@ can put others in their place.
 """
 
 import json
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,14 @@ from llama_np.weights import Weights
 STORED = Path(__file__).with_name("stored_activations.npz")
 TOLERANCE = {np.dtype(np.float32): 1e-5, np.dtype(np.float64): 1e-12}
 SPLITS = [(7,), (1,) * 7, (3, 4), (2, 1, 4)]
+
+
+def interruptible() -> None:
+    """For a child: take interruptions, even where whoever started the tests ignores them.
+
+    A job in the background of a shell does, and its children inherit it.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def agree(ours, theirs, tolerance: float | None = None, name: str = "") -> None:

@@ -19,6 +19,7 @@ from tests.benchmarks.__main__ import main
 from tests.benchmarks.checkpoint import make_checkpoint, stored_shapes
 from tests.benchmarks.resident import numbers_in, resident
 from tests.benchmarks.shapes import SHAPES, shape_named
+from tests.checks import interruptible
 from tests.tiny import tiny_config
 from weights_tools.formats.config_json import read_config
 from weights_tools.load import load_model
@@ -201,6 +202,7 @@ def test_an_interrupted_process_cleans_up(tmp_path):
             tmp_path / "x",
         ],
         stderr=subprocess.PIPE,
+        preexec_fn=interruptible,
     )
     process.stderr.readline()  # the first line of progress
     process.send_signal(signal.SIGINT)

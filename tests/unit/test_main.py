@@ -8,6 +8,7 @@ import sys
 import pytest
 
 from llama_np.tokenizer import BPETokenizer
+from tests.checks import interruptible
 from weights_tools.__main__ import main as weights_tools_main
 from weights_tools.commands import exit_status
 from weights_tools.commands.generate import main
@@ -111,6 +112,7 @@ def test_an_interruption_ends_cleanly():
         [*COMMAND, "Once upon a time", "--seed", "0"],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
+        preexec_fn=interruptible,
     )
     process.stdout.read(len("Once upon a time") + 1)
     process.send_signal(signal.SIGINT)
