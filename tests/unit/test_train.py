@@ -180,6 +180,20 @@ def test_the_command_trains_logs_and_writes_a_model(corpus, tmp_path, capsys):
     assert "bits per byte on 2 held-out documents" in capsys.readouterr().out
 
 
+def test_the_start_is_as_wide_as_asked_for(corpus, tmp_path):
+    sizes = []
+    for std in (0.02, 0.2):
+        out = tmp_path / str(std)
+        options = (
+            f"train --corpus {corpus} --out {out} --vocab-size 300 --dim 16 --layers 1 --heads 2 "
+            "--kv-heads 1 --context 32 --row 16 --final-row 32 --tokens-per-step 32 --steps 1 "
+            f"--peak-rate 1e-9 --drills 4 --init-std {std}"
+        ).split()
+        assert main(options) == 0
+        sizes.append(float(load_model(out).weights.layers[0].wq.std()))
+    np.testing.assert_allclose(sizes, [0.02, 0.2], rtol=0.2)
+
+
 def test_errors_are_one_line(tmp_path, capsys):
     absent = str(tmp_path / "absent.txt")
     assert main(["train", "--corpus", absent, "--out", str(tmp_path / "out")]) == 1

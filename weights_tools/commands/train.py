@@ -53,6 +53,7 @@ MODEL_OPTIONS = {  # default, help
     "ffn_width": (None, "feed-forward width (default: 3.5 dim)"),
     "context": (512, "longest text, in tokens"),
     "theta": (500000.0, "base of the RoPE frequencies"),
+    "init_std": (0.02, "standard deviation of the random matrices to start from"),
 }
 ROW_OPTIONS = {
     "tokens_per_step": "tokens in a batch",
@@ -100,7 +101,7 @@ def run(args: argparse.Namespace) -> None:
     )
     config = config_of(args, tokenizer.vocab_size)
     stage = Pretraining(Stream(documents, args.seed), rows, recipe.steps, config.vocab_size)
-    start = initialize(config, np.random.default_rng(recipe.seed))
+    start = initialize(config, np.random.default_rng(recipe.seed), args.init_std)
     prompt = tokenizer.encode(PROMPT, bos=True)
 
     def evaluate(weights: Weights) -> float:
