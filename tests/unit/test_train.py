@@ -186,7 +186,7 @@ def test_the_start_is_as_wide_as_asked_for(corpus, tmp_path):
         out = tmp_path / str(std)
         options = (
             f"train --corpus {corpus} --out {out} --vocab-size 300 --dim 16 --layers 1 --heads 2 "
-            "--kv-heads 1 --context 32 --row 16 --final-row 32 --tokens-per-step 32 --steps 1 "
+            "--kv-heads 1 --context 64 --row 16 --final-row 32 --tokens-per-step 32 --steps 1 "
             f"--peak-rate 1e-9 --drills 4 --init-std {std}"
         ).split()
         assert main(options) == 0
