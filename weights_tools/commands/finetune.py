@@ -30,7 +30,7 @@ HELP = "teach a model to answer"
 DESCRIPTION = (
     "Teach a model to answer, from questions and answers in Llama 3's dialog format; only the "
     "answers count. By default two thin matrices beside each frozen one learn (LoRA), and DIR gets "
-    "these, in the form that the peft package reads. The defaults made doll-house-chat. Started "
+    "these, in the form that the peft package reads. Started "
     "again with the same options, it goes on where it was stopped."
 )
 RECIPE = Hyperparameters(
