@@ -24,7 +24,7 @@ def linear(x: Array["... in"], w: Array["in out"]) -> Array["... out"]:
     if x.ndim > 2:
         return linear(x.reshape(-1, x.shape[-1]), w).reshape(*x.shape[:-1], w.shape[-1])
     if not isinstance(w, np.ndarray):
-        return x @ w  # it streams from its file: see matrix.py
+        return x @ w  # it may stream from a file
     if 1 < len(x) <= FEW_ROWS:
         return np.ascontiguousarray(w.T.dot(x.T).T)
     return x.dot(w)  # what x @ w does, with less ado: a microsecond counts for one row

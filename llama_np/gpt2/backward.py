@@ -1,4 +1,4 @@
-"""The way back through the two parts of GPT-2 that Llama has not: LayerNorm and GELU.
+"""The backward pass of the two parts of GPT-2 that Llama has not: LayerNorm and GELU.
 
 Like ``backward.py``: ``d_x`` is how much the loss grows per unit of growth in ``x``.
 """

@@ -109,7 +109,7 @@ def embed(w: Arrays, ids: Array["... T"], c: Hybrid) -> Array["... T D"]:
 
 
 def turn(x: Array["... H T K"], c: Hybrid, way: int = 1) -> Array["... H T K"]:
-    """The second choice, in so far as it is made in attention. ``way`` is -1 on the way back."""
+    """The second choice, in so far as it is made in attention. ``way`` is -1 going back."""
     if c.positions == "learned":
         return x
     frequencies = rope_frequencies(c.head_dim, c.rope_theta)

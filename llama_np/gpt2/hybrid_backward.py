@@ -1,4 +1,4 @@
-"""The way back through the models between GPT-2 and Llama: each choice's own gradient."""
+"""The backward pass of the models between GPT-2 and Llama: each choice's own gradient."""
 
 import numpy as np
 

@@ -2,7 +2,7 @@
 
 ``d_x`` always means: how much the loss grows per unit of growth in ``x``, an array of x's shape.
 Each ``*_backward`` takes ``d_out`` for the result of its step and what the step had seen, and
-returns the ``d_`` of every input. What a block has seen is kept on the way forward in a
+returns the ``d_`` of every input. What a block has seen is kept by the forward pass in a
 ``BlockActivations``; nothing is computed a second time but cheap curves.
 
 All of it is the chain rule; the PyTorch twin of everything here is ``loss.backward()``.
@@ -29,7 +29,7 @@ CHUNK = 64  # queries; another number rounds otherwise: with this one the models
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class BlockActivations:
-    """What one block keeps on the way forward for the way back, named as in ``tap.catalogue``.
+    """What one block keeps of the forward pass for the backward pass, named as ``tap`` names it.
 
     ``patterns`` holds the pattern of ``CHUNK`` queries after another, each with the keys that these
     may see. The two ``kept`` are the factors of ``dropout``, None where nothing is dropped.
@@ -198,7 +198,7 @@ def attend_with_patterns(
     v: Array["... Hkv S K"],
     mask: Array["... T S"],
 ) -> tuple[Array["... Hq T K"], list[Array["... Hq T S"]]]:
-    """``attend_in_chunks``, with the pattern of every chunk: the way back needs it."""
+    """``attend_in_chunks``, with the pattern of every chunk: the backward pass needs it."""
     mixes, patterns = [], []
     for rows, keys in chunks(mask, CHUNK):
         q_part, k_part, v_part = grouped(q[rows], k.shape[-3]), k[keys][..., None, :, :], v[keys]
@@ -282,7 +282,7 @@ def block_forward(
     mask: Array["... T T"],
     dropout: Dropout | None = None,
 ) -> tuple[Array["... T D"], BlockActivations]:
-    """``model.block`` as training runs it: the same steps, and what the way back needs of them."""
+    """``model.block`` as training runs it: the same steps, and what the backward pass needs."""
     attn_norm = rms_norm(x, layer.attn_norm, config.norm_eps)
     q, k, v = (
         split_heads(linear(attn_norm, w), config.head_dim) for w in (layer.wq, layer.wk, layer.wv)
@@ -361,11 +361,11 @@ def differentiate(
     loss_of: Callable[[np.ndarray], tuple[float, np.ndarray]],
     dropout: Dropout | None = None,
 ) -> tuple[float, Weights]:
-    """Forward, a loss, and all the way back: the loss and its gradient for every weight.
+    """Forward pass, loss, backward pass: the loss and its gradient for every weight.
 
     ``loss_of`` takes the logits (... T V) and returns a loss and d_logits: cross-entropy in
     pre-training and fine-tuning, a comparison of two answers in preference training. Each block's
-    activations are let go on the way back.
+    activations are let go once the backward pass has been through it.
     """
     ids = np.asarray(ids)
     check_ids(ids, config, past=0)
