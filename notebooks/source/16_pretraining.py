@@ -426,7 +426,7 @@ print(f"each by itself:   cosine {cosine(gradients, apart):.2f}")
 #   \eta = \frac{\eta_\mathrm{peak}}{2} \left(1 + \cos \frac{\pi (s - s_w)}{S - s_w}\right)
 #   \quad (s \ge s_w)$$
 #
-# **Hyperparameters** are the numbers that somebody chooses before a run. Two things that the real run used are off here (0), to keep it simple: dropout (lesson 13), and ema_decay, which
+# **Hyperparameters** are the numbers that somebody chooses before a run. Two things that the real run used are off here (0), to keep it simple: dropout (lesson 13), and the averaging of weights, which
 # keeps a running mean of the weights over the last steps.
 
 # %% key="rate-by-hand"
@@ -761,7 +761,7 @@ print(
 # still for the last thousand steps, and the last digit has even turned up. The run has got out of its text
 # about what it could; and as the learning rate ends at 0, the last steps could not change much anyway. Most of the gain comes in the first few epochs. That is the rule elsewhere too: repeating a
 # text up to four times is almost as good as new text, and later repeats bring less and less ([Muennighoff
-# et al. 2023](https://arxiv.org/abs/2305.16264)). Dropout and the ema_decay of weights are there to make so
+# et al. 2023](https://arxiv.org/abs/2305.16264)). Dropout and the averaging of weights are there to make so
 # many epochs bearable. What more the run did is in the [model
 # card](../weights_tools/doll_house/MODEL_CARD.md).
 

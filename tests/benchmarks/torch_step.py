@@ -1,4 +1,4 @@
-"""The trainer's step a second time, in PyTorch eager: batch, dropout, AdamW, ema_decay alike."""
+"""The trainer's step a second time, in PyTorch eager: batch, dropout, AdamW, averaging alike."""
 
 from typing import Any
 

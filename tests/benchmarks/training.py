@@ -50,7 +50,7 @@ class Rates:
 def training(
     name: str, config: LlamaConfig, recipe: Hyperparameters, rows: Rows, repetitions: int
 ) -> list[Row]:
-    """The recipe that made the doll-house: its shape, its batch, dropout, clipping, ema_decay."""
+    """The recipe that made the doll-house: its shape, its batch, dropout, clipping, averaging."""
     rates = Rates(config, recipe, rows)
     samplers = {"ours": rates.our_rate}
     if rates.theirs:
