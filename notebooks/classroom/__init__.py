@@ -11,6 +11,7 @@ draws how far you are, ``hand_in("name.json")`` writes it down for a teacher, an
 from .agree import agree, numerical_gradient
 from .check.examine import Outcome, check
 from .check.kept_functions import mine
+from .check.measure import measure
 from .check.predict import predict
 from .heads import clearest_head
 from .progress import hand_in, progress
@@ -18,6 +19,6 @@ from .source import source
 from .table import shapes, sizes, table
 
 __all__ = [
-    "Outcome", "agree", "check", "clearest_head", "hand_in", "mine", "numerical_gradient",
-    "predict", "progress", "shapes", "sizes", "source", "table",
+    "Outcome", "agree", "check", "clearest_head", "hand_in", "measure", "mine",
+    "numerical_gradient", "predict", "progress", "shapes", "sizes", "source", "table",
 ]  # fmt: skip

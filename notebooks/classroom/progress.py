@@ -49,7 +49,8 @@ def progress() -> None:
     for task in ORDER:
         rows.setdefault(task.lesson, []).append(task.name)
     for lesson, row in rows.items():
-        row.append(f"predict_{lesson[:2]}")
+        asked = (f"{kind}_{lesson[:2]}" for kind in ("predict", "measure"))
+        row += [name for name in asked if name in names()]
     draw_progress(rows, set(done), set(records))
     print(f"{len(done)} of {len(names())} done")
 

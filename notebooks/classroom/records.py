@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from .check.tasks import ORDER, TASKS
+from .check.tasks import MEASURED, ORDER, TASKS
 from .misconceptions import MISCONCEPTIONS
 
 LARGEST = 200_000  # bytes; a full file takes about ten thousand
@@ -14,9 +14,10 @@ class Malformed(Exception):
 
 
 def names() -> list[str]:
-    """Every task of the course, predictions last."""
+    """Every task of the course; predictions and measurements last."""
     lessons = dict.fromkeys(task.lesson[:2] for task in ORDER)
-    return [*TASKS, *(f"predict_{number}" for number in lessons)]
+    predicted = [f"predict_{number}" for number in lessons]
+    return [*TASKS, *predicted, *(f"measure_{number}" for number in MEASURED)]
 
 
 def read(path: Path) -> dict[str, dict]:

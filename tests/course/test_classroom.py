@@ -6,7 +6,7 @@ from itertools import count
 
 import numpy as np
 import pytest
-from classroom import check, hand_in, mine, predict, progress
+from classroom import check, hand_in, measure, mine, predict, progress
 from classroom.__main__ import main
 from classroom.check import examine as checking
 from classroom.check.kept_functions import sections, solution
@@ -419,6 +419,15 @@ def test_a_guess_is_compared_once_it_is_there(capsys):
     assert noisy == "predict_01: you said 10, it is 1."
     assert "it is (2, 0.5)" in predict("01", 7, lambda: (np.int64(2), np.float64(0.5))).lines[0]
     assert load()["predict_00"]["passed"]
+
+
+def test_a_measured_number_is_not_given_away_and_needs_its_reason():
+    assert not measure("07", ..., lambda: 1 / 0, "nothing has been measured here yet")
+    wrong = measure("07", "much", lambda: 4.0, "the keys are the same for both").lines[0]
+    assert "not it" in wrong and "4" not in wrong
+    assert "whole sentence" in measure("07", 4.05, lambda: 4.0, "so").lines[0]
+    assert measure("07", 4.05, lambda: 4.0, "the keys are the same for both")
+    assert load()["measure_07"] == {"passed": True, "tries": 3, "met": []}
 
 
 def test_progress_counts_tries_until_it_is_done(kept, capsys):
