@@ -5,12 +5,14 @@ Each function returns nothing, so that the last line of a notebook cell can be a
 
 from .base import Labels, before_showing
 from .curves import arrows, bar_panels, bars, curves, points, regions
-from .diagrams import computation, head_sharing, model_map
-from .matrices import matrices, matrix, to_scale, written
-from .text import splits, tokens
+from .diagrams import cache_frames, computation, hands, head_sharing
+from .maps import attention_map, gate_map, model_map, two_blocks
+from .matrices import matrices, matrix, one_cell, to_scale, written
+from .text import reads, sampling_line, splits, tokens
 
 __all__ = [
-    "Labels", "arrows", "bar_panels", "bars", "before_showing", "computation", "curves",
-    "head_sharing", "matrices", "matrix", "model_map", "points", "regions", "splits", "to_scale",
-    "tokens", "written",
+    "Labels", "arrows", "attention_map", "bar_panels", "bars", "before_showing", "cache_frames",
+    "computation", "curves", "gate_map", "hands", "head_sharing", "matrices", "matrix", "model_map",
+    "one_cell", "points", "reads", "regions", "sampling_line", "splits", "to_scale", "tokens",
+    "two_blocks", "written",
 ]  # fmt: skip

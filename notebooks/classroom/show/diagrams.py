@@ -1,54 +1,30 @@
-"""Boxes and arrows: the whole model, shared heads, a graph of computations."""
+"""Boxes and arrows: shared heads, the cache as it grows, a graph of computations."""
 
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from .base import INK, LIT, PALE, QUIET, TOKEN, arrow, box, colours, finish, heading, subplots
-
-
-def model_map(n_layers: int, lit: Sequence[str] = ()) -> None:
-    """Draw the whole model as one line, left to right; the parts named in ``lit`` stand out.
-
-    Parts: ids, embedding, attn_norm, attention, ffn_norm, feed_forward, norm, output, next.
-    """
-    _, place = subplots(figsize=(9, 2.3))
-    stream_y, branch_y = 0.35, 1.25
-
-    def part(name, text, x, y, width=0.98):
-        on = name in lit
-        fill, edge = ("#ffe8dc", LIT) if on else (PALE, "none")
-        box(place, x - width / 2, y - 0.24, width, 0.48, fill, edge)
-        place.text(x, y, text, ha="center", va="center", fontsize=8.5, color=LIT if on else INK)
-
-    box(place, 2.62, -0.12, 5.86, 1.82, "#f8f9fb", "#d5dae0")
-    place.text(2.72, 1.78, f"one block, {n_layers} times", fontsize=8, color=QUIET, va="bottom")
-    arrow(place, (0.6, stream_y), (1.1, stream_y))
-    arrow(place, (2.05, stream_y), (8.85, stream_y), INK)
-    part("ids", "token\nids", 0.35, stream_y, 0.62)
-    part("embedding", "embedding", 1.58, stream_y)
-    for left, norm, step, text in (
-        (2.85, "attn_norm", "attention", "attention"),
-        (5.75, "ffn_norm", "feed_forward", "feed-\nforward"),
-    ):
-        arrow(place, (left, stream_y), (left + 0.30, branch_y - 0.02))
-        part(norm, "norm", left + 0.65, branch_y, 0.72)
-        arrow(place, (left + 1.01, branch_y), (left + 1.27, branch_y))
-        part(step, text, left + 1.76, branch_y)
-        arrow(place, (left + 2.25, branch_y - 0.02), (left + 2.52, stream_y + 0.12))
-        place.text(
-            left + 2.55, stream_y, "+", ha="center", va="center", fontsize=11, color=INK,
-            bbox={"boxstyle": "circle,pad=0.12", "facecolor": "white", "edgecolor": INK},
-        )  # fmt: skip
-    place.text(4.3, stream_y - 0.2, "residual stream", fontsize=8, color=QUIET, ha="center")
-    part("norm", "norm", 9.22, stream_y, 0.72)
-    arrow(place, (9.6, stream_y), (9.82, stream_y))
-    part("output", "output", 10.26, stream_y, 0.84)
-    arrow(place, (10.7, stream_y), (10.92, stream_y))
-    part("next", "next\ntoken", 11.25, stream_y, 0.62)
-    place.set(xlim=(0, 11.6), ylim=(-0.2, 2.0))
-    place.axis("off")
-    finish()
+from .base import (
+    BLUE,
+    FAINT,
+    INK,
+    LIT,
+    PALE,
+    QUIET,
+    TOKEN,
+    WARM,
+    arrow,
+    box,
+    canvas,
+    circle,
+    colours,
+    finish,
+    heading,
+    say,
+    short,
+    subplots,
+    write,
+)
 
 
 def head_sharing(variants: Mapping[str, tuple[int, int]]) -> None:
@@ -73,6 +49,57 @@ def head_sharing(variants: Mapping[str, tuple[int, int]]) -> None:
                 place.text(-0.8, height, name, ha="right", va="center", fontsize=8)
         place.spines[:].set_visible(False)
         place.tick_params(left=False, labelsize=8)
+    finish()
+
+
+def cache_frames(labels: Sequence[str], steps: int = 3) -> None:
+    """Draw the cache while the last ``steps`` of T tokens come in: old rows grey, the new one lit.
+
+    Rows are positions; their two halves are the key and the value.
+    """
+    labels = short(labels)
+    if not 1 <= steps <= len(labels):
+        raise ValueError(f"expected 1 to {len(labels)} steps, got {steps}")
+    first, row, high = len(labels) - steps, 0.24, 0.24 * len(labels)
+    room = 0.25 + 0.08 * max(map(len, labels))
+    across = (7.2 - room) / steps
+    place = canvas(7.2, high + 0.72)
+    for i, label in enumerate(labels):
+        write(place, room - 0.1, high - (i + 0.5) * row + 0.1, label, 9, ha="right", **TOKEN)
+    for step in range(steps):
+        left, new = room + step * across, first + step
+        write(place, left, high + 0.55, f"step {step + 1}", 9.5, ha="left")
+        for half, name in enumerate("kv"):
+            width = (across - 0.5) / 2
+            x = left + half * (width + 0.04)
+            write(place, x + width / 2, high + 0.25, name, 9, QUIET, **TOKEN)
+            for i in range(len(labels)):
+                fill = "#c3c9d0" if i < new else LIT if i == new else "white"
+                box(place, x, high - (i + 1) * row + 0.12, width, row - 0.04, fill, FAINT)
+    say("in each step the rows of one more token are new, the others stay")
+    finish()
+
+
+def hands(turns: Sequence[float], *, query: float = 1.3, key: float = 0.5) -> None:
+    """Draw the hands of a query and a key, both turned by each of ``turns``, a frame for each.
+
+    All angles are in radians. The angle between the two hands is the same in every frame.
+    """
+    across = min(1.8, 7.2 / len(turns))
+    _, places = subplots(1, len(turns), squeeze=False, figsize=(across * len(turns), across + 0.4))
+    for place, turn in zip(places.flat, turns, strict=True):
+        circle(place, 1)
+        between = np.linspace(key, query, 30) + turn
+        wedge = np.vstack([np.zeros(2), 0.45 * np.c_[np.cos(between), np.sin(between)]])
+        place.fill(*wedge.T, color=WARM, zorder=0)
+        for name, angle, colour, dash in (("q", query, LIT, "-"), ("k", key, BLUE, "--")):
+            tip = np.array([np.cos(angle + turn), np.sin(angle + turn)])
+            arrow(place, (0, 0), tuple(tip), colour, shrinkA=0, shrinkB=0, linestyle=dash)
+            write(place, *(1.2 * tip), name, 9.5, colour, **TOKEN)
+        heading(place, f"turned by {turn:.2g}")
+        place.set(xlim=(-1.35, 1.35), ylim=(-1.35, 1.35), aspect="equal")
+        place.axis("off")
+    say(f"the angle between the two hands stays {query - key:.2g}")
     finish()
 
 

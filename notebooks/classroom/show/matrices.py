@@ -8,7 +8,31 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from .base import INK, LIT, QUIET, TOKEN, box, draw_colours, finish, heading, label_ticks, subplots
+from .base import (
+    FAINT,
+    INK,
+    LIT,
+    PALETTES,
+    QUIET,
+    SIGNED,
+    TOKEN,
+    WIDTH,
+    box,
+    canvas,
+    colours,
+    draw_colours,
+    finish,
+    heading,
+    ink_on,
+    label_ticks,
+    say,
+    shading,
+    short,
+    subplots,
+    write,
+)
+
+MOST_CELLS = 10  # numbers of a row that ``one_cell`` writes
 
 
 def matrix(
@@ -115,3 +139,68 @@ def written(
     place.tick_params(length=0)
     heading(place, title)
     finish()
+
+
+def one_cell(
+    left: np.ndarray,
+    right: np.ndarray,
+    row: int,
+    column: int,
+    *,
+    names: tuple[str, str, str] = ("q", "k", "scores"),
+    labels: Sequence[str] | None = None,
+) -> None:
+    """Open one cell of a product up: a row of ``left``, a row of ``right``, products and their sum.
+
+    ``left`` is (T, K) and ``right`` (S, K): ``left @ right.T`` is (T, S), and its cell stands at
+    ``row`` and ``column``. For ``x @ w`` give ``w.T``. ``labels`` names the rows of both.
+    """
+    a, b = left[row], right[column]
+    shown = [*range(len(a))] if len(a) <= MOST_CELLS else [*range(MOST_CELLS - 2), len(a) - 1]
+    place = canvas(WIDTH, 3.6)
+    _three_matrices(place, left, right, row, column, names)
+    lines = {names[0]: (a, row), names[1]: (b, column), "product": (a * b, None)}
+    for down, (name, (numbers, at)) in enumerate(lines.items()):
+        y = 1.25 - 0.42 * down
+        label = short([labels[at]], 10)[0] if labels is not None and at is not None else ""
+        write(place, 0.06, y, name, 9.5, ha="left")
+        write(place, 0.66, y, label, 8.5, QUIET, ha="left", **TOKEN)
+        limit = float(np.abs(numbers).max()) or 1.0
+        for n, i in enumerate(shown):
+            gap = 0.25 if len(shown) < len(a) and n == len(shown) - 1 else 0
+            _cell(place, 1.62 + 0.46 * n + gap, y, numbers[i], limit)
+            if gap:
+                write(place, 1.62 + 0.46 * n, y, "…", 9, QUIET)
+    write(place, 6.35, 0.41, "sum", 9.5, QUIET)
+    _cell(place, 6.86, 0.41, a @ b, float(np.abs(left @ right.T).max()) or 1.0, LIT)
+    say(f"{names[2]} {row}, {column}: {a @ b:.2f}")
+    finish()
+
+
+def _three_matrices(place, left, right, row: int, column: int, names) -> None:
+    """Both factors and the product, to scale, with the row, the column and the cell framed."""
+    panels = [(names[0], left), (f"{names[1]}.T", right.T), (names[2], left @ right.T)]
+    size = min(1.6 / max(len(left), right.shape[1]), 5.9 / sum(each.shape[1] for _, each in panels))
+    frames = [(row, None), (None, column), (row, column)]
+    x, middle = 0.2, 2.5
+    for (name, array), (at_row, at_column), sign in zip(panels, frames, "@= ", strict=True):
+        high, wide = (size * n for n in array.shape)
+        top = middle + high / 2
+        place.imshow(
+            array, aspect="auto", interpolation="nearest", extent=(x, x + wide, top - high, top),
+            **shading(SIGNED, float(np.abs(array).max()) or 1.0),
+        )  # fmt: skip
+        write(place, x + wide / 2, top + 0.14, name, 9.5)
+        i, n_rows = (0, len(array)) if at_row is None else (at_row, 1)
+        j, n_columns = (0, array.shape[1]) if at_column is None else (at_column, 1)
+        corner = x + size * j, top - size * (i + n_rows)
+        box(place, *corner, size * n_columns, size * n_rows, "none", INK, rounding=0)
+        write(place, x + wide + 0.25, middle, sign, 11)
+        x += wide + 0.5
+
+
+def _cell(place, x: float, y: float, number: float, limit: float, edge: str = FAINT) -> None:
+    """One number in a box as coloured as it is large."""
+    shade = colours(PALETTES[SIGNED])(0.5 + 0.5 * number / limit)
+    box(place, x - 0.22, y - 0.16, 0.44, 0.32, shade, edge)
+    write(place, x, y, f"{number:.2f}" if abs(number) < 10 else f"{number:.3g}", 8.5, ink_on(shade))
