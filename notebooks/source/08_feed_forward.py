@@ -1,24 +1,20 @@
 # %% [markdown] key="title"
-# # 08 Feed-forward: each token by itself
+# # 08 Feed-forward: where a word is kept
 #
-# Attention has brought information from other tokens into each row. Now each token works on what it has.
-# The **feed-forward** step holds most of the learned numbers of a Llama, and it is short: three matrices
-# and one curve. Two of the matrices widen the row; one of the two widened rows acts as a gate for the
-# other; the third matrix narrows the row again. The result is added to the residual stream.
+# "Once upon a time, there was a little girl named" holds the token ` a` twice. After the first the model says
+# ` time`, although nobody has said that word before, and after the second ` little`. Where in the model is
+# ` time` kept, and what would make the model forget it?
 #
-# **In** goes the stream after attention, `T` rows of `D` numbers, as a normalised copy. In between there
-# are `T` rows of `F` numbers, where `F` is the feed-forward width, a few times `D`. **Out** come `T` rows
-# of `D` numbers, which the stream takes up.
-#
-# After this lesson you can compute the step by hand and say what the gate does. You can work out the
-# width `F` of a Llama from its config, also for 8B, count the parameters of a block, and say exactly what
-# is added to what.
+# Attention carries information between tokens ([lesson 07](07_multi_head.ipynb)). In the **feed-forward** step,
+# which follows it in every block, each token works alone on what it has collected: three matrices and one
+# curve, which hold most of the learned numbers of a Llama. You will compute the step by hand, read what a
+# single column of it does, and in the end take one memory out of the model and see what else is lost.
+# Afterwards you can write the step yourself, in [exercise 08](exercises/08_feed_forward.ipynb).
 
 # %% key="map"
 import numpy as np
 from classroom import agree, show, source, table
 
-from llama_np import forward, record
 from weights_tools import load_model
 
 model = load_model()
@@ -26,206 +22,431 @@ config, weights, tokenizer = model.config, model.weights, model.tokenizer
 show.model_map(config.n_layers, lit=["ffn_norm", "feed_forward"])
 
 # %% [markdown] key="sentence-why"
-# ## The sentence, half-way up
+# ## One token, two answers
 #
-# We send the sentence of lesson 00 through the model once and keep every named result. Then we stop at
-# one block, half-way, where attention has just added its part. That stream is called `resid_mid`, the
-# residual stream in the middle of a block. You may choose another block and run the page again.
+# We run the sentence once, keep every named result, and look at the predictions at both places of that token.
 
 # %% key="sentence"
+from llama_np import forward, record, softmax
+
 prompt = "Once upon a time, there was a little girl named"
 ids = np.array(tokenizer.encode(prompt, bos=True))
 labels = [tokenizer.token(i) for i in ids]
 trace = {}
 logits = forward(weights, config, ids, tap=record(trace))
+p = softmax(logits)
 
-chosen = config.n_layers // 2
-layer = weights.layers[chosen]
-resid_mid = trace[f"blocks.{chosen}.resid_mid"]
-print(f"block {chosen}: resid_mid", resid_mid.shape)
-show.matrix(resid_mid, ("T", "D"), rows=labels, title=f"the stream in the middle of block {chosen}")
+second = next(t for t in range(len(ids)) if ids[t] in ids[:t])  # the token that comes again
+first = list(ids).index(ids[second])
+yes, no = ids[first + 1], ids[second + 1]  # what follows the two
+for place in (first, second):
+    best = np.argsort(-p[place])[:4]
+    print(
+        f"{labels[place]} at {place}:", *(f"{tokenizer.token(i)} {p[place, i]:.3f}" for i in best)
+    )
 
-# %% [markdown] key="norm-why"
-# ## Step 1. A normalised copy
+# %% [markdown] key="sentence-read"
+# After the first `{{ labels[first] }}` the model gives `{{ tokenizer.token(yes) }}` a probability of
+# {{ p[first, yes] :.3f }}, after the second less than 0.01. Both began as the same row of the embedding, so
+# whatever tells them apart was brought by attention: only the first has `{{ labels[first - 1] }}` before it. But
+# to know where one stands is not yet to know what follows there.
+# {{ claim: p[first].argmax() == yes and p[first, yes] > 0.5 }}
+# {{ claim: p[second].argmax() == no and p[second, yes] < 0.01 }}
+
+# %% [markdown] key="who-why"
+# ## Who says it?
 #
-# The step does not read the stream itself but a copy in which all rows have about the same size. That is
-# RMS norm, the subject of lesson 03. We import it and check that the copy is the one the model used.
+# The parts of a block only ever *add* to the stream. Its last row is therefore a sum, and so is a logit, which
+# is one product of that row with a column of the output matrix: so much comes from the embedding, so much from
+# each attention, so much from each feed-forward step. We split the difference of two logits in this way,
+# `{{ tokenizer.token(yes) }}` minus `{{ tokenizer.token(no) }}`, at the first `{{ labels[first] }}`. The last
+# norm divides by the size that the row really has, so that the parts add up exactly.
 
-# %% key="norm-named"
+# %% key="who"
+blocks = range(config.n_layers)
+last = trace[f"blocks.{blocks[-1]}.resid_out"][first]
+size = np.sqrt((last**2).mean() + config.norm_eps)
+toward = weights.norm * (weights.output[:, yes] - weights.output[:, no]) / size  # D
+
+attention = np.array([trace[f"blocks.{i}.attn_out"][first] @ toward for i in blocks])
+feed_forward = np.array([trace[f"blocks.{i}.down"][first] @ toward for i in blocks])
+embedding = trace["embedded"][first] @ toward
+agree(
+    embedding + attention.sum() + feed_forward.sum(), logits[first, yes] - logits[first, no], 1e-4
+)
+show.curves(
+    np.array(blocks),
+    {"attention": attention, "feed-forward": feed_forward},
+    ("block", "added to the difference"),
+    title="who prefers the word that follows",
+)
+
+# %% [markdown] key="who-read"
+# Of a difference of {{ logits[first, yes] - logits[first, no] :.1f }} the feed-forward steps add
+# {{ feed_forward.sum() :.1f }}, all attention {{ attention.sum() :.1f }}, and the embedding
+# {{ embedding :.2f }}. Most of it comes late, and block {{ feed_forward.argmax() }} alone adds
+# {{ feed_forward.max() :.1f }}. That is the block whose feed-forward step we open, number by number.
+# {{ claim: feed_forward.sum() > attention.sum() > embedding }}
+# {{ claim: feed_forward.argmax() > config.n_layers / 2 }}
+
+# %% [markdown] key="gate-up-why"
+# ## Step 1. Wide, twice
+#
+# The step reads the stream after attention has added its part (`resid_mid`), as a copy that RMS norm has
+# brought to one size ([lesson 03](03_rms_norm.ipynb)). It widens this copy twice, with two matrices of the same
+# shape. One result, **up**, is what might be passed on. The other, the **gate**, goes through a curve called
+# silu and says how much of it passes. The two are multiplied number by number ($\odot$), and a third matrix,
+# **down**, narrows the product again:
+#
+# $$\mathrm{hidden} = \mathrm{silu}(x W_\mathrm{gate}) \odot (x W_\mathrm{up}) \qquad\qquad
+# \mathrm{down} = \mathrm{hidden} \; W_\mathrm{down}$$
+#
+# Here $x$ is the normalised row. Each of the `F` columns in the middle is a **unit**: it has a column of
+# `w_gate`, a column of `w_up`, and a row of `w_down`. The whole is called **SwiGLU**, a gated linear unit with
+# Swish, another name of silu ([Shazeer 2020](https://arxiv.org/abs/2002.05202), equation 6).
+
+# %% key="gate-up-by-hand"
 from llama_np import rms_norm
 
-normed = rms_norm(resid_mid, layer.ffn_norm, config.norm_eps)
-agree(normed, trace[f"blocks.{chosen}.ffn_norm"])
-
-# %% [markdown] key="curve-why"
-# ## Step 2. Why a curve is needed
-#
-# Suppose the step were only two matrices, one after the other: `A` widens, `B` narrows. Nothing would be
-# gained by that. The product of two matrices is a matrix, so one matrix of `D` by `D` does the same:
-
-# %% key="curve-two-matrices"
-A, B = layer.w_up, layer.w_down
-one_matrix = A @ B  # D F @ F D -> D D
-print("A", A.shape, "B", B.shape, "A @ B", one_matrix.shape)
-agree((normed @ A) @ B, normed @ one_matrix, tolerance=1e-4)
-
-# %% [markdown] key="curve-note"
-# A matrix is **linear**: twice the input gives twice the output, and the sum of two inputs gives the sum
-# of the outputs. It cannot say *if*. For example: add this, but only where that is present. For this,
-# something between the matrices must bend. In Llama that is the curve **silu**.
+show.gate_map()
+chosen = int(feed_forward.argmax())
+layer = weights.layers[chosen]
+resid_mid = trace[f"blocks.{chosen}.resid_mid"]
+normed = rms_norm(resid_mid, layer.ffn_norm, config.norm_eps)  # T D
+gate = normed @ layer.w_gate  # T D @ D F -> T F
+up = normed @ layer.w_up  # T D @ D F -> T F
+hidden = gate / (1 + np.exp(-gate)) * up  # T F
+print("normed", normed.shape, " gate", gate.shape, " up", up.shape, " hidden", hidden.shape)
+agree(hidden, trace[f"blocks.{chosen}.hidden"])
 
 # %% [markdown] key="silu-why"
-# ## Step 3. The curve silu
+# ## Step 2. The curve silu
 #
-# The **sigmoid** $\sigma$ squeezes any number $g$ into the range from 0 to 1. Silu multiplies $g$ by it
-# ([Elfwing et al. 2017](https://arxiv.org/abs/1702.03118), section 2; in other papers it is called Swish):
+# The **sigmoid** $\sigma$ squeezes any number $g$ into the range from 0 to 1, and silu multiplies $g$ by it
+# ([Elfwing et al. 2017](https://arxiv.org/abs/1702.03118), section 2):
 #
 # $$\sigma(g) = \frac{1}{1 + e^{-g}} \qquad\qquad \mathrm{silu}(g) = g \, \sigma(g) = \frac{g}{1 + e^{-g}}$$
 #
-# Far above zero $\sigma$ is nearly 1 and silu passes $g$ on. Far below zero $\sigma$ is nearly 0 and so is
-# silu. Older networks use **relu**: below zero it is 0, above zero it is $g$ itself, and at zero it has a
-# sharp corner. Silu is a smooth relative of it.
+# Far above zero it passes $g$ on, and far below zero it is nearly 0, so it is a smooth relative of **relu**,
+# which is 0 below zero and $g$ above.
 
 # %% key="silu-by-hand"
-g = np.linspace(-6, 6, 61)
-silu_by_hand = g / (1 + np.exp(-g))
-show.curves(
-    g,
-    {"silu": silu_by_hand, "sigmoid": 1 / (1 + np.exp(-g)), "relu": np.maximum(g, 0)},
-    ("g", ""),
-    title="silu, sigmoid, relu",
-)
-few = np.array([-2.0, -1.0, 0.0, 1.0, 2.0])
-print("g      ", few)
-print("silu(g)", (few / (1 + np.exp(-few))).round(4))
-
-# %% key="silu-named"
 from llama_np import silu
 
+g = np.linspace(-6, 6, 61)
+lines = {"relu": np.maximum(g, 0), "silu": g / (1 + np.exp(-g)), "sigmoid": 1 / (1 + np.exp(-g))}
+show.curves(g, lines, ("gate g", "curve of g"), title="silu, between relu and sigmoid")
+agree(lines["silu"], silu(g))
 source(silu)
 
-# %% key="silu-agree"
-agree(silu_by_hand, silu(g))
-print(f"lowest near g = {g[silu(g).argmin()]:.1f}, where silu(g) = {silu(g).min():.2f}")
+# %% [markdown] key="curve-note"
+# The lowest point of silu is {{ silu(g).min() :.2f }}, near $g$ = {{ g[silu(g).argmin()] :.1f }}. Without something
+# that bends, the step would be a waste: the product of two matrices is a matrix again, so that widening and
+# narrowing alone do no more than one matrix `D D`. Such a matrix is **linear**, which means that twice the
+# input always gives twice the output. It cannot say *if*: add this, but only where that is present.
 
-# %% [markdown] key="gate-up-why"
-# ## Step 4. Gate and up
+# %% [markdown] key="spike-why"
+# ## Step 3. One unit at work
 #
-# One could now widen the row, bend it, and narrow it. That is what GPT-2 does. Llama widens the row
-# *twice*, with two matrices of the same shape. One result, `up`, is what might be passed on. The other,
-# `gate`, goes through silu and says how much of it passes. Number by number they are multiplied:
+# Unit $f$ writes row $f$ of `w_down`, times its number in `hidden`. So its **share** of the difference is that
+# number times the product of its row with the direction `toward` from above. We take the unit of this block
+# with the largest share and follow it through the sentence.
+
+# %% key="spike"
+shares = hidden[first] * (layer.w_down @ toward)  # F
+unit = int(shares.argmax())
+passed = np.abs(hidden[:, unit])
+held = (np.abs(up[:, unit]) - passed).argmax()  # where most is offered and does not pass
+idle = (silu(gate[:, unit]) - passed).argmax()  # where the gate is open and little is offered
+columns = gate[:, unit], silu(gate[:, unit]), up[:, unit], hidden[:, unit]
+rows = [[label, *(f"{column[t]:.2f}" for column in columns)] for t, label in enumerate(labels)]
+table(["token", "gate", "silu(gate)", "up", "hidden"], rows)
+
+# %% [markdown] key="spike-read"
+# Unit {{ unit }} of block {{ chosen }} says little nearly everywhere, and at the first `{{ labels[first] }}` it
+# shouts: silu of the gate is {{ silu(gate[:, unit])[first] :.2f }}, up is {{ up[first, unit] :.2f }}, and their
+# product is {{ hidden[first, unit] :.1f }}, while over the other tokens its median is
+# {{ np.median(np.abs(np.delete(hidden[:, unit], first))) :.2f }}. At the second `{{ labels[second] }}` it is
+# {{ hidden[second, unit] :.2f }}. Of the {{ feed_forward[chosen] :.1f }} that this block adds, this unit adds
+# {{ shares[unit] :.1f }}.
+# {{ claim: np.abs(hidden[:, unit]).argmax() == first }}
+# {{ claim: abs(hidden[first, unit]) > 5 * abs(hidden[second, unit]) }}
 #
-# $$\mathrm{hidden} = \mathrm{silu}(x W_\mathrm{gate}) \odot (x W_\mathrm{up})$$
-#
-# Here $x$ is the normalised row and $\odot$ multiplies number by number, no matrix product. The whole step
-# is called **SwiGLU**, a gated linear unit with Swish
-# ([Shazeer 2020](https://arxiv.org/abs/2002.05202), equation 6). Each of the `F` columns is a **unit**.
-
-# %% key="gate-up-by-hand"
-gate = normed @ layer.w_gate  # T D @ D F -> T F
-up = normed @ layer.w_up  # T D @ D F -> T F
-hidden = gate / (1 + np.exp(-gate)) * up
-print("gate", gate.shape, "up", up.shape, "hidden", hidden.shape)
-show.matrices(
-    {"gate": gate, "up": up, "hidden = silu(gate) * up": hidden},
-    ("T", "F"),
-    rows=labels,
-    across=1,
-)
-
-# %% [markdown] key="passes-why"
-# ## Step 5. What the gate lets through for one token
-#
-# Take the last token. In the picture every unit stands over its gate, twice: with what is offered, `up`,
-# and with what passes, `hidden`. Where the gate is near zero, next to nothing passes, however much is
-# offered. The further to the right, the more passes. To the left a little passes, with its sign turned.
-
-# %% key="passes-picture"
-show.points(
-    gate[-1],
-    {"up: what is offered": up[-1], "hidden: what passes": hidden[-1]},
-    ("gate", ""),
-    title=f"the units of block {chosen} at {labels[-1]}",
-)
-
-# %% [markdown] key="passes-table-why"
-# In numbers: the units of which the most passes, with either sign, and in the last row the unit that loses
-# the most at its gate.
-
-# %% key="passes-table"
-most = np.argsort(-np.abs(hidden[-1]))[:6]
-held_back = np.abs(up[-1]) - np.abs(hidden[-1])
-columns = gate[-1], silu(gate[-1]), up[-1], hidden[-1]
-table(
-    ["unit", "gate", "silu(gate)", "up", "hidden"],
-    [[f, *(f"{column[f]:.2f}" for column in columns)] for f in [*most, held_back.argmax()]],
-)
-
-# %% key="passes-share"
-factor = np.abs(silu(gate[-1]))
-for bound in (0.1, 0.25, 1.0):
-    print(f"|silu(gate)| below {bound}: {100 * (factor < bound).mean():.0f} % of the units")
-print(f"gates above zero: {100 * (gate[-1] > 0).mean():.0f} %")
-
-# %% [markdown] key="passes-note"
-# So silu(gate) is not only a valve between 0 and 1. Where it is above 1 it makes its unit louder. Where the
-# gate is below zero it is a little negative and turns the sign. The product also means that two conditions
-# have to meet: a unit says much only if its gate column *and* its up column find something in the row.
+# The product means that two conditions must meet. At `{{ labels[held] }}` up offers
+# {{ up[held, unit] :.2f }}, but the gate is {{ gate[held, unit] :.2f }} and lets
+# {{ hidden[held, unit] :.2f }} through. At `{{ labels[idle] }}` the gate is open, with silu
+# {{ silu(gate[:, unit])[idle] :.2f }}, and up finds only {{ up[idle, unit] :.2f }}, so that
+# {{ hidden[idle, unit] :.2f }} results. Nor is the gate a valve between shut and open, because above about 1.3 silu
+# exceeds 1 and makes its unit louder, and a little below zero it turns the sign.
 
 # %% [markdown] key="down-why"
-# ## Step 6. Down: back to the width of the stream
+# ## Step 4. Down: every unit writes its row
 #
-# The stream has `D` columns, `hidden` has `F`. The third matrix, `w_down`, brings it back. One can read
-# this product unit by unit: row $f$ of `w_down` is what unit $f$ *writes*, and `hidden` says how much of
-# it. So the result for a token is a sum over its units. (Seen in this way, the columns of `w_gate` and
-# `w_up` are what units look for and the rows of `w_down` what they answer; see
-# [Geva et al. 2021](https://arxiv.org/abs/2012.14913).)
+# `w_down` brings the `F` numbers back to the `D` of the stream. Read unit by unit the product is a sum, here
+# written out for one token.
 
 # %% key="down-by-hand"
 down = hidden @ layer.w_down  # T F @ F D -> T D
-print("down", down.shape)
-unit_by_unit = sum(hidden[-1, f] * layer.w_down[f] for f in range(config.ffn_width))
-agree(unit_by_unit, down[-1])
+written = sum(hidden[first, f] * layer.w_down[f] for f in range(config.ffn_width))
+agree(written, down[first])
 
 # %% key="down-named"
 from llama_np import swiglu
 
+agree(down, swiglu(normed, layer.w_gate, layer.w_up, layer.w_down))
 source(swiglu)
 
-# %% key="down-agree"
-agree(down, swiglu(normed, layer.w_gate, layer.w_up, layer.w_down))
-agree(down, trace[f"blocks.{chosen}.down"])
+# %% [markdown] key="memory-why"
+# ## A unit as a memory
+#
+# Seen like this a unit is a **key-value memory**: its columns in `w_gate` and `w_up` are a key, which fits some
+# situations and not others, and its row in `w_down` is the value that is read out where the key fits.
+# [Geva et al. 2021](https://arxiv.org/abs/2012.14913) found that keys of trained models answer to patterns in
+# the text, and that values favour tokens which follow these patterns. We take the units of all blocks with the
+# largest shares at the first `{{ labels[first] }}` and ask: in which places of 20 stories are they loudest, and
+# which tokens does their row push up?
+
+# %% key="memory-shares"
+from weights_tools.training.corpus import STORIES, read_documents
+
+stories = [
+    np.array(tokenizer.encode(text, bos=True)[:200]) for text in read_documents(STORIES)[:20]
+]
+here = np.stack([trace[f"blocks.{i}.hidden"][first] for i in blocks])  # L F
+shares = here * np.stack([weights.layers[i].w_down @ toward for i in blocks])  # L F
+ranked = np.argsort(-shares, axis=None)  # all units of the model, the largest share first
+print(
+    f"{shares.size:,} units; the largest share {shares.max():.2f}, the median {np.median(shares):.5f}"
+)
+
+# %% key="memory"
+heard = []
+for story in stories:
+    kept = {}
+    forward(weights, config, story, tap=record(kept, only={"hidden"}))
+    heard.append(kept)
+seen = np.unique(np.concatenate(stories))  # tokens that occur in these stories
+
+
+def key_of(i, f, sign, n=3):
+    """The places where unit f of block i is loudest, as text; the last token is the one that reads."""
+    places = {}
+    for story, kept in zip(stories, heard):
+        for t, strength in enumerate(sign * kept[f"blocks.{i}.hidden"][:, f]):
+            text = tokenizer.decode(story[max(1, t - 2) : t + 1].tolist())
+            places[text] = max(strength, places.get(text, 0))
+    return sorted(places, key=places.get, reverse=True)[:n]
+
+
+def value_of(i, f, sign, n=5):
+    """The tokens that the row of a unit pushes up most."""
+    pushed = (sign * weights.layers[i].w_down[f] * weights.norm) @ weights.output  # V
+    return seen[np.argsort(-pushed[seen])[:n]]
+
+
+rows, values = [], []
+for i, f in zip(*np.unravel_index(ranked[:5], shares.shape)):
+    sign = np.sign(here[i, f])
+    values.append(value_of(i, f, sign))
+    loudest = " · ".join(repr(text) for text in key_of(i, f, sign))
+    rows.append(
+        [f"{i}, {f}", f"{shares[i, f]:.2f}", loudest, " ".join(map(tokenizer.token, values[-1]))]
+    )
+table(["block, unit", "share", "key: loudest after", "value: pushes up"], rows)
+
+# %% [markdown] key="memory-read"
+# The first is a memory that one can read. Its key fits `{{ tokenizer.decode(ids[1 : first + 1].tolist()) }}` among
+# few other places of 20 stories, and its value pushes up `{{ tokenizer.token(values[0][0]) }}` before all other
+# tokens that occur there. Of the five units {{ sum(yes in v for v in values) }} have
+# `{{ tokenizer.token(yes) }}` among their best five. The rest help in less legible ways, with keys that mix
+# places we would not have put together: nobody has assigned these jobs, and a unit may do several.
+# {{ claim: yes in values[0] and sum(yes in v for v in values) >= 2 }}
+# {{ claim: rows[0][2].find(repr(tokenizer.decode(ids[1 : first + 1].tolist()))) >= 0 }}
 
 # %% [markdown] key="few-units-experiment"
 # ## Try it: only the loudest units
 #
-# How many units does a token need? Rank the units of the last token by how much they write: the size of
-# `hidden` times the length of their row in `w_down`. Keep the loudest part and drop the rest. Before you
-# run it, predict: how far from the full result is the sum of the loudest tenth? Of the loudest half?
+# A unit writes as much as its number in `hidden` times the length of its row. Keep the loudest tenth of a
+# token's units and drop the rest. Before you run it, write down two numbers: how much of the result is missing
+# in this model, and how much with *random* matrices of the same size? The cell takes one token from each of the
+# 20 stories, in all blocks.
 
 # %% key="few-units"
-loud = np.abs(hidden[-1]) * np.linalg.norm(layer.w_down, axis=-1)
-ranked = np.argsort(-loud)
-for part in (0.05, 0.1, 0.25, 0.5, 1.0):
-    kept = ranked[: max(1, round(part * config.ffn_width))]
-    some = hidden[-1, kept] @ layer.w_down[kept]
-    missing = np.linalg.norm(some - down[-1]) / np.linalg.norm(down[-1])
-    print(f"loudest {100 * part:3.0f} % of the units: {100 * missing:3.0f} % is missing")
+rng = np.random.default_rng(0)
+
+
+def missing(hidden, w_down, part):
+    """The share that is lost if only the loudest part of the units writes: T F, F D -> T"""
+    loud = np.abs(hidden) * np.linalg.norm(w_down, axis=-1)
+    bound = np.quantile(loud, 1 - part, axis=-1, keepdims=True)
+    lost = np.where(loud < bound, hidden, 0) @ w_down
+    return np.linalg.norm(lost, axis=-1) / np.linalg.norm(hidden @ w_down, axis=-1)
+
+
+def random_like(matrix):
+    return rng.standard_normal(matrix.shape) * np.std(np.asarray(matrix))
+
+
+parts = (0.05, 0.1, 0.25, 0.5)
+trained, control = np.zeros((2, len(parts), config.n_layers, len(stories)))
+for i in blocks:
+    w = weights.layers[i]
+    hiddens = np.stack([kept[f"blocks.{i}.hidden"][-1] for kept in heard])  # 20 F
+    x = rng.standard_normal((len(stories), config.dim))
+    at_random = silu(x @ random_like(w.w_gate)) * (x @ random_like(w.w_up))
+    down_at_random = random_like(w.w_down)
+    for n, part in enumerate(parts):
+        trained[n, i] = missing(hiddens, np.asarray(w.w_down), part)
+        control[n, i] = missing(at_random, down_at_random, part)
+rows = [
+    [
+        f"{part:.0%}",
+        *(
+            f"{each[n].mean():.0%} ± {each[n].mean(axis=0).std():.0%}"
+            for each in (trained, control)
+        ),
+    ]
+    for n, part in enumerate(parts)
+]
+table(["units that write", "missing, trained", "missing, random matrices"], rows)
 
 # %% [markdown] key="few-units-answer"
 # <details><summary>Answer</summary>
 #
-# What is missing shrinks quickly at first, since the loud units come first. In a trained model the quieter
-# half usually adds little. Which units are loud differs from token to token.
+# With the loudest tenth of its units, {{ trained[1].mean() :.0% }} of the result is missing in this model and
+# {{ control[1].mean() :.0% }} with random matrices; ± is the spread over the texts. So part of the effect is mere
+# arithmetic, since products of random numbers are uneven already, and training has made it stronger. Not
+# equally in all blocks: in the first third of them {{ trained[1, : config.n_layers // 3].mean() :.0% }} is missing, in the
+# last third {{ trained[1, -(config.n_layers // 3) :].mean() :.0% }}.
+# {{ claim: trained[1].mean() < 0.8 * control[1].mean() }}
 #
 # </details>
 
-# %% [markdown] key="alone-why"
-# ## Step 7. Each token by itself
+# %% [markdown] key="silence-why"
+# ## How many units hold one word?
 #
-# No product in this step has `T` on the inside: rows meet columns of weights, never other rows. So a
-# token's result is the same whether the others are there or not, and in whatever order. Both can be
-# checked.
+# Now the question of the page. We silence units at the first `{{ labels[first] }}`, which means that their
+# numbers in `hidden` become 0, beginning with the largest shares, and watch the probability of
+# `{{ tokenizer.token(yes) }}`. The control silences as many other units of the same blocks, the loudest that are
+# left. Predict: does the model stop saying the word after one unit, after a hundred?
+
+# %% key="silence"
+from functools import partial
+
+from llama_np import patch
+
+loud = np.abs(here) * np.stack([np.linalg.norm(weights.layers[i].w_down, axis=-1) for i in blocks])
+
+
+def strongest(n):
+    """The n units with the largest shares, and n others, as loud as can be had: two masks, L F."""
+    units = np.zeros(shares.shape, dtype=bool)
+    units.flat[ranked[:n]] = True
+    others = np.zeros_like(units)
+    for i in blocks:
+        left = np.argsort(-np.where(units[i], 0, loud[i]))
+        others[i, left[: units[i].sum()]] = True
+    return units, others
+
+
+def silence(units, place=slice(None)):
+    """A tap under which some units write nothing, at one place or everywhere."""
+
+    def change(hidden, i):
+        hidden = hidden.copy()
+        hidden[place] *= ~units[i]
+        return hidden
+
+    return patch({f"blocks.{i}.hidden": partial(change, i=i) for i in blocks})
+
+
+rows, left = [], {}
+for n in (1, 2, 5, 10, 20, 50):
+    found = [
+        softmax(forward(weights, config, ids, tap=silence(u, first)))[first] for u in strongest(n)
+    ]
+    left[n] = [float(each[yes]) for each in found]
+    rows.append([n, *(f"{each[yes]:.3f}, best {tokenizer.token(each.argmax())}" for each in found)])
+table(["silenced", "the largest shares", "control: other loud units"], rows)
+
+# %% [markdown] key="silence-read"
+# Without its best unit the model still says `{{ tokenizer.token(yes) }}`, with {{ left[1][0] :.3f }}, because the
+# shares of the others are enough. Without twenty, {{ 20 / shares.size :.2% }} of all units, {{ left[20][0] :.3f }} is left,
+# whereas twenty other loud units cost it nothing ({{ left[20][1] :.3f }}). So a memory is neither one unit nor
+# the whole model: these twenty lie in blocks {{ np.unravel_index(ranked[:20], shares.shape)[0].min() }} to
+# {{ np.unravel_index(ranked[:20], shares.shape)[0].max() }}, and each adds its share to the stream.
+# {{ claim: left[1][0] > 0.5 and left[20][0] < 0.3 and left[20][1] > 0.9 }}
+
+# %% [markdown] key="forget-why"
+# ## Can the model forget one thing?
+#
+# The twenty were chosen at one token of one sentence. If they hold the *phrase*, the model should forget it in
+# other surroundings too. If they hold the *word*, it should also lose "a great time". And if they are simply
+# important, everything should become worse. So we silence them everywhere and measure all three: the phrase at
+# the end of 20 other texts, the word in 20 other phrases, and the loss ([lesson 06](06_masking.ipynb)) on the
+# rest of those texts.
+
+# %% key="forget"
+from llama_np import log_softmax
+
+phrase = tokenizer.decode(ids[1 : first + 2].tolist())
+units, others = strongest(20)
+taps = record({}), silence(units), silence(others)  # the first one changes nothing
+
+
+def log_p(text_ids):
+    """The log probability of each token after the first, under each tap: 3 T-1"""
+    found = np.stack([log_softmax(forward(weights, config, text_ids, tap=tap)) for tap in taps])
+    return found[:, np.arange(len(text_ids) - 1), text_ids[1:]]
+
+
+in_phrase, elsewhere, rest, examples = [], [], [], []
+for text in read_documents(STORIES)[:20]:
+    middle = ". ".join(text.replace("\n", " ").split(". ")[1:4])
+    text_ids = np.array(tokenizer.encode(f'{middle}. Mom read, "{phrase}', bos=True))
+    found = log_p(text_ids)
+    in_phrase.append(np.exp(found[:, -1]))
+    rest.append(-found[:, :-1].mean(axis=1))
+for text in read_documents(STORIES):
+    text_ids = np.array(tokenizer.encode(text, bos=True)[:400])
+    places = [t for t in np.flatnonzero(text_ids == yes) if t > first + 1]
+    if places and len(elsewhere) < 20:
+        t = places[0]
+        elsewhere.append(np.exp(log_p(text_ids[: t + 1])[:, -1]))
+        examples.append(tokenizer.decode(text_ids[t - 3 : t + 1].tolist()))
+in_phrase, elsewhere, rest = map(np.array, (in_phrase, elsewhere, rest))  # each 20 3
+measured = {
+    f"p, after {tokenizer.decode(ids[1 : first + 1].tolist())!r}": in_phrase,
+    "p, in other phrases": elsewhere,
+    "loss of all other tokens": rest,
+}
+rows = [
+    [name, *(f"{m:.3f} ± {s:.3f}" for m, s in zip(each.mean(axis=0), each.std(axis=0)))]
+    for name, each in measured.items()
+]
+print("other phrases:", *examples[:6], sep="  ")
+table([f"{len(in_phrase)} texts each", "as it is", "without the twenty", "without 20 others"], rows)
+
+# %% [markdown] key="forget-read"
+# In 20 other texts the model knew the phrase with {{ in_phrase[:, 0].mean() :.2f }}, and now with
+# {{ in_phrase[:, 1].mean() :.2f }}. The same word in other phrases falls from {{ elsewhere[:, 0].mean() :.2f }} to
+# {{ elsewhere[:, 1].mean() :.2f }} only, and the loss of everything else changes by
+# {{ (rest[:, 1] - rest[:, 0]).mean() :+.3f }} ± {{ (rest[:, 1] - rest[:, 0]).std() :.3f }}, which is hardly more
+# than what the control does, {{ (rest[:, 2] - rest[:, 0]).mean() :+.3f }}. Twenty of {{ shares.size :, }} units
+# held what follows "Once upon a". Taking them out made the model forget that, and next to nothing else.
+# {{ claim: in_phrase[:, 1].mean() < 0.5 * in_phrase[:, 0].mean() and in_phrase[:, 2].mean() > 0.8 * in_phrase[:, 0].mean() }}
+# {{ claim: elsewhere[:, 1].mean() / elsewhere[:, 0].mean() > 1.2 * in_phrase[:, 1].mean() / in_phrase[:, 0].mean() }}
+# {{ claim: (rest[:, 1] - rest[:, 0]).mean() < 0.1 }}
+#
+# Would anything go so cleanly? The phrase is special: {{ sum(phrase in text for text in read_documents(STORIES)) :, }}
+# of {{ len(read_documents(STORIES)) :, }} stories that this model tells have it. The exercise lets you try a memory
+# with less of a place of its own.
+
+# %% [markdown] key="alone-why"
+# ## Each token by itself, and added to the stream
+#
+# No product in this step has `T` on the inside: rows meet columns of weights, never other rows. So a token's
+# result is the same without the others, and in whatever order they come.
 
 # %% key="alone"
 matrices = layer.w_gate, layer.w_up, layer.w_down
@@ -233,123 +454,48 @@ agree(swiglu(normed[-1:], *matrices), down[-1:])
 agree(swiglu(normed[::-1], *matrices), down[::-1])
 
 # %% [markdown] key="add-why"
-# ## Step 8. Added to the stream, before its norm
-#
-# What the step has found is added to the stream. To *which* of the two, the stream itself or the
-# normalised copy? A figure that many have copied shows the copy. It is the stream: `resid_mid`, as it was
-# **before** the norm. The copy has been read and is thrown away.
+# The result is added to `resid_mid`, the stream as it was *before* the norm; the normalised copy has been read
+# and is thrown away. A figure that many have copied adds to the copy. To see what that would do, we use a tap,
+# which sees every result on its way, and add to the copy in all blocks.
 
 # %% key="add-by-hand"
-resid_out = resid_mid + down
-agree(resid_out, trace[f"blocks.{chosen}.resid_out"])
-show.matrices(
-    {"resid_mid: before": resid_mid, "down: what is added": down, "resid_out: after": resid_out},
-    ("T", "D"),
-    rows=labels,
-    across=1,
-)
+agree(resid_mid + down, trace[f"blocks.{chosen}.resid_out"])
+on_its_way = {}
 
 
-# %% key="add-sizes"
-def size_of(rows):
-    return np.sqrt((rows**2).mean(axis=-1))
+def add_to_copy(name, value):
+    on_its_way[name.split(".")[-1]] = value
+    return on_its_way["ffn_norm"] + on_its_way["down"] if name.endswith("resid_out") else value
 
 
-sizes = size_of(resid_mid), size_of(down), size_of(resid_out)
-for label, before, added, after in zip(labels, *sizes):
-    print(f"{label:20} RMS before {before:6.2f}   added {added:6.2f}   after {after:6.2f}")
+mistaken = softmax(forward(weights, config, ids, tap=add_to_copy))
+places = np.arange(len(ids) - 1)
+for name, each in {"to the stream": p, "to the copy": mistaken}.items():
+    print(
+        f"added {name:13} the token that follows has p = {each[places, ids[1:]].mean():.3f} on average"
+    )
 
-# %% [markdown] key="add-note"
-# Mind the scales at the right. Where before and after look alike, the step has added little compared with
-# what was there. And sizes need not add up. When what is added points elsewhere, the sum is shorter than
-# both lengths together; it can even be shorter than what was there before.
-
-# %% [markdown] key="wrong-experiment"
-# ## Try it: add to the copy instead
-#
-# Now we do it wrong on purpose, as in that figure: add `down` to the normalised copy, in every block.
-# Before you run it, predict: does it matter, when the next block normalises its input anyway?
-
-# %% key="wrong-setup"
-from llama_np import attention, causal_mask, rope_frequencies, rope_rotations, softmax
-
-positions = np.arange(len(ids))
-frequencies = rope_frequencies(config.head_dim, config.rope_theta, config.rope_scaling)
-rotations = rope_rotations(positions, frequencies)
-visible = causal_mask(positions, positions)
-
-
-def run(add_to_copy):
-    x = weights.embedding[ids]
-    for each in weights.layers:
-        copy = rms_norm(x, each.attn_norm, config.norm_eps)
-        x = x + attention(copy, each, config, rotations, visible)
-        copy = rms_norm(x, each.ffn_norm, config.norm_eps)
-        added = swiglu(copy, each.w_gate, each.w_up, each.w_down)
-        x = copy + added if add_to_copy else x + added
-    return rms_norm(x, weights.norm, config.norm_eps) @ weights.output
-
-
-# %% key="wrong-cell"
-def show_best(name, row_of_logits, n=4):
-    p = softmax(row_of_logits)
-    best = np.argsort(-p)[:n]
-    print(f"{name:24}", "  ".join(f"{tokenizer.token(i)} {p[i]:.2f}" for i in best))
-
-
-agree(run(add_to_copy=False), logits)
-off = np.abs(normed + down - resid_out).max()
-print(f"in block {chosen} alone, adding to the copy is off by up to {off:.2f}")
-show_best("added to the stream", run(add_to_copy=False)[-1])
-show_best("added to the copy", run(add_to_copy=True)[-1])
-
-# %% [markdown] key="wrong-answer"
-# <details><summary>Answer</summary>
-#
-# It matters. In the copy, what all earlier blocks have written is shrunk or enlarged, and what is added now
-# is not. The norm also multiplies each column by a learned weight, so the copy points in another direction
-# than the stream. This happens in every block anew. The sum is another row, and no later norm can make it
-# right. In a trained model the prediction changes.
-#
-# </details>
-
-# %% [markdown] key="bias-why"
-# ## Step 9. No biases
-#
-# In many networks a matrix product is followed by a **bias**, a learned vector that is added: `x @ w + b`.
-# GPT-2 has biases at every matrix of its blocks. Llama has none, here or in attention. So this step makes
-# zeros out of zeros. Below is everything that one block has learned: seven matrices and the weights of two
-# norms.
-
-# %% key="bias"
-from llama_np.weights import shapes as weight_shapes
-
-agree(swiglu(np.zeros_like(normed), *matrices), np.zeros_like(normed))
-in_block = {
-    name.removeprefix("layers.0."): shape
-    for name, shape in weight_shapes(config).items()
-    if name.startswith("layers.0.")
-}
-table(["learned in one block", "shape"], [[f"`{n}`", s] for n, s in in_block.items()])
+# %% [markdown] key="add-read"
+# The mean probability of the right token falls from {{ p[places, ids[1:]].mean() :.3f }} to
+# {{ mistaken[places, ids[1:]].mean() :.3f }}, because in the copy all that earlier blocks have written is rescaled,
+# and what is added now is not. This shows a mismatch with *these* weights and no law of nature: the first
+# Transformer was trained with its norm after the sum
+# ([Vaswani et al. 2017](https://arxiv.org/abs/1706.03762), section 3.1).
+# {{ claim: mistaken[places, ids[1:]].mean() < 0.5 * p[places, ids[1:]].mean() }}
 
 # %% [markdown] key="width-why"
-# ## Step 10. How wide? The formula for F
+# ## How wide? The formula for F
 #
-# Why is `F` not a round number in many Llamas? An older feed-forward step had two matrices, and its width
-# was four times `D`. SwiGLU has three. To have about as many parameters as before, each is made a third
-# narrower: two thirds of $4D$
-# ([Shazeer 2020](https://arxiv.org/abs/2002.05202), end of section 2). Some models then apply a factor,
-# `ffn_dim_multiplier`. The result is rounded up to a multiple of a number that suits the hardware,
-# `multiple_of` ([`FeedForward`](https://github.com/meta-llama/llama3/blob/main/llama/model.py) in Meta's
-# code):
-#
-# $$F = m \left\lceil \frac{\lfloor f \cdot \lfloor \tfrac{2}{3} \cdot 4D \rfloor \rfloor}{m} \right\rceil$$
-#
-# Here $f$ is `ffn_dim_multiplier`, or 1 where a model gives none, and $m$ is `multiple_of`.
-# $\lfloor\,\rfloor$ cuts to a whole number and $\lceil\,\rceil$ rounds up. By hand for two well-known models:
-
+# An older feed-forward step has two matrices and a width of four times `D`. SwiGLU has three, so to have as
+# many parameters each is made a third narrower: two thirds of $4D$ (Shazeer 2020, end of section 2). Some
+# models then apply a factor, `ffn_dim_multiplier`. Both products are cut to whole numbers, and the result goes
+# up to a multiple of a number that suits the hardware, `multiple_of`, as in
+# [Meta's code](https://github.com/meta-llama/llama3/blob/main/llama/model.py).
 
 # %% key="width-by-hand"
+from llama_np import feed_forward_width
+
+
 def width(dim, multiple_of, multiplier):
     two_thirds = int(2 * (4 * dim) / 3)
     multiplied = int(multiplier * two_thirds)
@@ -360,66 +506,24 @@ def width(dim, multiple_of, multiplier):
 
 llama_3_8b = width(4096, multiple_of=1024, multiplier=1.3)
 llama_2_7b = width(4096, multiple_of=256, multiplier=1.0)
-
-# %% key="width-named"
-from llama_np import feed_forward_width
-
-source(feed_forward_width)
-
-# %% key="width-agree"
-from llama_np import LLAMA_3_8B
-
-agree(llama_3_8b, feed_forward_width(4096, multiple_of=1024, multiplier=1.3), tolerance=0)
-agree(llama_3_8b, LLAMA_3_8B.ffn_width, tolerance=0)
-agree(llama_2_7b, feed_forward_width(4096, multiple_of=256), tolerance=0)
-for name, c in {"this model": config, "Llama 3 8B": LLAMA_3_8B}.items():
-    print(f"{name}: F = {c.ffn_width} is {c.ffn_width / c.dim:.2f} times D = {c.dim}")
+agree(llama_3_8b, feed_forward_width(4096, multiple_of=1024, multiplier=1.3))
 
 # %% [markdown] key="width-note"
-# The factor 1.3 came with grouped queries: attention then needs fewer parameters, and the feed-forward
-# step got them ([Touvron et al. 2023](https://arxiv.org/abs/2307.09288), appendix A.2.1). Files in Hugging Face's format
-# state `F` itself, as `intermediate_size`, and no formula is needed.
+# So Llama 3 8B has {{ llama_3_8b / 4096 :.1f }} times its `D`, where two thirds of four would be 2.7. The factor
+# 1.3 comes from Llama 2, where it made up for the parameters that grouped queries save in attention
+# ([Touvron et al. 2023](https://arxiv.org/abs/2307.09288), appendix A.2.1). In 8B it does more: against Llama 2
+# 7B, of the same `D`, attention lost {{ 2 * 4096 * (4096 - 1024) / 1e6 :.1f }} million numbers a block and
+# feed-forward gained {{ 3 * 4096 * (llama_3_8b - llama_2_7b) / 1e6 :.1f }} million. Files in Hugging Face's format
+# state `F` itself, as `intermediate_size`. And a Llama has no **biases**, learned vectors that many networks add
+# after each product.
 
-# %% [markdown] key="count-why"
-# ## Step 11. Where the parameters are
+# %% [markdown] key="why-gate"
+# ## Why a gate at all?
 #
-# We count the learned numbers of one block from the shapes above, for this model and for Llama 3 8B.
-
-
-# %% key="count-by-hand"
-def count_block(c):
-    attention_part = 2 * c.dim * c.n_heads * c.head_dim  # wq, wo
-    attention_part += 2 * c.dim * c.n_kv_heads * c.head_dim  # wk, wv
-    return {
-        "attention": attention_part,
-        "feed-forward": 3 * c.dim * c.ffn_width,
-        "norms": 2 * c.dim,
-    }
-
-
-here, there = count_block(config), count_block(LLAMA_3_8B)
-here_all, there_all = sum(here.values()), sum(there.values())
-rows = [
-    [part, f"{here[part]:,}", f"{here[part] / here_all:.1%}"]
-    + [f"{there[part]:,}", f"{there[part] / there_all:.1%}"]
-    for part in here
-]
-rows.append(["one block", f"{here_all:,}", "", f"{there_all:,}", ""])
-table(["", "this model", "share", "Llama 3 8B", "share"], rows)
-
-# %% [markdown] key="count-agree-note"
-# Does the count hold for the weights that were loaded? Each array says how many numbers it has. For whole
-# numbers we allow no rounding: `tolerance=0`.
-
-# %% key="count-agree"
-counted = sum(array.size for array in vars(layer).values())
-agree(here_all, counted, tolerance=0)
-agree(there_all, 218_112_000, tolerance=0)
-print(f"feed-forward of all blocks: {config.n_layers * here['feed-forward']:,}")
-print(f"the whole model:            {config.count_parameters():,}")
-
-# %% [markdown] key="shapes-note"
-# ## What you have seen
+# GPT-2 widens once and bends. Why is it better to widen twice and multiply? Shazeer tried several such variants
+# at equal size, found lower losses, and concluded: "We offer no explanation as to why these architectures seem
+# to work; we attribute their success, as all else, to divine benevolence." What you have seen in step 3 is what
+# a product can do that a curve alone cannot: it asks for two conditions at once.
 
 # %% key="shapes"
 from classroom import shapes
@@ -436,43 +540,24 @@ shapes(arrays, config, n_tokens=len(ids))
 # %% [markdown] key="questions"
 # ## Questions
 #
-# <details><summary>Attention mixes rows, feed-forward does not. Which of the two could you compute for
-# the last token only, if nothing else were asked?</summary>
-#
-# Feed-forward: it needs that one row. Attention also needs the keys and values of all tokens before.
-#
-# </details>
-#
-# <details><summary>Leave out silu, and keep hidden = gate * up. Is the step linear then?</summary>
-#
-# No. A product of two things that both depend on the row is not linear: twice the row gives four times
-# the result. It still bends, in another way. (Shazeer's paper lists that variant too, as "bilinear".)
-#
-# </details>
-#
-# <details><summary>A gate of exactly zero, and up is 100. What does the unit write?</summary>
-#
-# Nothing: silu(0) is 0, and 0 times 100 is 0.
-#
-# </details>
-#
 # <details><summary>Swap w_gate and w_up by mistake. All shapes fit. What happens?</summary>
 #
-# No error, and a wrong result: silu now bends what was meant as the offer, and the gate stays straight.
-# That is why each step here is compared with numbers, and not only by its shapes.
+# No error, and a wrong result: silu now bends what was meant as the offer, and the gate stays straight. Shapes
+# alone cannot find such a mistake; comparing numbers can.
 #
 # </details>
 #
-# <details><summary>The feed-forward width of a new Llama is to be computed: D = 2048, multiplier 1.5,
-# multiple_of 256.</summary>
+# <details><summary>Attention could write the word as well: wv and wo are learned matrices. Why did the
+# feed-forward steps do it here?</summary>
 #
-# 4 · 2048 = 8192, two thirds of it 5461, times 1.5 is 8191, up to the next multiple of 256: 8192. That is
-# Llama 3.2 1B.
+# It could, and in part it did: its share is in the first picture. But what a head writes is one matrix times
+# the rows it reads, however the weights were found. To answer to "Once upon a" and to nothing else, a row has
+# to be compared with the whole situation, and that "if" is what the gate is for.
 #
 # </details>
 
 # %% [markdown] key="next"
 # ## What comes next
 #
-# You now have all the parts of a block. Lesson 09, 32 blocks, puts them together, runs them one after the
-# other, and looks at what the stream says after each.
+# Try your hand at [exercise 08](exercises/08_feed_forward.ipynb). You now have all the parts of a block;
+# [lesson 09](09_32_blocks.ipynb) puts them together, runs 32 of them, and reads what the stream says after each.

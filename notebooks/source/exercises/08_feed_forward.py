@@ -6,12 +6,12 @@
 
 # %% key="setup"
 import numpy as np
-from classroom import check, mine, predict, progress
+from classroom import check, measure, mine, predict, progress
 
 # %% [markdown] key="silu-task"
 # ## Task 1. The curve
 #
-# Fill in one line:
+# Fill in one line, the curve of step 2 of the [lesson](../08_feed_forward.ipynb):
 #
 # $$\mathrm{silu}(g) = \frac{g}{1 + e^{-g}}$$
 #
@@ -38,7 +38,8 @@ check("silu", my_silu)
 # %% [markdown] key="swiglu-task"
 # ## Task 2. The feed-forward step
 #
-# Alone: widen twice, let the gate decide, narrow again. `mine.silu` is your curve.
+# This one is yours alone (steps 1 and 4): widen twice, let the gate decide, narrow again. `mine.silu` is your
+# curve.
 #
 # <details><summary>Hint</summary>
 #
@@ -64,8 +65,8 @@ check("swiglu", my_swiglu)
 # %% [markdown] key="ffn-width-task"
 # ## Task 3. How wide?
 #
-# Write the formula of step 10: two thirds of four times `dim`, cut to a whole number; times the multiplier,
-# cut again; then up to the next multiple of `multiple_of`.
+# Write the formula for `F`: two thirds of four times `dim`, cut to a whole number; times the multiplier, cut
+# again; then up to the next multiple of `multiple_of`.
 #
 # <details><summary>Hint</summary>
 #
@@ -107,8 +108,61 @@ predict("08", guess, how_many_times)
 # %% [markdown] key="predict-answer"
 # <details><summary>Why</summary>
 #
-# Both sides of the product double, so it becomes 4 times as large. A linear step would give twice as much: a
-# product of two things that depend on `x` is not linear, even without a curve.
+# Both sides of the product double, so it becomes 4 times as large, where a linear step would give twice as
+# much. A product of two things that depend on `x` is not linear, even without a curve, and Shazeer's paper
+# lists this variant too, as "bilinear".
+#
+# </details>
+
+# %% [markdown] key="measure-task"
+# ## Measure and explain
+#
+# In the [lesson](../08_feed_forward.ipynb), in "How many units hold one word?", silencing the twenty units with
+# the largest shares made the model drop ` time` after "Once upon a". Do the same after "Once upon a time,
+# there", where it says ` was`. How many units, the largest shares first, must be silenced until ` was` is no
+# longer the best token? `without(n)` gives the probabilities when `n` are silent. Guess first: fewer than for
+# ` time`, as many, more?
+
+# %% key="measure"
+from llama_np import forward, patch, record, softmax
+from weights_tools import load_model
+
+model = load_model()
+config, weights, tokenizer = model.config, model.weights, model.tokenizer
+ids = np.array(tokenizer.encode("Once upon a time, there", bos=True))
+trace = {}
+logits = forward(weights, config, ids, tap=record(trace))[-1]
+said, rival = np.argsort(-logits)[:2]
+toward = weights.norm * (weights.output[:, said] - weights.output[:, rival])
+hidden = [trace[f"blocks.{i}.hidden"][-1] for i in range(config.n_layers)]
+shares = np.stack([h * (w.w_down @ toward) for h, w in zip(hidden, weights.layers, strict=True)])
+ranked = np.argsort(-shares, axis=None)
+
+
+def without(n):
+    """The probabilities of the next token while the n units with the largest shares are silent."""
+    kept = np.ones(shares.shape, dtype=weights.embedding.dtype)
+    kept.flat[ranked[:n]] = 0
+    taps = {f"blocks.{i}.hidden": lambda h, i=i: h * kept[i] for i in range(config.n_layers)}
+    return softmax(forward(weights, config, ids, tap=patch(taps))[-1])
+
+
+def fewest():
+    return next(n for n in range(shares.size + 1) if without(n).argmax() != said)
+
+
+print("as it is:", tokenizer.token(said), f"{without(0)[said]:.3f}")
+# yours, for example: print(tokenizer.token(without(20).argmax()))
+
+found, because = ..., ...
+measure("08", found, fewest, because, tolerance=0)
+
+# %% [markdown] key="measure-answer"
+# <details><summary>Compare</summary>
+#
+# It takes {{ fewest() }}, more than the twenty that were enough to remove ` time`. {{ claim: fewest() > 20 }} A
+# fixed phrase has one way to go on and a few units that answer to it. After "there" the verb follows in all sorts
+# of sentences, and many units each add a little, so that what is left is enough when some are missing.
 #
 # </details>
 
@@ -119,4 +173,4 @@ predict("08", guess, how_many_times)
 progress()
 
 # %% [markdown] key="next"
-# Next: [lesson 09](../09_32_blocks.ipynb) and [its exercise](09_32_blocks.ipynb).
+# Back to [lesson 08](../08_feed_forward.ipynb). Next: [lesson 09](../09_32_blocks.ipynb) and [its exercise](09_32_blocks.ipynb).
