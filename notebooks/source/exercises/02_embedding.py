@@ -7,12 +7,19 @@
 
 # %% key="setup"
 import numpy as np
-from classroom import check, predict, progress
+from classroom import check, measure, predict, progress
+
+from llama_np import forward
+from weights_tools import load_model
+
+model = load_model()
+config, weights, tokenizer = model.config, model.weights, model.tokenizer
 
 # %% [markdown] key="embed-task"
 # ## Task 1. The look-up
 #
-# Fill in one line: the rows of the embedding that the ids name, one below the other.
+# Fill in one line: the rows of the embedding that the ids name, one below the other
+# (step 1 of the [lesson](../02_embedding.ipynb)).
 #
 # <details><summary>Hint</summary>
 #
@@ -39,7 +46,8 @@ check("embed", my_embed)
 # %% [markdown] key="one-hot-task"
 # ## Task 2. One-hot rows
 #
-# Write the function. Each id becomes a row of `V` numbers: 1 at the id's place, 0 everywhere else.
+# Write the function. Each id becomes a row of `V` numbers: 1 at the id's place, 0 everywhere else
+# (step 1 again).
 #
 # <details><summary>Hint</summary>
 #
@@ -65,7 +73,8 @@ check("one_hot", my_one_hot)
 # %% [markdown] key="cosines-task"
 # ## Task 3. How near are two tokens?
 #
-# Write the function. It compares one row with each row of a matrix and returns their cosines.
+# Write the function. It compares one row with each row of a matrix and returns their cosines
+# (step 2 of the [lesson](../02_embedding.ipynb)).
 #
 # $$\cos(a, b) = \frac{a \cdot b}{|a|\,|b|} \qquad |a| = \sqrt{a \cdot a}$$
 #
@@ -91,19 +100,80 @@ check("cosines", my_cosines)
 # %% [markdown] key="predict-task"
 # ## Predict
 #
-# An embedding has 9 rows of 4 numbers. The ids are those of two texts with three tokens each, an array of
-# shape `(2, 3)`. Which shape has `embedding[ids]`? Write it as `(…, …)` with as many numbers as you need.
+# Somebody swaps two rows of the embedding, that of `␣girl` and that of `␣boy`, and leaves the output matrix
+# as it is. The model gets *Once upon a time, there was a little girl named*. What does it say next? Write
+# `"a"`, `"b"` or `"c"`.
+#
+# - a. What it said before the swap: the word in the text is still *girl*.
+# - b. Exactly what the model without the swap says after *... a little boy named*.
+# - c. Neither: the swap spoils the prediction.
+
 
 # %% key="predict"
-embedding, ids = np.zeros((9, 4)), np.array([[0, 1, 2], [8, 8, 0]])
+def after_the_swap():
+    girl, boy = (tokenizer.encode(word)[-1] for word in (" girl", " boy"))
+    embedding = np.array(weights.embedding)
+    embedding[[girl, boy]] = embedding[[boy, girl]]
+    named = dict(weights.named()) | {"embedding": embedding, "output": weights.output}
+    text = "Once upon a time, there was a little {} named"
+    of_girl, of_boy = (
+        np.array(tokenizer.encode(text.format(w), bos=True)) for w in ("girl", "boy")
+    )
+    logits = forward(type(weights).from_named(named), config, of_girl)[-1]
+    answers = {
+        "a": forward(weights, config, of_girl)[-1],
+        "b": forward(weights, config, of_boy)[-1],
+    }
+    return next((name for name, each in answers.items() if np.allclose(logits, each)), "c")
+
+
 guess = ...
-predict("02", guess, lambda: embedding[ids].shape)
+predict("02", guess, after_the_swap)
 
 # %% [markdown] key="predict-answer"
 # <details><summary>Why</summary>
 #
-# Every id is replaced by its row of 4 numbers. So the shape of the ids stays, and the width comes behind it:
-# `(2, 3, 4)`. That is a batch.
+# It is b, and not only nearly: every number of the forward pass is the same. The blocks never see an id, only
+# the row that the look-up gives them, so with the swap *girl* is read as *boy*. What the model *writes* is
+# decided by the output matrix, which was not swapped, and so it can still say `␣girl` where a girl belongs.
+#
+# </details>
+
+# %% [markdown] key="measure-task"
+# ## Measure and explain
+#
+# How many tokens of this vocabulary has training never shown to the model? Nobody kept a list, and yet the
+# embedding tells. `never` is a byte that no UTF-8 text contains, so its row is one that training never touched
+# (step 5 of the [lesson](../02_embedding.ipynb)). Look at the lengths of all rows, sorted, find where the
+# untouched ones end, and count them. Then say in one sentence how a row that was never read can differ from the
+# others at all.
+#
+# Your number is held against a count in the *other* matrix: how many columns of the output matrix point where
+# the column of `never` points. The two need not agree to the last token; within 8 % is right.
+
+# %% key="measure"
+never = tokenizer.ranks[b"\xff"]
+
+
+def never_right():
+    columns = np.asarray(weights.output.T)
+    unit = columns / np.sqrt((columns**2).sum(axis=-1, keepdims=True))
+    return int((unit @ unit[never] > 0.95).sum())
+
+
+# yours: the length of every row of weights.embedding, sorted; then count
+
+found, because = ..., ...
+measure("02", found, never_right, because, tolerance=0.08)
+
+# %% [markdown] key="measure-answer"
+# <details><summary>Compare</summary>
+#
+# The sorted lengths have a step: a long run of short rows, then nothing for a while, then all the rest. A row
+# gets a gradient only when its token is read. Without one, weight decay is all that happens to it, so that it
+# keeps the direction of its random start and shrinks, while every other row was pulled long. In the output
+# matrix the same tokens give themselves away in the opposite way: their columns did get a gradient, at every
+# position, and always the same one.
 #
 # </details>
 
@@ -114,4 +184,5 @@ predict("02", guess, lambda: embedding[ids].shape)
 progress()
 
 # %% [markdown] key="next"
-# Next: [lesson 03](../03_rms_norm.ipynb) and [its exercise](03_rms_norm.ipynb).
+# Back to [lesson 02](../02_embedding.ipynb). Next: [lesson 03](../03_rms_norm.ipynb) and
+# [its exercise](03_rms_norm.ipynb).
