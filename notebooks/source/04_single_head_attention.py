@@ -1,307 +1,400 @@
 # %% [markdown] key="title"
 # # 04 Single-head attention: how one token reads from the others
 #
-# A sentence is more than its words one by one. To continue *Once upon a time, there was a little girl
-# named*, the last row must know that a girl was mentioned, and that a name is due. All other steps of the
-# model treat every row by itself. **Attention** is the one step that carries information from row to row,
-# and this lesson takes it apart for a single **head**, the smallest unit that does it.
+# *Once upon a time, there was a little girl named*: the model goes on with a girl's name. Put *boy* for
+# *girl*, and it goes on with a boy's. Yet the next token is predicted from the last row of the stream alone,
+# the row of ` named`, and that row starts out the same in both texts. So something on the way must have told
+# it about the girl. **Attention** is the only step of the model in which one row can learn anything from
+# another one, and so it must have been attention. How does it work, and where exactly does it happen?
 #
-# In goes the normalised stream, one row of `D` numbers per token (`T D`). Out comes the head's **mix**,
-# one row of `K` numbers per token (`T K`). `K` is the width of the head.
+# We take it apart for one **head**, the smallest unit that does it, and we choose a head that matters for
+# this very question. In goes the normalised stream, one row of `D` numbers for each token. Out comes the
+# head's **mix**, one row of `K` numbers for each token, where `K` is the width of the head. At the end of the
+# page you make the model say a boy's name after *girl*, by changing what a few heads hand to one row, and you
+# count how many it takes.
 #
-# After this lesson you can compute queries, keys, values, scores, pattern and mix with a few short lines
-# of NumPy. You can say why the scores are divided by $\sqrt{K}$. You can write down any row of the mix as
-# a sum of values, with numbers. And you can say in what sense attention is linear, and in what sense not.
-#
-# Two parts wait for lessons of their own: how position gets in (05) and who may see whom (06). Until step
-# 8 we do without them.
+# Before this page: [lesson 03](03_rms_norm.ipynb). Beside it:
+# [exercise 04](exercises/04_single_head_attention.ipynb).
 
 # %% key="map"
 import numpy as np
-from classroom import agree, clearest_head, show, source, table
+from classroom import agree, show, source, table
 
-from llama_np import forward, record
+from llama_np import forward, patch, record, softmax
 from weights_tools import load_model
 
 model = load_model()
 config, weights, tokenizer = model.config, model.weights, model.tokenizer
-show.model_map(config.n_layers, lit=["attention"])
+show.attention_map(lit=["q", "k", "v", "scores", "softmax", "mix"])
 
-# %% [markdown] key="setup-why"
-# ## A sentence, and a head to look at
+# %% [markdown] key="two-why"
+# This is the inside of the attention step. The lit parts are this page's. Turning by position (`rotate`) is
+# [lesson 05](05_rope.ipynb), the mask is [lesson 06](06_masking.ipynb), many heads and `wo` are
+# [lesson 07](07_multi_head.ipynb).
 #
-# We run the whole model once and keep every named matrix in `trace`. Then the code picks a head whose
-# pattern is clear: the one that puts most weight on a token other than the first and the one that reads.
-# What a pattern is, you will see in step 4.
+# ## Two texts that differ in one token
+#
+# We run both and keep every matrix that the model computes on its way. The **logits** of the last row say
+# which token comes next; softmax makes probabilities of them (step 4).
 
-# %% key="setup"
-prompt = "Once upon a time, there was a little girl named"
-ids = np.array(tokenizer.encode(prompt, bos=True))
-labels = [tokenizer.token(i) for i in ids]
-trace = {}
-forward(weights, config, ids, tap=record(trace))
-i, h = clearest_head(trace, range(config.n_layers), config.n_heads)
+# %% key="two"
+
+
+def run(text, tap=None):
+    """The ids of a text, what was recorded, and the logits of its last row."""
+    ids, trace = np.array(tokenizer.encode(text, bos=True)), {}
+    logits = forward(weights, config, ids, tap=tap or record(trace))[-1]
+    return ids, trace, logits
+
+
+story = "Once upon a time, there was a little {} named"
+ids, girl_trace, girl_logits = run(story.format("girl"))
+boy_ids, boy_trace, boy_logits = run(story.format("boy"))
+labels = [tokenizer.token(t) for t in ids]
+(who,) = np.flatnonzero(ids != boy_ids)  # the only place where they differ
 show.tokens(labels, ids)
-print(f"we look at block {i}, head {h}")
+for word, logits in (("girl", girl_logits), ("boy", boy_logits)):
+    best = np.argsort(-logits)[:4]
+    print(f"{word:5}", *(f"{tokenizer.token(t)} {softmax(logits)[t]:.2f}  " for t in best))
 
-# %% [markdown] key="input-why"
-# The head reads the stream as it stands before this block, normalised (lesson 03). This is `x` for the
-# rest of the page. Each row is one token. At this point a row holds more than its word, since earlier
-# blocks have already added to it, unless the code above picked block 0.
+# %% [markdown] key="two-read"
+# After *girl* the likeliest next token is `{{ tokenizer.token(girl_logits.argmax()) }}`, after *boy* it is
+# `{{ tokenizer.token(boy_logits.argmax()) }}`. {{ claim: girl_logits.argmax() != boy_logits.argmax() }} To
+# have one number for "a girl's name rather than a boy's" we take the difference of these two logits. It is
+# {{ girl_logits[girl_logits.argmax()] - girl_logits[boy_logits.argmax()] :.2f }} after *girl* and
+# {{ boy_logits[girl_logits.argmax()] - boy_logits[boy_logits.argmax()] :.2f }} after *boy*: one word,
+# the one just before the last, decides.{{ claim: who == len(ids) - 2 }}
+#
+# And here is why it needs explaining. The last row of the stream begins as the embedding of ` named`, which
+# does not know what stands before it.
 
-# %% key="input"
-x = trace[f"blocks.{i}.attn_norm"]
-print("x", x.shape)
-show.matrix(x, ("T", "D"), rows=labels, title="x: what the head reads")
+# %% key="same-start"
+agree(girl_trace["embedded"][-1], boy_trace["embedded"][-1])
+apart = [
+    np.abs(girl_trace[f"blocks.{b}.resid_out"][-1] - boy_trace[f"blocks.{b}.resid_out"][-1]).max()
+    for b in range(config.n_layers)
+]
+show.curves(
+    np.arange(config.n_layers),
+    {"": np.array(apart)},
+    ("block", "largest difference"),
+    title="the last row of the stream, girl against boy",
+)
+
+# %% [markdown] key="mean-why"
+# The two last rows are equal at the start and differ more and more from block to block. Norm and
+# feed-forward cannot have done that, since they work on every row by itself.
+#
+# ## Step 1. The simplest way to hear from others: the mean
+#
+# Suppose you had to invent a step that lets a row learn from the rows before it. The least you could do is to
+# give each row the **mean** of all rows up to its own. As a matrix product that is a triangle of equal
+# weights, each row of which sums to one. (Karpathy opens his [lecture on
+# GPT](https://www.youtube.com/watch?v=kCc8FmEb1nY) with it.)
+
+# %% key="mean"
+T = len(ids)
+triangle = np.tril(np.ones((T, T)))
+even = triangle / triangle.sum(axis=1, keepdims=True)  # T S
+x = girl_trace["embedded"]
+mean = even @ x  # T S @ S D -> T D
+agree(mean[-1], x.mean(axis=0))
+show.reads(labels, even, title="the plain mean: what the last row reads")
+
+# %% [markdown] key="mean-read"
+# Now the last row has heard of ` girl`, but no louder than of ` a` or of the comma: each has
+# {{ even[-1, 0] :.3f }} of its row. In a text of a thousand tokens it would be a thousandth. What is missing
+# is a **choice**: ` named` should read the one token that says whose name is due, and another token should
+# read other ones. So the weights may not be fixed. They must follow from the tokens themselves.
+#
+# ## Step 2. Weights that are chosen: a query, a key
+#
+# Let every token put out two short rows: a **query**, which says what it is looking for, and a **key**, which
+# says what it can be found by. Where a query and a key fit, the weight is large. Here is a toy with two
+# numbers in each, set by hand: the first stands for "about a person", the second for "about time".
+
+# %% key="toy"
+toy = [" time", " girl", " named"]
+toy_keys = np.array([[0.0, 3.0], [3.0, 0.0], [0.5, 0.5]])
+toy_query = np.array([1.5, 0.0])  # named asks: is there a person?
+toy_scores = toy_keys @ toy_query
+toy_weights = np.exp(toy_scores) / np.exp(toy_scores).sum()
+for token, score, weight in zip(toy, toy_scores, toy_weights):
+    print(f"{token:7} score {score:5.2f}   weight {weight:.2f}")
+
+# %% [markdown] key="toy-read"
+# Multiply number by number and add up: that **dot product** is {{ toy_scores[1] :.1f }} for ` girl`, whose key
+# has its weight where the query looks, and {{ toy_scores[0] :.0f }} for ` time`, whose key has it elsewhere.
+# The exponential and the division turn scores into shares, and ` girl` gets {{ toy_weights[1] :.2f }} of the
+# row. Change `toy_query` to `[0.0, 1.5]` and the same three tokens are read quite differently.
+#
+# A model has no hand to set such numbers. It has two learned matrices, which make a query and a key from each
+# row, and nobody tells it what "person" is ([Vaswani et al. 2017](https://arxiv.org/abs/1706.03762), section
+# 3.2). So let us look at a head that was trained, and at one that has to do with our question.
+#
+# ## Which head? Ask the model
+#
+# There are {{ config.n_layers * config.n_heads }} heads, {{ config.n_heads }} in each of
+# {{ config.n_layers }} blocks. To find those that tell the last row about the girl, we replace what one head
+# hands to the last row by what the same head hands to it in the *boy* text, let everything else run on, and
+# look how far the difference of the two logits moves towards that of the boy text. This is **activation
+# patching**, and moving is measured as a share: 0 means that nothing changed, 1 that the model now answers as
+# if it had read *boy*.
+
+# %% key="search"
+
+
+def swap(heads, other):
+    """A tap under which some heads, pairs (block, head), hand to the last row what ``other`` has."""
+
+    def swapped(block):
+        def change(mix):
+            own, mix = [h for b, h in heads if b == block], mix.copy()
+            mix[own, -1] = other[f"blocks.{block}.mix"][own, -1]
+            return mix
+
+        return change
+
+    return patch({f"blocks.{b}.mix": swapped(b) for b in {b for b, _ in heads}})
+
+
+def moved(text, heads, a="girl", b="boy"):
+    """How far swapping these heads moves the answer of one text towards that of the other."""
+    _, _, logits = run(text.format(*[a] * 2))
+    _, other, other_logits = run(text.format(*[b] * 2))
+    _, _, new = run(text.format(*[a] * 2), tap=swap(heads, other))
+    A, B = logits.argmax(), other_logits.argmax()
+    if A == B:
+        return 0.0, False
+    gap, other_gap, new_gap = (row[A] - row[B] for row in (logits, other_logits, new))
+    return (gap - new_gap) / (gap - other_gap), bool(new_gap < 0)
+
+
+every_head = [(b, h) for b in range(config.n_layers) for h in range(config.n_heads)]
+effect = np.array([moved(story, [head])[0] for head in every_head])
+i, h = every_head[effect.argmax()]
+print(f"block {i}, head {h} moves the answer by {effect.max():.0%}, the median head by", end=" ")
+print(f"{np.median(np.abs(effect)):.1%}")
+
+# %% [markdown] key="pattern-why"
+# One head of {{ len(every_head) }} moves the answer by {{ effect.max() :.0% }}, while the typical head moves it
+# by next to nothing.{{ claim: effect.max() > 10 * np.median(np.abs(effect)) }} Here is what it reads when
+# the last row asks.
+
+# %% key="pattern-first"
+recorded = {
+    n: girl_trace[f"blocks.{i}.{n}"] for n in ("attn_norm", "q", "k", "v", "pattern", "mix")
+}
+show.reads(labels, recorded["pattern"][h], title=f"block {i}, head {h}: what the last row reads")
 
 # %% [markdown] key="qkv-why"
-# ## Step 1. Queries, keys and values
+# It puts {{ recorded["pattern"][h, -1, who] :.2f }} of its weight on
+# `{{ labels[who] }}`.{{ claim: recorded["pattern"][h, -1, who] > 0.5 }} The search knew nothing of patterns,
+# only of effects; that the head which matters turns out to be one that looks at the girl is the first
+# finding. Now we compute this row ourselves.
 #
-# **The problem.** A token should read from those tokens that matter to it. So something must say, for
-# each pair of tokens, how much the one matters to the other. And something must say what is handed over.
-# One row cannot play all these parts at once. So each row is turned into three shorter ones:
+# ## Step 3. Queries, keys and values
+#
+# The head reads the stream as it is before this block, normalised (lesson 03): this is `x` from here on. Each
+# row is turned into three shorter ones:
 #
 # - the **query** `q`: what this token is looking for;
 # - the **key** `k`: by what this token can be found;
 # - the **value** `v`: what this token hands over to those who find it.
 #
-# Each is a product with a learned matrix of `D` rows and `K` columns:
-#
 # $$q = x\,W_q \qquad k = x\,W_k \qquad v = x\,W_v$$
 #
-# The words are borrowed from databases, where a query finds a value by its key. They name three roles.
-# Nobody tells the model what to look for; training sets the three matrices ([Vaswani et al.
-# 2017](https://arxiv.org/abs/1706.03762), section 3.2).
+# Three, because these are three different questions. If the query served as key as well, every pair of tokens
+# would want as much from each other, and a token would fit itself best of all; and what makes a token easy to
+# find, that it is a person, need not be what it has to say, that it is a girl. The names come from databases,
+# where a query finds a value by its key.
 #
-# The weights of all heads lie side by side in `wq`, `wk` and `wv`, so a head is a slice of columns.
-# Several query heads may share one key-value head. Lesson 07 explains why; here it only decides which
-# columns of `wk` and `wv` are ours.
-
-# %% key="qkv-weights"
-K, layer = config.head_dim, weights.layers[i]
-own = slice(h * K, (h + 1) * K)
-shared = slice(h // config.group * K, (h // config.group + 1) * K)
-wq, wk, wv = layer.wq[:, own], layer.wk[:, shared], layer.wv[:, shared]
-print("all heads ", layer.wq.shape, layer.wk.shape, layer.wv.shape)
-print("this head ", wq.shape, wk.shape, wv.shape)
+# The weights of all heads lie side by side in `wq`, `wk` and `wv`, so that a head is a slice of columns.
+# Several query heads share one key-value head, which is why the slices differ ([lesson
+# 07](07_multi_head.ipynb) has the reason).
 
 # %% key="qkv-by-hand"
-q = x @ wq  # T D @ D K -> T K
-k = x @ wk
-v = x @ wv
-print("q", q.shape, "k", k.shape, "v", v.shape)
-show.matrices({"q": q, "k": k, "v": v}, ("T", "K"), rows=labels)
+x = recorded["attn_norm"]
+K, layer = config.head_dim, weights.layers[i]
+shared_head = h // config.group
+own = slice(h * K, (h + 1) * K)
+shared = slice(shared_head * K, (shared_head + 1) * K)
+wq, wk, wv = layer.wq[:, own], layer.wk[:, shared], layer.wv[:, shared]
+q, k, v = x @ wq, x @ wk, x @ wv  # T D @ D K -> T K
+agree(q, recorded["q"][h])
+agree(k, recorded["k"][shared_head])
+agree(v, recorded["v"][shared_head])
+print("x", x.shape, "@ wq", wq.shape, "-> q", q.shape)
 
-# %% [markdown] key="qkv-agree-note"
-# The model computed the same three matrices when it ran. It keeps them with one entry per head, so we
-# look up ours. There is nothing else in this step, in particular no **bias** (a learned row that is added
-# after the product). Many models have biases here. Llama has none anywhere.
+# %% [markdown] key="rotate-note"
+# There is nothing else in this step, in particular no **bias**, a learned row that is added after the
+# product. Many models have biases here; Llama has none anywhere.
+#
+# Next the model turns every query and key by an angle that depends on the token's place. That is the whole of
+# lesson 05. So as to compute what the model really computes, we take the turned ones from what was recorded
+# and go on with these.
 
-# %% key="qkv-agree"
-agree(q, trace[f"blocks.{i}.q"][h])
-agree(k, trace[f"blocks.{i}.k"][h // config.group])
-agree(v, trace[f"blocks.{i}.v"][h // config.group])
-print("learned in a block:", *vars(layer))
+# %% key="turned"
+q, k = girl_trace[f"blocks.{i}.q_rotated"][h], girl_trace[f"blocks.{i}.k_rotated"][shared_head]
 
 # %% [markdown] key="score-why"
-# ## Step 2. Scores: how well a key fits a query
+# ## Step 4. Scores: how well a key fits a query
 #
-# **The problem.** For a query and a key, both `K` numbers, we need one number that says how well they
-# fit. The **dot product** does it: multiply number by number, then add up. It is large where both point
-# the same way, near zero where they have nothing to do with one another, and negative where they point in
-# opposite directions. Here it is for one pair of tokens, term by term.
+# For a query and a key, `K` numbers each, the dot product says how well they fit. It is large where both
+# point the same way, near zero where they have nothing to do with one another, and negative where they point
+# in opposite directions. Here it is for the pair we care about.
 
 # %% key="score-one"
-reader, read = len(ids) - 1, len(ids) - 2
-terms = q[reader] * k[read]
-print("query of", labels[reader], q[reader][:6].round(2))
-print("key of  ", labels[read], k[read][:6].round(2))
-print("products", terms[:6].round(2), f"(the first of {K})")
-print(f"their sum, all {K} of them: {terms.sum():.3f}")
+terms = q[-1] * k[who]
+show.one_cell(q, k, T - 1, int(who), labels=labels)
 
 # %% [markdown] key="score-all-why"
-# One matrix product does it for all pairs. Row `t` belongs to the token that asks, column `s` to the
-# token that is asked. Both count the same tokens here; we call the second axis `S` to keep them apart.
+# The sum is {{ terms.sum() :.2f }}, and the largest of its {{ K }} terms gives {{ terms.max() :.2f }} of it.
+# One matrix product does the same for all pairs. Row `t` belongs to the token that asks, column `s` to the
+# token that is asked. Both count the same tokens here; the second axis is called `S` to keep them apart.
 
 # %% key="score-all"
 raw = q @ k.T  # T K @ K S -> T S
-agree(raw[reader, read], terms.sum())
-show.matrix(raw, ("query T", "key S"), rows=labels, columns=labels, title="q @ k.T")
-
-# %% [markdown] key="symmetry-why"
-# The matrix is not its own mirror image: how much `a` wants from `b` is one question, how much `b` wants
-# from `a` another. That is why a token needs a query *and* a key. With one row for both roles, every pair
-# would score the same both ways.
-
-# %% key="symmetry"
-one_way, other_way = raw[reader, read], raw[read, reader]
-print(f"{labels[reader]} asks {labels[read]}: {one_way:.3f}")
-print(f"{labels[read]} asks {labels[reader]}: {other_way:.3f}")
-agree(q @ q.T, (q @ q.T).T)
+order = np.argsort(-raw[-1])
+show.bars(raw[-1, order], [labels[s] for s in order], "q · k", lit=list(order).index(who))
 
 # %% [markdown] key="scale-why"
-# ## Step 3. Why divide by the square root of K
+# The bars are the last row of that matrix: `{{ labels[order[0]] }}` fits best with
+# {{ raw[-1, order[0]] :.1f }}, then `{{ labels[order[1]] }}` with {{ raw[-1, order[1]] :.1f }}.
 #
-# **The problem.** A score is a sum of `K` products. The more numbers a head has, the larger the sum can
-# become. Softmax, the next step, looks at the *differences* between scores. If these are large, it gives
-# nearly all weight to one key, whatever the head is meant to do. So the scores are divided by $\sqrt{K}$:
+# ### Why divide by the square root of K
+#
+# A score is a sum of `K` products, so in a wider head it can become larger. The next step looks only at
+# *differences* between scores: where these are large, nearly all weight goes to one key, whatever the head is
+# for. So the scores are divided by $\sqrt{K}$:
 #
 # $$\mathrm{score}_{ts} = \frac{1}{\sqrt{K}} \sum_{j=1}^{K} q_{tj}\, k_{sj}$$
 #
-# Here $t$ is the token that asks, $s$ the token that is asked, and $j$ counts the numbers of the head.
-# But why the square root? Why not `K` itself?
-#
-# ### Experiment
-#
-# We draw many random queries and keys. Every number comes from a normal distribution with mean 0 and
-# **spread** 1 (the standard deviation: how far numbers typically lie from their mean). We do this for
-# narrow and for wide heads. **Predict before you run:** when `K` becomes 4 times as large, how does the
-# spread of `q @ k.T` change? By a factor of 4, of 2, or not at all?
+# But why the root, and not `K` itself? Draw random queries and keys, every number from a normal distribution
+# with mean 0 and **standard deviation** 1, for narrow heads and for wide ones. **Predict before you run:**
+# when `K` becomes 4 times as large, does the standard deviation of the scores grow by a factor of 4, of 2, or
+# not at all?
 
 # %% key="scale-experiment"
-from llama_np import LLAMA_3_8B
-
 rng = np.random.default_rng(0)
-widths = sorted({4, 16, 64, 256, 1024, K, LLAMA_3_8B.head_dim})
-spread = {"undivided": [], "divided by sqrt(K)": [], "divided by K": []}
+widths = [4, 16, 64, 256, 1024]
+rows = []
 for width in widths:
     random_q, random_k = rng.standard_normal((2, 500, width))
     products = random_q @ random_k.T
-    for name, divisor in zip(spread, (1, np.sqrt(width), width)):
-        spread[name].append((products / divisor).std())
-show.curves(np.array(widths), spread, ("K", "spread of the scores"))
-for name, values in spread.items():
-    print(f"{name:20}", *(f"{value:7.2f}" for value in values))
-print(f"{'K':20}", *(f"{width:7}" for width in widths))
+    largest = [
+        softmax(products[:, :16] / d).max(axis=-1).mean() for d in (1, np.sqrt(width), width)
+    ]
+    rows.append([width, f"{products.std():.2f}", *(f"{p:.2f}" for p in largest)])
+table(
+    ["K", "deviation of q · k", "largest of 16 weights", "divided by sqrt(K)", "divided by K"], rows
+)
 
 # %% [markdown] key="scale-answer"
 # <details><summary>Answer</summary>
 #
-# By a factor of 2. The spread of the undivided scores is $\sqrt{K}$. The reason: each product of two
-# independent numbers with mean 0 and spread 1 has itself mean 0 and **variance** 1 (the square of the
-# spread). For independent numbers variances add up, so the sum of `K` products has variance `K` and
-# spread $\sqrt{K}$. Dividing by $\sqrt{K}$ brings it back to 1 for every width. Dividing by `K` overdoes
-# it: in wide heads all scores would be nearly the same. The argument stands in [Vaswani et al.
-# 2017](https://arxiv.org/abs/1706.03762), section 3.2.1, footnote 4.
+# By a factor of 2: the second column is $\sqrt{K}$. A product of two independent numbers with mean 0 and
+# deviation 1 has mean 0 and **variance** 1, the square of the deviation. Variances of independent numbers
+# add up, so that the sum of `K` products has variance `K` and deviation $\sqrt{K}$
+# ([Vaswani et al. 2017](https://arxiv.org/abs/1706.03762), footnote 4).
 #
 # </details>
-
-# %% [markdown] key="saturation-why"
-# And what does a large spread do? Below, each random query shares its weight among 16 keys by softmax.
-# With equal shares each key would get 1/16. The **slope** is how fast the largest weight changes when its
-# score changes. For a weight $p$ it is $p\,(1-p)$. Where the slope is near zero, training cannot tell
-# which way to move a score: nearly all weight lies on one key, and a small step changes nothing.
-
-# %% key="saturation"
-from llama_np import softmax
-
-
-def largest(scores):
-    p = softmax(scores).max(axis=-1)
-    return f"{p.mean():.2f}", f"{(p * (1 - p)).mean():.3f}"
-
-
-rows = []
-for width in widths:
-    random_q, random_k = rng.standard_normal((500, width)), rng.standard_normal((16, width))
-    products = random_q @ random_k.T
-    rows.append([width, *largest(products), *largest(products / np.sqrt(width))])
-table(["K", "largest weight", "slope", "largest weight, divided", "slope, divided"], rows)
-
-# %% [markdown] key="scores-note"
-# Undivided, wide heads put almost everything on one key. Divided, all widths behave alike. Real queries
-# and keys are not random: training has set their size, and a head that should be sharp can still make
-# large scores. The division gives every head the same fair start. Note that it is the width of *this
-# head* that counts, `K`, not the width of the model, `D`: that is how many products are added up.
+#
+# The other columns say what it is good for. Each query shares its weight among 16 keys, so that equal shares
+# would be {{ 1 / 16 :.2f }}. Undivided, a head of width 1024 gives {{ rows[-1][2] }} to a single key before
+# anything was learned, and a weight that is nearly 1 hardly moves when its score moves, so there is little to
+# learn from. Divided by $\sqrt{K}$ all widths start alike, at about {{ rows[-1][3] }}. Divided by `K`, wide
+# heads start out even, {{ rows[-1][4] }}. That is too shy for random queries, but after training queries and
+# keys are no longer independent, and there are recipes that do divide by `K`
+# ([Yang et al. 2022](https://arxiv.org/abs/2203.03466)).
 
 # %% key="scores"
 scores = raw / np.sqrt(K)
-print(f"spread of this head's scores: {raw.std():.2f} undivided, {scores.std():.2f} divided")
+spread = [girl_trace[f"blocks.{b}.scores"][:, -1].std() for b in range(config.n_layers)]
+show.curves(
+    np.arange(config.n_layers),
+    {"": np.array(spread)},
+    ("block", "standard deviation"),
+    title="the last row's scores, divided, over all heads of a block",
+)
+
+# %% [markdown] key="scores-note"
+# Training then moves them where it likes. In the real scores of this model the deviation is
+# {{ min(spread) :.3f }} in one block and {{ max(spread) :.2f }} in another: a small one makes a head that
+# averages, a large one a head that picks. The division decides only where they start. And it is the width of
+# *this head* that counts, `K`, not that of the model, `D`, because `K` products are added up.
+# {{ claim: max(spread) > 3 * min(spread) }}
 
 # %% [markdown] key="softmax-why"
-# ## Step 4. Softmax: from scores to weights
+# ## Step 5. Softmax: from scores to weights
 #
-# **The problem.** Scores can be any number, also negative. To mix values we need shares: none below zero,
-# and together one. **Softmax** makes them. It takes the exponential of each score, which is always
-# positive, and divides by the sum of the row:
+# Scores can be any number, negative ones too. To mix values we need shares: none below zero, and together
+# one. **Softmax** takes the exponential of each score, which is always positive, and divides by the sum of
+# the row:
 #
 # $$p_{ts} = \frac{e^{s_{ts}}}{\sum_{u} e^{s_{tu}}}$$
 #
 # Here $s_{ts}$ is the score of query $t$ and key $s$, the sum runs over all keys $u$, and $p_{ts}$ is the
 # share that token $t$ reads from token $s$. A score that is larger by 1 gets $e \approx 2.72$ times the
-# weight. Every row shares out its own weight, so rows sum to one. Columns do not: a token may be read by
-# many or by none. The matrix of all shares is the **pattern** of the head.
-#
-# By hand we first subtract the largest score of the row. That multiplies all exponentials of the row by
-# the same number, which the division takes out again. But now no exponent is above 0, so none can become
-# too large for the computer.
+# weight. By hand we first subtract the row's largest score: that multiplies all exponentials of the row by
+# the same number, which the division takes out again, and now none of them can become too large for the
+# computer.
 
 # %% key="softmax-by-hand"
-exponentials = np.exp(scores - scores.max(axis=-1, keepdims=True))
-pattern = exponentials / exponentials.sum(axis=-1, keepdims=True)  # T S
-print("rows sum to   ", pattern.sum(axis=1).round(3))
-print("columns sum to", pattern.sum(axis=0).round(3))
-show.matrices(
-    {"scores": scores, "pattern": pattern}, ("query T", "key S"), rows=labels, columns=labels
-)
+exponentials = np.exp(scores[-1] - scores[-1].max())
+weights_of_last = exponentials / exponentials.sum()  # S
+agree(weights_of_last, softmax(scores[-1]))
+show.bars(weights_of_last[order], [labels[s] for s in order], "weight", lit=0)
 
-# %% key="softmax-named"
-source(softmax)
+# %% [markdown] key="softmax-read"
+# The scores of `{{ labels[order[0]] }}` and `{{ labels[order[1]] }}` were
+# {{ scores[-1, order[0]] - scores[-1, order[1]] :.1f }} apart, so their weights differ by a factor of
+# {{ np.exp(scores[-1, order[0]] - scores[-1, order[1]]) :.0f }}: softmax turns a lead into a landslide. It is
+# a soft maximum in this sense, and only differences count, since a number added to all scores of a row would
+# be divided out. Rows sum to one. Columns need not: a token may be read by many, or by none.
+#
+# All rows together, each token's shares, are the **pattern** of the head. In the model's own one the upper
+# right is empty, because no token may read what comes after it ([lesson 06](06_masking.ipynb)). The last row
+# may read everything, which is why we could leave that out.
 
-# %% [markdown] key="softmax-agree-note"
-# The second line adds 5 to every score and gets the same pattern: only differences between scores matter.
-
-# %% key="softmax-agree"
-agree(pattern, softmax(scores))
-agree(pattern, softmax(scores + 5), tolerance=1e-4)
-
-# %% [markdown] key="undivided-note"
-# Here is what this head's pattern would be with other divisors, on the same queries and keys. Large
-# divisors blur it, small ones sharpen it. The model was trained with $\sqrt{K}$.
-
-# %% key="undivided"
-divisors = {"not divided": 1, "by sqrt(K)": np.sqrt(K), "by K": K}
-show.matrices(
-    {name: softmax(raw / divisor) for name, divisor in divisors.items()},
-    ("query T", "key S"),
-    rows=labels,
-    columns=labels,
-    limit=1.0,
+# %% key="pattern"
+pattern = recorded["pattern"][h]  # T S
+agree(pattern[-1], weights_of_last)
+show.matrix(
+    pattern, ("query T", "key S"), rows=labels, columns=labels, title="the pattern", limit=1.0
 )
 
 # %% [markdown] key="mix-why"
-# ## Step 5. The mix: what is handed over
+# The column of `{{ labels[who] }}` says which tokens read it: `{{ labels[-1] }}` gives it
+# {{ pattern[-1, who] :.2f }}, and its own row, the first that can, {{ pattern[who, who] :.2f }}.
 #
-# **The problem.** We know how much each token reads from each other one. Now it must get something. It
-# gets the values, each weighted by its share:
+# ## Step 6. The mix: what is handed over
+#
+# We know how much each token reads from each other one. What it gets are the values, each weighted by its
+# share:
 #
 # $$\mathrm{mix}_t = \sum_{s} p_{ts}\, v_s$$
 #
-# For all tokens at once that is one more matrix product.
+# In numbers, for the last row: each token's share, the first numbers of its value, and their product. The
+# products, added up, are the row of the mix. Nothing else enters.
 
 # %% key="mix-by-hand"
-mix = pattern @ v  # T S @ S K -> T K
-print("pattern", pattern.shape, "@ v", v.shape, "-> mix", mix.shape)
-show.matrices({"v": v, "mix": mix}, ("T", "K"), rows=labels)
-
-# %% [markdown] key="numbers-why"
-# Here is the last row in numbers: each token's share, the first numbers of its value, and their product.
-# The products, added up, are the row of the mix. Nothing else enters.
-
-# %% key="numbers"
 first = slice(0, 3)
 for label, p, value in zip(labels, pattern[-1], v):
     numbers, products = ("".join(f"{n:8.3f}" for n in row[first]) for row in (value, p * value))
     print(f"{label:>18} {p:.3f} x{numbers}  ={products}")
-sums = "".join(f"{n:8.3f}" for n in mix[-1, first])
-print(f"{'sum':>18} {pattern[-1].sum():.3f}  {'':{len(numbers)}}  {sums}")
-agree(sum(p * value for p, value in zip(pattern[-1], v)), mix[-1])
+mix = pattern @ v  # T S @ S K -> T K
+print(f"{'sum':>18} {pattern[-1].sum():.3f}  {'':{len(numbers)}}  ", end="")
+print("".join(f"{n:8.3f}" for n in mix[-1, first]))
+agree(mix, recorded["mix"][h])
 
-# %% [markdown] key="attend-named-note"
-# Scores, softmax and mix together are one function of the library, `attend`. Its second line of code is
-# the subject of lesson 06: `mask` says which keys a query may look at. Here every query may see every
-# key. The library divides `q` before the product instead of the scores after it. The result is the same,
-# and in a long text `q` has fewer numbers.
+# %% [markdown] key="mix-read"
+# The last line is almost the line of `{{ labels[who] }}`, because that one has nearly all the weight. So
+# after this step the row of ` named` carries a copy of what *girl* had to say, and the copy in the boy text
+# says something else. That is all the telling there is: choose by query and key, hand over the value.
+#
+# Scores, softmax and mix together are one function of the library, `attend`. It divides `q` before the
+# product instead of the scores after it, which gives the same and, in a long text, takes fewer divisions.
 
 # %% key="attend-named"
 from llama_np import attend
@@ -309,133 +402,115 @@ from llama_np import attend
 source(attend)
 
 # %% key="attend-agree"
-see_all = np.ones((len(ids), len(ids)), bool)
-agree(mix, attend(q, k, v, see_all), tolerance=1e-4)
-
-# %% [markdown] key="linear-why"
-# ## Step 6. Is attention linear?
-#
-# Each row of the mix is a **linear combination** of the values: shares times values, added up. From this
-# one often reads that attention is a linear step. A step $f$ is **linear** if doubling the input doubles
-# the output, and if the output of a sum is the sum of the outputs: $f(2x) = 2f(x)$ and $f(x + y) = f(x) +
-# f(y)$. Such a step can be written as one matrix, and a stack of them would be no more than one matrix
-# either.
-#
-# ### Experiment
-#
-# We multiply the input `x` of the head by a factor and look at the size of the mix (the root of its mean
-# square, as in lesson 03), compared with factor 1. **Predict before you run:** what stands in the column
-# "size of the mix" if attention is linear? And what happens to the largest weight of each row?
-
-# %% key="linear-experiment"
-
-
-def head(x):
-    return attend(x @ wq, x @ wk, x @ wv, see_all)
-
-
-def size(x):
-    return np.sqrt((x**2).mean())
-
-
-rows = []
-for factor in (0, 0.5, 1, 2, 4):
-    weight = softmax((factor * q) @ (factor * k).T / np.sqrt(K)).max(axis=-1).mean()
-    same_pattern = pattern @ (factor * x @ wv)
-    mixed = [f"{size(m) / size(mix):.3f}" for m in (head(factor * x), same_pattern)]
-    rows.append([factor, *mixed, f"{weight:.3f}"])
-table(["factor", "size of the mix", "with the pattern held fixed", "mean largest weight"], rows)
-
-# %% [markdown] key="linear-answer"
-# <details><summary>Answer</summary>
-#
-# If attention were linear, the second column would equal the first. It does not. The pattern depends on
-# the input too: `x` enters the scores twice, once through the query and once through the key, so a factor
-# of 2 makes scores 4 times as large. Softmax then gives more to the largest. With factor 0 all scores are
-# 0 and the weights equal.
-#
-# The third column does equal the first: with the pattern held fixed, what is left is a product of
-# matrices, and that *is* linear. So: linear in the values, for a given pattern. Not linear in the input,
-# because the input also makes the pattern.
-#
-# </details>
+agree(mix[-1:], attend(q[-1:], k, v, None))
 
 # %% [markdown] key="shuffle-why"
-# ## Step 7. What a head without position cannot see
+# ## What this head cannot see
 #
-# Look again at the lines we wrote by hand. Nothing in them says which token comes first. The score of two
-# tokens depends on their rows alone. So if we shuffle the tokens, the rows of the mix are shuffled in the
-# same way, and each is what it was.
+# Nothing in these lines says which token comes first. A score depends on two rows alone. Take the queries and
+# keys before they are turned, shuffle the tokens, and the mixes are shuffled in the same way, each of them
+# what it was.
 
 # %% key="shuffle"
-order = rng.permutation(len(ids))
-print("shuffled:", *(labels[t] for t in order))
-agree(head(x[order]), mix[order], tolerance=1e-4)
+unturned_q, unturned_k = x @ wq, x @ wk
+shuffled = rng.permutation(T)
+before = attend(unturned_q, unturned_k, v, None)
+agree(attend(unturned_q[shuffled], unturned_k[shuffled], v[shuffled], None), before[shuffled])
+print("shuffled:", *(labels[t] for t in shuffled))
 
-# %% [markdown] key="shuffle-note"
-# To a head like this a text is a bag of tokens. *The dog bit the man* and *The man bit the dog* would be
-# the same to it. Lesson 05 shows how Llama brings order in. And one more thing is wrong. The last token
-# may read from all others, but so may the first: it reads words that are not written yet. Lesson 06 puts
-# a stop to that.
-
-# %% [markdown] key="model-why"
-# ## Step 8. The head as the model runs it
+# %% [markdown] key="experiment-why"
+# To such a head a text is a bag of words, and *the dog bit the man* is the same as *the man bit the dog*.
+# [Lesson 05](05_rope.ipynb) brings in order.
 #
-# The library's `one_head` is the whole head. You know all of it but two things: `rotate` turns queries
-# and keys by their position, and `causal_mask` hides later tokens.
+# ## Experiment: how many heads does it take to change the girl's name?
+#
+# The best head alone moved the answer by {{ effect.max() :.0% }}. Is the girl's trace kept in one place, or
+# spread over the whole model? We rank all heads by their effect on five texts. Then, on fifteen *other* texts,
+# we swap the best one, the best two, and so on, and count in how many the boy's name wins although the text
+# says *girl*. The control swaps as many heads drawn at random.
+#
+# **Predict before you run:** how many of the {{ len(every_head) }} heads must be swapped until the answer has
+# changed in most of the texts? One? Ten? A hundred? And how many of random ones?
 
-# %% key="model-named"
-from llama_np import one_head
+# %% key="experiment"
+texts = [
+    story, "Once upon a time, there was a {} named", "One day, a little {} named",
+    "There was a happy {} named", "In a big house lived a {} named",
+    "Once upon a time, in a small town, there was a {} named", "Long ago there lived a young {} named",
+    "There was a brave little {} named", "Once upon a time there was a clever {} named",
+    "In a small village, there lived a {} named", "One sunny day, a {} named",
+    "Once, a kind {} named", "Every day a little {} named", "The teacher met a new {} named",
+    "Mom told a story about a {} named", "There was a sad little {} named",
+    "Near the sea lived a small {} named", "Once there was a very good {} named",
+    "In the park there was a {} named", "A long time ago, there was a {} named",
+]  # fmt: skip
+learned, tried = texts[:5], texts[5:]
+effects = np.array([[moved(text, [head])[0] for head in every_head] for text in learned])
+ranking = [every_head[n] for n in np.argsort(-effects.mean(axis=0))]
+counts = [1, 2, 4, 8, 12, 16, 32, 64]
 
-source(one_head)
 
-# %% key="model-agree"
-from llama_np import rope_frequencies
+def on_other_texts(choose):
+    """For every count and text: how far ``choose(count)`` moved it, and whether the boy won."""
+    return np.array([[moved(text, choose(count)) for text in tried] for count in counts])
 
-positions = np.arange(len(ids))
-frequencies = rope_frequencies(K, config.rope_theta, config.rope_scaling)
-inside = {}
-real_mix = one_head(x, wq, wk, wv, positions, frequencies, tap=record(inside))
-agree(trace[f"blocks.{i}.mix"][h], real_mix, tolerance=1e-4)
 
-# %% [markdown] key="compare-note"
-# Beside each other: the pattern of this lesson, and the pattern of the same head with position and mask.
-# The weights are the same, and so are the inputs. The difference is what lessons 05 and 06 are about.
+by_effect = on_other_texts(lambda count: ranking[:count])
+at_random = on_other_texts(lambda count: rng.permutation(every_head)[:count].tolist())
+shares = {"by effect": by_effect[..., 0], "at random": at_random[..., 0]}
+show.curves(
+    np.array(counts),
+    {name: share.mean(axis=1) for name, share in shares.items()},
+    ("heads swapped", "share of the way to the boy"),
+)
+rows = []
+for n, count in enumerate(counts):
+    row = [count]
+    for result in (by_effect[n], at_random[n]):
+        row.append(f"{result[:, 0].mean():.0%} ± {result[:, 0].std():.0%}")
+        row.append(f"{result[:, 1].sum():.0f} of {len(tried)}")
+    rows.append(row)
+table(["heads", "moved, by effect", "boy's name wins", "moved, at random", "boy's name wins"], rows)
 
-# %% key="compare"
-show.matrices(
-    {"without position and mask": pattern, "as the model runs it": inside["pattern"]},
-    ("query T", "key S"),
-    rows=labels,
-    columns=labels,
-    limit=1.0,
+# %% [markdown] key="experiment-read"
+# {{ claim: by_effect[5, :, 0].mean() > 0.5 and by_effect[3, :, 0].mean() > 3 * abs(at_random[3, :, 0].mean()) }}
+# Eight heads, {{ 8 / len(every_head) :.0% }} of them all, move the answer by
+# {{ by_effect[3, :, 0].mean() :.0% }} with a spread of {{ by_effect[3, :, 0].std() :.0% }} over
+# the texts, and in {{ by_effect[3, :, 1].sum() :.0f }} of {{ len(tried) }} the boy's name wins. Eight at random
+# move it by {{ at_random[3, :, 0].mean() :.0% }}. With sixteen it is
+# {{ by_effect[5, :, 0].mean() :.0% }} and {{ by_effect[5, :, 1].sum() :.0f }} texts. So the girl is
+# neither kept in one place nor spread over everything: a small team carries her, and it is the same team in
+# texts on which it was not chosen. Here are its members.
+
+# %% key="team"
+column = [girl_trace[f"blocks.{b}.pattern"][n, -1, who] for b, n in every_head]
+rows = []
+for b, n in ranking[:10]:
+    at = every_head.index((b, n))
+    mean, deviation = effects[:, at].mean(), effects[:, at].std()
+    rows.append(
+        [f"{b}.{n}", n // config.group, f"{mean:.1%} ± {deviation:.1%}", f"{column[at]:.2f}"]
+    )
+table(
+    ["block.head", "key-value head", f"moves the answer, {len(learned)} texts", "reads girl"], rows
+)
+idle = [e for e, w in zip(effects.mean(axis=0), column) if w > 0.5 and e < 0.01]
+blocks_of_team = sorted({b for b, _ in ranking[:10]})
+print(f"the ten stand in blocks {blocks_of_team}")
+print(
+    f"heads that give girl more than half of their weight and move the answer below 1 %: {len(idle)}"
 )
 
-# %% [markdown] key="every-token-note"
-# And here, for every token, the largest shares of its mix. Read a line as: the mix of this token is so
-# much of the value of that token, and so on. The shares that are not shown make up the rest to one.
-
-# %% key="every-token"
-for label, row in zip(labels, inside["pattern"]):
-    best = np.argsort(-row, kind="stable")[:3]
-    text = "  +  ".join(f"{row[s]:.2f} {labels[s]}" for s in best if row[s] > 0)
-    print(f"{label:>18} = {text}")
-
-# %% [markdown] key="after-note"
-# What becomes of the mix? It is `K` numbers wide, and the stream is `D` wide. The mixes of all heads are
-# laid side by side, a last matrix `wo` brings them to width `D`, and the result is added to the stream.
-# That is lesson 07.
+# %% [markdown] key="team-read"
+# The ten best stand in {{ len(blocks_of_team) }} of {{ config.n_layers }} blocks. None of them comes first by a wide margin,
+# because the same word is handed over several times. Note the last line as well: {{ len(idle) }} heads read
+# *girl* with more than half of their weight and yet change nothing here. What a head **reads** is seen in its
+# pattern; whether it **matters** is only seen when it is changed. A picture of attention weights alone shows
+# the first and is often taken for the second
+# ([Jain and Wallace 2019](https://arxiv.org/abs/1902.10186) started a long argument about it).
 #
-# ### Try it
-#
-# Below the line that sets `i, h` at the top, set them to another block and head, and run the page again.
-# Most heads are less clear than the one that was picked. What a head does is what training found useful,
-# and often it has no name.
-
-# %% [markdown] key="shapes-note"
-# ## What you have seen
-#
-# All arrays of this lesson, for one head. `S` counts the same tokens as `T` here.
+# What becomes of the mix? It is `K` numbers wide and the stream is `D` wide, so that the mixes of all heads
+# are laid side by side and one more matrix, `wo`, brings them back: [lesson 07](07_multi_head.ipynb).
 
 # %% key="shapes"
 from classroom import shapes
@@ -452,49 +527,42 @@ shapes(arrays, config, n_tokens=len(ids))
 # %% [markdown] key="questions"
 # ## Questions
 #
+# <details><summary>Attention is often called linear, because each row of the mix is a weighted sum of values.
+# What happens to the mix when x becomes twice as large?</summary>
+#
+# The values double, but the pattern changes too: `x` enters the scores twice, through the query and through
+# the key, so that scores become four times as large and softmax gives more to the largest. With the pattern
+# held fixed the step is linear; as a whole it is not.
+#
+# </details>
+#
 # <details><summary>A text becomes twice as long. By what factor does the number of scores grow? And the
 # number of weights in wq, wk and wv?</summary>
 #
-# Scores: by 4, since every token meets every token. Weights: not at all. They are made for rows, and the
-# same matrices serve every row. This is why one model can read short texts and long ones, up to the
-# length it was made for, and why long texts are costly.
-#
-# </details>
-#
-# <details><summary>The whole stream becomes twice as large before this block. What changes in the
-# mix?</summary>
-#
-# Nearly nothing. The head does not read the stream but its normalised copy, and the norm takes the factor
-# out again (up to the tiny number in its root). In step 6 we scaled the copy itself.
-#
-# </details>
-#
-# <details><summary>All keys of a text are the same row. What does the pattern look like, whatever the
-# queries are?</summary>
-#
-# All scores of a row are then equal, so all shares are equal: each token gets the plain mean of the
-# values.
+# Scores: by 4, since every token meets every token. Weights: not at all, because the same matrices serve
+# every row. This is why one model can read short texts and long ones, and why long texts are costly.
 #
 # </details>
 #
 # <details><summary>A constant row c is added to every key. Does the pattern change?</summary>
 #
-# No. The score of query $q$ with each key grows by the same number $q \cdot c / \sqrt{K}$, and softmax
-# only sees differences within a row. A bias on the keys would therefore do nothing here (without
-# rotation).
+# No. The score of query $q$ with each key grows by the same number $q \cdot c / \sqrt{K}$, and softmax only
+# sees differences within a row. A bias on the keys would therefore do nothing here, as long as nothing is
+# turned.
 #
 # </details>
 #
 # <details><summary>Can a token read nothing at all?</summary>
 #
 # No: its shares sum to one. But it can put its share on a token whose value is small, or whose value `wo`
-# leaves without effect. Trained models often use the first token of a text for this ([Xiao et al.
-# 2023](https://arxiv.org/abs/2309.17453), where it is called an attention sink).
+# leaves without effect. Trained models often use the first token of a text for this
+# ([Xiao et al. 2023](https://arxiv.org/abs/2309.17453), where it is called an attention sink).
 #
 # </details>
 
 # %% [markdown] key="next"
 # ## What comes next
 #
-# So far a token's place plays no part. Lesson 05, RoPE, turns each query and key by an angle that depends
-# on its position, and then the scores know how far apart two tokens are.
+# [Exercise 04](exercises/04_single_head_attention.ipynb) lets you write scores, softmax and mix, and count the
+# heads that read ` girl`. In [lesson 05](05_rope.ipynb) queries and keys are turned by an angle
+# that depends on their position, and then the scores know how far apart two tokens are.

@@ -7,7 +7,10 @@
 
 # %% key="setup"
 import numpy as np
-from classroom import check, mine, predict, progress
+from classroom import check, measure, mine, predict, progress
+
+from llama_np import forward, record
+from weights_tools import load_model
 
 # %% [markdown] key="scores-task"
 # ## Task 1. Scores
@@ -93,18 +96,61 @@ check("mix", my_mix)
 # %% [markdown] key="predict-task"
 # ## Predict
 #
-# A query has the score 3 with each of four keys. Which weight does the first key get? (And if all four
-# scores were 100?)
+# A query has the scores 5 and 3 with two keys, so the first gets 7.4 times the weight of the second. Now the
+# stream becomes twice as large, and with it every query and every key. How many times the weight of the
+# second does the first get now?
 
 # %% key="predict"
 guess = ...
-predict("04", guess, lambda: float(mine.softmax(np.array([[3.0, 3.0, 3.0, 3.0]]))[0, 0]))
+
+
+def ratio():
+    query, keys = np.array([[2.0]]), np.array([[2.5], [1.5]])
+    weights = mine.softmax((2 * query) @ (2 * keys).T)[0]
+    return float(weights[0] / weights[1])
+
+
+predict("04", guess, ratio)
 
 # %% [markdown] key="predict-answer"
 # <details><summary>Why</summary>
 #
-# Equal scores get equal shares: a quarter each. Only the differences between scores count, so it is the same
-# for 100. The sum of the weights is always 1.
+# Both factors of a score are doubled, so the scores become four times as large: 20 and 12. They were 2 apart
+# and are now 8 apart, and each step of 1 is a factor of $e$: $e^8 = 2981$. A norm in front of every head keeps
+# this from happening ([lesson 03](../03_rms_norm.ipynb)).
+#
+# </details>
+
+# %% [markdown] key="measure-task"
+# ## Measure and explain
+#
+# In the last part of the [lesson](../04_single_head_attention.ipynb), a few heads turned out to read ` girl`
+# and yet to change nothing. How many heads read it at all? Count those whose last row gives ` girl` more than
+# half of its weight. Then say in one sentence why this count does not tell how many heads matter for the name.
+
+# %% key="measure"
+model = load_model()
+prompt = "Once upon a time, there was a little girl named"
+ids = np.array(model.tokenizer.encode(prompt, bos=True))
+girl = [model.tokenizer.decode([t]) for t in ids].index(" girl")
+trace = {}
+forward(model.weights, model.config, ids, tap=record(trace))  # trace["blocks.0.pattern"]: Hq T S
+
+
+def readers():
+    patterns = [trace[f"blocks.{block}.pattern"] for block in range(model.config.n_layers)]
+    return int((np.stack(patterns)[:, :, -1, girl] > 0.5).sum())
+
+
+found, because = ..., ...
+measure("04", found, readers, because)
+
+# %% [markdown] key="measure-answer"
+# <details><summary>Compare</summary>
+#
+# What a head reads is one thing, what it hands over is another: the value may carry nothing about girl or boy,
+# or `wo` may write it in a direction that no later step uses. Whether a head matters is seen by changing what
+# it hands over, as the lesson does.
 #
 # </details>
 
