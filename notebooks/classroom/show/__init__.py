@@ -3,12 +3,13 @@
 Each function returns nothing, so that the last line of a notebook cell can be a picture.
 """
 
-from .base import Labels, before_showing
+from .base import before_showing
 from .curves import arrows, bar_panels, bars, curves, points, regions
 from .diagrams import cache_frames, computation, hands, head_sharing
 from .maps import attention_map, gate_map, model_map, two_blocks
 from .matrices import matrices, matrix, one_cell, to_scale, written
 from .text import reads, sampling_line, splits, tokens
+from .words import Labels
 
 __all__ = [
     "Labels", "arrows", "attention_map", "bar_panels", "bars", "before_showing", "cache_frames",

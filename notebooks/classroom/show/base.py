@@ -3,31 +3,42 @@
 Matplotlib is imported when the first picture is drawn.
 """
 
-import re
+import textwrap
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
+
+from .png import png
+from .words import describe
 
 # Each can be read on white, PALE, WARM and all SHADES: a contrast of 4.5 or more.
 INK, QUIET, LIT, BLUE = "#222222", "#5b6470", "#b23a00", "#2f6299"
 PALE, WARM, FAINT = "#eef1f4", "#ffe8dc", "#cdd3da"  # boxes, lit boxes, frames and guides
+COLOURS = [BLUE, LIT, "#00695c", "#8a3b8f", "#6b5300", INK]  # of lines and their names
 SHADES = ["#dbe9f6", "#fde3d0", "#dff0d8", "#eadcf2"]
 SIGNED, WEIGHTS = "signed", "weights"  # quantities: what has a sign, and what is 0 or more
-PALETTES = {SIGNED: "RdBu_r", WEIGHTS: "Blues"}  # round white, and from white to dark
 WIDTH = 7.2  # inches, of a picture as wide as the page
+STEPS = 41  # shades of a palette, white among them; few, for the sake of small files
+TALLEST = 6.5  # inches: 670 pixels, what a laptop shows at once
 MOST_LABELS = 48  # beyond this, labels would run into one another
 LONGEST_LABEL = 24  # characters; some tokens are eighty spaces or equal signs
-MOST_SAID = 24  # names that a picture's alt text lists
+WRAPPED, TO_WRAP = 22, "name to wrap"  # characters of a line of a long name; the mark of such
 TOKEN = {"family": "monospace", "parse_math": False}  # a $ in a token is no formula
 before_showing: list[Callable] = []  # each is called with a finished figure, and may change it
 
 
-def subplots(*grid: int, **options):
-    """``plt.subplots`` with our layout: the figure, and its place or grid of places."""
+def subplots(*grid: int, figsize: tuple[float, float], **options):
+    """``plt.subplots`` with our layout: the figure, and its place or grid of places.
+
+    A figure is no higher than a screen, whatever ``figsize`` asks for.
+    """
     import matplotlib.pyplot as plt
 
-    return plt.subplots(*grid, layout="constrained", **options)
+    width, height = figsize
+    return plt.subplots(
+        *grid, layout="constrained", figsize=(width, min(height, TALLEST)), **options
+    )
 
 
 def canvas(width: float, height: float):
@@ -103,8 +114,8 @@ def contrast(one, other) -> float:
 
 
 def ink_on(shade) -> str:
-    """The ink that can be read on a shade: dark or white."""
-    return max(INK, "white", key=lambda ink: contrast(ink, shade))
+    """The ink that can be read on a shade: black or white, one of which has a contrast of 4.5."""
+    return max("black", "white", key=lambda ink: contrast(ink, shade))
 
 
 def write(place, x: float, y: float, text: str, size: float = 9, colour: str = INK, **style):
@@ -146,7 +157,7 @@ def heading(place, title: str, size: int = 10) -> None:
 def label_ticks(axis, labels: Sequence[str] | None, n: int, **style) -> None:
     """Name the ``n`` ticks of an axis, where there is room for so many names."""
     if labels is not None and n <= MOST_LABELS:
-        axis.set_ticks(range(n), short(labels), **{"fontsize": 8} | TOKEN | style)
+        axis.set_ticks(range(n), short(labels), **{"fontsize": 8.5} | TOKEN | style)
 
 
 def short(labels: Sequence[str], most: int = LONGEST_LABEL) -> list[str]:
@@ -157,106 +168,46 @@ def short(labels: Sequence[str], most: int = LONGEST_LABEL) -> list[str]:
 
 def shading(quantity: str, limit: float) -> dict:
     """How a quantity is coloured up to ``limit``, as arguments of ``imshow``."""
-    shades = colours(PALETTES[quantity]).with_extremes(bad="#d5d5d5")
-    return {"cmap": shades, "vmin": -limit if quantity == SIGNED else 0, "vmax": limit}
+    return {"cmap": palette(quantity), "vmin": -limit if quantity == SIGNED else 0, "vmax": limit}
 
 
-def draw_colours(place, array: np.ndarray, limit: float | None) -> None:
-    """A matrix as an image, with its colour bar."""
-    finite = array[np.isfinite(array)]
-    signed = finite.min() < 0
-    limit = limit or float(np.abs(finite).max()) or 1.0
-    shades = colours("RdBu_r" if signed else "Blues").with_extremes(bad="#d5d5d5")
+def palette(quantity: str):
+    """Signed numbers: blue, white at zero, red. Weights: white at zero to dark blue."""
+    from matplotlib.colors import LinearSegmentedColormap
+
+    if quantity == SIGNED:
+        shades = colours("RdBu_r")
+    elif quantity == WEIGHTS:
+        blues = colours("Blues")(np.linspace(0, 1, 9)[1:])
+        shades = LinearSegmentedColormap.from_list("weights", ["white", *blues])
+    else:
+        raise ValueError(f"expected {SIGNED!r} or {WEIGHTS!r}, got {quantity!r}")
+    return shades.resampled(STEPS).with_extremes(bad="#d5d5d5")
+
+
+def draw_colours(place, array: np.ndarray, quantity: str, limit: float):
+    """A matrix as an image; what is not finite is grey."""
     image = place.imshow(
-        np.ma.masked_invalid(array), cmap=shades, vmin=-limit if signed else 0, vmax=limit,
-        aspect="auto", interpolation="nearest",
+        np.ma.masked_invalid(array), aspect="auto", interpolation="nearest",
+        **shading(quantity, limit),
     )  # fmt: skip
-    colour_bar(image, place, pad=0.02, fraction=0.05)
     place.spines[:].set_visible(False)
-    place.tick_params(labelsize=8, color=QUIET)
+    place.tick_params(labelsize=8.5, color=QUIET)
+    return image
 
 
 def colour_bar(image, places, **room):
     """A quiet colour bar beside one place or several."""
     bar = image.figure.colorbar(image, ax=places, **room)
-    bar.ax.tick_params(labelsize=7, color=QUIET)
+    bar.ax.tick_params(labelsize=8, color=QUIET)
     bar.outline.set_visible(False)
     return bar
 
 
-def words(figure) -> list:
-    """The texts of a figure that are words; tokens stand in monospace."""
-    from matplotlib.text import Text
-
-    return [text for text in figure.findobj(Text) if "monospace" not in text.get_family()]
-
-
-class Labels:
-    """Puts other words into pictures: ``before_showing.append(Labels({English: translated}))``.
-
-    ``{}`` in a label is what the lesson fills in, a block's number say. ``asked`` holds each text
-    that was met, and the label that it matched, or None.
-    """
-
-    def __init__(self, labels: Mapping[str, str]):
-        self.labels, self.asked = labels, {}
-
-    def __call__(self, figure) -> None:
-        for text in words(figure):
-            text.set_text(self.translated(text.get_text()))
-
-    def translated(self, text: str) -> str:
-        """What there is for a text of a picture, or the text itself."""
-        self.asked[text] = None
-        for english, other in self.labels.items():
-            if found := re.fullmatch(re.escape(english).replace(r"\{\}", "(.*)"), text):
-                self.asked[text] = english
-                for value in found.groups():
-                    other = other.replace("{}", value, 1)
-                return other
-        return text
-
-
-def describe(figure) -> str:
-    """What a figure says, for those who cannot see it: titles, axes, and their labels."""
-    places = [place for place in figure.axes if place.get_label() != "<colorbar>"]
-    said = "".join(f" {text.get_text()}." for text in figure.texts if not text.get_visible())
-    return " ".join(filter(None, map(describe_place, places))) + said
-
-
-def describe_place(place) -> str:
-    """Title, axes with the names on their ticks, names of lines, other texts: a sentence each."""
-    said = [place.get_title(loc="left")]
-    if place.axison:
-        for letter, axis in (("x", place.xaxis), ("y", place.yaxis)):
-            named = listed([tick.get_text() for tick in ticks(axis)])
-            words = filter(None, [axis.get_label_text(), named and f"({named})"])
-            said.append(" ".join([f"{letter}:", *words]))
-    said.append(listed(place.get_legend_handles_labels()[1]))
-    said.append(listed([text.get_text() for text in place.texts]))
-    sentences = (" ".join(each.split()) for each in said if not each.endswith(":"))
-    return " ".join(f"{each}." for each in sentences if each)
-
-
-def ticks(axis) -> list:
-    """The ticks of an axis that carry names, not numbers."""
-    from matplotlib.ticker import FuncFormatter  # what ``set_ticks`` with labels leaves behind
-
-    return axis.get_ticklabels() if isinstance(axis.get_major_formatter(), FuncFormatter) else []
-
-
-def say(sentence: str) -> None:
-    """Add what a picture shows to its alt text: a text of the figure that is not drawn."""
-    import matplotlib.pyplot as plt
-
-    plt.gcf().text(0, 0, sentence, visible=False)
-
-
-def listed(names: Sequence[str]) -> str:
-    """The first names, and how many more there are."""
-    names = [name.strip() for name in names if name.strip()]
-    more = f" (+{len(names) - MOST_SAID})" if len(names) > MOST_SAID else ""
-    return ", ".join(names[:MOST_SAID]) + more
+def wrap_names(figure) -> None:
+    """Break long names beside a picture into lines, now that they are in the reader's language."""
+    for text in figure.findobj(lambda artist: artist.get_gid() == TO_WRAP):
+        text.set_text(textwrap.fill(text.get_text(), WRAPPED))
 
 
 def finish() -> None:
@@ -266,6 +217,7 @@ def finish() -> None:
     figure = plt.gcf()
     for change in before_showing:
         change(figure)
+    wrap_names(figure)
     with warnings.catch_warnings():
         # A token in a script that the font lacks becomes an empty box; the rest can be read.
         warnings.filterwarnings("ignore", message="Glyph .* missing from")
@@ -274,5 +226,7 @@ def finish() -> None:
             return
         from IPython.display import display
 
-        display(figure, metadata={"image/png": {"alt": describe(figure)}})
+        alt, (data, width) = describe(figure), png(figure)
+        noted = {"image/png": {"alt": alt, "width": width}}
+        display({"image/png": data, "text/plain": alt}, metadata=noted, raw=True)
         plt.close(figure)

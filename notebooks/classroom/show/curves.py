@@ -1,13 +1,20 @@
 """Numbers over an axis or in the plane: bars, curves, points, arrows, regions."""
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 
 import numpy as np
 
 from .base import (
     BLUE,
+    COLOURS,
+    INK,
     LIT,
     QUIET,
+    TO_WRAP,
+    TOKEN,
+    WIDTH,
+    WRAPPED,
     circle,
     colour_bar,
     colours,
@@ -15,7 +22,12 @@ from .base import (
     heading,
     label_ticks,
     subplots,
-)  # fmt: skip
+)
+from .words import say
+
+SKY, GUIDE = "#7fa8d1", "#e5e5e5"  # bars that are not lit; lines to read numbers by
+DASHES = ["-", (0, (5, 2.5)), (0, (1, 1.3)), (0, (6, 2, 1, 2)), (0, (2.5, 1.5))]
+MARKERS = ["o", "s", "^", "D", "v", "P", "X"]
 
 
 def bars(
@@ -23,11 +35,11 @@ def bars(
 ) -> None:
     """Draw labelled numbers as horizontal bars, first on top; ``lit`` marks one."""
     _, place = subplots(figsize=(6.4, 0.26 * len(values) + 0.8))
-    shades = [LIT if i == lit else BLUE for i in range(len(values))]
+    shades = [LIT if i == lit else SKY for i in range(len(values))]
     place.barh(range(len(values)), values, color=shades, height=0.72)
     label_ticks(place.yaxis, labels, len(values), fontsize=9)
     place.invert_yaxis()
-    place.bar_label(place.containers[0], fmt="%.3f", padding=3, fontsize=8, color=QUIET)
+    place.bar_label(place.containers[0], fmt="%.3f", padding=3, fontsize=8.5, color=QUIET)
     place.set_xlabel(axis)
     place.margins(x=0.12)
     heading(place, title)
@@ -44,19 +56,20 @@ def bar_panels(
     down = -(-len(panels) // across)
     _, grid = subplots(
         down, across, squeeze=False, sharex=True, sharey=True,
-        figsize=(9, down * (0.2 * len(labels) + 0.9)),
+        figsize=(WIDTH, down * (0.2 * len(labels) + 0.9)),
     )  # fmt: skip
     for place, (title, values) in zip(grid.flat, panels.items(), strict=False):
-        place.barh(range(len(values)), values, color=BLUE, height=0.72)
+        place.barh(range(len(values)), values, color=SKY, height=0.72)
         heading(place, title, 9)
         label_ticks(place.yaxis, labels, len(labels))
-        place.tick_params(left=False, labelsize=8)
-        place.grid(axis="x", color="#e5e5e5", linewidth=0.7)
+        place.tick_params(left=False, labelsize=8.5)
+        place.grid(axis="x", color=GUIDE, linewidth=0.7)
         place.set_axisbelow(True)
         place.spines[["top", "right", "left"]].set_visible(False)
+        say(f"{title} max {np.max(values):.3g}: {labels[int(np.argmax(values))]}", **TOKEN)
     grid.flat[0].invert_yaxis()
     for place in grid[-1]:
-        place.set_xlabel(axis, fontsize=8)
+        place.set_xlabel(axis, fontsize=9)
     for empty in grid.flat[len(panels) :]:
         empty.axis("off")
     finish()
@@ -72,35 +85,92 @@ def curves(
 ) -> None:
     """Draw one or more lines over ``x``; ``axes`` names what goes across and what goes up.
 
-    ``log`` says which of the two count in powers of ten: "x", "y" or "xy".
+    ``log`` says which of the two count in powers of ten: "x", "y" or "xy". Lines carry their names
+    at their ends and differ in dash and marker, not in colour alone; the first is the broadest, so
+    that it can be seen below one that covers it. An axis without a name is called as its lines.
     """
-    _, place = subplots(figsize=(6.4, 3.0))
-    for name, y in lines.items():
-        place.plot(x, y, marker="o", markersize=2.5, linewidth=1.3, label=name)
-    place.set(xlabel=axes[0], ylabel=axes[1], **{f"{axis}scale": "log" for axis in log})
+    _, place = subplots(figsize=(WIDTH, 3.0))
+    for n, (name, y) in enumerate(lines.items()):
+        every = max(1, len(x) // 10)
+        place.plot(
+            x, y, color=_turn(COLOURS, n), linestyle=_turn(DASHES, n), marker=_turn(MARKERS, n),
+            markersize=5, markevery=(n * every // len(lines), every),
+            linewidth=1.4 + 2.0 * (len(lines) - 1 - n) / len(lines),
+        )  # fmt: skip
+        at = np.isfinite(y)
+        if at.any():
+            first, last = np.asarray(y)[at][[0, -1]]
+            say(f"{name or axes[1] or title}: {first:.3g} → {last:.3g}", **TOKEN)
+    named = ", ".join(filter(None, lines))
+    place.set(xlabel=axes[0], ylabel=axes[1] or named, **{f"{axis}scale": "log" for axis in log})
     heading(place, title)
     place.spines[["top", "right"]].set_visible(False)
-    place.grid(axis="y", color="#e5e5e5", linewidth=0.7)
+    place.grid(axis="y", color=GUIDE, linewidth=0.7)
     if len(lines) > 1:
-        place.legend(frameon=False, fontsize=8)
+        _name_ends(place, list(lines))
     finish()
+
+
+def _turn(choices: Sequence, n: int):
+    """The n-th of some choices, beginning again where there are no more."""
+    return choices[n % len(choices)]
+
+
+def _name_ends(place, names: Sequence[str]) -> None:
+    """Write each line's name at its right end, in its colour, one clear of the other."""
+    place.autoscale_view()  # the limits are to be known
+    to_share = place.transData + place.transAxes.inverted()
+    ends = np.array([_right_end(line) for line in place.lines])
+    rooms = [0.075 * (1 + len(name) // WRAPPED) for name in names]
+    heights = spread(to_share.transform(ends)[:, 1], rooms)
+    for line, name, end, height in zip(place.lines, names, ends, heights, strict=True):
+        place.annotate(
+            name, end, xytext=(1.04, height), textcoords="axes fraction", fontsize=9, va="center",
+            color=line.get_color(), parse_math=False, annotation_clip=False, gid=TO_WRAP,
+            arrowprops={"arrowstyle": "-", "color": line.get_color(), "linewidth": 0.5},
+        )  # fmt: skip
+
+
+def _right_end(line) -> tuple[float, float]:
+    """The last point of a line that is drawn."""
+    x, y = (np.asarray(values, float) for values in line.get_data())
+    last = np.flatnonzero(np.isfinite(y))[-1:]
+    return (x[last[0]], y[last[0]]) if last.size else (x[-1], 0.0)
+
+
+def spread(heights: np.ndarray, rooms: Sequence[float], top: float = 1.0) -> np.ndarray:
+    """The heights of names moved apart, in their order, until each has its room.
+
+    >>> spread(np.array([0.5, 0.0, 0.5]), [0.1, 0.1, 0.1])
+    array([0.5, 0. , 0.6])
+    >>> spread(np.array([0.95, 1.0]), [0.25, 0.25])
+    array([0.75, 1.  ])
+    """
+    order, moved = np.argsort(heights, kind="stable"), np.array(heights, float)
+    for below, above in pairwise(order):
+        moved[above] = max(moved[above], moved[below] + (rooms[below] + rooms[above]) / 2)
+    moved[order[-1]] = min(moved[order[-1]], max(top, sum(rooms)))
+    for above, below in pairwise(order[::-1]):
+        moved[below] = min(moved[below], moved[above] - (rooms[below] + rooms[above]) / 2)
+    return moved
 
 
 def points(
     x: np.ndarray, groups: Mapping[str, np.ndarray], axes: tuple[str, str], *, title: str = ""
 ) -> None:
-    """Draw one or more sets of points over the same ``x``, one colour each; the last is marked."""
-    _, place = subplots(figsize=(6.4, 3.0))
+    """Draw one or more sets of points over the same ``x``, a marker for each; the last is lit."""
+    _, place = subplots(figsize=(WIDTH, 3.2))
     for n, (name, y) in enumerate(groups.items(), 1):
-        colour = LIT if n == len(groups) else colours("tab10")(n - 1)
-        place.scatter(x, y, s=9, color=colour, linewidths=0, alpha=0.75, label=name)
-    place.axhline(0, color="#e5e5e5", linewidth=0.7, zorder=0)
-    place.axvline(0, color="#e5e5e5", linewidth=0.7, zorder=0)
-    place.set(xlabel=axes[0], ylabel=axes[1])
+        colour = LIT if n == len(groups) else _turn([BLUE, *COLOURS[2:]], n - 1)
+        marker = _turn(MARKERS, n - 1)
+        place.scatter(x, y, s=11, color=colour, marker=marker, linewidths=0, alpha=0.7, label=name)
+    place.axhline(0, color=GUIDE, linewidth=0.7, zorder=0)
+    place.axvline(0, color=GUIDE, linewidth=0.7, zorder=0)
+    place.set(xlabel=axes[0], ylabel=axes[1] or ", ".join(groups))
     heading(place, title)
     place.spines[["top", "right"]].set_visible(False)
     if len(groups) > 1:
-        place.legend(frameon=False, fontsize=8)
+        place.legend(frameon=False, fontsize=9, markerscale=1.8)
     finish()
 
 
@@ -115,30 +185,30 @@ def arrows(
     ones are darker; a label that would stand on another is left out.
     """
     across = len(points)
-    side = 3.2 if across == 1 else min(3.2, 9 / across)
+    side = min(3.2, WIDTH / across)
     _, places = subplots(1, across, squeeze=False, figsize=(side * across, side + 0.35))
     for place, (title, rows) in zip(places.flat, points.items(), strict=True):
         reach = 1.35 * float(np.linalg.norm(rows, axis=1).max()) or 1.0
-        shades = colours("Blues")(np.linspace(0.45, 1.0, len(rows)))
+        shades = colours("Blues")(np.linspace(0.55, 1.0, len(rows)))
         named: list[np.ndarray] = []
         for n, (tip, label) in enumerate(zip(rows, labels, strict=True)):
-            colour = shades[n] if n else LIT
+            colour, ink = (shades[n], INK) if n else (LIT, LIT)
             place.annotate(
                 "", tip, (0, 0), zorder=4 if n == 0 else 3,
                 arrowprops={"arrowstyle": "-|>", "color": colour, "shrinkA": 0, "shrinkB": 0},
             )  # fmt: skip
             if all(np.linalg.norm(tip - other) > 0.13 * reach for other in named):
-                place.text(*(1.14 * tip), label, ha="center", va="center", fontsize=8, color=colour)
+                place.text(*(1.14 * tip), label, ha="center", va="center", fontsize=8.5, color=ink)
                 named.append(tip)
         circle(place, float(np.linalg.norm(rows[0])))
-        place.axhline(0, color="#e5e5e5", linewidth=0.7, zorder=0)
-        place.axvline(0, color="#e5e5e5", linewidth=0.7, zorder=0)
+        place.axhline(0, color=GUIDE, linewidth=0.7, zorder=0)
+        place.axvline(0, color=GUIDE, linewidth=0.7, zorder=0)
         place.set(xlim=(-reach, reach), ylim=(-reach, reach), aspect="equal", xlabel=axes[0])
         place.set_ylabel(axes[1] if place is places[0, 0] else "")
         heading(place, title, 9)
         place.spines[:].set_visible(False)
         place.locator_params(nbins=4)
-        place.tick_params(labelsize=7, color=QUIET)
+        place.tick_params(labelsize=8, color=QUIET)
     finish()
 
 
@@ -153,19 +223,23 @@ def regions(
 
     Each panel has the shape (second axis, first axis), from low to high.
     """
-    _, places = subplots(1, len(panels), squeeze=False, figsize=(3.1 * len(panels) + 0.5, 3.2))
+    _, places = subplots(
+        1, len(panels), squeeze=False, figsize=(min(WIDTH, 3.1 * len(panels) + 0.5), 3.0)
+    )
     for place, (title, surface) in zip(places.flat, panels.items(), strict=True):
         image = place.imshow(
             surface, cmap="RdBu_r", vmin=-0.4, vmax=1.4, origin="lower", extent=[-reach, reach] * 2
         )
-        for group, colour in ((0, "#2166ac"), (1, "#b2182b")):
+        for group, colour, marker in ((0, "#2166ac", "o"), (1, "#b2182b", "^")):
             x, y = points[groups == group].T
-            place.scatter(x, y, s=11, color=colour, edgecolors="white", linewidths=0.5)
+            place.scatter(
+                x, y, s=13, color=colour, marker=marker, edgecolors="white", linewidths=0.5
+            )
         heading(place, title, 9)
         place.set(xlabel=axes[0], ylabel=axes[1] if place is places[0, 0] else "")
         place.spines[:].set_visible(False)
         place.locator_params(nbins=4)
-        place.tick_params(labelsize=7, color=QUIET)
+        place.tick_params(labelsize=8, color=QUIET)
     bar = colour_bar(image, places, pad=0.02, fraction=0.05)
     bar.ax.set_ylim(0, 1)  # the ends of the colours are left to the points
     finish()

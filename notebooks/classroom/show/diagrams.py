@@ -6,6 +6,7 @@ import numpy as np
 
 from .base import (
     BLUE,
+    COLOURS,
     FAINT,
     INK,
     LIT,
@@ -13,29 +14,28 @@ from .base import (
     QUIET,
     TOKEN,
     WARM,
+    WIDTH,
     arrow,
     box,
     canvas,
     circle,
-    colours,
     finish,
     heading,
-    say,
     short,
     subplots,
     write,
 )
+from .words import say
 
 
 def head_sharing(variants: Mapping[str, tuple[int, int]]) -> None:
     """Draw which key-value head each query head reads, for variants such as {"ours": (8, 2)}."""
-    _, places = subplots(1, len(variants), squeeze=False, figsize=(9, 1.9))
-    shades = colours("tab10")
+    _, places = subplots(1, len(variants), squeeze=False, figsize=(WIDTH, 1.7))
     for place, (title, (n_heads, n_kv_heads)) in zip(places.flat, variants.items(), strict=True):
         group = n_heads // n_kv_heads
         for head in range(n_heads):
             shared = head // group
-            colour = shades(shared % 10)
+            colour = COLOURS[shared % len(COLOURS)]
             below = shared * group + (group - 1) / 2  # in the middle of its group
             place.plot([head, below], [1, 0], color=colour, linewidth=1.1, zorder=1)
             box(place, head - 0.36, 0.85, 0.72, 0.3, "#dbe9f6", edge=colour)
@@ -46,7 +46,7 @@ def head_sharing(variants: Mapping[str, tuple[int, int]]) -> None:
         place.set_yticks([])
         if place is places[0, 0]:
             for height, name in enumerate(("keys, values", "queries")):
-                place.text(-0.8, height, name, ha="right", va="center", fontsize=8)
+                place.text(-0.8, height, name, ha="right", va="center", fontsize=8.5)
         place.spines[:].set_visible(False)
         place.tick_params(left=False, labelsize=8)
     finish()
@@ -62,8 +62,8 @@ def cache_frames(labels: Sequence[str], steps: int = 3) -> None:
         raise ValueError(f"expected 1 to {len(labels)} steps, got {steps}")
     first, row, high = len(labels) - steps, 0.24, 0.24 * len(labels)
     room = 0.25 + 0.08 * max(map(len, labels))
-    across = (7.2 - room) / steps
-    place = canvas(7.2, high + 0.72)
+    across = (WIDTH - room) / steps
+    place = canvas(WIDTH, high + 0.72)
     for i, label in enumerate(labels):
         write(place, room - 0.1, high - (i + 0.5) * row + 0.1, label, 9, ha="right", **TOKEN)
     for step in range(steps):
@@ -85,7 +85,7 @@ def hands(turns: Sequence[float], *, query: float = 1.3, key: float = 0.5) -> No
 
     All angles are in radians. The angle between the two hands is the same in every frame.
     """
-    across = min(1.8, 7.2 / len(turns))
+    across = min(1.8, WIDTH / len(turns))
     _, places = subplots(1, len(turns), squeeze=False, figsize=(across * len(turns), across + 0.4))
     for place, turn in zip(places.flat, turns, strict=True):
         circle(place, 1)
@@ -112,7 +112,7 @@ def computation(nodes: Sequence, edges: Sequence[tuple], *, title: str = "") -> 
     above = 0.7 if any(where[b][0] - where[a][0] > 1 for a, b in edges) else 0.45
     (left, low), (right, high) = np.min([*where.values()], 0), np.max([*where.values()], 0)
     _, place = subplots(
-        figsize=(min(9, 1.1 * (right - left + 1)), 0.95 * (high - low + above) + 0.75)
+        figsize=(min(WIDTH, 1.1 * (right - left + 1)), 0.95 * (high - low + above) + 0.75)
     )
     for n, (parent, child) in enumerate(edges):
         (x, y), (to_x, to_y) = where[parent], where[child]
@@ -130,7 +130,9 @@ def computation(nodes: Sequence, edges: Sequence[tuple], *, title: str = "") -> 
         if node.grad is not None:
             lines.append((-0.21, _brief(node.grad), LIT, {}))
         for up, text, colour, font in lines:
-            place.text(x, y + up, text, ha="center", va="center", fontsize=8, color=colour, **font)
+            place.text(
+                x, y + up, text, ha="center", va="center", fontsize=8.5, color=colour, **font
+            )
     place.set(xlim=(left - 0.5, right + 0.5), ylim=(low - 0.45, high + above))
     place.axis("off")
     heading(place, title, 9)

@@ -11,6 +11,8 @@ from .base import (
     LIT,
     QUIET,
     SHADES,
+    TOKEN,
+    WIDTH,
     arrow,
     bent,
     box,
@@ -20,6 +22,13 @@ from .base import (
     plus,
     write,
 )
+from .words import say
+
+MODEL_PARTS = [
+    "ids", "embedding", "attn_norm", "attention", "ffn_norm", "feed_forward", "norm", "output",
+    "next",
+]  # fmt: skip
+ATTENTION_PARTS = ["q", "k", "v", "rotate", "scores", "mask", "softmax", "mix", "wo", "cache"]
 
 
 def model_map(n_layers: int, lit: Sequence[str] = ()) -> None:
@@ -28,7 +37,8 @@ def model_map(n_layers: int, lit: Sequence[str] = ()) -> None:
     Parts: ids, embedding, attn_norm, attention, ffn_norm, feed_forward, norm, output, next. Below
     each stands the shape of what comes out of it: T tokens, rows of D, logits of V.
     """
-    place = canvas(7.2, 3.15)
+    _check(lit, MODEL_PARTS)
+    place = canvas(WIDTH, 3.15)
     stream, branch, back = 1.5, 2.4, 0.42
     box(place, 2.05, 1.02, 5.1, 1.8, "#f8f9fb", FAINT)
     write(place, 2.12, 2.97, f"one block, {n_layers} times", 9, QUIET, ha="left")
@@ -56,6 +66,7 @@ def model_map(n_layers: int, lit: Sequence[str] = ()) -> None:
     part(place, 3.53, back, "next\ntoken", note="1", lit="next" in lit, width=0.7)
     bent(place, (3.16, back), (0.4, back), (0.4, stream - 0.4))
     write(place, 1.8, back + 0.13, "added to the text, and once more", 9, QUIET)
+    _say_lit(lit)
     finish()
 
 
@@ -65,7 +76,8 @@ def attention_map(lit: Sequence[str] = (), *, n_heads: int = 8, n_kv_heads: int 
     Parts: q, k, v, rotate, scores, mask, softmax, mix, wo; and cache, which is drawn only if it is
     named. ``8 × T K`` are eight heads of T rows, each K wide, drawn as sheets.
     """
-    place = canvas(7.2, 3.1)
+    _check(lit, ATTENTION_PARTS)
+    place = canvas(WIDTH, 3.1)
     rows = {"q": (2.5, n_heads), "k": (1.6, n_kv_heads), "v": (0.55, n_kv_heads)}
     part(place, 0.36, 1.6, "x", note="T D", width=0.5)
     for (name, (y, heads)), at in zip(
@@ -97,7 +109,20 @@ def attention_map(lit: Sequence[str] = (), *, n_heads: int = 8, n_kv_heads: int 
     part(place, 6.9, 0.55, "wo", note="T D", lit="wo" in lit, width=0.46)
     if (group := n_heads // n_kv_heads) > 1:
         write(place, 3.9, 0.2, f"{group} query heads read one key-value head", 9, QUIET)
+    _say_lit(lit)
     finish()
+
+
+def _check(lit: Sequence[str], parts: Sequence[str]) -> None:
+    """Refuse a name that no part has."""
+    for name in lit:
+        if name not in parts:
+            raise ValueError(f"no part {name!r}; there are: {', '.join(parts)}")
+
+
+def _say_lit(lit: Sequence[str]) -> None:
+    if lit:
+        say(f"lit: {', '.join(lit)}")
 
 
 def gate_map() -> None:
@@ -105,7 +130,7 @@ def gate_map() -> None:
 
     Each bar is one token's row, as high as the row is wide: D, F, F, D.
     """
-    place = canvas(7.2, 3.6)
+    place = canvas(WIDTH, 3.6)
     top, middle, low = 2.7, 1.8, 0.9
     _row(place, 0.45, middle, 0.5, "x", "D")
     for y, name in ((top, "gate"), (low, "up")):
@@ -152,7 +177,7 @@ FIVE = {  # what was replaced: in GPT-2, in Llama
 
 def two_blocks() -> None:
     """Draw GPT-2's block and Llama's side by side, the five differences numbered."""
-    place = canvas(7.2, 4.75)
+    place = canvas(WIDTH, 4.75)
     for side, (left, title) in enumerate(((0.08, "GPT-2"), (3.74, "Llama"))):
         norm, positions, heads, feed_forward, biases = (pair[side] for pair in FIVE.values())
         stream = left + 0.4
@@ -175,6 +200,8 @@ def two_blocks() -> None:
             bent(place, (left + 1.34, y - 0.86), (left + 1.34, y - 1.1), (stream + 0.15, y - 1.1))
             plus(place, stream, y - 1.1)
         _numbered(place, left + 2.68, 1.75, biases, 5, width=1.26)
+    for number, (gpt2, llama) in enumerate(FIVE.values(), 1):
+        say(" ".join(f"{number}: {gpt2} → {llama}".split()), **TOKEN)
     finish()
 
 

@@ -1,9 +1,11 @@
 """Matrices: axis names, tokens as labels, a colour bar.
 
-Signed numbers are drawn from blue (negative) over white (zero) to red (positive); weights that are
-never negative, from white to dark blue; minus infinity is grey.
+Signed numbers are drawn from blue (negative) over white (zero) to red (positive), weights and
+probabilities from white to dark blue: by what they are, whatever they hold. What is not finite
+(minus infinity, NaN for what was dropped) is grey.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -12,26 +14,28 @@ from .base import (
     FAINT,
     INK,
     LIT,
-    PALETTES,
     QUIET,
     SIGNED,
     TOKEN,
+    WEIGHTS,
     WIDTH,
     box,
     canvas,
-    colours,
+    colour_bar,
     draw_colours,
     finish,
     heading,
     ink_on,
     label_ticks,
-    say,
+    palette,
     shading,
     short,
     subplots,
     write,
 )
+from .words import say
 
+NAMED_WEIGHTS = {"pattern", "patterns", "mask", "probability", "probabilities", "share", "shares"}
 MOST_CELLS = 10  # numbers of a row that ``one_cell`` writes
 
 
@@ -43,9 +47,13 @@ def matrix(
     columns: Sequence[str] | None = None,
     title: str = "",
     limit: float | None = None,
+    quantity: str | None = None,
 ) -> None:
-    """Draw one matrix; ``axes`` names what counts down and across, ``limit`` ends the colours."""
-    matrices({title: array}, axes, rows=rows, columns=columns, limit=limit)
+    """Draw one matrix; ``axes`` names what counts down and across, ``limit`` ends the colours.
+
+    ``quantity`` is "signed" or "weights", see ``matrices``.
+    """
+    matrices({title: array}, axes, rows=rows, columns=columns, limit=limit, quantity=quantity)
 
 
 def matrices(
@@ -56,33 +64,99 @@ def matrices(
     columns: Sequence[str] | None = None,
     limit: float | None = None,
     across: int = 4,
+    quantity: str | None = None,
 ) -> None:
-    """Draw several matrices with the same axes, each under its title, up to ``across`` in a row."""
+    """Draw several matrices with the same axes, each under its title, up to ``across`` in a row.
+
+    ``quantity`` chooses the colours of all: "signed" (scores, activations, differences) or
+    "weights" (of attention, and what else is never negative: probabilities, shares, masks). Left
+    out, a title with one of ``NAMED_WEIGHTS`` means weights, any other signed numbers; what the
+    arrays hold changes nothing. Weights share one scale; signed numbers have one each, unless
+    ``limit`` is given. Panels of one scale have one colour bar.
+    """
     across = min(across, len(arrays))
     down = -(-len(arrays) // across)
-    n_rows, n_columns = next(iter(arrays.values())).shape
-    square = rows is not None and columns is not None
-    width = 9.0 if across > 1 or n_columns > 24 or not square else 5.4
-    each = width / across
-    height = each * n_rows / n_columns if square else min(each * 0.5, 0.19 * n_rows)
-    label_room = 0.07 * max(map(len, columns)) if columns else 0.3
-    _, grid = subplots(
+    shape = next(iter(arrays.values())).shape
+    figure, grid = subplots(
         down, across, squeeze=False,
-        figsize=(width, down * (max(height, 0.9) + label_room + 0.55)),
+        figsize=_size(down, across, shape, rows, columns),
     )  # fmt: skip
+    kinds = {title: quantity or _quantity(title) for title in arrays}
+    size = _label_size(figure, across, shape) if rows is not None and columns is not None else 8.5
+    limits, images = _limits(arrays, kinds, limit), []
     for i, (title, array) in enumerate(arrays.items()):
         place = grid.flat[i]
-        draw_colours(place, array, limit)
-        heading(place, title, 9)
+        images.append(draw_colours(place, array, kinds[title], limits[title]))
+        heading(place, title, 9.5)
+        lowest = i + across >= len(arrays)
         place.set_ylabel(axes[0] if i % across == 0 else "")
-        place.set_xlabel(axes[1])
-        label_ticks(place.yaxis, rows if i % across == 0 else None, n_rows)
-        label_ticks(place.xaxis, columns, n_columns, rotation=90)
+        place.set_xlabel(axes[1] if lowest else "")
+        label_ticks(place.yaxis, rows if i % across == 0 else None, shape[0], fontsize=size)
+        label_ticks(place.xaxis, columns, shape[1], rotation=90, fontsize=size)
+        place.tick_params(labelbottom=lowest)
         if rows is not None and i % across:
             place.set_yticks([])
+        _say_largest(title, array, rows, columns)
     for empty in grid.flat[len(arrays) :]:
         empty.axis("off")
+    if len({(kinds[title], limits[title]) for title in arrays}) == 1:
+        colour_bar(images[0], grid.ravel().tolist(), pad=0.02, fraction=0.05, aspect=25)
+    else:
+        for image in images:
+            colour_bar(image, image.axes, pad=0.02, fraction=0.05)
     finish()
+
+
+def _quantity(title: str) -> str:
+    """What a matrix with this title holds, by the vocabulary of the course."""
+    return WEIGHTS if NAMED_WEIGHTS & set(re.findall(r"[a-z]+", title.lower())) else SIGNED
+
+
+def _limits(
+    arrays: Mapping[str, np.ndarray], kinds: Mapping[str, str], limit: float | None
+) -> dict:
+    """Where the colours of each matrix end: one number for all weights.
+
+    Raises ValueError for weights below zero: their colours would say nothing.
+    """
+    most = {}
+    for title, array in arrays.items():
+        finite = array[np.isfinite(array)]
+        if kinds[title] == WEIGHTS and (finite < 0).any():
+            raise ValueError(f"{title}: weights are never negative; for these give 'signed'")
+        most[title] = float(np.abs(finite).max(initial=0)) or 1.0
+    weights = [most[title] for title in arrays if kinds[title] == WEIGHTS]
+    return {
+        title: limit or (max(weights) if kinds[title] == WEIGHTS else most[title])
+        for title in arrays
+    }
+
+
+def _size(down: int, across: int, shape: tuple[int, int], rows, columns) -> tuple[float, float]:
+    """Inches across and down for panels of a shape; cells are square where both axes have names."""
+    n_rows, n_columns = shape
+    square = rows is not None and columns is not None
+    width = WIDTH if across > 1 or n_columns > 24 or not square else 4.8
+    each = (width - (1.5 if square else 0.5)) / across
+    height = each * n_rows / n_columns if square else min(each * 0.5, 0.19 * n_rows)
+    label_room = 0.085 * max(map(len, short(columns))) if columns else 0.2
+    return width, down * (max(height, 0.8) + 0.35) + label_room + 0.3
+
+
+def _label_size(figure, across: int, shape: tuple[int, int]) -> float:
+    """Points for names beside square cells, so that they stand clear of one another."""
+    cell = (figure.get_figwidth() - 1.5) / across / max(shape)
+    return float(np.clip(72 * 0.8 * cell, 6.5, 8.5))
+
+
+def _say_largest(title: str, array: np.ndarray, rows, columns) -> None:
+    """Name the largest cell of a matrix whose rows and columns have names."""
+    if rows is None or columns is None or not np.isfinite(array).any():
+        return
+    i, j = np.unravel_index(
+        np.nanargmax(np.where(np.isinf(array), np.nan, np.abs(array))), array.shape
+    )
+    say(f"{title} max {array[i, j]:.3g}: {rows[i]}, {columns[j]}".strip(), **TOKEN)
 
 
 def to_scale(arrays: Mapping[str, np.ndarray], axes: Sequence[tuple[str, str]]) -> None:
@@ -92,19 +166,20 @@ def to_scale(arrays: Mapping[str, np.ndarray], axes: Sequence[tuple[str, str]]) 
     (negative) to red.
     """
     gap = 0.09 * sum(array.shape[1] for array in arrays.values())
-    _, place = subplots(figsize=(9, 3.0))
+    _, place = subplots(figsize=(WIDTH, 2.6))
     x, lowest = 0.0, max(array.shape[0] for array in arrays.values())
     for (title, array), (down, across) in zip(arrays.items(), axes, strict=True):
         n_rows, n_columns = array.shape
-        limit = float(np.abs(array).max()) or 1.0
         place.imshow(
-            array, cmap="RdBu_r", vmin=-limit, vmax=limit, interpolation="nearest",
-            extent=(x, x + n_columns, -n_rows, 0),
+            array, interpolation="nearest", extent=(x, x + n_columns, -n_rows, 0),
+            **shading(SIGNED, float(np.abs(array).max()) or 1.0),
         )  # fmt: skip
         place.text(x, gap / 4, title, fontsize=10, color=INK)
-        place.text(x - gap / 8, -n_rows / 2, down, fontsize=8, color=QUIET, ha="right", va="center")
         place.text(
-            x + n_columns / 2, -n_rows - gap / 8, across, fontsize=8, color=QUIET,
+            x - gap / 8, -n_rows / 2, down, fontsize=8.5, color=QUIET, ha="right", va="center"
+        )
+        place.text(
+            x + n_columns / 2, -n_rows - gap / 8, across, fontsize=8.5, color=QUIET,
             ha="center", va="top",
         )  # fmt: skip
         x += n_columns + gap
@@ -125,14 +200,15 @@ def written(
 ) -> None:
     """Draw numbers from 0 to 1 as a matrix with a word in each cell; ``marked`` ones are framed."""
     n_rows, n_columns = array.shape
-    _, place = subplots(figsize=(9, 0.25 * n_rows + 0.9))
-    draw_colours(place, array, 1.0)
+    _, place = subplots(figsize=(WIDTH, 0.25 * n_rows + 0.9))
+    image = draw_colours(place, array, WEIGHTS, 1.0)
+    colour_bar(image, place, pad=0.02, fraction=0.05)
     label_ticks(place.yaxis, rows, n_rows)
     label_ticks(place.xaxis, columns, n_columns)
+    most = max(3, int(62 / n_columns))  # characters that fit into a cell
     for i, j in np.ndindex(n_rows, n_columns):
-        colour = "white" if array[i, j] > 0.5 else INK
-        word = words[i][j] if len(words[i][j]) <= 9 else words[i][j][:8] + "…"
-        place.text(j, i, word, ha="center", va="center", fontsize=7, color=colour, **TOKEN)
+        colour = ink_on(image.cmap(array[i, j]))
+        write(place, j, i, short([words[i][j]], most)[0], 8, colour, **TOKEN)
         if marked is not None and marked[i, j]:
             box(place, j - 0.47, i - 0.42, 0.94, 0.84, "none", LIT)
     place.set(xlabel=axes[1], ylabel=axes[0])
@@ -201,6 +277,6 @@ def _three_matrices(place, left, right, row: int, column: int, names) -> None:
 
 def _cell(place, x: float, y: float, number: float, limit: float, edge: str = FAINT) -> None:
     """One number in a box as coloured as it is large."""
-    shade = colours(PALETTES[SIGNED])(0.5 + 0.5 * number / limit)
+    shade = palette(SIGNED)(0.5 + 0.5 * number / limit)
     box(place, x - 0.22, y - 0.16, 0.44, 0.32, shade, edge)
     write(place, x, y, f"{number:.2f}" if abs(number) < 10 else f"{number:.3g}", 8.5, ink_on(shade))

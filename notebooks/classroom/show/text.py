@@ -14,19 +14,20 @@ from .base import (
     SHADES,
     TOKEN,
     WARM,
+    WEIGHTS,
     WIDTH,
     arrow,
     box,
     canvas,
-    colours,
     curve,
     finish,
     ink_on,
-    say,
+    palette,
     short,
     subplots,
     write,
 )
+from .words import say
 
 MOST_WRITTEN = 5  # weights that stand below their tokens
 
@@ -69,10 +70,10 @@ def _lines(labels: Sequence[str]) -> tuple[list[tuple[int, float, float]], int]:
 
 
 def reads(labels: Sequence[str], weights: np.ndarray, *, reader: int = -1, title: str = "") -> None:
-    """Draw what one token reads: the text as boxes, and a line to each token, as strong as its weight.
+    """Draw what one token reads: a text as boxes, and lines as strong as the weights of the tokens.
 
-    ``weights`` is one row of a pattern, shape (T,), or the whole, (T, T), of which row ``reader`` is
-    taken; ``labels`` are the T tokens. The strongest weights are written below their tokens.
+    ``weights`` is one row of a pattern, shape (T,), or the whole, (T, T), of which row ``reader``
+    is taken; ``labels`` are the T tokens. The strongest weights are written below their tokens.
     """
     weights = np.asarray(weights)
     row = weights[reader] if weights.ndim == 2 else weights
@@ -81,11 +82,11 @@ def reads(labels: Sequence[str], weights: np.ndarray, *, reader: int = -1, title
     labels, reader = short(labels), reader % len(labels)
     boxes, n_lines = _lines(labels)
     strongest = [i for i in np.argsort(-row, kind="stable")[:MOST_WRITTEN] if row[i] >= 0.01]
-    step, shades = 1.15, colours("Blues")
+    step, shades = 1.15, palette(WEIGHTS)
     place = canvas(WIDTH, step * n_lines + (0.3 if title else 0.05))
     middles = [(x, step * (n_lines - line) - 0.72) for line, x, _ in boxes]
     for i, ((x, y), (_, _, width)) in enumerate(zip(middles, boxes, strict=True)):
-        shade = shades(0.75 * row[i])
+        shade = shades(row[i])
         box(place, x - width / 2, y - 0.19, width, 0.38, shade, LIT if i == reader else FAINT)
         write(place, x, y, labels[i], 9.5, ink_on(shade), **TOKEN)
         if i in strongest:
@@ -120,10 +121,10 @@ def _reading_line(place, reader: tuple, token: tuple, weight: float) -> None:
 
 
 def sampling_line(labels: Sequence[str], probabilities: np.ndarray, draw: float) -> None:
-    """Draw the line from 0 to 1, cut into tokens as wide as they are probable, and where one falls.
+    """Draw the line from 0 to 1, cut into tokens as wide as they are probable, and a draw on it.
 
-    ``labels`` and ``probabilities`` are the V tokens, or the likeliest of them in the order in which
-    they are laid out; what is missing to 1 is drawn without a name. ``draw`` is from 0 to 1.
+    ``labels`` and ``probabilities`` are the tokens in the order in which they are laid out, all V
+    or the first of them; what is missing to 1 is drawn without a name. 0 <= ``draw`` < 1.
     """
     labels, ends = short(labels, 12), np.cumsum(probabilities)
     if not 0 <= draw < 1 or ends[-1] > 1 + 1e-4:
@@ -168,11 +169,11 @@ def splits(rows: Mapping[str, Sequence[str]], *, width: int = 60) -> None:
             breaks.append(cut)
     n_lines, step, name_room = len(breaks) - 1, len(rows) + 0.6, 1 + max(map(len, rows))
     width = max(width, *(end - start for start, end in pairwise(breaks)))
-    _, place = subplots(figsize=(9, 0.3 * (n_lines * step - 0.6) + 0.1))
+    _, place = subplots(figsize=(WIDTH, 0.3 * (n_lines * step - 0.6) + 0.1))
     for row, (name, parts) in enumerate(rows.items()):
         for line in range(n_lines):
             y = -row - line * step
-            place.text(-0.6, y, name, ha="right", va="center", fontsize=8, color=QUIET)
+            place.text(-0.6, y, name, ha="right", va="center", fontsize=8.5, color=QUIET)
         for i, (part, end) in enumerate(zip(parts, ends[row], strict=True)):
             line = bisect_left(breaks, end) - 1
             x, y = end - len(part) - breaks[line], -row - line * step
