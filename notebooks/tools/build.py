@@ -27,7 +27,7 @@ Every cell of a source (percent format, plain Python without magics) has a key o
 Markdown may quote what the code before it has computed, and claim what is true of it:
   The loss falls to {{ losses[-1] :.2f }}. {{ claim: losses[-1] < losses[0] }}
 """
-PICTURES = {("00_start_here", "patterns"): "heads.png"}  # lesson and cell: file in pictures/
+PICTURES = {("04_single_head_attention", "pattern-first"): "girl.png"}  # lesson and cell: file in pictures/
 
 
 def write(notebook: nbformat.NotebookNode, path: Path) -> None:
@@ -85,7 +85,7 @@ def source_folder(folder: Path) -> Path:
 
 
 def choose(names: list[str], folder: Path) -> list[Path]:
-    """The sources that the names mean: ``03`` and ``03_rope`` are the same lesson."""
+    """The sources that names mean: ``05`` is ``05_rope``, ``05b`` a page that goes on from it."""
     sources = sorted(source_folder(folder).glob("[0-9]*.py"))
     for name in names:
         if not any(name in (path.stem, path.stem.split("_")[0]) for path in sources):
@@ -137,7 +137,9 @@ def make_parser() -> argparse.ArgumentParser:
         epilog=HEADER,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("names", nargs="*", metavar="NAME", help="03 or 03_rope (default: all)")
+    parser.add_argument(
+        "names", nargs="*", metavar="NAME", help="03, 05b or 05_rope (default: all)"
+    )
     parser.add_argument("--list", action="store_true", help="name the lessons and stop")
     parser.add_argument("--check", action="store_true", help="change nothing; say what is stale")
     parser.add_argument("--execute", action="store_true", help="with --check: run, compare outputs")

@@ -11,7 +11,10 @@ ROOT = Path(__file__).parents[2]
 README, GUIDE = (
     (ROOT / page).read_text(encoding="utf-8") for page in ("README.md", "notebooks/TEACHING.md")
 )
-PAGES = ["README.md", "notebooks/TEACHING.md", "weights_tools/doll_house/MODEL_CARD.md"]
+PAGES = [
+    "README.md", "notebooks/TEACHING.md", "tests/README.md", "weights_tools/README.md",
+    "weights_tools/doll_house/MODEL_CARD.md",
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -24,6 +27,11 @@ def test_links_within_the_repository_lead_somewhere(page):
     for file, _, anchor in (link.partition("#") for link in links):
         assert (ROOT / page).parent.joinpath(file).exists(), file
         assert file or anchor in anchors, anchor
+
+
+def test_the_readme_lists_every_lesson():
+    stems = [path.stem for path in sorted((ROOT / "notebooks/source").glob("[0-9]*.py"))]
+    assert re.findall(r"^\| \[.*\]\(notebooks/(\w+)\.ipynb\)", README, re.M) == stems
 
 
 @pytest.mark.parametrize("page", PAGES)
