@@ -172,7 +172,7 @@ def parse_train(*options):
 
 def test_the_model_that_train_makes():
     plain = config_of(parse_train(), 2048)
-    assert (plain.dim, plain.n_heads, plain.head_dim, plain.ffn_width) == (96, 8, 12, 336)
+    assert (plain.dim, plain.n_heads, plain.head_dim, plain.ffn_width) == (88, 8, 16, 308)
     options = "--dim 40 --layers 3 --heads 4 --kv-heads 1 --head-dim 6 --ffn-width 50"
     own = config_of(parse_train(*options.split(), "--context", "99", "--theta", "7000"), 300)
     assert (own.dim, own.n_layers, own.n_heads, own.n_kv_heads) == (40, 3, 4, 1)

@@ -9,6 +9,7 @@ from llama_np.weights import initialize
 from tests.tiny import tiny_config
 from weights_tools import load_model, workers
 from weights_tools.__main__ import main
+from weights_tools.commands.train import beginning
 from weights_tools.training import trainer as train_module
 from weights_tools.training.corpus import Stream
 from weights_tools.training.stages import Pretraining, Rows
@@ -200,3 +201,9 @@ def test_errors_are_one_line(tmp_path, capsys):
     told = capsys.readouterr().err
     assert told.startswith(f"error: no such file: {absent}") and told.count("\n") == 1
     assert not (tmp_path / "out").exists()
+
+
+def test_a_token_that_is_carried_along_predicts_itself_from_the_start():
+    weights = beginning(tiny_config(tied_output=False), np.random.default_rng(0), std=0.08)
+    np.testing.assert_array_equal(weights.output, weights.embedding.T)
+    assert not np.shares_memory(weights.output, weights.embedding)

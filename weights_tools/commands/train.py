@@ -1,6 +1,7 @@
 """``train``: from a text file to a tokenizer and a model."""
 
 import argparse
+import dataclasses
 import sys
 from pathlib import Path
 
@@ -21,7 +22,7 @@ from ..training.options import (
     recipe_of,
 )
 from ..training.run import first_words, run_training
-from ..training.stages import Pretraining, Rows
+from ..training.stages import Copying, Pretraining, Rows
 from ..training.train_tokenizer import train_ranks
 from ..training.trainer import Hyperparameters, Training
 
@@ -46,21 +47,26 @@ PROMPT = "Once upon a time, there was a little girl named"
 
 MODEL_OPTIONS = {  # default, help
     "vocab_size": (2048, "tokens in the vocabulary, special ones included"),
-    "dim": (96, "width of the stream"),
+    "dim": (88, "width of the stream"),
     "layers": (32, "number of blocks"),
     "heads": (8, "query heads"),
     "kv_heads": (2, "key-value heads"),
-    "head_dim": (None, "numbers per token in a head (default: dim / heads)"),
+    "head_dim": (16, "numbers per token in a head"),
     "ffn_width": (None, "feed-forward width (default: 3.5 dim)"),
     "context": (512, "longest text, in tokens"),
-    "theta": (500000.0, "base of the RoPE frequencies"),
-    "init_std": (0.02, "standard deviation of the random matrices to start from"),
+    "theta": (10000.0, "base of the RoPE frequencies"),
+    "init_std": (0.08, "standard deviation of the random matrices to start from"),
 }
 ROW_OPTIONS = {
     "tokens_per_step": "tokens in a batch",
     "row": "tokens in a row of the batch, at first",
     "final_row": "the same in the last part of the run",
     "final_share": "how large that part is",
+}
+COPY_OPTIONS = {
+    "copy_share": "share of the steps, the first ones, that read random lists that repeat",
+    "copy_every": "and every so many of the steps that follow; 0: none",
+    "copy_row": "tokens in a row of such a step",
 }
 
 
@@ -71,16 +77,17 @@ def add_arguments(p: argparse.ArgumentParser) -> None:
         "--facts", type=Path, default=FACTS, metavar="FILE",
         help="short documents, one a line (default: the facts that ship)",
     )  # fmt: skip
-    add_option(p, "facts_repeat", 8, "times each fact comes in an epoch")
+    add_option(p, "facts_repeat", 16, "times each fact comes in an epoch")
     add_option(p, "dialog_every", 20, "one story in N becomes a dialog; 0: none")
-    add_option(p, "drills", 640, "made-up lists, new names and odd words to copy, in an epoch")
+    add_option(p, "drills", 2000, "made-up lists, new names and odd words in an epoch")
     add_option(p, "evaluate_every", 250, "steps from one evaluation and checkpoint to the next")
     model = p.add_argument_group("model")
     for name, (default, text) in MODEL_OPTIONS.items():
         add_option(model, name, default, text)
-    rows = p.add_argument_group("rows")
-    for name, text in ROW_OPTIONS.items():
-        add_option(rows, name, getattr(Rows, name), text)
+    for title, kind, texts in (("rows", Rows, ROW_OPTIONS), ("copying", Copying, COPY_OPTIONS)):
+        group = p.add_argument_group(title)
+        for name, text in texts.items():
+            add_option(group, name, getattr(kind, name), text)
     add_recipe_options(p, Hyperparameters())
 
 
@@ -88,7 +95,7 @@ def run(args: argparse.Namespace) -> None:
     """``train``: tokenizer, model, log, curve."""
     corpus = read_corpus(args.corpus, args.separator, args.held_out)
     facts = read_facts(args.facts)
-    recipe, rows = recipe_of(args), Rows(**{name: getattr(args, name) for name in ROW_OPTIONS})
+    recipe, rows, copying = recipe_of(args), given(Rows, args), given(Copying, args)
     print(
         f"{len(corpus.train)} documents to train on, {len(corpus.held_out)} held out",
         file=sys.stderr,
@@ -96,13 +103,17 @@ def run(args: argparse.Namespace) -> None:
     n_ranks = args.vocab_size - len(SPECIAL_TOKENS)
     ranks = train_ranks([*corpus.train, *facts * FACTS_IN_TOKENIZER], n_ranks)
     tokenizer = BPETokenizer(ranks, SPECIAL_TOKENS)
-    drills = draw_drills(args.drills, frequent_words(corpus.train), args.seed)
+    words = frequent_words(corpus.train)
     documents = encode_training(
-        tokenizer, corpus.train, facts, args.facts_repeat, args.dialog_every, drills
-    )
+        tokenizer, corpus.train, facts, args.facts_repeat, args.dialog_every,
+        draw_drills(args.drills, words, args.seed),
+    )  # fmt: skip
     config = config_of(args, tokenizer.vocab_size)
-    stage = Pretraining(Stream(documents, args.seed), rows, recipe.steps, config.vocab_size)
-    start = initialize(config, np.random.default_rng(recipe.seed), args.init_std)
+    stage = Pretraining(
+        Stream(documents, args.seed), rows, recipe.steps, config.vocab_size,
+        copying, ordinary_ids(tokenizer), tokenizer.bos_id,
+    )  # fmt: skip
+    start = beginning(config, np.random.default_rng(recipe.seed), args.init_std)
     prompt = tokenizer.encode(PROMPT, bos=True)
 
     def evaluate(weights: Weights) -> float:
@@ -120,11 +131,33 @@ def run(args: argparse.Namespace) -> None:
     )  # fmt: skip
 
 
+def given(kind: type, args: argparse.Namespace):
+    """``Rows`` or ``Copying`` from the options that have its fields' names."""
+    return kind(**{field.name: getattr(args, field.name) for field in dataclasses.fields(kind)})
+
+
+def ordinary_ids(tokenizer: BPETokenizer) -> list[int]:
+    """All ids but those of special tokens."""
+    special = set(tokenizer.special_tokens.values())
+    return [i for i in range(tokenizer.vocab_size) if i not in special]
+
+
+def beginning(config: LlamaConfig, rng: np.random.Generator, std: float) -> Weights:
+    """Random weights, but the output begins as the embedding transposed.
+
+    So a token that attention carries along predicts itself from the first step on, and copying
+    need not be learned anew for every token of the vocabulary. Both then learn on their own.
+    """
+    weights = initialize(config, rng, std)
+    weights.output[...] = weights.embedding.T
+    return weights
+
+
 def config_of(args: argparse.Namespace, vocab_size: int) -> LlamaConfig:
     """The model that the options describe."""
     return LlamaConfig(
         dim=args.dim, n_layers=args.layers, n_heads=args.heads, n_kv_heads=args.kv_heads,
-        head_dim=args.head_dim or args.dim // args.heads,
+        head_dim=args.head_dim,
         ffn_width=args.ffn_width or args.dim * 7 // 2,
         vocab_size=vocab_size, context_length=args.context,
         norm_eps=1e-5, rope_theta=args.theta, rope_scaling=None, tied_output=False,

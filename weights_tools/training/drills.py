@@ -1,7 +1,7 @@
 """Drills: short made-up documents that ask for what stories ask too rarely.
 
 A model that has read only stories seldom needs to copy: the next word mostly follows from the
-kind of story. So that it learns to look back, a small share of its text, 1 to 2 per cent, is
+kind of story. So that it learns to look back, a small share of its text, 3 per cent, is
 drills: a list of words that comes again, a name never heard before that goes through a few
 sentences, an odd word that is said again. What is in them is random; only where to look for it
 can be learned.

@@ -73,14 +73,84 @@ class Rows:
         return self.row if step < steps * (1 - self.final_share) else self.final_row
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Copying:
+    """Which steps of pre-training read random tokens that repeat, instead of text.
+
+    A list that comes again can be known by looking back, and in no other way. Text asks for that
+    so rarely that a small model hardly learns it; from short lists it learns it in a few hundred
+    steps, and from then on it has heads that other text can use.
+    """
+
+    copy_share: float = 0.12  # of all steps, the first ones
+    copy_every: int = 20  # and every so many of those that follow; 0: none
+    copy_row: int = 64  # tokens in a row in the end; a quarter of it at first, then half
+
+    def __post_init__(self):
+        if not 0 <= self.copy_share <= 1 or self.copy_every < 0 or self.copy_row < 24:
+            raise ValueError(
+                "expected a copy_share from 0 to 1, a copy_every of 0 or more and a copy_row of "
+                f"at least 24, got {self.copy_share}, {self.copy_every} and {self.copy_row}"
+            )
+
+    def at_first(self, steps: int) -> int:
+        """How many steps at the start read nothing else."""
+        return round(self.copy_share * steps)
+
+    def is_due(self, step: int, steps: int) -> bool:
+        """Whether a step reads lists."""
+        later = step - self.at_first(steps)
+        return later < 0 or bool(self.copy_every and later % self.copy_every == self.copy_every - 1)
+
+    def text_steps(self, step: int, steps: int) -> int:
+        """How many of the steps before this one read text."""
+        later = max(0, step - self.at_first(steps))
+        return later - (later // self.copy_every if self.copy_every else 0)
+
+    def row(self, step: int, steps: int) -> int:
+        """Tokens in a row: short lists are learned first, and long ones from them."""
+        done = step / max(1, self.at_first(steps))
+        return self.copy_row // (4 if done < 0.6 else 2 if done < 0.8 else 1)
+
+
+def repeated_lists(
+    rng: np.random.Generator, tokens: Array["N"], first: int, rows: int, length: int
+) -> tuple[Array["B T"], Array["B T"]]:
+    """Ids and targets of rows that say a list of random tokens again and again.
+
+    Each list has three to T / 2 tokens, no token twice, after the token ``first``. What is new
+    cannot be known: only what comes again is a target.
+    """
+    ids = np.full((rows, length + 1), first, dtype=np.int64)
+    targets = np.full(ids.shape, IGNORE, dtype=np.int64)
+    for row in range(rows):
+        n = int(rng.integers(3, length // 2 + 1))
+        ids[row, 1:] = np.resize(rng.choice(tokens, n, replace=False), length)
+        targets[row, n + 2 :] = ids[row, n + 2 :]
+    return ids[:, :-1], targets[:, 1:]
+
+
 class Pretraining:
     """Running text: each position learns the token that follows it.
 
-    Raises ``ValueError`` for a row longer than all the text, or an id outside the vocabulary.
+    With ``copying``, some steps read lists of ``tokens`` that repeat instead, each after the token
+    ``first``. Raises ``ValueError`` for a row longer than all the text, or an id outside the
+    vocabulary.
     """
 
-    def __init__(self, stream: Stream, rows: Rows, steps: int, vocab_size: int):
+    def __init__(
+        self,
+        stream: Stream,
+        rows: Rows,
+        steps: int,
+        vocab_size: int,
+        copying: Copying | None = None,
+        tokens: Sequence[int] = (),
+        first: int = 0,
+    ):
         self.stream, self.rows, self.steps = stream, rows, steps
+        self.copying = copying or Copying(copy_share=0.0, copy_every=0)
+        self.tokens, self.first = np.array(tokens), first
         longest = max(rows.row, rows.final_row)
         if stream.length <= longest:
             raise ValueError(
@@ -90,20 +160,32 @@ class Pretraining:
         check_vocabulary(stream.documents, vocab_size)
 
     def about(self) -> dict[str, object]:
-        return dataclasses.asdict(self.rows) | {"data": digest(self.stream.documents)}
+        about = dataclasses.asdict(self.rows) | dataclasses.asdict(self.copying)
+        return about | {"data": digest(self.stream.documents)}
 
     def seen(self, step: int) -> dict[str, str]:
-        tokens = step * self.rows.tokens_per_step
-        return {"tokens": str(tokens), "epoch": f"{tokens / self.stream.length:.3f}"}
+        of_text = self.copying.text_steps(step, self.steps) * self.rows.tokens_per_step
+        return {
+            "tokens": str(step * self.rows.tokens_per_step),
+            "epoch": f"{of_text / self.stream.length:.3f}",
+        }
 
     def parts(self, step: int) -> list[MicroBatch]:
-        length = self.rows.length(step, self.steps)
-        ids, targets = self.stream.batch(step, self.rows.tokens_per_step, length)
+        if self.copying.is_due(step, self.steps):
+            length = self.copying.row(step, self.steps)
+            rng = np.random.default_rng([self.stream.seed, step, 11])
+            rows = max(1, self.rows.tokens_per_step // length)
+            ids, targets = repeated_lists(rng, self.tokens, self.first, rows, length)
+        else:
+            length = self.rows.length(step, self.steps)
+            place = self.copying.text_steps(step, self.steps)
+            ids, targets = self.stream.batch(place, self.rows.tokens_per_step, length)
         size = max(1, PART_TOKENS // length)
+        counted = (targets != IGNORE).sum()
         return [
             MicroBatch(
                 first,
-                len(targets[first : first + size]) / len(targets),
+                float((targets[first : first + size] != IGNORE).sum() / counted),
                 ids[first : first + size],
                 partial(cross_entropy_with_gradient, targets=targets[first : first + size]),
             )

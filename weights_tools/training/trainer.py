@@ -37,9 +37,9 @@ class Hyperparameters:
     The defaults are for some 14 MB of stories; the doll-house's own are in its model card.
     """
 
-    steps: int = 15000
-    peak_rate: float = 2.5e-3
-    warm_up: int = 300
+    steps: int = 7500
+    peak_rate: float = 4e-3
+    warm_up: int = 50
     weight_decay: float = 0.1
     dropout: float = 0.0
     clip: float = 1.0
