@@ -189,14 +189,24 @@ def test_weights_go_from_white_to_dark_and_signed_numbers_round_white():
         show.base.palette("heat")
 
 
-@pytest.mark.parametrize("title", ["pattern", "probability that moved", "masks, mask 3"])
+@pytest.mark.parametrize(
+    "title", ["pattern", "probability that moved", "masks, mask 3", "block 3, head 1"]
+)
 def test_what_is_named_a_weight_is_drawn_as_one(shown, title):
     show.matrix(np.eye(3), AXES, title=title)
     assert image_of(shown().axes[0]) == ("weights", 0, 1)
 
 
+@pytest.mark.parametrize(
+    "title", ["d_pattern", "scores of head 3", "masked", "weights of the norm"]
+)
+def test_what_is_not_named_a_weight_has_a_sign(shown, title):
+    show.matrix(np.eye(3), AXES, title=title)
+    assert image_of(shown().axes[0]) == ("RdBu_r", -1, 1)
+
+
 def test_the_caller_says_what_a_matrix_holds(shown):
-    show.matrix(np.eye(3), AXES, title="block 3, head 1", quantity="weights")
+    show.matrix(np.eye(3), AXES, title="in the model", quantity="weights")
     assert image_of(shown().axes[0])[0] == "weights"
     show.matrix(np.eye(3), AXES, title="pattern", quantity="signed")
     assert image_of(shown().axes[0])[0] == "RdBu_r"

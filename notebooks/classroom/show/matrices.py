@@ -70,9 +70,10 @@ def matrices(
 
     ``quantity`` chooses the colours of all: "signed" (scores, activations, differences) or
     "weights" (of attention, and what else is never negative: probabilities, shares, masks). Left
-    out, a title with one of ``NAMED_WEIGHTS`` means weights, any other signed numbers; what the
-    arrays hold changes nothing. Weights share one scale; signed numbers have one each, unless
-    ``limit`` is given. Panels of one scale have one colour bar.
+    out, a title with one of ``NAMED_WEIGHTS`` means weights, and so does a head over keys; any
+    other means signed numbers. What the arrays hold changes nothing. Weights share one scale;
+    signed numbers have one each, unless ``limit`` is given. Panels of one scale have one colour
+    bar.
     """
     across = min(across, len(arrays))
     down = -(-len(arrays) // across)
@@ -81,7 +82,7 @@ def matrices(
         down, across, squeeze=False,
         figsize=_size(down, across, shape, rows, columns),
     )  # fmt: skip
-    kinds = {title: quantity or _quantity(title) for title in arrays}
+    kinds = {title: quantity or _quantity(title, axes[1]) for title in arrays}
     size = _label_size(figure, across, shape) if rows is not None and columns is not None else 8.5
     limits, images = _limits(arrays, kinds, limit), []
     for i, (title, array) in enumerate(arrays.items()):
@@ -107,9 +108,17 @@ def matrices(
     finish()
 
 
-def _quantity(title: str) -> str:
-    """What a matrix with this title holds, by the vocabulary of the course."""
-    return WEIGHTS if NAMED_WEIGHTS & set(re.findall(r"[a-z]+", title.lower())) else SIGNED
+def _quantity(title: str, across: str) -> str:
+    """What a matrix with this title holds, by the vocabulary of the course.
+
+    >>> _quantity("block 3, head 1", "key S"), _quantity("scores of head 1", "key S")
+    ('weights', 'signed')
+    >>> _quantity("pattern", "key S"), _quantity("d_pattern", "key S")
+    ('weights', 'signed')
+    """
+    words = set(re.findall(r"\w+", title.lower()))
+    pattern = "head" in words and across.startswith("key") and not words & {"scores", "masked"}
+    return WEIGHTS if pattern or words & NAMED_WEIGHTS else SIGNED
 
 
 def _limits(
@@ -138,7 +147,9 @@ def _size(down: int, across: int, shape: tuple[int, int], rows, columns) -> tupl
     square = rows is not None and columns is not None
     width = WIDTH if across > 1 or n_columns > 24 or not square else 4.8
     each = (width - (1.5 if square else 0.5)) / across
-    height = each * n_rows / n_columns if square else min(each * 0.5, 0.19 * n_rows)
+    height = (
+        each * n_rows / n_columns if square else np.clip(each * 0.5, 0.15 * n_rows, 0.19 * n_rows)
+    )
     label_room = 0.085 * max(map(len, short(columns))) if columns else 0.2
     return width, down * (max(height, 0.8) + 0.35) + label_room + 0.3
 
