@@ -9,7 +9,8 @@ def agree(by_hand: np.ndarray, named: np.ndarray, tolerance: float = 1e-5) -> No
     """Say that two arrays are the same up to rounding; raise where they are not.
 
     Differences are measured against the largest number in ``named``, so that ``tolerance`` means
-    the same for large and small matrices. Whole numbers, such as ids, must be the same exactly.
+    the same for large and small matrices; against 1 where all of ``named`` is zero. Whole numbers,
+    such as ids, must be the same exactly.
 
     >>> agree(np.array([1.0, 2.0]), np.array([1.0, 2.0]))
     they agree: shape (2,), to within 1e-05
@@ -23,7 +24,7 @@ def agree(by_hand: np.ndarray, named: np.ndarray, tolerance: float = 1e-5) -> No
     with np.errstate(invalid="ignore"):
         difference = np.where(same, 0, np.abs(by_hand * 1.0 - named))
     finite = np.abs(named[np.isfinite(named)])
-    scale = max(1.0, float(finite.max(initial=0)))
+    scale = float(finite.max(initial=0)) or 1.0
     if not difference.max(initial=0) <= tolerance * scale:  # NaN must not pass
         worst = np.unravel_index(np.nanargmax(np.nan_to_num(difference, nan=np.inf)), named.shape)
         place = tuple(int(i) for i in worst)

@@ -1,23 +1,24 @@
 # %% [markdown] key="title"
 # # 00 Start here: a whole Llama on one page
 #
-# A language model reads a text and gives every possible next token a probability. This page shows how
-# Llama 3 does it. A sentence goes in at the top, one token comes out at the bottom. The first block is
-# computed in front of you, matrix by matrix, in NumPy; the other blocks run the same code.
+# "Once upon a time, there was a little girl named": the small Llama that comes with these notebooks goes on with
+# ` Lily`. If a boy is named, it says something else, although the last token, ` named`, is the same. How does the
+# news of the girl get there, and what would the model say if it did not?
 #
-# After this page you can say what each part of Llama 3 does to a sentence. You can name its matrices and
-# find its code. You need Python and the product of two matrices, `A @ B`. You need no graphics card, no
-# account and no download: a small Llama comes with these notebooks. It has the parts of Llama 3 8B in the
-# same order, with smaller matrices and fewer heads, and the code that trained it is in this repository.
+# A **language model** reads a text and gives every possible next token a probability. On this page you watch
+# Llama 3 do that, matrix by matrix, in NumPy: the sentence goes in at the top, one token comes out at the bottom,
+# and in between one block is computed in front of you. At the end you cut a single connection and see what
+# becomes of Lily.
 #
-# The picture below is the map. Text is cut into **tokens**, and each token becomes a row of numbers. The
-# rows travel from left to right along one line, the **residual stream**. Each block reads from the stream
-# twice and adds something to it twice. At the end the last row gives a score to every token that could
-# come next.
+# You need Python and the product of two matrices, `A @ B`, and neither a graphics card nor an account nor a
+# download. The small Llama has the parts of Llama 3 8B in the same order, with smaller matrices and fewer heads.
+# The picture below is the map: text is cut into **tokens**, each token becomes a row of numbers, and the rows
+# travel along one line, the **residual stream**. Each block reads from the stream twice and adds to it twice. At
+# the end the last row gives a score to every token that could come next.
 
 # %% key="map"
 import numpy as np
-from classroom import agree, show, source
+from classroom import agree, show, table
 
 from weights_tools import load_model
 
@@ -28,54 +29,53 @@ show.model_map(config.n_layers)
 # %% [markdown] key="how-to-read"
 # ## How to read these notebooks
 #
-# Run a cell with Shift+Enter. Most steps come three times:
+# Run a cell with Shift and Enter. Where a step is new, it is first done **by hand**, in a few lines of bare NumPy.
+# Then comes its **name**, the function of the library `llama_np` that does the same, and one line says that both
+# **agree**: no number may differ by more than a hundred-thousandth of the largest one. If they differ, the cell
+# stops with an error, so a page that ran is a page that was checked.
 #
-# 1. **By hand**: a few lines of bare NumPy on the real numbers of this sentence.
-# 2. **Named**: the function of the library `llama_np` that does the same, its code shown as it stands.
-# 3. **Agree**: both results are compared, up to rounding (1 part in 100,000). If they differ, the cell
-#    stops with an error. So a page that ran is a page that was checked.
-#
-# Every array has named **axes**. `T` counts the tokens of the text. In attention, where tokens meet
-# tokens, the second count is `S`. The other letters come with the sizes of the model, below. A comment
-# such as `# T D @ D K -> T K` gives the axes of a product: `T` rows of `D` numbers, times a matrix of `D`
-# by `K`.
-#
-# In pictures red is positive, blue negative, white zero, grey minus infinity. Weights that cannot be
-# negative go from white to dark blue. Each picture has its own scale, at its right.
-#
-# In the library's code, `Array["T D"]` states the axes of an array, and `...` stands for any axes in
-# front, such as a batch of several texts. `tap("name", value)` gives `value` back unchanged; step 11 uses
-# it. Pass over `cache`: it saves time and changes no result.
+# Every array has named **axes**. `T` counts the tokens of the text; in attention, where tokens meet tokens, the
+# second count is `S`. The other letters come with the sizes of the model, below. A comment such as
+# `# T D @ D K -> T K` gives the axes of a product: `T` rows of `D` numbers, times a matrix of `D` by `K`.
 
 # %% [markdown] key="lessons"
 # ## The lessons
 #
-# This page goes through the whole model once, quickly. The lessons take one part each and take their
-# time.
+# This page goes through the whole model once, quickly. The lessons take one part each and take their time, and
+# the exercises let you write that part yourself.
 #
-# | lesson | what it walks through |
-# |---|---|
-# | 00 start here | this page |
-# | 01 tokens | text to bytes, to pieces, to ids |
-# | 02 embedding | ids to rows of a matrix |
-# | 03 RMS norm | bringing every row to the same size |
-# | 04 single-head attention | queries, keys, values, and their mix |
-# | 05 RoPE | how position gets in |
-# | 06 masking | who may see whom |
-# | 07 multi-head | many heads, and how they share keys |
-# | 08 feed-forward | each token by itself |
-# | 09 32 blocks | the stream from bottom to top |
-# | 10 logits | from the last row to a choice |
-# | 11 KV cache | never computing the same thing twice |
-# | 12 generation | the loop that writes |
+# | lesson | what it walks through | exercise |
+# |---|---|---|
+# | 00 start here | this page | [00](exercises/00_start_here.ipynb) |
+# | [01 tokens](01_tokens.ipynb) | text to bytes, to pieces, to ids | [01](exercises/01_tokens.ipynb) |
+# | [02 embedding](02_embedding.ipynb) | ids to rows of a matrix | [02](exercises/02_embedding.ipynb) |
+# | [03 RMS norm](03_rms_norm.ipynb) | bringing every row to the same size | [03](exercises/03_rms_norm.ipynb) |
+# | [04 single-head attention](04_single_head_attention.ipynb) | queries, keys, values, and their mix | [04](exercises/04_single_head_attention.ipynb) |
+# | [05 RoPE](05_rope.ipynb) | how position gets in | [05](exercises/05_rope.ipynb) |
+# | [06 masking](06_masking.ipynb) | who may see whom | [06](exercises/06_masking.ipynb) |
+# | [07 multi-head](07_multi_head.ipynb) | many heads, and how they share keys | [07](exercises/07_multi_head.ipynb) |
+# | [08 feed-forward](08_feed_forward.ipynb) | each token by itself | [08](exercises/08_feed_forward.ipynb) |
+# | [09 32 blocks](09_32_blocks.ipynb) | the stream from bottom to top | [09](exercises/09_32_blocks.ipynb) |
+# | [10 logits](10_logits.ipynb) | from the last row to a choice | [10](exercises/10_logits.ipynb) |
+# | [11 KV cache](11_kv_cache.ipynb) | never computing the same thing twice | [11](exercises/11_kv_cache.ipynb) |
+# | [12 generation](12_generation.ipynb) | the loop that writes | [12](exercises/12_generation.ipynb) |
+# | [13 GPT-2 to Llama](13_gpt2_to_llama.ipynb) | five changes, one at a time | |
+# | [14 tensors and gradients](14_tensors_and_gradients.ipynb) | the chain rule, by machine | |
+# | [15 backward](15_backward.ipynb) | the gradient of every step | |
+# | [16 pretraining](16_pretraining.ipynb) | a Llama trained before your eyes | |
+# | [17 fine-tuning](17_fine_tuning.ipynb) | from stories to answers, with small matrices | |
+# | [18 preferences](18_preferences.ipynb) | learning from what is liked better | |
+#
+# A page whose number has a letter, such as [05b](05b_long_context.ipynb) on long texts, is optional. Teachers find
+# plans and questions in the [guide](TEACHING.md).
 
 # %% [markdown] key="model"
 # ## The model
 #
 # A model is three things. Its **config** holds its sizes and a few constants, fixed before training. Its
-# **weights** are the numbers that training sets, also called parameters. Its **tokenizer** turns text
-# into ids and back. Here are the sizes of the model you have just loaded, beside those of Llama 3 8B. The
-# letters name the axes; each is explained at its step.
+# **weights** are the numbers that training sets, also called parameters. Its **tokenizer** turns text into ids and
+# back. Here are the sizes of the model you have just loaded, beside those of Llama 3 8B; each letter is explained
+# at its step.
 
 # %% key="sizes"
 from classroom import sizes
@@ -85,99 +85,151 @@ sizes(config)
 # %% [markdown] key="tokens-why"
 # ## Step 1. Text to tokens
 #
-# A model computes with numbers, so a text becomes a list of numbers. It is cut into tokens: a word, part
-# of a word, a punctuation mark, at worst a single byte. The model has a fixed list of them, and a token's
-# place in it is its **id**. The space before a word is usually part of that word's token, drawn here as
-# `␣`: `the` and `␣the` are two different tokens. A space at the very end is a token of its own. `bos=True`
-# puts the special token `<|begin_of_text|>` in front.
+# A model computes with numbers, so a text becomes a list of numbers. It is cut into tokens: a word, part of a
+# word, a punctuation mark, at worst a single byte. The model has a fixed list of them, its **vocabulary**, and a
+# token's place in it is its **id**. The space before a word is usually part of that word's token, drawn here as
+# `␣`. `bos=True` puts the special token `<|begin_of_text|>` in front.
 
 # %% key="tokens"
 prompt = "Once upon a time, there was a little girl named"
 ids = np.array(tokenizer.encode(prompt, bos=True))
 labels = [tokenizer.token(i) for i in ids]
 show.tokens(labels, ids)
-print("ids", ids.shape, ids)
+print("ids", ids.shape, "= T")
 
 # %% [markdown] key="embedding-why"
 # ## Step 2. Tokens to rows of numbers
 #
-# An id says which token it is, but nothing about it. The **embedding** is a matrix with one row of `D`
-# numbers for every token of the vocabulary, set by training. Looking up rows is all that happens here.
-# The rows of our tokens, one below the other, are the start of the residual stream `x`.
+# An id says which token it is, but nothing about it. The **embedding** is a matrix with one row of `D` numbers for
+# every token of the vocabulary, set by training, and all that happens here is that rows are looked up. They are
+# the start of the residual stream `x`.
 
 # %% key="embedding-by-hand"
-x = weights.embedding[ids]
-print("embedding", weights.embedding.shape, "-> x", x.shape)
-show.matrix(x, ("T", "D"), rows=labels, title="x: one row per token")
-
-# %% key="embedding-named"
 from llama_np import embed
 
-source(embed)
-
-# %% key="embedding-agree"
+x = weights.embedding[ids]
 agree(x, embed(weights.embedding, ids))
+rows = [
+    [label, i, " ".join(f"{number:+.2f}" for number in row[:6]) + " ..."]
+    for label, i, row in zip(labels, ids, x)
+]
+table(["token", "id", f"the first of its {config.dim} numbers"], rows)
+
+# %% [markdown] key="embedding-read"
+# No single number here means anything that one could name. Note that `{{ max(labels, key=labels.count) }}` comes twice and has the same
+# row both times: so far no token knows where it stands, or what stands beside it.
+
+# %% [markdown] key="choose-why"
+# ## Which block to open?
+#
+# Now come {{ config.n_layers }} blocks, which run the same code with different weights. We want the one in which
+# ` named` learns who is named. So we *forbid* it: in one block at a time, the last token may not read ` girl`. A
+# **tap** does this. The library's `forward`, which is the whole model, hands every named result to it, and the tap
+# may look at it or change it. We measure how much the model prefers the girl's name to a boy's: the difference of
+# their scores. Where that falls most, ` girl` was read.
+
+# %% key="choose"
+from llama_np import forward, patch
+
+girl = len(tokenizer.encode(prompt.removesuffix(" named"), bos=True)) - 1  # its position
+boys_ids = np.array(tokenizer.encode(prompt.replace("girl", "boy"), bos=True))
+hers, his = (int(forward(weights, config, each)[-1].argmax()) for each in (ids, boys_ids))
+
+
+def hide(hidden, blocks, heads=slice(None)):
+    """A tap under which the last token cannot read some tokens, in some blocks and heads."""
+
+    def change(scores):
+        scores = scores.copy()
+        scores[heads, -1, hidden] = -np.inf
+        return scores
+
+    return patch({f"blocks.{i}.masked": change for i in blocks})
+
+
+def preference(**options):
+    """By how much her name's score is above his."""
+    scores = forward(weights, config, ids, **options)[-1]
+    return float(scores[hers] - scores[his])
+
+
+blocks, heads = range(config.n_layers), range(config.n_heads)
+lost = np.array([preference() - preference(tap=hide(girl, [i])) for i in blocks])
+chosen = int(lost.argmax())
+lost_by_head = [preference() - preference(tap=hide(girl, [chosen], h)) for h in heads]
+head = int(np.argmax(lost_by_head))
+show.curves(
+    np.array(blocks),
+    {"": lost},
+    ("block", "preference lost"),
+    title="when the last token may not read the girl",
+)
+
+# %% [markdown] key="choose-read"
+# With the girl the likeliest next token is `{{ tokenizer.token(hers) }}`, with a boy `{{ tokenizer.token(his) }}`, and
+# at our sentence the former is ahead by {{ preference() :.1f }}. In most blocks it does not matter whether ` girl` can
+# be read. In block {{ chosen }} it does: {{ lost[chosen] :.1f }} is lost, and most through its head {{ head }}. That
+# block and that head we open. The blocks before it have already added to `x`; we take the stream as it arrives.
+# {{ claim: hers != his and lost[chosen] > 10 * np.median(np.abs(lost)) }}
 
 # %% [markdown] key="norm-why"
 # ## Step 3. RMS norm: the same size for every row
 #
-# The first block begins. The numbers in a row can become large or small on their way through the model.
-# Matrices work more evenly on rows of one size, so attention and feed-forward each read a normalised copy
-# of the stream. Each row $x$ is divided by its **root mean square**, the square root of the mean of its
-# squares. Then column $d$ is multiplied by a learned number $w_d$:
+# Rows can become large or small on their way through the model, and matrices work more evenly on rows of one size.
+# So attention and feed-forward each read a normalised *copy* of the stream. Each row $x$ is divided by its **root
+# mean square**, the square root of the mean of its squares, and column $d$ is multiplied by a learned number $w_d$
+# ([Zhang and Sennrich 2019](https://arxiv.org/abs/1910.07467)):
 #
 # $$\mathrm{norm}(x)_d = \frac{x_d}{\sqrt{\frac{1}{D}\sum_{i} x_i^2 + \epsilon}} \; w_d$$
 #
-# The tiny number $\epsilon$ stands inside the root and keeps a row of zeros from being divided by zero.
-# The stream itself stays as it is: only the copy is normalised
-# ([Zhang and Sennrich 2019](https://arxiv.org/abs/1910.07467)).
+# The tiny number $\epsilon$ keeps a row of zeros from being divided by zero.
 
 # %% key="norm-by-hand"
-layer = weights.layers[0]
+from llama_np import record, rms_norm
+
+trace = {}
+forward(weights, config, ids, tap=record(trace))  # a tap that keeps every named result
+x = trace["embedded"] if chosen == 0 else trace[f"blocks.{chosen - 1}.resid_out"]
+layer = weights.layers[chosen]
 mean_square = (x**2).mean(axis=-1, keepdims=True)
 normed = x / np.sqrt(mean_square + config.norm_eps) * layer.attn_norm
-print("root mean square of each row:", np.sqrt(mean_square).ravel().round(3))
-show.matrices({"x": x, "normed": normed}, ("T", "D"), rows=labels, across=1)
-
-# %% key="norm-named"
-from llama_np import rms_norm
-
-source(rms_norm)
-
-# %% key="norm-agree"
+print("root mean square of each row:", np.sqrt(mean_square).ravel().round(2))
 agree(normed, rms_norm(x, layer.attn_norm, config.norm_eps))
 
 # %% [markdown] key="qkv-why"
 # ## Step 4. Queries, keys, values
 #
-# So far each token knows only itself. **Attention** lets each token read from itself and from the tokens
-# before it. Each token has a **query**: what it is looking for. Each has a **key**: by what it can be
-# found. And each has a **value**: what it hands over. All three are products of the normalised row with
-# learned matrices. This happens several times side by side, in **heads** of width `K`, each with its own
-# columns of the matrices, so that each can look for something else. Here is the first head.
+# **Attention** lets each token read from itself and from the tokens before it. Each token has a **query**, what it is
+# looking for; a **key**, by which it can be found; and a **value**, what it hands over. All three are products of
+# the normalised row with learned matrices. This happens several times side by side, in **heads** of width `K`, so
+# that each can look for something else. There are fewer keys and values than queries: `group` query heads share
+# one **key-value head**, which saves memory while the model writes
+# ([Ainslie et al. 2023](https://arxiv.org/abs/2305.13245)). In the picture, steps 4 to 7 from left to right:
 
 # %% key="qkv"
+show.attention_map(n_heads=config.n_heads, n_kv_heads=config.n_kv_heads)
 K = config.head_dim
-q = normed @ layer.wq[:, :K]  # T D @ D K -> T K
-k = normed @ layer.wk[:, :K]
-v = normed @ layer.wv[:, :K]
-show.matrices({"q": q, "k": k, "v": v}, ("T", "K"), rows=labels)
+own = slice(head * K, (head + 1) * K)  # the columns of our head
+shared = slice(head // config.group * K, (head // config.group + 1) * K)
+q = normed @ layer.wq[:, own]  # T D @ D K -> T K
+k = normed @ layer.wk[:, shared]
+v = normed @ layer.wv[:, shared]
+print("q", q.shape, "k", k.shape, "v", v.shape)
 
 # %% [markdown] key="rotation-why"
 # ## Step 5. Rotation: where a token stands
 #
-# So far a token's place plays no part. Llama brings it in by **rotation** (rotary position embedding,
-# RoPE). The numbers of a query or key are taken in pairs, each pair as a point in the plane, and turned
-# by an angle: the token's position times the pair's **frequency**, in radians. The first position is 0.
-# The first pair turns fast, the last ones slowly; `rope_theta` is a constant of the config, and the
-# larger it is, the slower the last pairs turn. The product of a query and a key then depends on what they
-# hold and on the distance between them, not on where the two stand. Values are not rotated: they say what
-# is handed over, not where it was ([Su et al. 2021](https://arxiv.org/abs/2104.09864), section 3.2.2).
+# A token's place plays no part yet. Llama brings it in by **rotation** (rotary position embedding, RoPE): the
+# numbers of a query or key are taken in pairs, each pair as a point in the plane, and turned by the token's
+# position times the pair's **frequency**. The first pair turns fast, the last ones slowly. The product of a query
+# and a key then depends on what they hold and on the *distance* between them, not on where the two stand
+# ([Su et al. 2021](https://arxiv.org/abs/2104.09864), section 3.2.2).
 
 # %% key="rotation-by-hand"
-pair = np.arange(K // 2)
-frequencies = config.rope_theta ** (-2 * pair / K)
+from llama_np import rope_frequencies, rotate
+
 positions = np.arange(len(ids))
+frequencies = rope_frequencies(K, config.rope_theta, config.rope_scaling)  # lesson 05
 angles = positions[:, None] * frequencies  # T 1 * K/2 -> T K/2
 
 
@@ -187,125 +239,76 @@ def turn(x):
     return np.stack([a * cos - b * sin, a * sin + b * cos], axis=-1).reshape(x.shape)
 
 
-print("radians per position, pair by pair:", *(f"{f:.3g}" for f in frequencies))
-
-# %% key="rotation-named"
-from llama_np import rotate
-
-source(rotate)
-
-# %% [markdown] key="rotation-agree-note"
-# The formula for the frequencies agrees with the library's. Llama 3.1 and later also slow the slow pairs
-# down, and the config says so; from here on we use the frequencies that the config asks for. The last
-# line moves every token 100 places on: the products of queries and keys stay what they were.
-
-# %% key="rotation-agree"
-from llama_np import rope_frequencies
-
-agree(frequencies, rope_frequencies(K, config.rope_theta))
-frequencies = rope_frequencies(K, config.rope_theta, config.rope_scaling)
-angles = positions[:, None] * frequencies
 q_rotated, k_rotated = turn(q), turn(k)
 agree(q_rotated, rotate(q, positions, frequencies))
-agree(k_rotated, rotate(k, positions, frequencies))
-
-q_moved, k_moved = (rotate(a, positions + 100, frequencies) for a in (q, k))
-agree(q_moved @ k_moved.T, q_rotated @ k_rotated.T)
 
 # %% [markdown] key="attend-why"
 # ## Step 6. Who reads from whom
 #
-# The **score** of a query and a key is the sum of the products of their numbers, divided by $\sqrt{K}$.
-# Without the division wide heads would get large scores, and nearly all weight would fall on one key. A
-# token must not read from the future, since the future is what it has to predict. So the scores of later
-# keys are set to minus infinity. The **softmax** turns the scores $s$ of a row into weights between 0 and
-# 1 that sum to one; $s_j$ is the score of key $j$:
+# The **score** of a query and a key is the sum of the products of their numbers, divided by $\sqrt{K}$ so that
+# wide heads do not get larger scores than narrow ones. Here is the one that decides, between the query of
+# ` named` and the key of ` girl`:
+
+# %% key="one-score"
+show.one_cell(q_rotated, k_rotated, len(ids) - 1, girl, labels=labels)
+
+# %% [markdown] key="mask-why"
+# A token must not read from the future, since the future is what it has to predict. So the scores of later keys
+# are set to minus infinity. The **softmax** then turns the scores $s$ of a row into weights between 0 and 1 that sum
+# to one, where minus infinity becomes exactly zero
+# ([Vaswani et al. 2017](https://arxiv.org/abs/1706.03762), section 3.2.1):
 #
 # $$\mathrm{softmax}(s)_j = \frac{e^{s_j}}{\sum_i e^{s_i}}$$
 #
-# Minus infinity becomes a weight of exactly zero, and the rest of the row still sums to one. (The library
-# first subtracts the row's largest score: the same result, and no overflow.) The weights are the head's
-# **pattern**. Each row is a token that reads, each column a token it reads from
-# ([Vaswani et al. 2017](https://arxiv.org/abs/1706.03762), section 3.2.1).
+# The weights are the head's **pattern**, a row for each token that reads.
 
 # %% key="attend-by-hand"
 scores = q_rotated @ k_rotated.T / np.sqrt(K)  # T K @ K S -> T S
 mask = positions[None, :] <= positions[:, None]  # True where the key is no later than the query
 masked = np.where(mask, scores, -np.inf)
-pattern = np.exp(masked) / np.exp(masked).sum(axis=-1, keepdims=True)
-show.matrices(
-    {"scores": scores, "masked": masked, "pattern": pattern},
-    ("query T", "key S"),
-    rows=labels,
-    columns=labels,
-)
-print("every row of the pattern sums to", pattern.sum(axis=-1).round(6))
+powers = np.exp(masked - masked.max(axis=-1, keepdims=True))  # the same weights, and no overflow
+pattern = powers / powers.sum(axis=-1, keepdims=True)
+show.reads(labels, pattern, title=f"what {labels[-1]} reads, block {chosen}, head {head}")
 
-# %% [markdown] key="mix-why"
-# The first row has no choice: the first token sees only itself. In the model that comes with these
-# notebooks, the heads of the first block read from everything almost evenly; step 11 shows sharper ones.
+# %% [markdown] key="attend-read"
+# `{{ labels[-1] }}` reads `{{ labels[girl] }}` with a weight of {{ pattern[-1, girl] :.2f }}, out of 1. Nobody told this
+# head to look for the one who is named: it has learned a query and keys that fit. Their product of
+# {{ scores[-1, girl] * np.sqrt(K) :.1f }}, divided by $\sqrt{K}$, is a score of {{ scores[-1, girl] :.1f }}, while the
+# next best of that row is {{ np.sort(np.delete(scores[-1], girl))[-1] :.1f }}, and the softmax makes much of such a gap.
+# {{ claim: pattern[-1].argmax() == girl and pattern[-1, girl] > 0.5 }}
 #
-# Each token now collects the values of the tokens it reads from, weighted by its row of the pattern. That
-# is one more matrix product. The result is the head's **mix**.
+# What it gets there are the values of all tokens, weighted by the row of the pattern: the head's **mix**.
 
 # %% key="mix-by-hand"
-mix = pattern @ v  # T S @ S K -> T K
-print("mix", mix.shape)
-for j in np.argsort(-pattern[-1])[:4]:
-    print(f"{labels[-1]} reads {pattern[-1, j]:.3f} from {labels[j]}")
-
-# %% [markdown] key="attend-named-note"
-# In the library these steps are one function. Its `mask_scores` does what `np.where` did above; with `None` in
-# place of `mask` nothing would be hidden. `tap` is the subject of step 11.
-
-# %% key="attend-named"
 from llama_np import attend
 
-source(attend)
-
-# %% key="attend-agree"
+mix = pattern @ v  # T S @ S K -> T K
 agree(mix, attend(q_rotated, k_rotated, v, mask))
 
 # %% [markdown] key="heads-why"
 # ## Step 7. All heads, and back to the stream
 #
-# The other heads do the same with their own columns. There are fewer keys and values than queries:
-# `group` query heads share one **key-value head**, and query head `h` uses number `h // group`. That leaves
-# less to keep in memory while the model writes ([Ainslie et al. 2023](https://arxiv.org/abs/2305.13245)).
-# The mixes of all heads are laid side by side. The matrix `wo` combines them into one row of width `D` per
-# token, and this is **added** to `x`. In the library's function below, `linear(x, wq)` is `x @ wq`, and
-# `apply_rotary` is `rotate`, written faster. The cosines and sines are ready-made for it: `rope_rotations`
-# makes them once for all blocks, as complex numbers (lesson 05).
+# The other heads do the same with their own columns. Their mixes are laid side by side, the matrix `wo` combines them
+# into one row of width `D` per token, and this is **added** to `x`.
 
 # %% key="heads-by-hand"
 mixes = []
-for h in range(config.n_heads):
+for h in heads:
     own = slice(h * K, (h + 1) * K)
     shared = slice(h // config.group * K, (h // config.group + 1) * K)
     q_h, k_h = turn(normed @ layer.wq[:, own]), turn(normed @ layer.wk[:, shared])
     mixes.append(attend(q_h, k_h, normed @ layer.wv[:, shared], mask))
 attn_out = np.concatenate(mixes, axis=-1) @ layer.wo  # T Hq*K @ Hq*K D -> T D
 resid_mid = x + attn_out
-print("heads", config.n_heads, "in groups of", config.group, "-> attn_out", attn_out.shape)
-
-# %% key="heads-named"
-from llama_np import attention, rope_rotations
-
-source(attention)
-
-# %% key="heads-agree"
-rotations = rope_rotations(positions, frequencies)
-attention_by_name = attention(normed, layer, config, rotations, mask)
-agree(attn_out, attention_by_name)
+agree(resid_mid, trace[f"blocks.{chosen}.resid_mid"])
 
 # %% [markdown] key="ffn-why"
 # ## Step 8. Feed-forward: each token by itself
 #
-# Attention has moved information between tokens. Now each token works on what it has, alone. A normalised
-# copy of `resid_mid` is multiplied by two matrices, `w_gate` and `w_up`, each `F` wide. The gate goes
-# through the curve $\mathrm{silu}(g) = g / (1 + e^{-g})$. Far below zero that is nearly 0, far above it
-# nearly $g$. It is then multiplied with `up`, number by number, and so decides how much of `up` passes.
-# `w_down` brings the row back to width `D`. The result is added to `resid_mid`, not to the normalised copy
+# Attention has moved information between tokens. Now each token works on what it has, alone. A normalised copy of
+# `resid_mid` is multiplied by two matrices, each `F` wide. One result, the gate, goes through the curve
+# $\mathrm{silu}(g) = g / (1 + e^{-g})$, which is nearly 0 far below zero and nearly $g$ far above, and so decides
+# how much of the other, `up`, passes. `w_down` brings the row back to width `D`, and it is added to `resid_mid`
 # ([Shazeer 2020](https://arxiv.org/abs/2002.05202), equation 6).
 
 # %% key="ffn-by-hand"
@@ -313,130 +316,158 @@ normed = rms_norm(resid_mid, layer.ffn_norm, config.norm_eps)
 gate = normed @ layer.w_gate  # T D @ D F -> T F
 up = normed @ layer.w_up
 hidden = gate / (1 + np.exp(-gate)) * up
-down = hidden @ layer.w_down  # T F @ F D -> T D
-resid_out = resid_mid + down
-show.matrices(
-    {"gate": gate, "up": up, "hidden = silu(gate) * up": hidden}, ("T", "F"), rows=labels, across=1
-)
-
-# %% key="ffn-named"
-from llama_np import swiglu
-
-source(swiglu)
-
-# %% key="ffn-agree"
-agree(down, swiglu(normed, layer.w_gate, layer.w_up, layer.w_down))
+resid_out = resid_mid + hidden @ layer.w_down  # T F @ F D -> T D
+agree(resid_out, trace[f"blocks.{chosen}.resid_out"])
 
 # %% [markdown] key="blocks-why"
-# ## Step 9. All blocks
+# ## Step 9. The whole model
 #
-# Steps 3 to 8 are one block: norm, attend, add; norm, feed forward, add. The model repeats it with
-# new matrices each time. The output of one block is the input of the next.
+# Steps 3 to 8 are one block, and the model is nothing but its blocks one after the other, each with weights of its
+# own, between the embedding and one last norm. With the library's names for our steps, that is all of Llama 3:
 
-# %% key="block-named"
-from llama_np import block
+# %% key="blocks"
+from llama_np import attention, rope_rotations, swiglu
 
-source(block)
-
-# %% key="block-agree"
-agree(resid_out, block(x, layer, config, rotations, mask))
-
-# %% [markdown] key="stream-why"
-# Now through all of them. Below is the row of the last token, from which the next token will be read. Row
-# 0 is its embedding, row `n` what stands there after `n` blocks. Follow a column downwards: each block adds
-# to what is there.
-
-# %% key="stream-by-hand"
-stream = x
-last_rows = [stream[-1]]
-for each in weights.layers:
-    stream = block(stream, each, config, rotations, mask)
-    last_rows.append(stream[-1])
-show.matrix(np.array(last_rows), ("blocks passed", "D"), title=f"the stream at {labels[-1]}")
+rotations = rope_rotations(positions, frequencies)  # the cosines and sines of step 5
+x = embed(weights.embedding, ids)
+for layer in weights.layers:
+    normed = rms_norm(x, layer.attn_norm, config.norm_eps)
+    x = x + attention(normed, layer, config, rotations, mask)
+    normed = rms_norm(x, layer.ffn_norm, config.norm_eps)
+    x = x + swiglu(normed, layer.w_gate, layer.w_up, layer.w_down)
+logits = rms_norm(x, weights.norm, config.norm_eps) @ weights.output  # T D @ D V -> T V
+agree(logits, forward(weights, config, ids))
 
 # %% [markdown] key="logits-why"
 # ## Step 10. From the last row to a prediction
 #
-# After the last block the rows are normalised once more. The **output matrix** has one column for
-# every token of the vocabulary. Its product with a row gives one score per token, the **logits**:
-# the higher, the likelier that token comes next. A softmax makes them probabilities. Every row
-# predicts what follows its own token; to continue the text we need the last row only.
+# The **output matrix** has one column for every token of the vocabulary. Its product with a row gives one score per
+# token, the **logits**, and a softmax makes them probabilities. Every row predicts what follows its own token; to
+# continue the text we need the last row only.
 
 # %% key="logits-by-hand"
 from llama_np import softmax
 
-logits = rms_norm(stream, weights.norm, config.norm_eps) @ weights.output  # T D @ D V -> T V
 probabilities = softmax(logits[-1])
-best = np.argsort(-probabilities)[:10]
+best = np.argsort(-probabilities)[:8]
 show.bars(
     probabilities[best],
     [tokenizer.token(i) for i in best],
     "probability",
-    title=f"ten best tokens after: {prompt}",
+    title=f"the best tokens after: {prompt}",
     lit=0,
 )
 
-# %% [markdown] key="forward-named"
-# That is the whole model. The library's `forward` is the same walk from ids to logits.
-
-# %% key="forward-source"
-from llama_np import forward
-
-source(forward)
-
-# %% key="forward-agree"
-agree(logits, forward(weights, config, ids))
+# %% [markdown] key="logits-read"
+# `{{ tokenizer.token(best[0]) }}` gets {{ probabilities[best[0]] :.2f }}, and what follows are other names, or how they begin.
+# Nothing in the code says "name" or "girl": all of it is in the {{ config.count_parameters() :, }} numbers that
+# training has set.
 
 # %% [markdown] key="inside"
 # ## Step 11. Looking inside
 #
-# `forward` calls a **tap** on each of its named results; `record(trace)` is a tap that keeps them all. So
-# any matrix of any block is one look-up away. Here are the patterns of four heads, picked because they are
-# clear: from each quarter of the blocks the head that puts most weight on a token other than the first and
-# the one that reads. Most heads are less clear.
+# Any pattern of any block is one look-up away in `trace`. Beside our head, the picture shows those that read most,
+# on average over this sentence, from the token before, from the first token, and from themselves. Every row is a
+# token that reads, every column a token it reads from.
 
 # %% key="patterns"
-from classroom import clearest_head
+patterns = np.stack([trace[f"blocks.{i}.pattern"] for i in blocks])  # L Hq T S
+wanted = {
+    "the token before": patterns[:, :, positions[1:], positions[:-1]].mean(axis=-1),
+    "the first token": patterns[:, :, 1:, 0].mean(axis=-1),
+    "itself": patterns[:, :, positions[1:], positions[1:]].mean(axis=-1),
+}
+drawn = {f"the girl: block {chosen}, head {head}": pattern}
+for name, weight in wanted.items():
+    i, h = np.unravel_index(weight.argmax(), weight.shape)
+    drawn[f"{name}: block {i}, head {h}"] = patterns[i, h]
+show.matrices(
+    drawn, ("query T", "key S"), rows=labels, columns=labels, across=2, quantity="weights"
+)
 
-from llama_np import record
+# %% [markdown] key="patterns-read"
+# On average such a head puts a weight of {{ wanted["the token before"].max() :.2f }} on the token before,
+# {{ wanted["the first token"].max() :.2f }} on the first, {{ wanted["itself"].max() :.2f }} on its own.
+# [Lesson 07](07_multi_head.ipynb) measures what heads of this kind are good for, and why so many rest on the first.
 
-trace = {}
-forward(weights, config, ids, tap=record(trace))
+# %% [markdown] key="experiment"
+# ## Try it: what if nobody can read the girl?
+#
+# Now we cut the connection in *all* blocks. The text still says "girl", but the last token cannot look there. Predict before you run it: will the model say a girl's name, a boy's, or no name at all?
 
-chosen = {}
-for some_blocks in np.array_split(np.arange(config.n_layers), min(4, config.n_layers)):
-    i, h = clearest_head(trace, some_blocks, config.n_heads)
-    chosen[f"block {i}, head {h}"] = trace[f"blocks.{i}.pattern"][h]
-show.matrices(chosen, ("query T", "key S"), rows=labels, columns=labels)
+# %% key="experiment-cell"
+cut = softmax(forward(weights, config, ids, tap=hide(girl, blocks))[-1])
+for name, each in {"as it is": probabilities, "girl hidden": cut}.items():
+    best = np.argsort(-each)[:6]
+    print(f"{name:12}", "  ".join(f"{tokenizer.token(i)} {each[i]:.2f}" for i in best))
+
+# %% [markdown] key="experiment-answer"
+# <details><summary>Answer</summary>
+#
+# Still a name, because ` named` itself asks for one. But `{{ tokenizer.token(hers) }}` falls from
+# {{ probabilities[hers] :.2f }} to {{ cut[hers] :.2f }}. The best is now `{{ tokenizer.token(cut.argmax()) }}`, and with
+# {{ cut.max() :.2f }} it is not sure of it: these are the names that the model has ready for somebody of whom it
+# knows nothing but that there is a name.
+# {{ claim: cut[hers] < 0.3 * probabilities[hers] and cut.argmax() != hers }}
+#
+# </details>
+
+# %% [markdown] key="texts-why"
+# Is that special to this sentence, and to this word? We take 20 others, with other heroes, and hide one token at a time:
+# the hero, or, as a control, each of the others. The measure is how much probability moves from some tokens to
+# others, between 0 and 1 (the **total variation distance** of the two predictions).
+
+# %% key="texts"
+heroes = ["girl", "boy", "dog", "cat", "bird", "bear", "fish", "frog", "bunny", "mouse"]
+moved = []
+for text in [
+    f"Once upon a time, there was a {size} {hero} named"
+    for hero in heroes
+    for size in ("little", "big")
+]:
+    text_ids = np.array(tokenizer.encode(text, bos=True))
+    start = len(
+        tokenizer.encode(text.removesuffix(" named").rsplit(" ", 1)[0], bos=True)
+    )  # of the hero
+    end = len(tokenizer.encode(text.removesuffix(" named"), bos=True))
+    before = softmax(forward(weights, config, text_ids)[-1])
+    parts = [list(range(start, end)), *([t] for t in range(start))]  # the hero, then every other
+    after = [
+        softmax(forward(weights, config, text_ids, tap=hide(part, blocks))[-1]) for part in parts
+    ]
+    distances = [np.abs(each - before).sum() / 2 for each in after]
+    moved.append([distances[0], np.mean(distances[1:])])
+moved = np.array(moved)
+hero_moves, other_moves = moved.T
+print(f"the hero hidden:     {hero_moves.mean():.2f} ± {hero_moves.std():.2f}")
+print(f"another token:       {other_moves.mean():.2f} ± {other_moves.std():.2f}")
+
+# %% [markdown] key="texts-read"
+# Hiding the hero moves {{ hero_moves.mean() :.2f }} of the probability, hiding another token {{ other_moves.mean() :.2f }},
+# and in {{ (hero_moves > other_moves).sum() }} of {{ len(moved) }} texts the hero matters more than the average
+# other token. So of all that stands there, the last token depends most on one word, and it fetches it through heads
+# like the one you have opened. {{ claim: hero_moves.mean() - other_moves.mean() > hero_moves.std() }}
 
 # %% [markdown] key="writing-why"
 # ## Step 12. Writing
 #
-# To write, choose a token, put it behind the text, and start again. The simplest choice is the
-# likeliest token, called **greedy**. By hand, that is a loop around `forward`.
+# To write, choose a token, put it behind the text, and start again. The simplest choice is the likeliest token,
+# called **greedy**. By hand, that is a loop around `forward`; the library's `generate` writes the same tokens, without
+# computing the past again ([lesson 11](11_kv_cache.ipynb)).
 
 # %% key="writing-by-hand"
+from llama_np import generate
+
 text = ids
 for _ in range(12):
     text = np.append(text, forward(weights, config, text)[-1].argmax())
 print(tokenizer.decode(text[1:]))
-
-# %% [markdown] key="writing-named-note"
-# The library's `generate` writes the same tokens. It keeps the keys and values of past tokens in a
-# **cache** instead of computing them again. With `stop_tokens=` it also ends at the token by which the
-# model closes a text.
-
-# %% key="writing-agree"
-from llama_np import generate
-
 agree(text[len(ids) :], np.array(list(generate(weights, config, ids, 12))))
 
 # %% [markdown] key="story-note"
-# Always taking the likeliest token makes a small model go in circles before long. So for a whole story the
-# next token is **drawn** at random, each as often as its probability says, after all logits have been
-# divided by a **temperature**. A **seed** fixes the draws. The model that comes with these notebooks was
-# trained on about two and a half thousand short stories and sixty lines of facts. Expect small words and
-# little sense.
+# Always taking the likeliest token makes a small model go in circles before long. So for a whole story the next
+# token is **drawn** at random, each as often as its probability says, after all logits have been divided by a
+# **temperature** ([lesson 10](10_logits.ipynb)). Another **seed** gives other draws, and another story.
 
 # %% key="story"
 from llama_np import Sampling
@@ -444,92 +475,34 @@ from llama_np.tokenizer import stream_text
 
 rng = np.random.default_rng(seed=0)
 how = Sampling(temperature=0.8)
-story = generate(weights, config, ids, 400, how, rng=rng, stop_tokens=tokenizer.stop_ids)
+story = generate(weights, config, ids, 300, how, rng=rng, stop_tokens=tokenizer.stop_ids)
 print(prompt, end="")
 for piece in stream_text(tokenizer, story):
     print(piece, end="")
-
-# %% [markdown] key="experiment"
-# ## Try it
-#
-# Before you run the next cell, predict: what becomes of the text at a temperature of 0.3, and of 1.5? What
-# does another seed change? Then put in other numbers and run it again.
-
-# %% key="experiment-cell"
-for temperature in (0.3, 0.8, 1.5):
-    for seed in (1, 2):
-        rng = np.random.default_rng(seed)
-        new = generate(weights, config, ids, 25, Sampling(temperature), rng=rng)
-        print(f"{temperature}, seed {seed}: ...{tokenizer.decode(new)!r}")
-
-# %% [markdown] key="experiment-answer"
-# <details><summary>Answer</summary>
-#
-# Near 0 the text becomes the greedy one, whatever the seed. Above 1 the probabilities move closer
-# together, so rare tokens come more often and the text falls apart. In between, every seed gives another
-# story.
-#
-# </details>
-
-# %% [markdown] key="other-llamas"
-# ## The same page on another Llama
-#
-# No cell above states a size: each asks the model. So the same page runs on any Llama in Hugging
-# Face's format with Llama 3's `tokenizer.model`. Give its folder in the first cell,
-# `load_model("path/to/folder")`, or set the variable `LLAMA_MODEL` to the folder before you start
-# Jupyter. The README says where to find one.
-
-# %% [markdown] key="shapes-note"
-# ## What you have seen
-#
-# These are the main arrays of one block, all heads together, and what stands before and after the blocks.
-# Beside them is their size in Llama 3 8B for a text of the same number of tokens.
-
-# %% key="shapes"
-from classroom import shapes
-
-arrays = {
-    "ids": "T",
-    "x, the stream": "T D",
-    "q": "Hq T K",
-    "k and v": "Hkv T K",
-    "scores, masked, pattern": "Hq T S",
-    "gate, up, hidden": "T F",
-    "logits": "T V",
-}
-shapes(arrays, config, n_tokens=len(ids))
 
 # %% [markdown] key="questions"
 # ## Questions
 #
 # <details><summary>Which step moves information from one token to another?</summary>
 #
-# Attention, and only attention. Norm, feed-forward and the output matrix treat every row by itself.
-#
-# </details>
-#
-# <details><summary>Why do the rows of the pattern still sum to one, although half of it is zero?</summary>
-#
-# The mask comes before the softmax. It sets scores to minus infinity, and the softmax then shares
-# the whole weight among the keys that are left.
-#
-# </details>
-#
-# <details><summary>What would happen if each block replaced the stream instead of adding to it?</summary>
-#
-# Whatever earlier blocks had written would have to pass through every later block. With adding, what
-# a block does not touch stays as it is. A block can still remove something by adding its opposite.
+# Attention, and only attention. Norm, feed-forward and the output matrix treat every row by itself, which is why
+# hiding a token from attention hid it altogether.
 #
 # </details>
 #
 # <details><summary>The model predicts a next token at every position. Why do we use only the last?</summary>
 #
-# For the others we already know what comes next: it stands in the prompt. In training all of them
-# are used, since each is one more prediction to learn from.
+# For the others we already know what comes next, because it stands in the prompt. In training all of them are used,
+# since each is one more prediction to learn from.
 #
 # </details>
 
 # %% [markdown] key="next"
 # ## What comes next
 #
-# This page was quick. Lesson 01, tokens, takes step 1 apart, byte by byte.
+# [Exercise 00](exercises/00_start_here.ipynb) shows how the exercises work, and lets you hide a word yourself. Then
+# [lesson 01, tokens](01_tokens.ipynb), takes step 1 apart, byte by byte.
+#
+# No cell above states a size: each asks the model. So this page and the others run on any Llama in Hugging Face's
+# format. Give its folder in the first cell, `load_model("path/to/folder")`, or set the variable `LLAMA_MODEL` to it
+# before you start Jupyter.

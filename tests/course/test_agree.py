@@ -12,6 +12,8 @@ from llama_np.attention import attend
     [
         (np.zeros(3), np.zeros(4)),
         (np.array([1.0, 2.0]), np.array([1.0, 2.001])),
+        (np.array([1e-6]), np.array([9e-6])),  # small numbers, and far apart
+        (np.array([1e-4]), np.array([0.0])),
         (np.array([np.nan]), np.array([1.0])),
         (np.array([np.nan]), np.array([np.nan])),
         (np.array([-np.inf]), np.array([0.0])),
@@ -28,7 +30,9 @@ def test_what_differs_is_refused(by_hand, named):
 def test_what_is_the_same_is_accepted(capsys):
     agree(np.array([1.0, -np.inf]), np.array([1.0 + 1e-7, -np.inf]))
     agree(np.array([1000.0]), np.array([1000.005]))  # measured against the largest number
-    assert capsys.readouterr().out.count("they agree") == 2
+    agree(np.array([1e-6, 2e-15]), np.array([1e-6, 0.0]))
+    agree(np.array([2e-15]), np.array([0.0]))
+    assert capsys.readouterr().out.count("they agree") == 4
 
 
 def test_source_shows_the_code_without_the_docstring():

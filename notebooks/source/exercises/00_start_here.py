@@ -17,12 +17,12 @@
 
 # %% key="setup"
 import numpy as np
-from classroom import check, predict, progress
+from classroom import check, measure, predict, progress
 
 # %% [markdown] key="next-token-task"
 # ## Task 1. The next token
 #
-# Fill in one line. The logits of a text have shape `T V`: a row for each token of the text, a score for each
+# Fill in one line (step 10 of the [lesson](../00_start_here.ipynb)). The logits of a text have shape `T V`: a row for each token of the text, a score for each
 # token of the vocabulary. Which token does the model find likeliest **after the whole text**? Give its id.
 #
 # <details><summary>Hint</summary>
@@ -95,6 +95,53 @@ predict("00", guess, lambda: forward(model.weights, model.config, [1, 2, 3, 4, 5
 #
 # </details>
 
+# %% [markdown] key="measure-task"
+# ## Measure and explain
+#
+# In the [lesson](../00_start_here.ipynb) the last token was forbidden to read ` girl` in all blocks, and ` Lily` was
+# gone. Is it enough to forbid it in the *first* `n` blocks? `best_token(n)` says which token the model then finds
+# likeliest. Find the smallest `n` at which it is no longer ` Lily`, and say in a sentence why the blocks before do
+# not suffice. Guess first: fewer than half of the blocks, or more?
+
+# %% key="measure"
+from llama_np import patch
+
+tokenizer = model.tokenizer
+ids = np.array(tokenizer.encode("Once upon a time, there was a little girl named", bos=True))
+
+
+def without_girl(scores):
+    scores = scores.copy()
+    scores[:, -1, -2] = -np.inf  # in all heads: the last token reads nothing from the one before
+    return scores
+
+
+def best_token(n):
+    """The likeliest next token if the last one cannot read ` girl` in the first n blocks."""
+    tap = patch({f"blocks.{i}.masked": without_girl for i in range(n)})
+    return tokenizer.token(forward(model.weights, model.config, ids, tap=tap)[-1].argmax())
+
+
+def smallest():
+    blocks = range(model.config.n_layers + 1)
+    return next((n for n in blocks if best_token(n) != best_token(0)), len(blocks))
+
+
+print("in no block:", best_token(0), " in all:", best_token(model.config.n_layers))
+# yours, for example: print(best_token(8))
+
+found, because = ..., ...
+measure("00", found, smallest, because, tolerance=0)
+
+# %% [markdown] key="measure-answer"
+# <details><summary>Compare</summary>
+#
+# It is {{ smallest() }} of {{ model.config.n_layers }}. As long as one of the later blocks that look for the hero is
+# left alone, the last token can still read ` girl` there and catch up on what it has missed: several heads in
+# several blocks read the same word. After the last of these, reading it would come too late to change the name.
+#
+# </details>
+
 # %% [markdown] key="end"
 # ## How far you are
 #
@@ -104,4 +151,5 @@ predict("00", guess, lambda: forward(model.weights, model.config, [1, 2, 3, 4, 5
 progress()
 
 # %% [markdown] key="next"
-# Next: [lesson 01](../01_tokens.ipynb) and [its exercise](01_tokens.ipynb).
+# Back to [lesson 00](../00_start_here.ipynb). Next: [lesson 01](../01_tokens.ipynb) and
+# [its exercise](01_tokens.ipynb).
