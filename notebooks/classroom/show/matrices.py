@@ -70,8 +70,8 @@ def matrices(
 
     ``quantity`` chooses the colours of all: "signed" (scores, activations, differences) or
     "weights" (of attention, and what else is never negative: probabilities, shares, masks). Left
-    out, a title with one of ``NAMED_WEIGHTS`` means weights, and so does a head over keys; any
-    other means signed numbers. What the arrays hold changes nothing. Weights share one scale;
+    out, a title with one of ``NAMED_WEIGHTS`` means weights, and so does a head with queries down
+    and keys across; any other means signed numbers. What the arrays hold changes nothing. Weights share one scale;
     signed numbers have one each, unless ``limit`` is given. Panels of one scale have one colour
     bar.
     """
@@ -82,7 +82,7 @@ def matrices(
         down, across, squeeze=False,
         figsize=_size(down, across, shape, rows, columns),
     )  # fmt: skip
-    kinds = {title: quantity or _quantity(title, axes[1]) for title in arrays}
+    kinds = {title: quantity or _quantity(title, axes) for title in arrays}
     size = _label_size(figure, across, shape) if rows is not None and columns is not None else 8.5
     limits, images = _limits(arrays, kinds, limit), []
     for i, (title, array) in enumerate(arrays.items()):
@@ -108,16 +108,18 @@ def matrices(
     finish()
 
 
-def _quantity(title: str, across: str) -> str:
+def _quantity(title: str, axes: tuple[str, str]) -> str:
     """What a matrix with this title holds, by the vocabulary of the course.
 
-    >>> _quantity("block 3, head 1", "key S"), _quantity("scores of head 1", "key S")
-    ('weights', 'signed')
-    >>> _quantity("pattern", "key S"), _quantity("d_pattern", "key S")
-    ('weights', 'signed')
+    >>> axes = "query T", "key S"
+    >>> [_quantity(title, axes) for title in ("pattern", "d_pattern", "block 3, head 1")]
+    ['weights', 'signed', 'weights']
+    >>> _quantity("keys of head 1", ("K", "key S"))
+    'signed'
     """
     words = set(re.findall(r"\w+", title.lower()))
-    pattern = "head" in words and across.startswith("key") and not words & {"scores", "masked"}
+    of_heads = "head" in words and axes[0].startswith("query") and axes[1].startswith("key")
+    pattern = of_heads and not words & {"scores", "masked"}
     return WEIGHTS if pattern or words & NAMED_WEIGHTS else SIGNED
 
 
