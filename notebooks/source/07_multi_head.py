@@ -1,17 +1,15 @@
 # %% [markdown] key="title"
-# # 07 Multi-head attention: several ways to read at once
+# # 07 Multi-head attention: what do all the heads do?
 #
-# One head gives each token one way to read the text before it. A word often needs several at once: the
-# noun it belongs to, the word just before, the start of the sentence. So a block has many heads side by
-# side, each with its own pattern. In Llama 3 several heads share their keys and values, so that the model
-# needs less memory while it writes.
+# To go on with *Once upon a time, there was a little girl named*, the last token has to learn that a girl is
+# meant, but also which word stands just before it and where the sentence began. One head has one pattern and
+# hands over one mixture (lesson [04](04_single_head_attention.ipynb)), so a block has many heads side by side. Do they really
+# look for different things, and what is lost if we force them to look the same way?
 #
-# **In**: `normed`, the normalised copy of the stream, `T D`: a row of `D` numbers for each of the `T`
-# tokens. **Out**: `attn_out`, `T D`, which is added to the stream.
-#
-# After this lesson you can run all heads in a loop and then without one, and show that both are the same.
-# You can say what `wo` is for, what grouped queries share, and count what that saves, here and in Llama 3
-# 8B. You need one head (lesson 04), rotation (05) and the mask (06).
+# We find the heads that matter for this sentence by switching off each of them, and read in tokens what the best
+# of them looks for and what it says. Then we build a block's heads, in a loop and all at once, and an experiment
+# on 20 texts shows something that the word *head* hides. You need one head (04), the rotation ([05](05_rope.ipynb)) and
+# the mask ([06](06_masking.ipynb)).
 
 # %% key="map"
 import numpy as np
@@ -21,292 +19,370 @@ from weights_tools import load_model
 
 model = load_model()
 config, weights, tokenizer = model.config, model.weights, model.tokenizer
-show.model_map(config.n_layers, lit=["attention"])
+D, K, Hq, Hkv, group = (
+    config.dim, config.head_dim, config.n_heads, config.n_kv_heads, config.group,
+)  # fmt: skip
+show.attention_map(["q", "k", "v", "wo"], n_heads=Hq, n_kv_heads=Hkv)
 
-# %% [markdown] key="sentence-why"
-# ## Step 1. One sentence, many patterns
+# %% [markdown] key="silence-why"
+# ## Step 1. Which heads matter for this sentence?
 #
-# We run the model once and record every named result (the tap of lesson 00). A head's **pattern** has a
-# row for each token that reads and a column for each token it reads from. Every row sums to one: what a
-# head gives to one token it cannot give to another. The cell looks for the block whose heads differ most
-# from one another.
+# The model goes on with one name after *girl* and with another after *boy*. How far the girl's name leads the
+# boy's, in logits, says how firmly the last token knows that a girl is meant. Lesson 04 found heads that bring it
+# this news; here we ask where they lie and what the heads beside them do. We **silence** one head after the other,
+# which means that `patch`, the tap that replaces, puts zeros in the place of its mix, and look at how far the lead
+# falls. So heads are chosen by what they do, and not by how clear their patterns look.
 
-# %% key="sentence"
-from llama_np import forward, record
+# %% key="silence"
+from llama_np import forward, patch, record
 
 prompt = "Once upon a time, there was a little girl named"
 ids = np.array(tokenizer.encode(prompt, bos=True))
 labels = [tokenizer.token(i) for i in ids]
 trace = {}
-forward(weights, config, ids, tap=record(trace))
+logits = forward(weights, config, ids, tap=record(trace))
+about_a_boy = tokenizer.encode(prompt.replace("girl", "boy"), bos=True)
+hers, his = logits[-1].argmax(), forward(weights, config, about_a_boy)[-1].argmax()
 
 
-def spread(i):
-    return trace[f"blocks.{i}.pattern"].std(axis=0).mean()  # over the heads
+def silent(block, heads):  # a tap under which these heads write nothing
+    def without(mix):
+        mix = mix.copy()
+        mix[heads] = 0
+        return mix
+
+    return patch({f"blocks.{block}.mix": without})
 
 
-i = max(range(config.n_layers), key=spread)
-print("block", i, "has patterns of shape", trace[f"blocks.{i}.pattern"].shape, "= Hq T S")
+def lead(text, **options):
+    last = forward(weights, config, text, **options)[-1]
+    return last[hers] - last[his]
 
-# %% [markdown] key="patterns-why"
-# Here are the patterns of its heads, eight of them at most, all drawn on the same scale. Below them stands,
-# in numbers, the token from which each head takes most for the last token.
 
-# %% key="patterns"
-patterns = trace[f"blocks.{i}.pattern"]
-some = range(min(config.n_heads, 8))
-chosen = {f"head {h}": patterns[h] for h in some}
-show.matrices(chosen, ("query T", "key S"), rows=labels, columns=labels, limit=1.0)
-for h in some:
-    row = patterns[h, -1]
-    print(f"head {h}: {labels[-1]} reads {row.max():.3f} from {labels[row.argmax()]}")
-
-# %% [markdown] key="reason"
-# ## Why more than one head
-#
-# A wide head would still have one pattern. What it hands a token is one weighted mean of everything it
-# reads, so two things that it looks for come out as one mixture. Several narrow heads keep them apart
-# ([Vaswani et al. 2017](https://arxiv.org/abs/1706.03762), section 3.2.2).
-#
-# You may read that several heads are there "to prevent **overfitting**": learning the training texts by
-# heart. That is not the reason. Nothing here is random or left out: all heads run for every token, in
-# training and after it. Nor are there fewer numbers to learn. With keys and values for every query head,
-# one head of width `Hq*K` has as many parameters as `Hq` heads of width `K`. What differs is the number of
-# patterns.
-
-# %% key="reason-count"
-D, K, Hq, Hkv = config.dim, config.head_dim, config.n_heads, config.n_kv_heads
-rows = []
-for n_heads, width in ((1, Hq * K), (Hq, K)):
-    parameters = 3 * D * n_heads * width + n_heads * width * D  # wq, wk, wv and wo
-    rows.append([n_heads, width, f"{parameters:,}"])
-table(["heads, each with a pattern", "width of each", "parameters"], rows)
-
-# %% [markdown] key="experiment"
-# ## Try it: one pattern for all
-#
-# We let every head keep its own values but give all heads of a block the same pattern: the mean of theirs.
-# `patch` is the tap that replaces a result on its way. We do this in every block and measure the loss
-# (lesson 06): the mean of $-\log p$, where $p$ is the probability of the token that really comes next. Lower
-# is better. The text is a little longer, so that there is more to predict.
-#
-# Predict before you run it: does the loss rise much, a little, or not at all? And what if the heads swap
-# their patterns instead, so that each reads with its neighbour's?
-
-# %% key="experiment-cell"
-from llama_np import patch
-from llama_np.training import cross_entropy
-
-story = (
-    prompt + " Lily. She had a red ball. One day, Lily lost her ball in the park. She was very sad."
+blocks, heads = range(config.n_layers), [f"head {n}" for n in range(Hq)]
+effect = np.array([[lead(ids, tap=silent(b, [n])) for n in range(Hq)] for b in blocks])
+effect -= lead(ids)  # blocks Hq
+show.matrix(
+    effect.T,
+    ("", "block"),
+    rows=heads,
+    columns=[str(b) for b in blocks],
+    title=f"change of {tokenizer.token(hers)} over {tokenizer.token(his)}, with that head silenced",
 )
-story_ids = np.array(tokenizer.encode(story, bos=True))
-changes = {
-    "as it is": lambda p: p,
-    "the mean for all": lambda p: np.broadcast_to(p.mean(axis=0), p.shape),
-    "the neighbour's": lambda p: np.roll(p, 1, axis=0),
-}
-for name, change in changes.items():
-    tap = patch({f"blocks.{n}.pattern": change for n in range(config.n_layers)})
-    logits = forward(weights, config, story_ids, tap=tap)
-    print(f"{name:17} loss {cross_entropy(logits[:-1], story_ids[1:]):.3f}")
 
-# %% [markdown] key="experiment-answer"
-# <details><summary>Answer</summary>
+# %% [markdown] key="silence-read"
+# Each cell is one head of the model, {{ effect.size }} of them. With all in place, `{{ tokenizer.token(hers) }}` leads `{{ tokenizer.token(his) }}` by {{ lead(ids) :.2f }}. Most cells are nearly
+# white, because most heads have no part in this question: silencing one changes the lead by {{ np.abs(effect).mean() :.2f }} on average. A few
+# are blue, and the strongest takes away {{ -effect.min() :.2f }}.
+# {{ claim: -effect.min() > 4 * np.abs(effect).mean() }}
+# The blue cells tend to stand in one column, below one another. {{ f"Heads 0 to {group - 1}" if group > 1 else "Groups of one head" }} share their keys, and so do the next (step 7
+# says why), so we take the group that takes away most together, and in it the strongest head.
+
+# %% key="choose"
+by_group = effect.reshape(config.n_layers, Hkv, group).sum(axis=-1)
+i, g = (int(n) for n in np.unravel_index(by_group.argmin(), by_group.shape))
+members = [g * group + n for n in range(group)]
+h = members[effect[i, members].argmin()]
+at_last = trace[f"blocks.{i}.pattern"][:, -1]  # Hq S
+read = int(at_last[h].argmax())
+print(f"block {i}: heads {members} share keys; head {h} has the largest effect")
+show.matrix(
+    at_last,
+    ("", "what it reads"),
+    rows=heads,
+    columns=labels,
+    title=f"block {i}: where each head reads from, for the last token",
+    limit=1.0,
+    quantity="weights",
+)
+
+# %% [markdown] key="choose-read"
+# A row is one head's share-out for `{{ labels[-1] }}`, and sums to one. Head {{ h }} gives {{ at_last[h, read] :.2f }} of its attention to `{{ labels[read] }}`, and of the {{ group }} heads
+# that share its keys, {{ sum(at_last[m].argmax() == read for m in members) }} read most from that token.
+# {{ claim: sum(at_last[m].argmax() == read for m in members) * 2 >= group }}
+# The other heads of the block look elsewhere at the same moment. This is the reason for having several: a head
+# hands over one weighted mean, so two things that it looked for would arrive as one blur
+# ([Vaswani et al. 2017](https://arxiv.org/abs/1706.03762), section 3.2.2). Cut into {{ Hq }} heads of width {{ K }} or left as one of width {{ Hq * K }}, `wq` has the same
+# {{ D * Hq * K :, }} numbers; what changes is the number of patterns. The price is that each is made from only {{ K }} numbers
+# per token, so that a matrix of scores has at most rank {{ K }} ([Bhojanapalli et al. 2020](https://arxiv.org/abs/2002.07028)).
+
+# %% [markdown] key="jobs-why"
+# ## Step 2. Heads with a job
 #
-# In a trained model the loss rises in both cases; by how much depends on the model. The mean mixes what the
-# heads keep apart: it points, weakly, at every token that some head wanted. With a neighbour's pattern a
-# head hands over values of tokens that it did not look for. Now change only one block: put `[i]` in place
-# of `range(config.n_layers)`. As a rule the change is then much smaller, since the other blocks still read
-# with their own patterns. (A model with random weights has nothing to lose: its numbers say nothing.)
+# Can we say of a head what it does on *any* text? Some jobs show in the pattern: reading the token before, the
+# first token of the text, or the token that followed an earlier copy of this one (an **induction head**, [Olsson et
+# al. 2022](https://arxiv.org/abs/2209.11895)). We run texts in which each job has known places, and ask of every head how much weight it puts there,
+# against what equal shares would put there.
+
+# %% key="jobs"
+from weights_tools.examine import JOBS, all_prompts, job_weights, token_losses
+
+prompts, found, even = all_prompts(tokenizer), {}, {}
+for kind in prompts.values():
+    found |= job_weights(weights, config, kind)  # for each job: blocks Hq
+    for job, places in kind.places.items():
+        even[job] = (1 / (np.concatenate(places)[:, 0] + 1)).mean()
+best = {job: divmod(int(scores.argmax()), Hq) for job, scores in found.items()}
+rows = [
+    [job.reads, "block {}, head {}".format(*best[job.name])]
+    + [f"{found[job.name].max():.2f}", f"{even[job.name]:.2f}"]
+    for job in JOBS
+]
+table(["the job: to read", "who does it best", "its weight there", "equal shares"], rows)
+
+# %% key="jobs-drawn"
+anywhere = ["previous token", "begin of text", "start of sentence"]  # jobs that any sentence has
+drawn = {
+    f"{job}: {b}.{n}": trace[f"blocks.{b}.pattern"][n] for job in anywhere for b, n in [best[job]]
+}
+show.matrices(
+    drawn,
+    ("query T", "key S"),
+    rows=labels,
+    columns=labels,
+    limit=1.0,
+    across=3,
+    quantity="weights",
+)
+
+# %% [markdown] key="jobs-read"
+# The clearest job is the plainest. Block {{ best["previous token"][0] }}, head {{ best["previous token"][1] }} puts {{ found["previous token"].max() :.0% }} of its attention on the token before, where equal shares
+# would put {{ even["previous token"] :.0% }}, and its picture is a dark line just below the diagonal.
+# {{ claim: found["previous token"].max() > 0.3 }}
+# Where a weight is no more than two or three times the equal share, *nobody* holds that job: the table then names
+# the best of many who do not do it.
 #
-# </details>
+# Does a clear pattern mean a large effect? We silence these heads on 20 stories and measure the **loss** (lesson
+# [06](06_masking.ipynb)), and on 20 sentences that end in *girl named* and measure the lead. The controls are heads drawn at
+# random, and the other heads of our block.
+
+# %% key="effects"
+texts = [row[:64] for row in prompts["texts"].ids if len(row) >= 64]
+starts = "Once upon a time, there was a", "One day, a", "There once was a", "Long ago there lived a"
+kinds = "little", "small", "happy", "young", "sad"
+girls = [np.array(tokenizer.encode(f"{a} {b} girl named", bos=True)) for a in starts for b in kinds]
+
+
+def losses(**options):  # the mean loss of each story
+    each = [token_losses(weights, config, text, np.arange(1, 64), **options) for text in texts]
+    return np.array(each).mean(axis=-1)
+
+
+def changes(block, heads):  # of the loss of each story, and of the lead in each sentence
+    tap = silent(block, heads)
+    return losses(tap=tap) - as_it_is, np.array([lead(text, tap=tap) for text in girls]) - leading
+
+
+as_it_is, leading = losses(), np.array([lead(text) for text in girls])
+change = {f"{job}, {b}.{n}": changes(b, [n]) for job in anywhere for b, n in [best[job]]}
+some = np.random.default_rng(0).choice(effect.size, 8, replace=False)
+at_random = [changes(n // Hq, [n % Hq]) for n in some]
+change["a head at random (mean of 8)"] = [np.mean(each, axis=0) for each in zip(*at_random)]
+change[f"head {i}.{h} of step 1"] = changes(i, [h])
+change["its whole group"] = changes(i, members)
+change["the rest of its block"] = changes(i, [n for n in range(Hq) if n not in members])
+table(
+    ["silenced", f"loss, on {len(texts)} stories", f"lead, on {len(girls)} sentences"],
+    [[n, *(f"{r.mean():+.3f} ± {r.std():.3f}" for r in both)] for n, both in change.items()],
+)
+
+# %% [markdown] key="effects-read"
+# Behind ± stands the spread over the texts. The loss is {{ as_it_is.mean() :.2f }} with all heads in place, and no single head is worth much
+# of it: the previous-token head {{ change[list(change)[0]][0].mean() :.3f }}, a head at random {{ change[list(change)[3]][0].mean() :.3f }}. A pattern that one can name is not yet an effect, and
+# most single heads can go, as [Michel et al. 2019](https://arxiv.org/abs/1905.10650) found in models of translation. The lead tells another story.
+# It stands at {{ leading.mean() :.2f }}; head {{ i }}.{{ h }} alone takes away {{ -change[list(change)[4]][1].mean() :.2f }}, its group {{ -change["its whole group"][1].mean() :.2f }}, and the
+# rest of the block changes it by {{ change["the rest of its block"][1].mean() :+.2f }}.
+# {{ claim: -change["its whole group"][1].mean() > 2 * abs(change["the rest of its block"][1].mean()) }}
+# {{ claim: -change["its whole group"][1].mean() > -change[list(change)[4]][1].mean() }}
+# So this group counts where girls and boys are concerned, and its heads share the work.
+
+# %% [markdown] key="sink-why"
+# ### The first token
+#
+# In large models a surprisingly large part of all attention goes to the very first token, an **attention sink**
+# ([Xiao et al. 2023](https://arxiv.org/abs/2309.17453)): a row has to sum to one, so a head that finds nothing must put its weight *somewhere*. Does this
+# model have one? The cell sums up what the first three tokens get on our 20 stories, and then hides one of them
+# from all later tokens with the mask.
+
+# %% key="sinks"
+share = np.zeros(3)
+for text in texts:
+    seen = {}
+    forward(weights, config, text, tap=record(seen, only={"pattern"}))
+    late = np.stack([seen[f"blocks.{b}.pattern"][:, 8:, :3] for b in blocks])
+    share += late.mean(axis=(0, 1, 2)) / len(texts)
+
+n = np.arange(64)
+visible = n <= n[:, None]
+hidden = [  # what it costs if only the token itself can see it
+    losses(mask=visible & ((n != place) | (n == n[:, None]))).mean() - as_it_is.mean()
+    for place in range(3)
+]
+rows = [[n, f"{share[n]:.3f}", f"{hidden[n]:+.3f}"] for n in range(3)]
+table(["token number", "its share of all attention", "loss, where it is hidden"], rows)
+
+# %% [markdown] key="sinks-read"
+# Begin-of-text, number 0, gets {{ share[0] :.1% }} of all attention and its neighbour {{ share[1] :.1% }}. Hiding it costs {{ hidden[0] :.3f }}, hiding token 2 costs {{ hidden[2] :.3f }}:
+# {{ "this model hardly has a sink" if share[0] < 0.2 else "this model leans on its first token" }}. [Barbero et al. 2025](https://arxiv.org/abs/2504.02732) find that sinks grow with the size of a model and the length of its texts, and
+# explain them as a brake, since whoever reads from the sink mixes in little of the rest.
 
 # %% [markdown] key="loop-why"
-# ## Step 2. A loop over heads
+# ## Step 3. All heads of a block, in a loop
 #
-# `wq` holds the query matrices of all heads side by side: the first `K` columns are head 0's, the next `K`
-# head 1's, and so on. For keys and values there are fewer such slices, `Hkv` instead of `Hq`. Neighbouring
-# query heads form a **group** of `Hq / Hkv`, and the whole group uses one **key-value head**: query head
-# `h` reads number `h // group`. (Where `Hkv` equals `Hq`, every group is a single head.) Step 5 says why.
-# Here is the rule, written out.
-
-# %% key="loop-sizes"
-layer = weights.layers[i]
-group = config.group
-print("wq", layer.wq.shape, " wk", layer.wk.shape, " wv", layer.wv.shape, " wo", layer.wo.shape)
-print("query head         ", *some)
-print("its key-value head ", *(h // group for h in some))
-
-# %% [markdown] key="loop-note"
-# Now the loop. `one_head` is the function of the earlier lessons: project, rotate, score, mask, softmax,
-# mix. Each turn of the loop gives it the columns that belong to the head.
+# `wq` holds the query matrices of all heads side by side: the first `K` columns are head 0's, the next `K` head
+# 1's, and so on. For keys and values there are fewer such slices, `Hkv` instead of `Hq`, and neighbouring query
+# heads form a **group** of `Hq / Hkv` that uses one **key-value head**: query head `h` reads number `h // group`. Each
+# turn of the loop gives `one_head` of the earlier lessons the columns that belong to the head.
 
 # %% key="loop-by-hand"
 from llama_np import one_head, rope_frequencies
 
-normed = trace[f"blocks.{i}.attn_norm"]
+layer, normed = weights.layers[i], trace[f"blocks.{i}.attn_norm"]
 positions = np.arange(len(ids))
 frequencies = rope_frequencies(K, config.rope_theta, config.rope_scaling)
 mixes = []
-for h in range(Hq):
-    own = slice(h * K, (h + 1) * K)
-    shared = slice(h // group * K, (h // group + 1) * K)
+for n in range(Hq):
+    own = slice(n * K, (n + 1) * K)
+    shared = slice(n // group * K, (n // group + 1) * K)
     wq, wk, wv = layer.wq[:, own], layer.wk[:, shared], layer.wv[:, shared]
     mixes.append(one_head(normed, wq, wk, wv, positions, frequencies))
-print(len(mixes), "mixes, each", mixes[0].shape, "= T K")
+print("wq", layer.wq.shape, " wk", layer.wk.shape, " wv", layer.wv.shape, " wo", layer.wo.shape)
+print("query head", *range(Hq), " its key-value head", *(n // group for n in range(Hq)))
 agree(np.stack(mixes), trace[f"blocks.{i}.mix"])
 
 # %% [markdown] key="concat-why"
-# ## Step 3. Side by side, and back to the stream
+# ## Step 4. Side by side, and back to the stream
 #
-# Every token now has one short row from each head. They are laid side by side into one long row of
-# `Hq*K` numbers: this is the **concatenation**. Nothing is added up yet, and no head has seen another's
-# result.
-
-# %% key="concat-by-hand"
-side_by_side = np.concatenate(mixes, axis=-1)  # Hq times T K -> T Hq*K
-print("side by side", side_by_side.shape, "= T Hq*K")
-show.matrix(side_by_side, ("T", "Hq*K"), rows=labels, title=f"mixes of all heads, block {i}")
-
-# %% [markdown] key="wo-why"
-# Added to the stream like this, each head could write only into the columns at its own place, and the width
-# `Hq*K` would have to equal `D`. The matrix `wo` removes both limits. It turns the long row into a row of
-# width `D`, and each number of the result can depend on every head.
+# Every token now has one short row from each head. They are laid side by side into a row of `Hq*K` numbers
+# (the **concatenation**), and nothing is added up yet. The matrix `wo` turns this long row into one of width `D`, so
+# that a head is not bound to the columns at its own place and can write anywhere in the stream.
 
 # %% key="wo-by-hand"
+side_by_side = np.concatenate(mixes, axis=-1)  # Hq times T K -> T Hq*K
 attn_out = side_by_side @ layer.wo  # T Hq*K @ Hq*K D -> T D
-print("attn_out", attn_out.shape, "= T D")
-show.matrices(
-    {"attn_out": attn_out, "the stream after it was added": trace[f"blocks.{i}.resid_mid"]},
-    ("T", "D"),
-    rows=labels,
-    across=1,
-)
-
-# %% [markdown] key="loop-named-note"
-# The library has the loop too. It is slow and easy to check, and every faster version must give its result.
-
-# %% key="loop-named"
-from llama_np import loop_over_heads
-
-source(loop_over_heads)
-
-# %% key="loop-agree"
-looped = loop_over_heads(normed, layer.wq, layer.wk, layer.wv, layer.wo, K, positions, frequencies)
-agree(attn_out, looped)
+print("side by side", side_by_side.shape, "= T Hq*K -> attn_out", attn_out.shape, "= T D")
 agree(attn_out, trace[f"blocks.{i}.attn_out"])
 
 # %% [markdown] key="sum-why"
-# ## What each head adds
+# `wo` can be cut as `wq` was, this time into rows, because its first `K` rows meet head 0's numbers only. The
+# product is therefore a sum with one term for each head:
 #
-# `wo` can be cut as `wq` was, this time into rows: the first `K` rows meet head 0's numbers only, and so
-# on. So the product is a sum with one term for each head:
+# $$\mathrm{attn\_out} = \sum_{h=0}^{H_q-1} \mathrm{mix}_h \, W^O_h$$
 #
-# $$\mathrm{attn\_out} = \sum_{h=0}^{H_q-1} \mathrm{mix}_h \; W^O_h$$
-#
-# Here $\mathrm{mix}_h$ is the mix of head $h$, `T K`, $W^O_h$ the rows of `wo` that belong to it, `K D`, and
-# $H_q$ the number of query heads, `Hq`. So each head adds a row of width `D` of its own. The picture shows
-# the length of these rows for the last token: the root of the sum of the squares.
+# Here $\mathrm{mix}_h$ is the mix of head $h$, `T K`, and $W^O_h$ are its `K` rows of `wo`, `K D`. Heads do not
+# meet before this plus sign, which is why one could be silenced without touching the others.
 
 # %% key="sum-by-hand"
-parts = np.stack([mixes[h] @ layer.wo[h * K : (h + 1) * K] for h in range(Hq)])  # Hq T D
-agree(parts.sum(axis=0), attn_out)
-lengths = np.sqrt((parts[:, -1] ** 2).sum(axis=-1))
-show.bars(lengths, [f"head {h}" for h in range(Hq)], "length", title=f"added at {labels[-1]}")
+parts = [mixes[n] @ layer.wo[n * K : (n + 1) * K] for n in range(Hq)]  # Hq times T D
+agree(sum(parts), attn_out)
+
+# %% [markdown] key="circuits-why"
+# ## Step 5. What a head looks for, and what it says
+#
+# So a head comes down to two questions. Whom does it read? `wq` and `wk` decide, its **QK circuit**. And what does it
+# write once it has read? `wv` and its rows of `wo` decide, its **OV circuit** ([Elhage et al. 2021](https://transformer-circuits.pub/2021/framework/index.html)). Both can be read in
+# tokens. We let the model read each ordinary word alone, behind begin-of-text, and take its row as our head would
+# find it. For the QK circuit, the query that `{{ labels[-1] }}` made in our sentence meets the keys of all these words, each put
+# at the place of `{{ labels[read] }}`. For the OV circuit, what the head would write after reading a word goes through the last
+# norm's weights and the output matrix, which scores every token (lesson [00](00_start_here.ipynb)).
+
+# %% key="circuits"
+from llama_np import rotate
+from weights_tools.examine import ordinary_tokens
+
+words = ordinary_tokens(tokenizer)[:1500]
+alone = np.stack([np.full_like(words, ids[0]), words], axis=1)  # N 2
+rows = {}
+forward(weights, config, alone, tap=record(rows, only={"attn_norm"}))
+x = rows[f"blocks.{i}.attn_norm"][:, 1]  # N D
+shared = slice(g * K, (g + 1) * K)
+keys, values = x @ layer.wk[:, shared], x @ layer.wv[:, shared]  # N K
+
+q = trace[f"blocks.{i}.q_rotated"][h, -1]
+fit = rotate(keys, np.full(len(words), read), frequencies) @ q / np.sqrt(K)  # N
+said = values @ layer.wo[h * K : (h + 1) * K] * weights.norm @ weights.output  # N V
+
+
+def best_tokens(scores, names=None, n=7):
+    chosen = np.argsort(-scores)[:n]
+    return "  ".join(tokenizer.token(j if names is None else names[j]) for j in chosen)
+
+
+girl, boy = (int(np.argmax(words == tokenizer.encode(w)[0])) for w in (" girl", " boy"))
+print("looks for:            ", best_tokens(fit, words, 10))
+print("not for:              ", best_tokens(-fit, words, 10))
+print("having read girl, says", best_tokens(said[girl]))
+print("having read boy, says ", best_tokens(said[boy]))
+
+# %% [markdown] key="circuits-read"
+# Nobody has told this head what a person is. Still the words that fit best are those that could be the hero of a
+# story: among {{ len(words) :, }} words *girl* has rank {{ int((fit > fit[girl]).sum()) + 1 }} and *boy* rank {{ int((fit > fit[boy]).sum()) + 1 }}.
+# {{ claim: (fit > fit[girl]).mean() < 0.1 and (fit > fit[boy]).mean() < 0.1 }}
+# The QK circuit need not tell girl from boy, since its task is to find whoever is being named. The OV circuit
+# does: after *girl* it raises words that speak of her, after *boy* words that speak of him.
+# {{ claim: said[girl, tokenizer.encode(" she")[0]] > said[boy, tokenizer.encode(" she")[0]] and said[girl, tokenizer.encode(" he")[0]] < said[boy, tokenizer.encode(" he")[0]] }}
+# Together they read like a rule: *find the person; say she or he*. Later blocks find this note in the stream.
 
 # %% [markdown] key="once-why"
-# ## Step 4. All heads at once
+# ## Step 6. All heads at once
 #
-# A Python loop makes many small matrix products. NumPy can do them in one call if the heads have an axis
-# of their own, in front. So we compute all queries with the whole `wq`, cut each row into heads, and bring
-# the head axis forward. Watch the shape.
+# NumPy can do all these small products in one call if the heads have an axis of their own in front. So we compute
+# all queries with the whole `wq`, cut each row into heads, and bring the head axis forward.
 
 # %% key="once-by-hand"
 q = normed @ layer.wq  # T D @ D Hq*K -> T Hq*K
-print("all queries     ", q.shape, "= T Hq*K")
-q = q.reshape(len(ids), Hq, K)
-print("cut into heads  ", q.shape, "= T Hq K")
-q = q.swapaxes(0, 1)
-print("heads in front  ", q.shape, "= Hq T K")
+cut = q.reshape(len(ids), Hq, K)  # T Hq K
+q = cut.swapaxes(0, 1)  # Hq T K
+print("T Hq*K", (normed @ layer.wq).shape, "-> T Hq K", cut.shape, "-> Hq T K", q.shape)
 agree(q, trace[f"blocks.{i}.q"])
 
 # %% [markdown] key="once-trap"
-# Two steps are needed, reshape and swap. Asking `reshape` for the final shape at once gives the same shape
-# and other contents. It fills head 0 with the first numbers it finds: *all heads of the first tokens*. No
-# error is raised. The cell counts how many numbers stand at the right place.
+# Both steps are needed. Asking `reshape` for the final shape at once gives the same shape and other contents,
+# because it fills head 0 with the first numbers it finds: *all heads of the first tokens*. No error is raised.
 
 # %% key="once-trap-cell"
 wrong = (normed @ layer.wq).reshape(Hq, len(ids), K)
 print("same shape:", wrong.shape == q.shape)
 print(f"numbers at the right place: {np.isclose(wrong, q).mean():.1%}")
 
-# %% key="once-named"
-from llama_np import split_heads
-
-source(split_heads)
-
 # %% [markdown] key="repeat-why"
-# Keys and values are cut the same way, into `Hkv` heads. To multiply them with `Hq` query heads we could
-# copy each `group` times. `np.repeat` repeats each in its place, which is the pairing `h // group`.
-# `np.tile` repeats the whole row of them, which is another pairing and a common mistake: it runs, and the
-# result is wrong.
+# Keys and values are cut the same way, into `Hkv` heads. To meet `Hq` query heads they could be copied `group` times,
+# each in its place, which is `np.repeat` and the pairing `h // group`. `np.tile` copies the whole row of them instead; it
+# runs as well, and pairs queries with the keys of another head.
 
 # %% key="repeat-by-hand"
-from llama_np import attend, causal_mask, merge_heads, rotate
+from llama_np import attend, attend_grouped, causal_mask, split_heads
 
 k, v = split_heads(normed @ layer.wk, K), split_heads(normed @ layer.wv, K)  # Hkv T K
-q_rotated, k_rotated = rotate(q, positions, frequencies), rotate(k, positions, frequencies)
+q, k = rotate(q, positions[None], frequencies), rotate(k, positions[None], frequencies)
 visible = causal_mask(positions, positions)
 print("repeat:", np.repeat(np.arange(Hkv), group), " tile:", np.tile(np.arange(Hkv), group))
-k_copied, v_copied = np.repeat(k_rotated, group, axis=0), np.repeat(v, group, axis=0)
-print("k", k_rotated.shape, "-> copied", k_copied.shape)
-mix = attend(q_rotated, k_copied, v_copied, visible)  # one call, all heads
+mix = attend(q, np.repeat(k, group, axis=0), np.repeat(v, group, axis=0), visible)
 agree(mix, np.stack(mixes))
-
-# %% [markdown] key="grouped-named-note"
-# Copies take memory and time to read, and sharing was meant to save both. The library copies nothing. It
-# arranges the query heads as `(Hkv, group)` and gives the keys an axis of length 1 where the group stands;
-# NumPy stretches such an axis without copying (**broadcasting**).
-
-# %% key="grouped-named"
-from llama_np import attend_grouped
-
 source(attend_grouped)
 
-# %% key="grouped-agree"
-agree(mix, attend_grouped(q_rotated, k_rotated, v, visible))
-
-# %% [markdown] key="whole-named-note"
-# Here is the whole step, as the model runs it. Two things are new, and both change no result: `cache` is the
-# subject of lesson 11, and the scores of a long text are made a chunk of queries at a time. `merge_heads` undoes `split_heads`: it lays the heads side by side again. `linear(x, wq)` is
-# `x @ wq`; for a batch of texts it reads the matrix once for all of them. The rotation is written with
-# complex numbers, which come ready-made as `rotations` (lesson 05).
+# %% [markdown] key="grouped-named-note"
+# The library's `attend_grouped` copies nothing: it gives the keys an axis of length 1 where the group stands, which
+# NumPy stretches without copying (**broadcasting**). Around it, `attention` is the whole step as the model runs it. Two
+# things in it change no result: the `cache` waits for lesson [11](11_kv_cache.ipynb), and a long text goes through in chunks of queries.
 
 # %% key="whole-named"
 from llama_np import attention, rope_rotations
 
+agree(mix, attend_grouped(q, k, v, visible))
+agree(attn_out, attention(normed, layer, config, rope_rotations(positions, frequencies), visible))
 source(attention)
 
-# %% key="whole-agree"
-agree(side_by_side, merge_heads(mix))
-rotations = rope_rotations(positions, frequencies)
-whole = attention(normed, layer, config, rotations, visible)
-agree(looped, whole)
-
 # %% [markdown] key="share-why"
-# ## Step 5. What a group shares
+# ## Step 7. Why a group shares
 #
-# While a model writes, it keeps the keys and values of all past tokens in memory (lesson 11), and for
-# every new token it reads all of them. Queries are not kept: a query is needed once, when its own token
-# reads. So having fewer key-value heads saves memory and reading time, and having fewer query heads would
-# not. This is **grouped-query attention**
-# ([Ainslie et al. 2023](https://arxiv.org/abs/2305.13245), section 2.2).
-#
-# It has two ends. With a key-value head for every query head it is the **multi-head attention** of the
-# first Transformer. With a single key-value head for all it is **multi-query attention**
-# ([Shazeer 2019](https://arxiv.org/abs/1911.02150)). In the picture each box above is a query head. It has
-# the colour of the key-value head that it reads, below.
+# While a model writes, it keeps the keys and values of all past tokens and reads them again for every new one,
+# whereas a query is needed once, when its own token reads. So fewer key-value heads save memory and reading time
+# (here by the factor {{ group }}; lesson [11](11_kv_cache.ipynb) measures it), and fewer query heads would not. This is **grouped-query attention**
+# ([Ainslie et al. 2023](https://arxiv.org/abs/2305.13245), section 2.2). With a key-value head for every query head it is **multi-head attention**, and with
+# a single one for all **multi-query attention** ([Shazeer 2019](https://arxiv.org/abs/1911.02150)), which saves most and costs, as Ainslie et al. report,
+# some quality. Query heads are above, key-value heads below. How many share differs between Llamas (lesson
+# [09](09_32_blocks.ipynb) has a table), so code should take it from the config.
 
 # %% key="share-picture"
 show.head_sharing(
@@ -317,157 +393,99 @@ show.head_sharing(
     }
 )
 
-# %% [markdown] key="share-patterns-why"
-# Heads of one group have the same keys and the same values. Their patterns still differ, because their
-# queries differ. Here is the first group: one matrix of keys, and the patterns that its query heads make
-# with it.
+# %% [markdown] key="experiment"
+# ## Try it: make them look the same way
+#
+# Every head keeps its own values, and only patterns are replaced, in all blocks at once: by the mean pattern of
+# the head's group; by the mean of as many heads dealt out like cards, so that each set has members of all
+# groups; by the mean of all heads; by one head's pattern for all; and, as the zero point, by equal shares for all
+# visible tokens. **Predict before you run it**: will the first two cost the same?
 
-# %% key="share-patterns"
-members = range(min(group, 4))
-show.matrix(k_rotated[0], ("S", "K"), rows=labels, title="keys of key-value head 0, rotated")
-show.matrices(
-    {f"head {h}": patterns[h] for h in members},
-    ("query T", "key S"),
-    rows=labels,
-    columns=labels,
-    limit=1.0,
-    across=max(2, len(members)),
+# %% key="experiment-cell"
+in_groups = np.arange(Hq).reshape(Hkv, group)
+across = np.arange(Hq).reshape(group, Hkv).T  # as large, but dealt out like cards
+
+
+def shared_by(sets):
+    def change(pattern):
+        changed = np.empty_like(pattern)
+        for each in sets:
+            changed[each] = pattern[each].mean(axis=0)
+        return changed
+
+    return change
+
+
+def equal_shares(pattern):
+    n = pattern.shape[-1]
+    return np.broadcast_to(np.tri(n) / np.arange(1, n + 1)[:, None], pattern.shape)
+
+
+def patched(change):
+    return losses(tap=patch({f"blocks.{b}.pattern": change for b in blocks})) - as_it_is
+
+
+cost = {
+    "the mean of its group": patched(shared_by(in_groups)),
+    "the mean of as many others": patched(shared_by(across)),
+    "the mean of all heads": patched(shared_by(np.arange(Hq)[None])),
+    "one head's, for all (mean over heads)": np.mean(
+        [patched(lambda p, n=n: np.broadcast_to(p[n], p.shape)) for n in range(Hq)], axis=0
+    ),
+    "equal shares": patched(equal_shares),
+}
+group_cost, other_cost, all_cost, one_cost, equal_cost = cost.values()
+table(
+    ["each head reads with", "loss rises by", "spread over the texts", "of equal shares"],
+    [
+        [name, f"{c.mean():.2f}", f"{c.std():.2f}", f"{c.mean() / equal_cost.mean():.0%}"]
+        for name, c in cost.items()
+    ],
 )
 
-# %% [markdown] key="ends-why"
-# The same function covers both ends. We give it keys and values for every query head, then for one head
-# only, and compare with `attend`, which knows of no groups. (Cutting a trained model down to its first
-# key-value head makes it worse. The point is that the code does not change.)
-
-# %% key="ends-agree"
-multi_head = attend_grouped(q_rotated, k_copied, v_copied, visible)  # Hkv = Hq
-agree(multi_head, attend(q_rotated, k_copied, v_copied, visible))
-multi_query = attend_grouped(q_rotated, k_rotated[:1], v[:1], visible)  # Hkv = 1
-agree(multi_query, attend(q_rotated, k_rotated[0], v[0], visible))
-
-# %% [markdown] key="groups-why"
-# ## How many share
+# %% [markdown] key="experiment-answer"
+# <details><summary>Answer</summary>
 #
-# The number of query heads per key-value head is not the same in all Llamas. In Llama 3 8B it is 4. Code
-# that has the 4 written into it breaks on others, so take it from the config. The heads below are those of
-# the published configs.
-
-# %% key="groups"
-published = {  # query heads, key-value heads
-    "this model": (Hq, Hkv),
-    "Llama 2 7B": (32, 32),
-    "Llama 2 70B": (64, 8),
-    "Llama 3 8B": (32, 8),
-    "Llama 3 70B": (64, 8),
-    "Llama 3.2 1B": (32, 8),
-    "Llama 3.2 3B": (24, 8),
-}
-rows = [[name, q_heads, kv, q_heads // kv] for name, (q_heads, kv) in published.items()]
-table(["model", "query heads", "key-value heads", "queries per key"], rows)
-
-# %% [markdown] key="saves-why"
-# ## Step 6. What sharing saves
+# No. The first two average the same number of patterns, and yet the mean of the group costs {{ group_cost.mean() :.2f }} and the mean of
+# as many others {{ other_cost.mean() :.2f }}. The group is cheaper on {{ int((group_cost < other_cost).sum()) }} of the {{ len(texts) }} texts.
 #
-# Two things become smaller: the matrices `wk` and `wv`, and the cache. `wq` and `wo` stay. Per block, the
-# parameters of attention are
+# </details>
+
+# %% [markdown] key="discovery"
+# ## What this shows
 #
-# $$D H_q K + 2 D H_{kv} K + H_q K D$$
-#
-# for `wq`, for `wk` and `wv`, and for `wo`; $H_{kv}$ is the number of key-value heads. First by hand for
-# this block, held against the matrices themselves.
-
-# %% key="saves-by-hand"
-by_hand = D * Hq * K + 2 * D * Hkv * K + Hq * K * D
-counted = sum(matrix.size for matrix in (layer.wq, layer.wk, layer.wv, layer.wo))
-assert by_hand == counted
-print(f"{counted:,} parameters in this model's attention, per block")
-
-# %% [markdown] key="saves-table-note"
-# The same count for both models, as they are and at the two ends. The cache holds a key and a value of
-# width `K` for each key-value head in each block: `2 * blocks * Hkv * K` numbers for every token of the
-# text. All entries count numbers, not bytes.
-
-# %% key="saves-table"
-from llama_np import LLAMA_3_8B
-
-rows = []
-for name, c in {"this model": config, "Llama 3 8B": LLAMA_3_8B}.items():
-    ends = {"multi-head": c.n_heads, "as it is": c.n_kv_heads, "multi-query": 1}
-    for variant, n_kv in ends.items():
-        shared = 2 * c.dim * n_kv * c.head_dim
-        total = 2 * c.dim * c.n_heads * c.head_dim + shared
-        cache = 2 * c.n_layers * n_kv * c.head_dim
-        rows.append([name, variant, n_kv, f"{shared:,}", f"{total:,}", f"{cache:,}"])
-header = ["model", "variant", "Hkv", "wk and wv", "attention per block", "cache per token"]
-table(header, rows)
-
-# %% [markdown] key="saves-answer"
-# In Llama 3 8B a block has 41,943,040 parameters in its attention, instead of 67,108,864. The cache shrinks
-# more, by the whole factor `group`, because it holds nothing but keys and values. Multi-query would save
-# more still. Its price, as Ainslie et al. report, is some quality and a less stable training. Grouped
-# queries came close to multi-head in quality.
-
-# %% [markdown] key="shapes-note"
-# ## What you have seen
-#
-# `wq`, `wk`, `wv` and `wo` are listed head by head: the model holds the heads side by side in one matrix.
-
-# %% key="shapes"
-from classroom import shapes
-
-arrays = {
-    "normed": "T D",
-    "wq, by head": "Hq D K",
-    "wk and wv, by head": "Hkv D K",
-    "q": "Hq T K",
-    "k and v": "Hkv T K",
-    "scores, masked, pattern": "Hq T S",
-    "mix": "Hq T K",
-    "wo, by head": "Hq K D",
-    "attn_out": "T D",
-}
-shapes(arrays, config, n_tokens=len(ids))
+# Equal shares cost {{ equal_cost.mean() :.2f }} nats: so much is it worth *where* attention looks.
+# {{ claim: equal_cost.mean() > all_cost.mean() > group_cost.mean() }}
+# If each head of a block reads with the mean of all, {{ 1 - all_cost.mean() / equal_cost.mean() :.0% }} of that is kept, because the mean still points, weakly, at
+# whatever any head had found; one head's pattern for all keeps {{ 1 - one_cost.mean() / equal_cost.mean() :.0% }}.
+# {{ claim: all_cost.mean() < one_cost.mean() }}
+# If only the heads of a group share their pattern, {{ 1 - group_cost.mean() / equal_cost.mean() :.0% }} is kept. This is no matter of number, because {{ group }} heads taken
+# across the groups lose {{ other_cost.mean() / group_cost.mean() if group > 1 else 1 :.1f }} times as much.
+# {{ claim: group == 1 or (group_cost < other_cost).mean() >= 0.9 }}
+# So the heads that share keys have come to look alike, as those of step 1 did when they all read `{{ labels[read] }}`. A query head
+# is a variation on a theme, and the theme is set by its key-value head. These weights were trained with free
+# patterns; what a model would learn with one pattern per group from the start is another question.
 
 # %% [markdown] key="questions"
 # ## Questions
 #
-# <details><summary>A text says: "Several heads prevent overfitting, because each sees only a part of the data." What is wrong?</summary>
+# <details><summary>"Several heads prevent overfitting, because each sees only a part of the data." What is wrong?</summary>
 #
-# Each head sees every token and the whole row of `D` numbers: `wq` of one head is `D` by `K`. Nothing is
-# hidden from it. Several heads are there because each has a pattern of its own.
-#
-# </details>
-#
-# <details><summary>Why are keys and values shared, and not queries?</summary>
-#
-# Keys and values of past tokens are kept and read again for every new token. A query is used once, by its
-# own token, and forgotten. So only fewer keys and values save cache. Queries are also what makes the
-# patterns of a group differ.
+# Each head sees every token and the whole row of `D` numbers. Nothing is left out at random, and there are no fewer
+# numbers to learn. What each head has of its own is a pattern.
 #
 # </details>
 #
-# <details><summary>Could two heads of one group end with the same mix?</summary>
+# <details><summary>A head reads one token with weight 0.99. What do you not know yet?</summary>
 #
-# Yes, if their queries were the same: keys and values already are. Nothing forbids it. But the columns of
-# `wq` start from different random numbers, and training gives them different things to look for.
-#
-# </details>
-#
-# <details><summary>What would change if the heads came in another order?</summary>
-#
-# Nothing, if the columns of `wq` and the rows of `wo` are moved together and no query head leaves its group.
-# The sum over heads does not depend on the order. Move one without the other and the result is wrong.
-#
-# </details>
-#
-# <details><summary>Does attention have biases?</summary>
-#
-# Not in Llama: all four are plain matrix products. GPT-2 adds a bias after each of them.
+# What it writes, and whether anything later uses that. The pattern shows the QK circuit only; the effect has to be
+# measured, for example by silencing the head.
 #
 # </details>
 
 # %% [markdown] key="next"
 # ## What comes next
 #
-# Attention has moved information between tokens. In lesson 08, feed-forward, every token works on what it
-# has collected, alone, and most of the model's parameters do that work.
+# **Your turn:** [exercise 07](exercises/07_multi_head.ipynb), where you write the whole step and measure a group yourself. Attention has
+# moved information between tokens; in [lesson 08](08_feed_forward.ipynb), feed-forward, every token works alone on what it has collected.
+# Before this page: [lesson 06](06_masking.ipynb). Its code: `llama_np/attention.py`, `weights_tools/examine.py`.

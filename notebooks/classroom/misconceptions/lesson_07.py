@@ -95,7 +95,7 @@ def tile_the_values(q, k, v, mask):
     return attend_with()(q, np.repeat(k, group, axis=0), np.concatenate([v] * group), mask)
 
 
-@wrong("all query heads read key head 0", "07/ends-why", task="attend_grouped")
+@wrong("all query heads read key head 0", "07/share-why", task="attend_grouped")
 def first_key_head_only(q, k, v, mask):
     """That is multi-query attention; here every group has a key head of its own."""
     return attend_with()(q, k[0], v[0], mask)
@@ -148,7 +148,7 @@ def keys_not_turned(x, wq, wk, wv, wo, head_dim, positions, frequencies, mask):
     return merge_heads(mix) @ wo
 
 
-@wrong("wo is left out", "07/wo-why", task="attention")
+@wrong("wo is left out", "07/concat-why", task="attention")
 def without_wo(x, wq, wk, wv, wo, head_dim, positions, frequencies, mask):
     """wo brings the long row of all heads back to the width of the stream."""
     q, k, v = (split_heads(x @ w, head_dim) for w in (wq, wk, wv))

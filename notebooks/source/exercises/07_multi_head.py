@@ -2,12 +2,12 @@
 # # Exercise 07: many heads
 #
 # This page belongs to [lesson 07](../07_multi_head.ipynb). Put your code in the place of each `...` and run
-# the cell. `Hq` is the number of query heads, `Hkv` the number of key-value heads, `K` the width of a head.
+# the cell. Tasks 1 and 2 belong to its step 6 and step 4, task 3 to step 3, and task 4 to step 7. `Hq` is the number of query heads, `Hkv` the number of key-value heads, `K` the width of a head.
 # At the end of this page you have written the whole attention step.
 
 # %% key="setup"
 import numpy as np
-from classroom import check, mine, predict, progress
+from classroom import check, measure, mine, predict, progress
 
 # %% [markdown] key="split-heads-task"
 # ## Task 1. Cut the rows into heads
@@ -147,17 +147,89 @@ check("attention", my_attention)
 # %% [markdown] key="predict-task"
 # ## Predict
 #
-# Queries of all heads have the shape `(5, 24)`: five tokens. A head is 6 wide. Which shape comes out of
-# `split_heads`?
+# Four query heads share two key-value heads. We put the query heads into reverse order, moving the columns of
+# `wq` and the rows of `wo` together. Is the result of the step still the same? And is it, if the key-value heads
+# are reversed, too, in `wk` and `wv`? Guess both, for example `(True, True)`.
+
 
 # %% key="predict"
+def still_the_same():
+    rng = np.random.default_rng(0)
+    x, wq, wo = (rng.standard_normal(shape) for shape in ((5, 8), (8, 4 * 6), (4 * 6, 8)))
+    wk, wv = rng.standard_normal((2, 8, 2 * 6))
+    rest = 6, np.arange(5), 0.1 ** np.arange(3), np.tri(5, dtype=bool)
+
+    def turned_round(w, axis=1):
+        return np.concatenate(np.split(w, w.shape[axis] // 6, axis=axis)[::-1], axis=axis)
+
+    before = mine.attention(x, wq, wk, wv, wo, *rest)
+    wq, wo = turned_round(wq), turned_round(wo, axis=0)
+    queries = mine.attention(x, wq, wk, wv, wo, *rest)
+    both = mine.attention(x, wq, turned_round(wk), turned_round(wv), wo, *rest)
+    return bool(np.allclose(before, queries)), bool(np.allclose(before, both))
+
+
 guess = ...
-predict("07", guess, lambda: mine.split_heads(np.zeros((5, 24)), 6).shape)
+predict("07", guess, still_the_same)
 
 # %% [markdown] key="predict-answer"
 # <details><summary>Why</summary>
 #
-# `Hq T K`: 24 numbers are 4 heads of 6. The head axis comes first, so it is `(4, 5, 6)`.
+# `(False, True)`. The sum over heads does not depend on their order, but each query head must find its own keys and
+# values. Reversed alone, heads 0 and 1 come to read the key-value head that belonged to 2 and 3. If the key-value
+# heads are reversed as well, every group is together again, and only the order of the sum has changed.
+#
+# </details>
+
+# %% [markdown] key="measure-task"
+# ## Measure and explain
+#
+# Step 1 of the [lesson](../07_multi_head.ipynb) found the group of heads that tells `named` of a *girl*. Which
+# group tells it of a *boy*? `lead()` says by how much the boy's name leads the girl's after "One day, a little boy
+# named", and `lead(block, heads)` what is left of it when these heads of one block write nothing. Try every group
+# of every block. By how much does the lead fall at most (`found`)? Is it the group of the lesson, and why should
+# it be the same one, or another? Answer in one sentence (`because`).
+
+# %% key="measure"
+from llama_np import forward, patch
+from weights_tools import load_model
+
+model = load_model()
+config, weights, tokenizer = model.config, model.weights, model.tokenizer
+start = "One day, a little {} named"
+ids, other = (np.array(tokenizer.encode(start.format(w), bos=True)) for w in ("boy", "girl"))
+his, hers = (forward(weights, config, each)[-1].argmax() for each in (ids, other))
+
+
+def lead(block=0, heads=()):
+    """The logit of his name minus that of hers, with these heads silent."""
+    kept = np.ones((config.n_heads, 1, 1), dtype=weights.embedding.dtype)
+    kept[list(heads)] = 0
+    tap = patch({f"blocks.{block}.mix": lambda mix: mix * kept})
+    last = forward(weights, config, ids, tap=tap)[-1]
+    return last[his] - last[hers]
+
+
+def strongest():
+    """The largest fall of the lead, and the block and the heads that it takes."""
+    groups = np.arange(config.n_heads).reshape(config.n_kv_heads, config.group).tolist()
+    return max((lead() - lead(b, g), b, g) for b in range(config.n_layers) for g in groups)
+
+
+print(f"all heads: {lead():.2f}, without heads 0 and 1 of block 0: {lead(0, [0, 1]):.2f}")
+
+found, because = ..., ...
+measure("07", found, lambda: strongest()[0], because)
+
+# %% [markdown] key="measure-answer"
+# <details><summary>Compare</summary>
+#
+# The lead falls by {{ strongest()[0] :.2f }} of {{ lead() :.2f }}, without heads {{ strongest()[2] }} of block {{ strongest()[1] }}.
+# {{ claim: strongest()[0] > 0.1 * lead() }}
+# A group whose keys stand for persons does not need to know in advance whether a boy or a girl will come: its QK
+# circuit finds either, and its OV circuit hands over which of the two it was. So the same group may well serve both,
+# and where another one comes out, that one has learned to answer more strongly to boys, which only a measurement can
+# tell.
 #
 # </details>
 
@@ -168,4 +240,4 @@ predict("07", guess, lambda: mine.split_heads(np.zeros((5, 24)), 6).shape)
 progress()
 
 # %% [markdown] key="next"
-# Next: [lesson 08](../08_feed_forward.ipynb) and [its exercise](08_feed_forward.ipynb).
+# Back to [lesson 07](../07_multi_head.ipynb). Next: [lesson 08](../08_feed_forward.ipynb) and [its exercise](08_feed_forward.ipynb).
