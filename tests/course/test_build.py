@@ -270,6 +270,19 @@ def test_names_and_list(lesson, capsys):
     assert "no lesson '02'; there are: 01_tiny" in capsys.readouterr().err
 
 
+def test_a_page_that_goes_on_from_a_lesson_has_a_letter_behind_its_number(tmp_path, capsys):
+    (tmp_path / "source").mkdir()
+    for stem in ("01_tiny", "01b_more", "02_next"):
+        (tmp_path / f"source/{stem}.py").write_text(LESSON)
+    for names, listed in (
+        ([], "01_tiny 01b_more 02_next"),
+        (["01b"], "01b_more"),
+        (["01"], "01_tiny"),
+    ):
+        assert build.main([*names, "--list"], tmp_path) == 0
+        assert capsys.readouterr().out.split() == listed.split()
+
+
 @pytest.mark.parametrize("source", SOURCES, ids=lambda path: path.stem)
 def test_every_notebook_is_built_from_its_source(source):
     assert build.check(source, NOTEBOOKS / f"{source.stem}.ipynb") == []

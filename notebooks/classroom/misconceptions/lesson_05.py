@@ -49,7 +49,7 @@ def angles_by_pair(positions, frequencies):
     return frequencies[:, None] * positions
 
 
-@wrong("split halves instead of adjacent pairs", "05/layout-why", right="rope.apply_rotary")
+@wrong("split halves instead of adjacent pairs", "05b/layout-why", right="rope.apply_rotary")
 def split_halves(x, rotations):
     """Hugging Face's pairs (i, i + K/2) are right for its permuted weights, wrong for Meta's."""
     halves = x.reshape(*x.shape[:-1], 2, -1).swapaxes(-1, -2).reshape(x.shape)
@@ -63,7 +63,7 @@ def turn_the_other_way_for_queries_only(x, rotations):
     return apply_rotary(x, rotations.conj() if x.shape[-3] == 6 else rotations)
 
 
-@wrong("split halves instead of adjacent pairs", "05/layout-why", task="rotate")
+@wrong("split halves instead of adjacent pairs", "05b/layout-why", task="rotate")
 def split_halves_by_angles(x, positions, frequencies):
     """Hugging Face's pairs (i, i + K/2) are right for its permuted weights, wrong for Meta's."""
     return split_halves(x, rope_rotations(positions, frequencies))
@@ -109,13 +109,13 @@ def one_speed(x, positions, frequencies):
     return rotate(x, positions, np.ones_like(frequencies))
 
 
-@wrong("no scaling of the frequencies", "05/scaling-why", right="rope.scale_frequencies")
+@wrong("no scaling of the frequencies", "05b/scaling-why", right="rope.scale_frequencies")
 def no_scaling(frequencies, scaling):
     """The code of Llama 3.1 is not identical to that of Llama 3: slow pairs are slowed down."""
     return frequencies
 
 
-@wrong("every frequency scaled", "05/scaling-why", right="rope.scale_frequencies")
+@wrong("every frequency scaled", "05b/scaling-why", right="rope.scale_frequencies")
 def scale_every_frequency(frequencies, scaling):
     """Fast pairs are kept: dividing all of them would blur neighbouring tokens."""
     return frequencies / scaling.factor

@@ -1,0 +1,345 @@
+# %% [markdown] key="title"
+# # 05b Long texts, complex numbers, two layouts: RoPE in other people's code
+#
+# Every Llama is trained on texts up to some length, Llama 3 on 8,192 tokens, this model on far shorter ones.
+# What happens at the first token beyond? And how could Llama 3.1, with the same blocks, read 131,072? On this
+# page the loss shoots up, and a change of a few frequencies, without any training, takes most of it back.
+#
+# The page is optional: nothing later needs it. It goes on from [lesson 05](05_rope.ipynb), and besides long
+# texts it holds what you meet in Meta's and Hugging Face's code: RoPE with complex numbers, and the two
+# layouts of `wq` and `wk`, which make a correct program write nonsense.
+
+# %% key="setup"
+from dataclasses import replace
+
+import numpy as np
+from classroom import agree, show, source, table
+
+from llama_np import LLAMA_3_8B, forward, log_softmax, record, rope_frequencies, rotate
+from weights_tools import load_model
+
+model = load_model()
+config, weights, tokenizer = model.config, model.weights, model.tokenizer
+prompt = "Once upon a time, there was a little girl named"
+ids = np.array(tokenizer.encode(prompt, bos=True))
+labels = [tokenizer.token(t) for t in ids]
+trace = {}
+forward(weights, config, ids, tap=record(trace))
+block = config.n_layers // 2
+q, k = (trace[f"blocks.{block}.{name}"][0] for name in ("q", "k"))
+T, K = q.shape
+positions = np.arange(T)
+frequencies = rope_frequencies(K, config.rope_theta, config.rope_scaling)
+frequencies_8b = rope_frequencies(LLAMA_3_8B.head_dim, LLAMA_3_8B.rope_theta)
+print(f"context {config.context_length}; queries and keys of block {block}, head 0: {q.shape}")
+
+# %% [markdown] key="beyond-why"
+# ## Step 1. Past the end
+#
+# Stories are laid one after another until they are twice as long as the model's context, four such texts.
+# The curve is the loss of each token, as the mean over the four texts and over 64 neighbours. **Predict before
+# you run:** from the first token that stands further back than any in training, does the loss stay, creep up,
+# or shoot up?
+
+# %% key="beyond"
+from weights_tools.training.corpus import STORIES, read_documents
+
+n = 2 * config.context_length
+end = [] if tokenizer.eos_id is None else [tokenizer.eos_id]
+flow = []
+for story in read_documents(STORIES):
+    if len(flow) < 4 * n:
+        flow += [*tokenizer.encode(story, bos=True), *end]
+texts = np.array(flow[: 4 * n]).reshape(4, n)
+
+
+def losses(scaling):  # the loss of each token but the first, mean of the texts
+    other = replace(config, rope_scaling=scaling, context_length=n)
+    rows = np.array([log_softmax(forward(weights, other, text)) for text in texts])
+    return -np.take_along_axis(rows[:, :-1], texts[:, 1:, None], axis=-1)[..., 0].mean(axis=0)
+
+
+def smooth(loss):
+    return loss[: len(loss) // 64 * 64].reshape(-1, 64).mean(axis=-1)
+
+
+as_trained = losses(config.rope_scaling)
+at = 32 + 64 * np.arange(len(smooth(as_trained)))
+show.curves(at, {"as trained": smooth(as_trained)}, ("position", "loss"))
+
+# %% [markdown] key="beyond-answer"
+# <details><summary>Answer</summary>
+#
+# It shoots up, if not at the very next token. In the first half the loss is
+# {{ as_trained[: n // 2].mean() :.2f }}, in the 64 tokens after it {{ as_trained[n // 2 :][:64].mean() :.2f }},
+# and in the last quarter {{ as_trained[-n // 4 :].mean() :.2f }}; a guess that gives all tokens the same probability has
+# {{ np.log(config.vocab_size) :.2f }}. {{ claim: as_trained[-n // 4 :].mean() > as_trained[: n // 2].mean() + 1 }}
+#
+# </details>
+#
+# Nothing in the code stops at {{ config.context_length }}. But the slow pairs, those that never made a full
+# turn in training, now stand at angles that no query and no key has met. In [lesson 05](05_rope.ipynb) such a
+# pair served as a ramp; beyond the angles it knows, a ramp may turn round and point to the far end. The fast
+# pairs have no such trouble, because they have met all angles many times.
+#
+# ## Step 2. Llama 3.1 turns the slow pairs more slowly
+#
+# Llama 3.1 therefore changes each frequency by the number of turns that its pair makes within the original
+# 8,192 positions:
+#
+# - at least 4 turns: **kept**;
+# - at most 1 turn: **divided by 8**, so that a text of 65,536 tokens brings no angle that 8,192 had not
+#   brought before;
+# - between: **blended**, moving evenly from one to the other.
+
+# %% [markdown] key="scaling-why"
+# That slow and fast pairs are treated differently is the idea of YaRN, where it is called NTK-by-parts ([Peng
+# et al. 2023](https://arxiv.org/abs/2309.00071)). The numbers 4, 1 and 8 were found by trying, "from grid
+# search", as Meta's code says: it is `apply_scaling` in
+# [model.py](https://github.com/meta-llama/llama-models/blob/main/models/llama3/model.py). The factor 8 alone
+# does not reach 131,072, which is 16 times 8,192. The rest is training: Llama 3.1 was trained further on
+# longer and longer texts ([Llama team 2024](https://arxiv.org/abs/2407.21783), section 3.4.2). By hand, for 8B:
+
+# %% key="scaling-by-hand"
+from llama_np.config import LLAMA_3_1_SCALING
+
+factor, low, high, original = LLAMA_3_1_SCALING
+turns = original * frequencies_8b / (2 * np.pi)
+keep = np.clip((turns - low) / (high - low), 0, 1)  # 1: kept, 0: divided
+scaled = keep * frequencies_8b + (1 - keep) * frequencies_8b / factor
+groups = {"kept": keep == 1, "blended": (keep > 0) & (keep < 1), "divided": keep == 0}
+for name, which in groups.items():
+    found = np.flatnonzero(which)
+    print(f"{name:8} {len(found)} pairs, {found[0]} to {found[-1]}")
+
+# %% key="scaling-named"
+from llama_np.rope import scale_frequencies
+
+agree(scaled, scale_frequencies(frequencies_8b, LLAMA_3_1_SCALING))
+source(scale_frequencies)
+
+# %% [markdown] key="mended-why"
+# ### Experiment
+#
+# The same for this model, with its own context in the place of 8,192 and with the factor 4, and not a single
+# step of training. **Predict before you run:** what becomes of the loss in the second half of the texts? And
+# in the first, where the model was fine?
+
+# %% key="mended"
+small_scaling = LLAMA_3_1_SCALING._replace(
+    factor=4.0, original_context_length=config.context_length
+)
+after = losses(small_scaling)
+both = {"as trained": smooth(as_trained), "slow pairs divided by 4": smooth(after)}
+show.curves(at, both, ("position", "loss"))
+first, last = slice(0, n // 2), slice(-n // 4, None)
+
+# %% [markdown] key="mended-answer"
+# <details><summary>Answer</summary>
+#
+# In the last quarter the loss comes down from {{ as_trained[last].mean() :.2f }} to
+# {{ after[last].mean() :.2f }}, and the climb is gone. The price is paid in the first half, where it rises from
+# {{ as_trained[first].mean() :.2f }} to {{ after[first].mean() :.2f }}, since now these tokens, too, stand at
+# other angles than in training. {{ claim: after[last].mean() < as_trained[last].mean() - 0.5 }}
+# {{ claim: after[first].mean() > as_trained[first].mean() }}
+#
+# </details>
+#
+# So both are needed, the scaling and some training after it, and that is what Llama 3.1 got. It also means
+# that "the code is identical, only the weights change" is false from Llama 3 to 3.1 and 3.2. A program that
+# leaves the scaling out runs without an error and computes another model, and a short test hardly shows it:
+#
+# | | head width | base | factor | output matrix |
+# |---|---|---|---|---|
+# | Llama 3 8B | 128 | 500,000 | no scaling | its own |
+# | Llama 3.1 8B | 128 | 500,000 | 8 | its own |
+# | Llama 3.2 1B | 64 | 500,000 | 32 | tied to the embedding |
+# | Llama 3.2 3B | 128 | 500,000 | 32 | tied to the embedding |
+
+# %% [markdown] key="base-why"
+# ## Step 3. What a larger base buys
+#
+# Llama 2 has the base 10,000 for texts of 4,096 tokens, Llama 3 has 500,000 for 8,192. It is tempting to say
+# that the slow pairs must be slower to tell places apart in longer texts. But how slow are they? Below are,
+# for both bases, the pairs of an 8B head without a full turn in 8,192 positions, and the mean cosine over
+# all pairs: the score, divided by its largest value, of a query and a key that point the same way, averaged
+# over the distances from 4,096 to 8,192.
+
+# %% key="base"
+distances = np.arange(8193)
+means = {}
+rows = []
+for base in (10_000, 500_000):
+    f = rope_frequencies(128, base)
+    means[base] = np.cos(distances[:, None] * f).mean(axis=-1)
+    row = (
+        f"{2 * np.pi / f[-1]:,.0f}",
+        (8192 * f < 2 * np.pi).sum(),
+        f"{means[base][4096:].mean():.3f}",
+    )
+    rows.append([f"{base:,}", *row])
+table(["base", "longest wavelength", "pairs without a full turn", "mean cosine far away"], rows)
+
+# %% key="decay"
+rng = np.random.default_rng(0)
+some_q, some_k = rng.standard_normal((2, 200, 1, 64, 2)) @ [1, 1j]
+every = distances[::64]
+f = rope_frequencies(128, 500_000)
+unlike = (some_q * some_k.conj() * np.exp(1j * every[:, None] * f)).real.mean(axis=(0, 2)) / 2
+curves = {f"alike, base {base:,}": mean[::64] for base, mean in means.items()}
+show.curves(
+    every, curves | {"random q and k, 500,000": unlike}, ("distance", "mean over the pairs")
+)
+
+# %% [markdown] key="base-note"
+# With the base 10,000 the slowest pair already needs {{ 2 * np.pi * 10_000 ** (126 / 128) :,.0f }} positions for
+# a turn, far more than 8,192, and with the larger base more pairs stand nearly still: they tell places apart
+# *less*. What the base buys is the last column. Two tokens that belong together keep
+# {{ means[500_000][4096:].mean() :.2f }} of their score when they are far apart, instead of
+# {{ means[10_000][4096:].mean() :.3f }}, so that matching by content survives the distance. That is the
+# reason given by [Xiong et al. 2023](https://arxiv.org/abs/2309.16039), and [Men et al.
+# 2024](https://arxiv.org/abs/2405.14591) derive from it how large a base a context needs.
+# {{ claim: means[500_000][4096:].mean() > 0.2 > abs(means[10_000][4096:].mean()) }}
+#
+# The curves also show how far "scores fall with distance" is true. They do for a query and a key that point
+# the same way, which is the case that [Su et al. 2021](https://arxiv.org/abs/2104.09864), section 3.4.3, look
+# at. For random ones the mean lies near zero at every distance.
+
+# %% [markdown] key="complex-why"
+# ## Step 4. The same with complex numbers
+#
+# Meta's code does not write cosines and sines out. A **complex number** $a + b\,\mathrm{i}$ is also a point
+# in the plane, and $e^{\mathrm{i}\varphi} = \cos\varphi + \mathrm{i}\sin\varphi$ is the point of the unit
+# circle at the angle $\varphi$. When two complex numbers are multiplied, their lengths multiply and their
+# angles add up, so that a product with $e^{\mathrm{i}\varphi}$ is a turn by $\varphi$. Multiply it out, with
+# $\mathrm{i}^2 = -1$, and the formula of lesson 05 comes back:
+#
+# $$(a + b\,\mathrm{i})(\cos\varphi + \mathrm{i}\sin\varphi) = (a\cos\varphi - b\sin\varphi) + \mathrm{i}\,(a\sin\varphi + b\cos\varphi)$$
+
+# %% key="complex-by-hand"
+q_pairs, k_pairs = (x[:, 0::2] + 1j * x[:, 1::2] for x in (q, k))  # T K -> T K/2
+freqs_cis = np.exp(1j * positions[:, None] * frequencies)  # Meta's name, for cos + i sin
+q_complex = q_pairs * freqs_cis
+agree(
+    np.stack([q_complex.real, q_complex.imag], axis=-1).reshape(q.shape),
+    rotate(q, positions, frequencies),
+)
+
+# %% [markdown] key="complex-named-note"
+# The `*` works **number by number**: there are as many pairs after it as before. It is not a dot product,
+# which would add the pairs up; that comes later, when a query meets a key. Row 3 of `freqs_cis` belongs to
+# position 3. On a long text this form is several times faster than cosines and sines written out, so it is
+# the one the model uses, and it makes the table once for all its blocks.
+
+# %% key="complex-named"
+from llama_np import apply_rotary, rope_rotations
+
+agree(q_complex, q_pairs * rope_rotations(positions, frequencies))
+source(apply_rotary)
+
+# %% [markdown] key="proof"
+# In this language it takes one line to prove that only the distance counts. The dot product of two pairs is
+# the real part of the one times the conjugate of the other (the bar: $-\mathrm{i}$ in the place of
+# $\mathrm{i}$), and with $q_j$ and $k_j$ the pairs before rotation
+#
+# $$\sum_j \mathrm{Re}\left( q_j e^{\mathrm{i} m \theta_j} \; \overline{k_j e^{\mathrm{i} n \theta_j}} \right)
+# = \sum_j \mathrm{Re}\left( q_j \overline{k_j} \; e^{\mathrm{i}(m - n)\theta_j} \right)$$
+
+# %% key="proof-code"
+q_rotated, k_rotated = (rotate(x, positions, frequencies) for x in (q, k))
+scores = q_rotated @ k_rotated.T
+d = positions[:, None] - positions
+from_distance = q_pairs[:, None] * k_pairs.conj() * np.exp(1j * d[..., None] * frequencies)
+agree(from_distance.real.sum(axis=-1), scores)
+
+# %% [markdown] key="layout-why"
+# ## Step 5. Two layouts: neighbours and halves
+#
+# Which two numbers make a pair? Meta pairs neighbours, 0 with 1 and 2 with 3. The transformers library of
+# Hugging Face pairs number $j$ with number $j + K/2$, the first half of a head with the second. Neither is
+# better, for training fills whatever pairs there are, but weights and code must mean the same ones. So weights
+# that are published in Hugging Face's format have the columns of `wq` and `wk` reordered.
+
+# %% key="layout-picture"
+from weights_tools.layout import to_rotate_half
+
+number = np.arange(K)
+print("pairs of Meta:        ", *(number // 2))
+print("pairs of Hugging Face:", *(number % (K // 2)))
+print("Hugging Face stores ours in the order", *to_rotate_half(number[:, None], K).ravel())
+
+# %% [markdown] key="layout-by-hand-note"
+# We store the queries and keys of our head as Hugging Face does and turn halves by hand. The scores are the
+# same.
+
+# %% key="layout-by-hand"
+q_halves, k_halves = (to_rotate_half(x.T, K).T for x in (q, k))
+cos, sin = freqs_cis.real, freqs_cis.imag
+
+
+def turn_halves(x):
+    a, b = x[:, : K // 2], x[:, K // 2 :]
+    return np.concatenate([a * cos - b * sin, a * sin + b * cos], axis=-1)
+
+
+agree(turn_halves(q_halves) @ turn_halves(k_halves).T, scores)
+
+# %% [markdown] key="layout-wrong-note"
+# ### Experiment
+#
+# Now a mistake that is easily made when a Llama is written from scratch: weights in Hugging Face's order,
+# turned as Meta's. **Predict before you run:** does it raise an error? Are all scores wrong? What about the
+# diagonal, where a token meets itself?
+
+# %% key="layout-wrong"
+wrong = rotate(q_halves, positions, frequencies) @ rotate(k_halves, positions, frequencies).T
+agree(np.diag(wrong), np.diag(scores))
+off = ~np.eye(T, dtype=bool)
+error = np.abs(wrong - scores)[off].mean() / np.abs(scores)[off].mean()
+swapped = replace(weights, layers=[
+    replace(each, wq=to_rotate_half(each.wq[:].T, K).T, wk=to_rotate_half(each.wk[:].T, K).T)
+    for each in weights.layers
+])  # fmt: skip
+story = texts[0, :100]
+mean_loss = {}
+for name, each in {"right": weights, "wrong": swapped}.items():
+    rows = log_softmax(forward(each, config, story))[np.arange(99), story[1:]]
+    mean_loss[name] = -rows.mean()
+    print(f"{name}: loss of the first guess {-rows[0]:.3f}, of a story {mean_loss[name]:.3f}")
+
+# %% [markdown] key="layout-wrong-answer"
+# <details><summary>Answer</summary>
+#
+# There is no error, since the shapes fit. But the wrong numbers are turned together, and off the diagonal the
+# scores are wrong by {{ error :.0% }} of their size. On the diagonal they are right, because there the
+# distance is 0, both are turned by the same angles, and any pairing leaves the dot product as it was. So the
+# first token alone gets the right logits, a test with a single token passes, and the loss of a whole story
+# goes from {{ mean_loss["right"] :.2f }} to {{ mean_loss["wrong"] :.2f }}.
+# {{ claim: mean_loss["wrong"] > mean_loss["right"] + 0.3 }} In this project `load_model` puts the columns back
+# into Meta's order when it reads a file (`weights_tools/layout.py`).
+#
+# </details>
+
+# %% [markdown] key="questions"
+# ## Questions
+#
+# <details><summary>How many learned numbers does RoPE have?</summary>
+#
+# None. The frequencies follow from the head width, the base and, from Llama 3.1 on, four numbers for the
+# scaling. But the model is trained with them, so others make another model of it.
+#
+# </details>
+#
+# <details><summary>Half of a program's users load weights in Meta's format and get good texts, the other half in
+# Hugging Face's and get nonsense. What do you look for?</summary>
+#
+# For the reordering of `wq` and `wk`. A quick check: does the first token alone get the right logits, and a
+# longer text wrong ones?
+#
+# </details>
+
+# %% [markdown] key="next"
+# ## What comes next
+#
+# Back to the main road: [lesson 06](06_masking.ipynb), on who may see whom. The code of this page is
+# `llama_np/rope.py`, where every function names its counterpart in PyTorch.
