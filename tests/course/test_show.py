@@ -265,6 +265,11 @@ def test_a_line_may_end_early(shown):
     assert [tuple(text.xy) for text in shown().axes[0].texts] == [(1, 1), (2, 2)]
 
 
+def test_names_stand_at_the_right_whichever_way_a_line_is_given(shown):
+    show.curves([2, 1, 0], {"a": [5, 6, 7], "b": [1, 2, 3]}, ("h", "error"))
+    assert [tuple(text.xy) for text in shown().axes[0].texts] == [(2, 5), (2, 1)]
+
+
 def test_a_long_name_is_translated_and_then_broken_into_lines(shown, monkeypatch):
     long = "the loudest of all pairs of numbers"
     labels = show.Labels({long: "najgłośniejsza ze wszystkich par liczb"})

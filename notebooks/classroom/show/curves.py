@@ -132,10 +132,11 @@ def _name_ends(place, names: Sequence[str]) -> None:
 
 
 def _right_end(line) -> tuple[float, float]:
-    """The last point of a line that is drawn."""
+    """The point of a line, of those that are drawn, that lies furthest to the right."""
     x, y = (np.asarray(values, float) for values in line.get_data())
-    last = np.flatnonzero(np.isfinite(y))[-1:]
-    return (x[last[0]], y[last[0]]) if last.size else (x[-1], 0.0)
+    drawn = np.flatnonzero(np.isfinite(y))
+    last = drawn[x[drawn].argmax()] if drawn.size else -1
+    return x[last], np.nan_to_num(y[last])
 
 
 def spread(heights: np.ndarray, rooms: Sequence[float], top: float = 1.0) -> np.ndarray:

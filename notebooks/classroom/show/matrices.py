@@ -71,9 +71,9 @@ def matrices(
     ``quantity`` chooses the colours of all: "signed" (scores, activations, differences) or
     "weights" (of attention, and what else is never negative: probabilities, shares, masks). Left
     out, a title with one of ``NAMED_WEIGHTS`` means weights, and so does a head with queries down
-    and keys across; any other means signed numbers. What the arrays hold changes nothing. Weights share one scale;
-    signed numbers have one each, unless ``limit`` is given. Panels of one scale have one colour
-    bar.
+    and keys across; any other means signed numbers. What the arrays hold changes nothing.
+    Weights share one scale; signed numbers have one each, unless ``limit`` is given. Panels of one
+    scale have one colour bar.
     """
     across = min(across, len(arrays))
     down = -(-len(arrays) // across)
