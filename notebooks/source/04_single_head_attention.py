@@ -17,6 +17,8 @@
 # [exercise 04](exercises/04_single_head_attention.ipynb).
 
 # %% key="map"
+from functools import cache
+
 import numpy as np
 from classroom import agree, show, source, table
 
@@ -143,6 +145,8 @@ for token, score, weight in zip(toy, toy_scores, toy_weights):
 
 # %% key="search"
 
+read = cache(run)  # a text that was read before is not read again
+
 
 def swap(heads, other):
     """A tap under which some heads, pairs (block, head), hand to the last row what ``other`` has."""
@@ -160,9 +164,9 @@ def swap(heads, other):
 
 def moved(text, heads, a="girl", b="boy"):
     """How far swapping these heads moves the answer of one text towards that of the other."""
-    _, _, logits = run(text.format(*[a] * 2))
-    _, other, other_logits = run(text.format(*[b] * 2))
-    _, _, new = run(text.format(*[a] * 2), tap=swap(heads, other))
+    _, _, logits = read(text.format(a))
+    _, other, other_logits = read(text.format(b))
+    _, _, new = run(text.format(a), tap=swap(heads, other))
     A, B = logits.argmax(), other_logits.argmax()
     if A == B:
         return 0.0, False
