@@ -1,18 +1,21 @@
 # %% [markdown] key="title"
 # # 12 Generation: the loop that writes
 #
-# The model gives every possible next token a score, and that is all it does. A text comes from the loop
-# around it: choose a token, put it behind the text, ask again. This lesson is about that loop: when it
-# stops, how it draws, how it shows its words, how it writes several texts at once, and how a conversation
-# becomes one text.
+# Given `Once upon a time, there was a little girl named`, the model tells a story, and given a question, it
+# answers. Yet it knows neither that a story ought to end nor that anybody has asked it something: all it ever
+# does is say what could come next. Who decides that the end has come, and what does the model do if nobody
+# stops it? And why can it read a page in the time in which it writes a line?
 #
-# **In**: the ids of a prompt, `T`. **Out**: new ids, one after the other, until a token says stop.
-#
-# After this lesson you can write the loop, stop it in the right place, repeat a draw, stream text without
-# broken characters, run prompts of different length side by side, read how likely a model finds a text, and
-# lay out a chat as Llama 3 expects it. You need the choice of a token (lesson 10) and the KV cache (11).
+# The answers are in the loop around the model. This page writes that loop, stops it, repeats a draw, shows words
+# as they come, runs several texts side by side and measures what that saves, and at the end lays out a
+# conversation as one text and looks at 20 answers, beside those of a model that has not learned to answer. You
+# need the choice of a token (lesson [10](10_logits.ipynb)) and the cache ([11](11_kv_cache.ipynb)). It takes
+# about 35 minutes; [exercise 12](exercises/12_generation.ipynb) goes with it.
 
 # %% key="map"
+import os
+
+os.environ["OPENBLAS_NUM_THREADS"] = "1"  # one core, before NumPy starts: steadier times in step 5
 import numpy as np
 from classroom import agree, show, source, table
 
@@ -25,12 +28,11 @@ show.model_map(config.n_layers, lit=["output", "next", "ids"])
 # %% [markdown] key="loop-why"
 # ## Step 1. The loop
 #
-# The prompt goes through the model once and fills the cache. Its last row of **logits**, one score for each
-# token of the vocabulary, says what could come next. We take the likeliest token (**greedy**), which becomes
-# the next input.
+# The prompt goes through the model once and fills the cache. From the last row of **logits**, one score for each
+# token of the vocabulary, the likeliest token is taken (**greedy**), and that token is the next input.
 
 # %% key="loop-by-hand"
-from llama_np import KVCache, forward
+from llama_np import KVCache, Sampling, forward, generate
 
 prompt = "Once upon a time, there was a little girl named"
 ids = np.array(tokenizer.encode(prompt, bos=True))
@@ -39,93 +41,67 @@ cache = KVCache(config, N + n_new)
 logits = forward(weights, config, ids, cache, last_only=True)[-1]
 written = []
 for _ in range(n_new):
-    token = int(logits.argmax())
-    written.append(token)
-    logits = forward(weights, config, [token], cache, last_only=True)[-1]
+    written.append(int(logits.argmax()))  # choose
+    logits = forward(weights, config, written[-1:], cache, last_only=True)[-1]  # and read it
+agree(np.array(written), np.array(list(generate(weights, config, ids, n_new))))
 print(prompt + tokenizer.decode(written))
 
 # %% [markdown] key="loop-named-note"
-# In the library the loop stands behind `generate`, which checks its arguments first. `prefill` is the forward
-# pass through the cache, `sample` the choice of lesson 10; with a temperature of 0, the default of `Sampling`,
-# it is greedy. `yield` hands out each token, with the logits that it was chosen from, as soon as it is there.
-# `room` is what is left for new tokens: `max_new_tokens` at most, and no more than the model's
-# `context_length`, the longest text it was made for. `padding` is for the batches of step 5.
+# `generate` is this loop with its arguments checked. Behind it stands `write_tokens`, where `prefill` is the
+# forward pass through the cache, `sample` the choice of lesson 10, and `yield` hands out each token as soon as
+# it is there. `room` is what is left in the model's `context_length`; `padding` belongs to step 4.
 
 # %% key="loop-named"
-from llama_np import Sampling, generate, sampling
+from llama_np import sampling
 
 source(sampling.write_tokens)
 
-# %% key="loop-agree"
-agree(np.array(written), np.array(list(generate(weights, config, ids, n_new))), tolerance=0)
-
 # %% [markdown] key="decoder-why"
-# ## One model for prompt and answer
-#
-# It is sometimes said that an **encoder** understands the prompt and a **decoder** generates the answer. The
-# first Transformer, made for translation, had both ([Vaswani et al.
-# 2017](https://arxiv.org/abs/1706.03762), section 3.1). Llama has no encoder. Prompt and answer go through
-# the same blocks with the same weights, and nothing tells the model where the prompt ends.
-#
-# To see it, give it the whole text as if all of it were a prompt. From the end of the prompt on, the
-# likeliest token at each position is the one that was written. The last line lists all that a block has
-# learned: there is one set of weights.
+# Nothing in the loop tells the model where the prompt ends and its own text begins. The first Transformer, made
+# for translation, had an **encoder** for what it reads and a **decoder** for what it writes
+# ([Vaswani et al. 2017](https://arxiv.org/abs/1706.03762), section 3.1). Llama has one stack of blocks for both,
+# which shows when we give it the whole text as if all of it were a prompt.
 
 # %% key="decoder-agree"
 whole = np.append(ids, written)
 best_everywhere = forward(weights, config, whole).argmax(axis=-1)  # T V -> T
-agree(best_everywhere[N - 1 : -1], np.array(written), tolerance=0)
-print("learned arrays of a block:", *vars(weights.layers[0]))
+agree(best_everywhere[N - 1 : -1], np.array(written))
 
 # %% [markdown] key="stop-why"
+# One pass predicts at every position what the loop chose in {{ n_new }} passes. So writing is reading, with the
+# difference that the next token is not there yet.
+#
 # ## Step 2. Knowing when to stop
 #
-# The loop above ran a number of times that we chose. A text should end where it is finished, and only the
-# model can say where. It says so with a token: in training each text was closed by a special **stop token**,
-# so the model has learned to predict one where a text ends. Nothing happens by itself, though. To the loop
-# it is a token like any other, unless the loop looks for it. Llama 3 has two of them: `<|end_of_text|>` closes
-# a text, `<|eot_id|>` (end of turn) a message in a chat.
-
-# %% key="stop-tokens"
-for name, token_id in tokenizer.special_tokens.items():
-    if token_id in tokenizer.stop_ids:
-        print(f"{token_id:8}  {name}")
-
-# %% [markdown] key="experiment"
-# ## Try it: nobody stops
+# In training every text was closed by a special **stop token**, so the model has learned to predict one where a
+# text ends. Llama 3 has two: `<|end_of_text|>` closes a text and `<|eot_id|>`, end of turn, a message in a chat.
+# Nothing happens by itself, though. To the loop they are tokens like any other, unless it looks for them.
 #
-# The prompt is a short text that is complete (the model that comes with these notebooks has read it in
-# training). We let the model go on for forty tokens, without and then with stop tokens. Predict before you
-# run it: what will the model write after the end of a text, when nobody stops it?
+# **Predict before you run:** we let the story go on for 400 tokens and look for nothing. What comes after its
+# end?
 
 # %% key="experiment-cell"
-complete = np.array(tokenizer.encode("Six times seven is 42.", bos=True))
-without = list(generate(weights, config, complete, 40))
-with_stop = list(generate(weights, config, complete, 40, stop_tokens=tokenizer.stop_ids))
-print("without:", repr(tokenizer.decode(without)))
-print("with:   ", repr(tokenizer.decode(with_stop)))
-print(
-    "stop tokens written without looking for them:", sum(t in tokenizer.stop_ids for t in without)
-)
+endless = list(generate(weights, config, ids, 400))
+ends = [place for place, token in enumerate(endless) if token in tokenizer.stop_ids]
+end = ends[0] if ends else len(endless)
+print(tokenizer.decode(endless[:end][-40:]))
+print("-----")
+print(tokenizer.decode(endless[end : end + 60]))
 
 # %% [markdown] key="experiment-answer"
-# <details><summary>Answer</summary>
-#
-# Sooner or later a trained model predicts a stop token, and after that it begins another text. In training
-# many texts lay end to end, so what follows an end is a beginning. There is always a likeliest next token:
-# a model cannot fall silent. With stop tokens the loop ends before the first one, which is not part of the
-# text. Here this can mean that nothing is written at all, and that is right: the text was complete. (A
-# model with random weights has learned no end. Where it writes a stop token, it does so by chance.)
-#
-# </details>
+# Above the line are the last words of the story, {{ end }} tokens long, and below it is what came next. The model
+# says that it has finished, with `{{ tokenizer.token(endless[end]) if ends else "nothing" }}`, and then it begins
+# another text, because there is always a likeliest next token: a model cannot fall silent. {{ claim: ends }}
+# Why a new text? In training many texts were laid end to end, so that what follows an end is a beginning, and a
+# greedy model begins as it always does. (Meta masked attention between texts when it trained Llama 3, so that
+# none reads the one before: [The Llama 3 Herd of Models](https://arxiv.org/abs/2407.21783), section 3.2.) With
+# `stop_tokens=tokenizer.stop_ids`, `generate` ends **before** the first of them, which is no part of the text.
 
 # %% [markdown] key="seed-why"
 # ## Step 3. Drawing, and drawing the same again
 #
-# Greedy text is always the same and often repeats itself. So a token is **drawn**, each as often as its
-# probability says (lesson 10; here with a temperature, but without cuts). The draw needs random numbers.
-# They come from a generator that starts at a **seed**: the same seed gives the same numbers and so the same
-# text. By hand, two lines take the place of the greedy choice.
+# Instead of the likeliest token one can **draw**, each token as often as its probability says. The random
+# numbers come from a generator that starts at a **seed**, and two lines take the place of the greedy choice.
 
 # %% key="seed-by-hand"
 from llama_np import softmax
@@ -138,226 +114,207 @@ for _ in range(n_new):
     probabilities = softmax(logits.astype(np.float64) / temperature)
     drawn.append(int(rng.choice(len(probabilities), p=probabilities)))
     logits = forward(weights, config, drawn[-1:], cache, last_only=True)[-1]
-print(tokenizer.decode(drawn))
 
 
-# %% key="seed-agree"
-def draw(rng, temperature=0.8):
-    new = generate(weights, config, ids, n_new, Sampling(temperature), rng=rng)
-    return np.array(list(new))
+def draw(seed):
+    rng = np.random.default_rng(seed)
+    return list(generate(weights, config, ids, n_new, Sampling(temperature), rng=rng))
 
 
-agree(np.array(drawn), draw(np.random.default_rng(seed=3)), tolerance=0)
-
-# %% [markdown] key="seeds-note"
-# Below, seed 0 stands there twice and gives the same text twice. Then one generator is used for two texts:
-# it goes on where it was, so they differ. With temperature 0 nothing is drawn, and the seed plays no part.
-
-# %% key="seeds"
-for seed in (0, 0, 1):
-    print(f"seed {seed}:", repr(tokenizer.decode(draw(np.random.default_rng(seed)))))
-rng = np.random.default_rng(0)
-for turn in ("first ", "second"):
-    print(f"{turn}:", repr(tokenizer.decode(draw(rng))))
-greedy = draw(np.random.default_rng(0), temperature=0)
-agree(greedy, draw(np.random.default_rng(1), temperature=0), tolerance=0)
+agree(np.array(drawn), np.array(draw(3)))
+for seed in (3, 3, 4):
+    print(f"seed {seed}:", repr(tokenizer.decode(draw(seed))))
 
 # %% [markdown] key="stream-why"
-# ## Step 4. Streaming: showing text as it comes
+# The same seed throws the same numbers, and so writes the same text, here and today. On another machine, or in a
+# batch of another shape, sums are added up in another order, a logit differs in its last digit, and now and then
+# a throw falls on the other side of a border; from there on the texts part.
 #
-# Nobody wants to wait for the last token to read the first. `generate` computes a token only when it is
-# asked for the next one, so each can be shown at once. One thing stands in the way. A token is a string of
-# *bytes*, and one character may take several bytes (lesson 01). So a character can begin in one token and
-# end in another. A token decoded alone then gives `�`, the sign for bytes that are no character.
+# ### Showing the text as it comes
+#
+# `generate` computes a token only when it is asked for one, so that each can be shown at once. One thing stands
+# in the way: a token is a string of *bytes*, and a character may take several bytes (lesson
+# [01](01_tokens.ipynb)), so that it can begin in one token and end in another.
 
 # %% key="stream-by-hand"
+from llama_np.tokenizer import stream_text
+
 knight = tokenizer.encode("A ♞ in a café")
-rows, by_hand, held = [], "", b""
+rows, shown_so_far, held = [], "", b""
 for t in knight:
     held += tokenizer.decode_bytes([t])
     try:
         shown, held = held.decode(), b""
     except UnicodeDecodeError:  # not a whole character yet: wait for more
         shown = ""
-    by_hand += shown
-    rows.append([t, f"`{tokenizer.token(t)}`", repr(tokenizer.decode([t])), repr(shown)])
-table(["id", "token", "decoded alone", "shown when complete"], rows)
-
-# %% [markdown] key="stream-named-note"
-# Python's own incremental decoder does the same, and also lets out the whole characters in front of an
-# incomplete one.
-
-# %% key="stream-named"
-from llama_np.tokenizer import stream_text
-
-source(stream_text)
-
-# %% key="stream-agree"
-parts = list(stream_text(tokenizer, knight))
-assert "".join(parts) == by_hand == tokenizer.decode(knight)
-print(parts)
+    shown_so_far += shown
+    rows.append([f"`{tokenizer.token(t)}`", repr(tokenizer.decode([t])), repr(shown)])
+assert shown_so_far == "".join(stream_text(tokenizer, knight)) == tokenizer.decode(knight)
+table(["token", "decoded alone", "shown when complete"], rows)
 
 # %% [markdown] key="stream-story-note"
-# Now with a model behind it. Run the cell and watch the words arrive one by one.
+# A token that holds half a character gives `�` when it is decoded alone, the sign for bytes that mean nothing.
+# `stream_text` holds such bytes back until the rest has come. With a model behind it, the words of a story arrive
+# one by one; run the cell to see it.
 
 # %% key="stream-story"
-rng = np.random.default_rng(1)
-how = Sampling(temperature=0.8, top_p=0.9)
+how, rng = Sampling(temperature=0.8, top_p=0.9), np.random.default_rng(1)
 story = generate(weights, config, ids, 80, how, rng=rng, stop_tokens=tokenizer.stop_ids)
 print(prompt, end="")
 for text in stream_text(tokenizer, story):
     print(text, end="", flush=True)
 
 # %% [markdown] key="batch-why"
-# ## Step 5. Several prompts at once
+# ## Step 4. Several texts at once
 #
-# Every step of the loop reads all weights of the model to compute one row. Several texts side by side need
-# them read only once: a **batch**, with an axis `B` in front. But an array has rows of one length, and
-# prompts have not. The short ones are filled up with a token that means nothing, the **padding**. It goes on
-# the *left*, so that all prompts end in the last column, where each of them goes on.
+# Every step of the loop reads all weights to compute a single row. Several texts side by side, a **batch** with an
+# axis `B` in front, share that reading. But an array has rows of one length, and prompts have not, so the short
+# ones are filled up with **padding**. It goes on the *left*, so that all prompts end in the last column, where
+# each of them goes on. Two things keep the padding from being read: each text counts its **positions** from its
+# own first token, and each has a **mask** in which nobody looks at padding.
 
 # %% key="batch-by-hand"
+from llama_np import pad_left, padded_view
+
 starts = ["Once upon a time", "The sky is", "One day, Lily went to the park with her mom"]
 prompts = [tokenizer.encode(start, bos=True) for start in starts]
 longest = max(len(p) for p in prompts)
 padding = np.array([longest - len(p) for p in prompts])
-padding_id = 0  # any id will do: nobody will look at it
-batch = np.array([[padding_id] * n + p for n, p in zip(padding, prompts)])
-print("batch", batch.shape, "= B T   padding", padding)
-print(batch)
+batch = np.array(
+    [[0] * n + p for n, p in zip(padding, prompts, strict=True)]
+)  # B T; any id will do
+agree(batch, pad_left(prompts)[0])
 
-# %% key="batch-named"
-from llama_np import pad_left
-
-source(pad_left)
-
-# %% key="batch-agree"
-padded, n_padding = pad_left(prompts, padding_id)
-agree(batch, padded, tolerance=0)
-agree(padding, n_padding, tolerance=0)
-
-# %% [markdown] key="view-why"
-# Padding must change nothing. Two things keep it out. The **positions** of each text count from its own first
-# token, not from the padding. And each text has a **mask** of its own, in which no token looks at padding.
-# (Padding looks at itself, since a row that sees nothing has no softmax. What it computes is thrown away.)
-
-# %% key="view-by-hand"
 column, key = np.arange(longest)[:, None], np.arange(longest)[None, :]
-positions, masks = [], {}
-for start, n in zip(starts, padding):
-    positions.append(np.maximum(np.arange(longest) - n, 0))  # of padding: any, never used
-    masks[start[:16]] = (key <= column) & ((key >= n) | (key == column))
-print(np.array(positions))
-show.matrices({k: m.astype(float) for k, m in masks.items()}, ("query T", "key S"), across=3)
+masks = np.stack([(key <= column) & ((key >= n) | (key == column)) for n in padding])  # B T T
+view = padded_view(padding, past=0, n_new=longest)
+agree(masks, view["mask"])
+panels = {start[:16]: mask.astype(float) for start, mask in zip(starts, masks, strict=True)}
+numbers = [str(i) for i in range(longest)]
+show.matrices(panels, ("query T", "key S"), rows=numbers, columns=numbers, quantity="weights")
 
-# %% key="view-named"
-from llama_np import padded_view
-
-source(padded_view)
-
-# %% key="view-agree"
-view = padded_view(n_padding, past=0, n_new=longest)
-agree(np.array(positions), view["positions"], tolerance=0)
-agree(np.array(list(masks.values())), view["mask"], tolerance=0)
-
-# %% [markdown] key="alone-note"
-# So each row of the batch predicts what it would predict alone. Then the loop, for all rows at once: the new
-# tokens have shape `B 1`, and `padded_view` is told how much stands in the cache.
+# %% [markdown] key="view-read"
+# In each panel a row is a token that reads, and dark cells are what it may see: the triangle of lesson
+# [06](06_masking.ipynb), pushed to the right by the padding. The lone cells on the diagonal are padding that
+# looks at itself, since a row that sees nothing has no softmax; what it computes is thrown away. So each text must
+# come out as it would alone.
 
 # %% key="alone-agree"
-cache = KVCache(config, longest + n_new)
-logits = forward(weights, config, batch, cache, last_only=True, **view)[:, -1]  # B V
-alone = np.stack([forward(weights, config, p)[-1] for p in prompts])
-agree(logits, alone)
-
-# %% key="batch-loop"
-columns = []
-for _ in range(n_new):
-    columns.append(logits.argmax(axis=-1))  # B V -> B
-    view_1 = padded_view(n_padding, past=cache.length, n_new=1)
-    logits = forward(weights, config, columns[-1][:, None], cache, last_only=True, **view_1)[:, -1]
-together = np.stack(columns, axis=1)  # B n_new
-one_by_one = [list(generate(weights, config, p, n_new)) for p in prompts]
-agree(together, np.array(one_by_one), tolerance=0)
-for start, row in zip(starts, together):
+together = forward(weights, config, batch, last_only=True, **view)[:, -1]  # B V
+agree(together, np.stack([forward(weights, config, p)[-1] for p in prompts]))
+for start, row in zip(starts, sampling.generate_batch(weights, config, prompts, 10), strict=True):
     print(f"{start} ->{tokenizer.decode(row)!r}")
+
+# %% [markdown] key="speed-try"
+# ## Step 5. What a pass costs
+#
+# Now for the riddle of the opening. A pass over `n` rows can have two meanings: it **reads** `n` further tokens of
+# one prompt (**prefill**), or it **writes** one token for each of `n` texts (**decoding**, in a batch). We measure
+# both, with `n` from 1 to 256 and a few tokens already in the cache. `process_time` counts only this notebook's
+# own time on the processor, so that other programs do not disturb.
+#
+# **Predict before you run:** how many tokens a second does each of the two give at `n = 1`, 32 and 256, if the
+# first is 100? Which is faster, reading 32 tokens or writing one token in each of 32 texts?
+
+# %% key="speed-measure" tags=["timing"]
+import time
+
+filled = KVCache(config, N + 256)
+forward(weights, config, ids, filled)
+
+
+def seconds(new_ids, cache):
+    started = time.process_time()
+    forward(weights, config, new_ids, cache, last_only=True)
+    return time.process_time() - started
+
+
+at_once = np.array([1, 2, 4, 8, 16, 32, 64, 128, 256])
+reading, writing = [], []
+for n in at_once:
+    text = np.resize(ids, n)
+    reading.append(n / np.median([seconds(text, filled.fork()) for _ in range(5)]))
+    writing.append(n / np.median([seconds(text[:, None], filled.fork(n)) for _ in range(5)]))
+
+# %% key="speed-picture" tags=["timing"]
+lines = {"reading a prompt": np.array(reading), "writing n texts": np.array(writing)}
+show.curves(at_once, lines, ("n, rows in a pass", "tokens a second"), log="xy")
+for n, r, w in zip(at_once[::2], reading[::2], writing[::2], strict=True):
+    print(f"{n:4} rows: {r:6,.0f} tokens a second read, {w:6,.0f} written")
+
+# %% key="speed-large"
+from llama_np import LLAMA_3_8B
+
+bytes_of_weights = 2 * LLAMA_3_8B.count_parameters()  # two bytes each
+gigabytes, fetch = bytes_of_weights / 1e9, bytes_of_weights / 3.35e12
+compute = 2 * LLAMA_3_8B.count_parameters() / 989e12  # a multiplication and an addition for each
+table(
+    ["Llama 3 8B on an H100", "seconds"],
+    [["to fetch all weights once", f"{fetch:.5f}"], ["to compute one row", f"{compute:.7f}"]],
+)
+
+# %% [markdown] key="speed-read"
+# The two lines are nearly one. Reading 32 tokens of one text costs about as much as writing one token in each of
+# 32 texts, so that **what counts is how many rows share a pass**, and not whether they are read or written.
+# {{ claim: 0.4 < writing[5] / reading[5] < 2.5 }}
+# A model writes a single text slowly for no other reason than that its passes have one row.
+# {{ claim: reading[5] > 3 * reading[0] and writing[5] > 3 * writing[0] }}
+#
+# Up to a few dozen rows the lines climb steeply, which means that ten rows take far less than ten times the time
+# of one. Something has to be paid once for each pass. In a model as small as the doll-house it is mostly the calls
+# of NumPy; in a large one it is fetching the weights. On a graphics card with the data
+# sheet of an [H100](https://www.nvidia.com/en-us/data-center/h100/), 3.35 terabytes and 989 trillion operations a
+# second, the {{ gigabytes :.1f }} GB of Llama 3 8B take {{ fetch * 1e3 :.1f }} thousandths of a second to fetch,
+# and one row needs {{ compute * 1e6 :.0f }} millionths to compute. For a single text the card waits more than
+# 99 % of the time, and it takes some {{ fetch / compute :.0f }} rows until computing costs as much as fetching.
+# {{ claim: abs(fetch / compute - 295) < 5 }}
+# Operations for each byte fetched are called **arithmetic intensity**, and below the bend one is **memory-bound**,
+# above it **compute-bound** ([kipply](https://kipp.ly/transformer-inference-arithmetic/); the
+# [scaling book](https://jax-ml.github.io/scaling-book/inference/) does it for TPUs). So a long prompt is
+# compute-bound and a lone text memory-bound, and that is why services run many conversations in one batch.
 
 # %% [markdown] key="logprobs-why"
 # ## Step 6. How likely a text is
 #
-# Besides the token, one often wants to know how sure the model was. The probability of a whole text is a
-# product of many small numbers, so one takes logarithms and adds: **log-probabilities**. The natural
-# logarithm is used, and its unit is called **nat**. 0 means certain, -0.7 about one in two, -4.6 about one in
-# a hundred. For each token that was written in step 1 it is a look-up in the row before it. It is the
-# probability under the model itself, before any temperature or cut. The picture shows the probabilities.
+# The same single pass judges a text that somebody else wrote. The probability of a whole text is a product of many
+# small numbers, so one adds **log-probabilities** instead. The unit of the natural logarithm is the **nat**: 0 is
+# certain, -0.7 one in two, -4.6 one in a hundred.
 
 # %% key="logprobs-by-hand"
-rows = forward(weights, config, whole)[N - 1 : -1]  # the rows that predicted what was written
-rows = rows - rows.max(axis=-1, keepdims=True)
-log_rows = rows - np.log(np.exp(rows).sum(axis=-1, keepdims=True))  # log of the softmax
-by_hand = log_rows[np.arange(n_new), written]
-show.bars(np.exp(by_hand), [tokenizer.token(t) for t in written], "probability of what was written")
-
-# %% key="logprobs-agree"
 from llama_np import log_probabilities
 
-agree(by_hand, log_probabilities(weights, config, whole)[N - 1 :])
 
-# %% [markdown] key="echo-why"
-# The same function judges a text that somebody else wrote: how likely did the model find each token? The very
-# first one has nothing before it and gets no number. The sum is the log-probability of the whole text. Which of
-# these two should be the likelier one?
+def judge(text):
+    judged = np.array(tokenizer.encode(text, bos=True))
+    rows = softmax(forward(weights, config, judged))[:-1]  # each row predicts the token after it
+    nats = np.log(rows[np.arange(len(rows)), judged[1:]])
+    agree(nats, log_probabilities(weights, config, judged), tolerance=1e-4)
+    print(*(f"{tokenizer.token(t)} {lp:.2f}" for t, lp in zip(judged[1:], nats, strict=True)))
+    return nats.sum()
 
-# %% key="echo"
-for text in ("The sky is blue.", "The sky is seven."):
-    judged = tokenizer.encode(text, bos=True)
-    nats = log_probabilities(weights, config, judged)
-    print(*(f"{tokenizer.token(t)} {lp:.2f}" for t, lp in zip(judged[1:], nats)), sep="   ")
-    print(f"   sum: {nats.sum():.2f} nats")
 
-# %% [markdown] key="training-why"
-# ## All positions at once: how a Llama is trained
-#
-# To judge a text the model does not go through it token by token. One run gives a prediction at every
-# position, and because of the mask each of them knows only its own token and those before it. Training uses
-# the same single run. It compares the prediction at *every* position with the token that really came next,
-# and changes the weights so that these become likelier. The model's own choices are not fed back; it always
-# sees the true text (**teacher forcing**). So a Llama is not trained one token at a time. Only writing goes
-# one token at a time, because there the next token does not exist yet.
-#
-# Here is the slow way, one run for each beginning of the text, beside the single run.
+likely, unlikely = judge("The girl was very happy."), judge("The happy very was girl.")
 
-# %% key="training-by-hand"
-from llama_np import log_probabilities, log_softmax
-from llama_np.training import cross_entropy
-
-slow = [
-    log_softmax(forward(weights, config, whole[:t])[-1])[whole[t]] for t in range(1, len(whole))
-]
-fast = log_probabilities(weights, config, whole)  # one run
-agree(np.array(slow), fast)
-loss = cross_entropy(forward(weights, config, whole)[:-1], whole[1:])
-agree(-fast.mean(), np.array(loss))
-print(f"{len(fast)} predictions from one run, mean loss {loss:.3f} nats")
+# %% [markdown] key="logprobs-read"
+# The same words in a wrong order are {{ likely - unlikely :.0f }} nats less likely, a factor of
+# {{ np.exp(likely - unlikely) :.0e }}, and the numbers show where the model stumbles. The mean of such numbers
+# with the sign turned is the loss of the lessons on training. {{ claim: likely > unlikely + 3 }}
 
 # %% [markdown] key="dialog-why"
 # ## Step 7. A chat is a text
 #
-# The model knows one thing: how a text goes on. A chat is therefore written as a text, with special tokens
-# that say who speaks and where a turn ends. Each message has a **header**, the role between two special
-# tokens, then an empty line, its content, and `<|eot_id|>`, the end of the turn. The text ends with the
-# header of the assistant, and what the model writes next is the answer. The format is Meta's:
-# `ChatFormat` in [llama/tokenizer.py](https://github.com/meta-llama/llama3/blob/main/llama/tokenizer.py).
+# A model that can only go on with a text is made to answer by writing the conversation as a text. Each message has
+# a **header**, the role of the speaker between two special tokens, then an empty line, the content, and
+# `<|eot_id|>`. After the last message stands the header of the assistant, and what the model goes on with is the
+# answer. The format is Meta's
+# ([ChatFormat](https://github.com/meta-llama/llama3/blob/main/llama/tokenizer.py)). From here on
+# `doll-house-chat` speaks, the doll-house tuned on a thousand such dialogs (lesson [17](17_fine_tuning.ipynb)).
 
 # %% key="dialog-by-hand"
-if "<|eot_id|>" not in tokenizer.special_tokens:
-    print(
-        f"{model.path.name} has no special tokens for a chat; from here on the doll-house answers"
-    )
-    model = load_model(DOLL_HOUSE)
-    config, weights, tokenizer = model.config, model.weights, model.tokenizer
+from llama_np.tokenizer.chat import encode_dialog
 
-question = "What is the answer to the ultimate question?"
+chat, house = (load_model(name, memory="float32") for name in ("doll-house-chat", DOLL_HOUSE))
+config, tokenizer = chat.config, chat.tokenizer
 
 
 def header(role):
@@ -365,73 +322,119 @@ def header(role):
     return [begin, *tokenizer.encode(role), end, *tokenizer.encode("\n\n")]
 
 
-dialog = [tokenizer.special_id("<|begin_of_text|>"), *header("user")]
-dialog += [*tokenizer.encode(question), tokenizer.special_id("<|eot_id|>"), *header("assistant")]
+asked = "Write a story about a cat named Tom."
+dialog = [tokenizer.special_id("<|begin_of_text|>"), *header("user"), *tokenizer.encode(asked)]
+dialog += [tokenizer.special_id("<|eot_id|>"), *header("assistant")]
+agree(np.array(dialog), np.array(encode_dialog(tokenizer, [{"role": "user", "content": asked}])))
 show.tokens([tokenizer.token(t) for t in dialog], dialog)
 
-# %% [markdown] key="dialog-named-note"
-# Which words stay whole depends on the vocabulary: Llama 3's own has one token for `user`, one for
-# `assistant`, and one for the two line breaks. The special tokens are one token each in any vocabulary. In
-# the library, `encode_header` is the header above, and `encode_message` one message. What a user types is
-# encoded as ordinary text (lesson 01): nobody can end a turn by typing the name of `<|eot_id|>`.
-
-# %% key="dialog-named"
-from llama_np.tokenizer.chat import encode_dialog, encode_message
-
-source(encode_message)
-
-# %% key="dialog-agree"
-messages = [{"role": "user", "content": question}]
-agree(np.array(dialog), np.array(encode_dialog(tokenizer, messages)), tolerance=0)
-
-# %% [markdown] key="answer-why"
-# Now let it answer, with and without stop tokens. With `<|eot_id|>` the model says that its turn is over. A
-# chat program that does not look for it stops only where there is no more room: after its own turn the model
-# goes on with another, since that is how such texts go on. It may even write the user's part.
-
-# %% key="answer"
-answer = list(generate(weights, config, dialog, 48, stop_tokens=tokenizer.stop_ids))
-endless = list(generate(weights, config, dialog, 48))
-print("with:   ", repr(tokenizer.decode(answer)))
-print("without:", repr(tokenizer.decode(endless)))
-
-# %% [markdown] key="answer-note"
-# The model that comes with these notebooks has seen this format with a handful of questions and with
-# requests for a story, and it may answer anything with a story. Llama 3 comes in two kinds with the same
-# code: one trained to continue texts, and one trained further on dialogs, called *Instruct*. Only the second
-# was trained to end its turns with `<|eot_id|>`.
-
-# %% [markdown] key="turns-why"
-# The model remembers nothing between two turns. The whole dialog is given again each time, with the answer as
-# one more message. It begins with the same tokens as before, so their keys and values can be kept in the
-# cache.
+# %% [markdown] key="dialog-read"
+# The special tokens are one id each, and a user cannot type them: whatever somebody writes is encoded as ordinary
+# text, so that nobody can end a turn or speak as the assistant by typing the name of a token. There is a third
+# role, `system`, for a message with standing instructions in front of the others. Llama 3 has learned to follow
+# it; the doll-house has never seen one.
+#
+# The model remembers nothing between two turns. The whole dialog is given again each time, with the answer as one
+# more message, and since it begins with the same tokens, their keys and values can stay in the cache.
+#
+# **Predict before you run:** the model tells its story, and we say "Thank you!". What does it say to that, and
+# what if we say it without a story before?
 
 # %% key="turns"
-reply = tokenizer.decode(answer)
-messages += [{"role": "assistant", "content": reply}, {"role": "user", "content": "Thank you!"}]
-second = encode_dialog(tokenizer, messages)
-assert second[: len(dialog)] == dialog
-print("first turn:", len(dialog), "tokens, second turn:", len(second), "tokens")
-second_answer = list(generate(weights, config, second, 24, stop_tokens=tokenizer.stop_ids))
-print(tokenizer.decode(second + second_answer))
+how = Sampling(temperature=0.8, top_p=0.9)
 
-# %% [markdown] key="shapes-note"
-# ## What you have seen
+
+def answer(messages, seed=0):
+    ids, rng = encode_dialog(tokenizer, messages), np.random.default_rng(seed)
+    new = generate(chat.weights, config, ids, 220, how, rng=rng, stop_tokens=tokenizer.stop_ids)
+    return tokenizer.decode(list(new))
+
+
+first = [{"role": "user", "content": asked}]
+told = answer(first)
+thanks = {"role": "user", "content": "Thank you!"}
+talk = [*first, {"role": "assistant", "content": told}, thanks]
+after_story, alone = answer(talk), answer([thanks])
+print(told, after_story, alone, sep="\n-----\n")
+
+# %% [markdown] key="turns-read"
+# After its story the model meets our thanks with `{{ after_story[:50] }}`, and without a story before with
+# `{{ alone[:50] }}`. Neither is manners. The model goes on as its dialogs went on, and most of those were a
+# request and a story, while few were a talk with several turns. It also shows that the history matters, although
+# nothing but a longer prompt carries it.
+
+# %% [markdown] key="answer-why"
+# ## What happens at the end of a turn
 #
-# For one text. A batch has one more axis, `B`, in front of each.
+# Who ends an answer, then? We put 20 requests to the tuned model and, as a control, to the doll-house before its
+# tuning, for 200 tokens each, and look for no stop token. Then we see whether one was written, which one, and what
+# came after it.
+#
+# **Predict before you run:** after the end of its turn, will the model be silent, write our next question, or do
+# something else?
 
-# %% key="shapes"
-from classroom import shapes
+# %% key="answer"
+from collections import Counter
 
-arrays = {
-    "ids of the prompt": "T",
-    "logits, every row": "T V",
-    "logits, last row": "V",
-    "probabilities": "V",
-    "keys in the cache, one block": "Hkv S K",
-    "mask": "T S",
-}
-shapes(arrays, config, n_tokens=N)
+heroes = [
+    (kind, name)
+    for kind in ("cat", "dog", "girl", "boy", "bear")
+    for name in ("Tom", "Lily", "Max", "Sue")
+]
+requests = [
+    encode_dialog(
+        tokenizer, [{"role": "user", "content": f"Write a story about a {kind} named {name}."}]
+    )
+    for kind, name in heroes
+]
+
+
+def look_at_ends(model):
+    """Of 20 answers: in how many the hero is named, how they end, and what comes after the end."""
+    rng = np.random.default_rng(0)
+    texts = sampling.generate_batch(model.weights, config, requests, 200, how, rng=rng)
+    named, ends, after, lengths = 0, Counter(), Counter(), []
+    for (_, name), text in zip(heroes, texts, strict=True):
+        end = next((i for i, t in enumerate(text) if t in tokenizer.stop_ids), len(text))
+        named += name in tokenizer.decode(text[:end])
+        ends[tokenizer.token(text[end]) if end < len(text) else "none yet"] += 1
+        if end + 1 < len(text):
+            after[tokenizer.token(text[end + 1])] += 1
+        lengths.append(end)
+    return named, ends, after, np.array(lengths)
+
+
+found = {"tuned to answer": look_at_ends(chat), "not tuned": look_at_ends(house)}
+named, ends, after, lengths = found["tuned to answer"]
+control_named, control_ends, control_after, _ = found["not tuned"]
+
+
+def listed(counter):
+    return ", ".join(f"{n} {token}" for token, n in counter.most_common())
+
+
+for name, (in_answers, ended, went_on, _) in found.items():
+    print(f"{name}: the hero is named in {in_answers} answers of {len(heroes)}")
+    print(f"    ended with:   {listed(ended)}\n    went on with: {listed(went_on)}")
+
+# %% [markdown] key="answer-note"
+# The tuned model names the hero it was asked for in {{ named }} of 20 answers, the other in {{ control_named }}.
+# {{ claim: named > control_named }}
+# {{ ends["<|eot_id|>"] }} of its answers end within 200 tokens, with the end of a *turn*; where the untuned one
+# ends, it says so {{ control_ends["<|end_of_text|>"] }} times with the end of a *text*, having learned from texts.
+# {{ claim: ends["<|eot_id|>"] >= 8 and ends["<|eot_id|>"] > control_ends["<|eot_id|>"] }}
+#
+# Neither is silent afterwards. Of the tuned model's ends, {{ after["<|begin_of_text|>"] }} are followed by
+# `<|begin_of_text|>`, which starts another story as the texts of its training did, and
+# {{ after["<|start_header_id|>"] }} by the header of another turn, in which it may well write what *you* say. A
+# program that does not look for the stop token shows all of that as the answer. So the end of a turn is the
+# model's decision, one token among {{ config.vocab_size :, }}, and keeping to it is the loop's.
+# {{ claim: sum(after.values()) >= 5 }}
+#
+# The lengths tell what a batch costs. It runs until its last row has ended, and a row that ends early is computed
+# to the end and thrown away: of all rows here {{ lengths.sum() / (len(lengths) * lengths.max()) :.0% }} were of use.
+# Services therefore let a new request take the place of a finished one at every step
+# ([Orca, 2022](https://www.usenix.org/conference/osdi22/presentation/yu)).
 
 # %% [markdown] key="questions"
 # ## Questions
@@ -445,34 +448,30 @@ shapes(arrays, config, n_tokens=N)
 #
 # <details><summary>Why is padding put on the left and not on the right?</summary>
 #
-# The next token is predicted by the last row, and it is written behind the last column. On the left all
-# prompts end in the same column. On the right, the last row of a short prompt would be padding.
+# The next token is predicted by the last row and written behind the last column. On the left all prompts end in
+# the same column; on the right, the last row of a short prompt would be padding.
 #
 # </details>
 #
-# <details><summary>In training, does the model see its own mistakes?</summary>
+# <details><summary>Is a Llama trained one token at a time, on what it writes itself?</summary>
 #
-# Not as input. At each position it gets the true tokens before it, whatever it would have written itself. All
-# positions are computed in one run.
-#
-# </details>
-#
-# <details><summary>Does the same seed give the same text on another model?</summary>
-#
-# It gives the same random numbers. They meet other probabilities, so the text is another one.
+# Neither, in pre-training: one pass predicts at every position, and the input is the true text, whatever the model
+# would have written. Later it differs. Llama 3's chat models were also tuned on answers that they had written
+# themselves and that were picked ([The Llama 3 Herd of Models](https://arxiv.org/abs/2407.21783), section 4).
 #
 # </details>
 #
 # <details><summary>Text A has 10 tokens and a sum of -20 nats, text B has 40 tokens and -40 nats. Which does the model find easier to predict?</summary>
 #
-# B, token by token: -1 nat each against -2. As whole texts A is the likelier one, since every further token
-# makes a text less likely. That is why one compares means: the loss is the mean, with the sign turned.
+# B, token by token: -1 nat each against -2. As whole texts A is the likelier one, since every further token makes
+# a text less likely. That is why one compares means.
 #
 # </details>
 
 # %% [markdown] key="next"
 # ## What comes next
 #
-# You have seen every matrix of a Llama and the loop around it. Two questions are left: why this architecture,
-# and where the numbers come from. Lesson 13 builds GPT-2 and turns it into Llama, part by part. Lessons 14
-# and 15 compute gradients, and 16 to 18 train a small model: on text, on dialogs, on preferences.
+# You have seen every matrix of a Llama and the loop around it. In [exercise 12](exercises/12_generation.ipynb) the
+# doll-house tells a story with nothing but your own functions. Two questions are left: why this architecture, and
+# where the numbers come from. Lesson [13](13_gpt2_to_llama.ipynb) builds GPT-2 and turns it into Llama, part by
+# part, and the lessons after it compute gradients and train a small model.

@@ -1,17 +1,17 @@
 # %% [markdown] key="title"
 # # Exercise 12: your own Llama tells a story
 #
-# This page belongs to [lesson 12](../12_generation.ipynb). It puts together what you have written. At its end
-# a trained Llama runs on your functions and on nothing else, and writes the same text, token for token, as
+# This page belongs to [lesson 12](../12_generation.ipynb) and puts together what you have written, so that at its
+# end a trained Llama runs on your functions and on nothing else, and writes the same text, token for token, as
 # the library.
 #
 # All functions that have passed are kept in the file `my_llama.py` and stand ready as `mine.`*name*. The cell
-# below lists which of the parts are yours. For the others you get the ones that come with these pages, so you
-# can go on; but the story only counts when every part is your own.
+# below lists which of the parts are yours. For the others you get the ones that come with these pages, so that
+# you can go on; but the story only counts when every part is your own.
 
 # %% key="setup"
 import numpy as np
-from classroom import check, mine, predict, progress
+from classroom import check, measure, mine, predict, progress
 
 print(mine)
 
@@ -112,31 +112,73 @@ else:
 # %% [markdown] key="predict-task"
 # ## Predict
 #
-# A model writes three times after the same prompt, each time with another seed, and with a temperature of 0.
-# How many different texts are there?
+# A prompt is continued at temperature 1 with the generator of seed 1. Then two copies of the same prompt are
+# continued side by side in one batch, again with a generator of seed 1. How many of the two rows write the text
+# that the prompt got alone?
 
 # %% key="predict"
-from llama_np import generate
+from llama_np import Sampling, generate, generate_batch
 
 
-def how_many_texts():
-    model = load_model()
+def how_many_rows():
+    model, how = load_model(), Sampling(1.0)
     ids = model.tokenizer.encode(prompt, bos=True)
-    texts = set()
-    for seed in (1, 2, 3):
-        rng = np.random.default_rng(seed)
-        texts.add(tuple(generate(model.weights, model.config, ids, 8, rng=rng)))
-    return len(texts)
+    parts = model.weights, model.config
+    alone = list(generate(*parts, ids, 24, how, rng=np.random.default_rng(1)))
+    rows = generate_batch(*parts, [ids, ids], 24, how, rng=np.random.default_rng(1))
+    return sum(row == alone for row in rows)
 
 
 guess = ...
-predict("12", guess, how_many_texts)
+predict("12", guess, how_many_rows)
 
 # %% [markdown] key="predict-answer"
 # <details><summary>Why</summary>
 #
-# One. A temperature of 0 means greedy: always the likeliest token. Nothing is drawn, so the seed plays no
-# part.
+# None. There is one generator and one throw for each row at each step, so that the first row gets the first,
+# third, fifth number and the second row the others, where the prompt alone got them all. A seed fixes the numbers
+# and not who gets them: the same seed gives the same text for the same batch only.
+#
+# </details>
+
+# %% [markdown] key="measure-task"
+# ## Measure and explain
+#
+# Does a model know that a story is over? Take the 20 `stories` below, encode each with `bos=True`, and look at the
+# last row: how likely is `<|end_of_text|>` (`tokenizer.eos_id`) there, in the mean over the 20? Compare it with
+# the places inside the stories where a sentence ends, and say in a sentence why it is no larger, or no smaller.
+#
+# <details><summary>Where to begin</summary>
+#
+# `forward(house.weights, house.config, ids)` gives the logits, and `mine.probabilities(row, 1.0)` the
+# probabilities of a row.
+#
+# </details>
+
+# %% key="measure"
+from llama_np import forward
+from weights_tools.training.corpus import STORIES, read_documents
+
+house = load_model(DOLL_HOUSE)
+tokenizer, stories = house.tokenizer, read_documents(STORIES)[:20]
+
+
+def at_the_end():
+    texts = [tokenizer.encode(story, bos=True) for story in stories]
+    rows = [forward(house.weights, house.config, text, last_only=True)[-1] for text in texts]
+    return float(np.mean([mine.probabilities(row, 1.0)[tokenizer.eos_id] for row in rows]))
+
+
+found, because = ..., ...
+measure("12", found, at_the_end, because)
+
+# %% [markdown] key="measure-answer"
+# <details><summary>Compare</summary>
+#
+# Likely, though not certain, and far above what it is after other sentences: the model has learned what a last sentence
+# sounds like (they are happy, they have learned something), and also that almost any story can go on for another
+# one. That is why drawn texts differ so much in length, and why a limit belongs to every loop besides the stop
+# token.
 #
 # </details>
 
@@ -154,5 +196,5 @@ predict("12", guess, how_many_texts)
 progress()
 
 # %% [markdown] key="next"
-# Back to [the start](../00_start_here.ipynb). The library's own version of each of your functions is one
+# Back to [lesson 12](../12_generation.ipynb), or to [the start](../00_start_here.ipynb). The library's own version of each of your functions is one
 # `source(...)` away.
