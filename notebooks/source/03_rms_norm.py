@@ -1,18 +1,15 @@
 # %% [markdown] key="title"
 # # 03 RMS norm: every row at the same size
 #
-# Every block adds to the residual stream, so the rows of the stream change their size on the way through
-# the model. The matrices that read them were trained on rows of one size. Between the two stands the
-# smallest step of a Llama: **RMS norm**, short for root mean square normalisation. It divides each row
-# by its own size. It has one learned number for each column, and it is the same function everywhere
-# in the model. Without it the model predicts nothing of use, as you will see.
+# Before anything in this model reads the stream, every row of it is divided by one number, its own size. That
+# looks like housekeeping, because the division moves no information and computes nothing new. What becomes of
+# *Once upon a time, there was a little girl named* if we divide by the average size of all rows instead, so
+# that the scale is right and only the *row by row* is missing? The last section does it. On the way you meet
+# the smallest step of a Llama, **RMS norm**, short for root mean square normalisation.
 #
-# **In** goes the stream, `T` rows of `D` numbers, one row for each token. **Out** comes a copy of the
-# same shape, `T` by `D`, in which every row has about the same size. The stream itself stays as it is.
-#
-# After this lesson you can compute the norm by hand and say what its weight and its epsilon do. You can
-# say why it is computed in 32 bits, how it differs from LayerNorm, and what happens without it. On the
-# map, three boxes are lit: two in every block, one after the last.
+# In go `T` rows of `D` numbers, out comes a copy of the same shape in which every row has about the same size.
+# The stream itself stays as it is. The rows are those of [lesson 02](02_embedding.ipynb), and there is an
+# [exercise](exercises/03_rms_norm.ipynb). On the map three boxes are lit: two in every block, one at the end.
 
 # %% key="map"
 import numpy as np
@@ -25,48 +22,27 @@ model = load_model()
 config, weights, tokenizer = model.config, model.weights, model.tokenizer
 show.model_map(config.n_layers, lit=["attn_norm", "ffn_norm", "norm"])
 
-# %% [markdown] key="sentence-why"
-# ## The sentence
-#
-# We take the sentence of lesson 00 and send it through the whole model once. `record(trace)` keeps every
-# named result on the way, so we can pick up the stream wherever we like. `x` is the stream as the first
-# block finds it: the rows of the embedding.
-
 # %% key="sentence"
 prompt = "Once upon a time, there was a little girl named"
 ids = np.array(tokenizer.encode(prompt, bos=True))
 labels = [tokenizer.token(i) for i in ids]
 trace = {}
-logits = forward(weights, config, ids, tap=record(trace))
+logits = forward(weights, config, ids, tap=record(trace))  # keeps every named result on the way
 x = trace["embedded"]
-print("x", x.shape)
-show.matrix(x, ("T", "D"), rows=labels, title="x: the stream before the first block")
+show.tokens(labels, ids)
 
 # %% [markdown] key="size-why"
 # ## Step 1. How large is a row?
 #
-# We want one number for the size of a row. The mean does not do: positive and negative numbers cancel.
-# So square every number, take the mean of the squares, and take the root at the end, to be back at the
-# scale of the numbers themselves. That is the **root mean square**, in short RMS:
+# The mean of its numbers will not do, since positive and negative ones cancel. So square every number, take
+# the mean of the squares, and take the root, to be back at the scale of the numbers themselves. That is the
+# **root mean square**, in short RMS, where $x_i$ is the number in column $i$ of a row $x$:
 #
 # $$\mathrm{RMS}(x) = \sqrt{\frac{1}{D} \sum_{i=1}^{D} x_i^2}$$
-#
-# Here $x$ is one row, $x_i$ its number in column $i$, and $D$ the number of columns. First for a single
-# row, the last one.
-
-# %% key="size-one-row"
-row = x[-1]
-squares = row**2
-size = np.sqrt(squares.mean())
-print("row of", labels[-1], row.shape, "starts", row[:6].round(3))
-print("its squares start", squares[:6].round(4))
-print("mean of the row", row.mean().round(3))
-print("root mean square", size.round(3))
 
 # %% [markdown] key="size-all-why"
-# For all rows at once the mean is taken along the last axis, `axis=-1`. With `keepdims=True` that axis
-# stays, with length 1. The result is a column with one number per row, and NumPy can later divide every
-# row by its own number.
+# For all rows at once the mean goes along the last axis, `axis=-1`. With `keepdims=True` that axis stays, with
+# length 1, so that the result is a column, one number for each row, by which NumPy can later divide each row.
 
 
 # %% key="size-all-rows"
@@ -74,221 +50,177 @@ def sizes_of(rows):
     return np.sqrt((rows**2).mean(axis=-1, keepdims=True))  # T D -> T 1
 
 
-print("sizes", sizes_of(x).shape, sizes_of(x).ravel().round(3))
-agree(sizes_of(x)[-1, 0], size)
+print("sizes", sizes_of(x).shape, *sizes_of(x).ravel().round(3))
+agree(sizes_of(x)[-1, 0], np.linalg.norm(x[-1]) / np.sqrt(config.dim))
 
 # %% [markdown] key="way-why"
-# ## Step 2. The size changes on the way
+# The rows of the embedding are all of about one size, {{ sizes_of(x).mean() :.2f }}. So what is there to
+# normalise? **Predict before you run:** what happens to the size of a row on its way through the blocks, each of
+# which adds something to it?
 #
-# What is there to normalise? Look at the stream further on. `resid_out` is the name of the stream after a
-# block (the residual stream, as it comes out). The curves show the size of the smallest row, the largest
-# row, and the mean over all rows, before the first block and after each.
+# The curves show the smallest, the mean and the largest row of the stream after each block, and the mean size
+# of what that block has added.
 
 # %% key="way"
 names = ["embedded"] + [f"blocks.{i}.resid_out" for i in range(config.n_layers)]
-stream_sizes = np.array([sizes_of(trace[name]).ravel() for name in names])  # blocks + 1, T
+stream = np.array([sizes_of(trace[name]).ravel() for name in names])  # blocks + 1, T
+added = [sizes_of(trace[b] - trace[a]).mean() for a, b in zip(names, names[1:])]
 passed = np.arange(config.n_layers + 1)
 show.curves(
     passed,
     {
-        "largest row": stream_sizes.max(axis=-1),
-        "mean of all rows": stream_sizes.mean(axis=-1),
-        "smallest row": stream_sizes.min(axis=-1),
+        "largest row": stream.max(axis=-1),
+        "mean of all rows": stream.mean(axis=-1),
+        "smallest row": stream.min(axis=-1),
+        "what the block adds": np.array([np.nan, *added]),
     },
     ("blocks passed", "RMS"),
-    title="the size of the rows of the stream",
+    title="the size of the stream's rows",
 )
-print(f"largest / smallest of all: {stream_sizes.max() / stream_sizes.min():.0f}")
 
 # %% [markdown] key="way-note"
-# Every block adds two matrices to the stream, and sums of many things tend to be large. A matrix that
-# reads the stream early and one that reads it late would get rows of very different size, and so would
-# two tokens in the same block. What a row *says* lies in the numbers relative to one another. So each
-# reader first brings the row to a common size.
+# {{ claim: stream[-1].mean() > 10 * stream[0].mean() and stream[-1].max() > 1.5 * stream[-1].min() }}
+# {{ claim: added[-1] > 2 * np.median(added) }}
+# The stream grows from {{ stream[0].mean() :.2f }} to {{ stream[-1].mean() :.1f }}, so that the row which the
+# embedding wrote makes up {{ stream[0].mean() / stream[-1].mean() :.1% }} of what is there in the end. That is why
+# lesson 02 could take it out without harm. And the rows differ among themselves: at the end the largest, of
+# `{{ labels[stream[-1].argmax()] }}`, is {{ stream[-1].max() / stream[-1].min() :.1f }} times as large as the
+# smallest. A matrix that reads the stream late gets rows of quite another size than one that reads it early,
+# and so do two tokens in the same block. But what a row *says* lies in its numbers relative to one another.
+# The lowest curve is the strangest, because the last blocks add much more than the middle ones: it will
+# take us until step 6 to see why they have to.
 
 # %% [markdown] key="divide-why"
-# ## Step 3. Divide each row by its size
+# ## Step 2. Divide each row by its size
 #
-# That is the heart of the norm. A row divided by its own root mean square has root mean square 1. The
-# numbers keep their signs and their proportions: the row keeps its **direction** and loses its length.
+# That is the heart of the norm. A row divided by its own root mean square has root mean square 1. Its numbers
+# keep their signs and their proportions, so the row keeps its **direction** and loses its length. With `D` = 2
+# one can draw it, a row being an arrow.
+#
+# **Predict before you run:** where do the arrows end after the division?
 
 # %% key="divide-by-hand"
 divided = x / sizes_of(x)  # T D / T 1 -> T D
-print("before", sizes_of(x).ravel().round(3))
-print("after ", sizes_of(divided).ravel().round(3))
+print("before", *sizes_of(x).ravel().round(2))
+print("after ", *sizes_of(divided).ravel().round(2))
+four = np.array([[0.5, 0.2], [2.0, 0.8], [-0.4, 1.6], [-1.0, -1.4]])
+show.arrows(
+    {"four rows of two numbers": four, "each divided by its size": four / sizes_of(four)}, "abcd"
+)
 
-# %% [markdown] key="before-after-why"
-# Now at three places: before the first block, half-way, and before the last block. The upper row of
-# pictures shows the stream, the lower the divided copy. All six have the same colour scale, so that
-# colours can be compared.
-
-# %% key="before-after"
-places = [0, config.n_layers // 2, config.n_layers - 1]
-before = {f"x before block {i}": trace[names[i]] for i in places}
-after = {f"divided, block {i}": rows / sizes_of(rows) for i, rows in zip(places, before.values())}
-show.matrices(before | after, ("T", "D"), rows=labels, limit=3, across=3)
+# %% [markdown] key="divide-note"
+# On a circle. The rows *a* and *b* point the same way, and *b* is four times as long; afterwards they are one
+# and the same. Whatever a model wants to remember about a token, it cannot keep it in the length of a row. The
+# circle's radius is not 1 but $\sqrt{D}$: the *mean* of the squares is 1, so their sum is $D$.
 
 # %% [markdown] key="weight-why"
-# ## Step 4. A learned number for each column
+# ## Step 3. A volume knob for each column
 #
-# Rows of exactly one size would be a constraint: perhaps this reader should get some columns louder and
-# others softer. So column $d$ is multiplied by a learned number $w_d$, the same for every row. The vector
-# $w$ is the norm's **weight**. It starts as all ones, and training moves it. Each norm of the model has
-# its own. The picture shows those in front of attention, one row per block.
+# Column $d$ of the result is then multiplied by a learned number $w_d$, the same for every row. The vector $w$
+# is the norm's **weight**, often called its gain. It starts as all ones, and each norm of the model has its
+# own. As it is the same for all tokens, it cannot bring back what the division took away. But it can make a
+# reader hear the whole stream louder or softer, and the RMS of $w$ says how loud.
+
 
 # %% key="weight-picture"
-attn_norms = np.array([layer.attn_norm for layer in weights.layers])
-print("attn_norm of all blocks", attn_norms.shape)
-print(f"smallest {attn_norms.min():.2f}, largest {attn_norms.max():.2f}")
-show.matrix(attn_norms, ("block", "D"), title="weights of the norm before attention")
+def loudness(weight):
+    return float(np.sqrt((weight**2).mean()))
 
-# %% key="weight-by-hand"
-layer = weights.layers[0]
-weighted = divided * layer.attn_norm  # T D * D -> T D
-print("divided ", sizes_of(divided).ravel().round(3))
-print("weighted", sizes_of(weighted).ravel().round(3))
+
+heard = {
+    "attention": np.array([loudness(layer.attn_norm) for layer in weights.layers]),
+    "feed-forward": np.array([loudness(layer.ffn_norm) for layer in weights.layers]),
+}
+show.curves(
+    passed[:-1], heard, ("block", "RMS of the norm's weight"), title="how loud each step reads"
+)
+quietest = int(heard["attention"].argmin())
+blocks = range(config.n_layers)
+written = np.array([sizes_of(trace[f"blocks.{i}.attn_out"]).mean() for i in blocks])
+together = np.corrcoef(np.log(heard["attention"]), np.log(written))[0, 1]
+print(f"softest: block {quietest} reads at {heard['attention'][quietest]:.3f}", end=", ")
+print(f"its attention adds {written[quietest]:.4f}, the whole block {added[quietest]:.3f}")
+print(f"over all blocks, how loud it reads and writes: correlation of logarithms {together:.2f}")
 
 # %% [markdown] key="weight-note"
-# With the weight, rows need no longer have size 1. But the weight is the same for all tokens, so it
-# cannot bring back what the division removed: whether *this* row was large or small.
+# {{ claim: heard["attention"][quietest] < np.median(heard["attention"]) and together > 0.3 }}
+# {{ claim: written[quietest] < np.median(written) }}
+# Training has used the knobs. In block {{ quietest }}, rows that were brought to size 1 a moment before are turned
+# down to {{ heard["attention"][quietest] :.2f }}. From rows so small come small scores and small values, and so its
+# attention adds only {{ written[quietest] :.3f }} to the stream, where the median block's adds
+# {{ np.median(written) :.2f }}. Over all blocks the two go together, with a correlation of {{ together :.2f }}: a model
+# can turn a whole step down, or off, with this one vector.
 
 # %% [markdown] key="eps-why"
-# ## Step 5. Epsilon, inside the root
+# ## Step 4. Epsilon, inside the root
 #
-# A row of zeros has size 0, and 0 divided by 0 is not a number. So a tiny number $\epsilon$ (epsilon) is
-# added. It comes from the config. It stands **inside** the root, added to the mean of the squares:
+# A row of zeros has size 0, and 0 divided by 0 is not a number. So a tiny number $\epsilon$ (epsilon), which
+# comes from the config, is added to the mean of the squares, **inside** the root:
 #
 # $$\mathrm{norm}(x)_d = \frac{x_d}{\sqrt{\frac{1}{D}\sum_{i} x_i^2 + \epsilon}} \; w_d$$
 #
-# The paper's formula has no $\epsilon$
-# ([Zhang and Sennrich 2019](https://arxiv.org/abs/1910.07467), equation 4); Meta's code has it inside
-# the root ([`RMSNorm`](https://github.com/meta-llama/llama3/blob/main/llama/model.py)). Outside the root
-# would be another function. To see it, we take one row of size 1, make it smaller and smaller, and look
-# at its size after the norm.
-
-# %% key="eps-picture"
-eps = config.norm_eps
-powers = np.linspace(-6, 1, 57)
-rows = 10 ** powers[:, None] * divided[-1]  # the same row in many sizes
-inside = rows / np.sqrt((rows**2).mean(axis=-1, keepdims=True) + eps)
-outside = rows / (np.sqrt((rows**2).mean(axis=-1, keepdims=True)) + eps)
-show.curves(
-    powers,
-    {"eps inside the root": sizes_of(inside).ravel(), "outside": sizes_of(outside).ravel()},
-    ("log10 of the size before", "size after"),
-    title=f"eps = {eps:g}",
-)
-
-# %% [markdown] key="eps-note"
-# Inside the root, $\epsilon$ is compared with a *square*. So it is felt by rows whose size is near
-# $\sqrt{\epsilon}$, which is much larger than $\epsilon$. Smaller rows are not blown up to size 1, they
-# stay small. Outside the root the same number would be felt far later. For large rows the place plays no
-# part. The smallest rows of the stream are usually those of the embedding; how near are they?
+# The paper's formula has none ([Zhang and Sennrich 2019](https://arxiv.org/abs/1910.07467), equation 4); Meta's
+# code puts it here ([`RMSNorm`](https://github.com/meta-llama/llama3/blob/main/llama/model.py)). The place
+# matters, because inside the root it is compared with a *square*.
 
 # %% key="eps-here"
-smallest = stream_sizes.min()
-print(f"root of eps: {np.sqrt(eps):.4f}, smallest row of the stream: {smallest:.3f}")
-print(f"after the norm, eps inside: {smallest / np.sqrt(smallest**2 + eps):.5f}")
-print(f"after the norm, outside:    {smallest / (smallest + eps):.5f}")
+eps = config.norm_eps
+smallest = stream.min()
+rows = []
+for size in (smallest, np.sqrt(eps), eps, 0.0):
+    inside, outside = size / np.sqrt(size**2 + eps), size / (size + eps)
+    rows.append([f"{size:.2g}", f"{inside:.4f}", f"{outside:.4f}"])
+table([f"size before, with eps = {eps:g}", "after, inside the root", "after, outside"], rows)
 
-# %% [markdown] key="named-note"
-# ## Step 6. The library's function
+# %% [markdown] key="eps-note"
+# {{ claim: smallest > 5 * np.sqrt(eps) }}
+# A row of size $\sqrt{\epsilon}$ comes out at $1/\sqrt{2}$, and a smaller one stays small instead of being blown
+# up to 1. Outside the root, the same $\epsilon$ would be felt only by rows {{ eps ** -0.5 :.0f }} times smaller than
+# these. For the stream of this model it hardly matters: its smallest row, the first line of the table, is
+# {{ smallest / np.sqrt(eps) :.0f }} times as large as $\sqrt{\epsilon}$.
 #
-# By hand it is two lines. The library's `rms_norm` computes the same in a few more. `wide` is the next step's
-# subject, and `vecdot` multiplies each row by itself and adds up, without a table of squares in between.
-
-# %% key="norm-by-hand"
-mean_square = (x**2).mean(axis=-1, keepdims=True)
-normed = x / np.sqrt(mean_square + config.norm_eps) * layer.attn_norm
-print("normed", normed.shape)
-
-# %% key="norm-named"
-from llama_np import rms_norm
-
-source(rms_norm)
+# That is the whole step: by hand two lines, and in the library a few more, because `vecdot` multiplies each row
+# by itself without a table of squares in between, and `wide` is float32 whatever the rows come in.
 
 # %% key="norm-agree"
-agree(normed, rms_norm(x, layer.attn_norm, config.norm_eps))
+from llama_np import rms_norm
+
+layer = weights.layers[0]
+mean_square = (x**2).mean(axis=-1, keepdims=True)
+normed = x / np.sqrt(mean_square + eps) * layer.attn_norm
+agree(normed, rms_norm(x, layer.attn_norm, eps))
 agree(normed, trace["blocks.0.attn_norm"])
-four = np.array([1.0, 2.0, 3.0, 4.0])
-print("a row you can check with a pencil:", rms_norm(four, np.ones(4), 1e-5).round(5))
-
-# %% [markdown] key="experiment"
-# ## Try it: a row ten times as large
-#
-# Before you run the next cell, predict: every row of `x` is multiplied by 10. How does the result of the
-# norm change? And if a row is multiplied by $-1$? (We set $\epsilon$ to 0 here; the rows are not zero.)
-
-# %% key="experiment-cell"
-plain = rms_norm(x, layer.attn_norm, 0)
-for factor in (10, 0.001, -1):
-    changed = rms_norm(factor * x, layer.attn_norm, 0)
-    ratio = changed[-1] @ plain[-1] / (plain[-1] @ plain[-1])
-    print(f"x times {factor}: the result is {ratio:.3f} times what it was")
-
-# %% [markdown] key="experiment-answer"
-# <details><summary>Answer</summary>
-#
-# A positive factor changes nothing: the row and its size grow alike, and the quotient stays. The paper
-# calls this invariance to re-scaling. A negative factor turns the sign, because a size is never negative.
-# With the $\epsilon$ of the config, very small rows come out smaller, as in step 5.
-#
-# </details>
+source(rms_norm)
 
 # %% [markdown] key="precision-why"
-# ## Step 7. In float32, whatever the weights are stored in
-#
-# Large models are stored with 16 bits for each number, to save memory. NumPy's 16-bit type is `float16`;
-# Llama's own files use another, `bfloat16`. A norm squares and sums, and 16 bits are too few for both.
-# Three things go wrong. A square can be too large: the largest `float16` is 65504. It can be too small
-# and become zero. And in a long sum, what is added next can be too small to count.
+# Why float32? Llama's files hold **bfloat16**, a float32 with its lower 16 bits cut off, which keeps 8 binary
+# digits. **Predict before you run:** a row of 4,096 ones has root mean square 1. What comes out if the running sum
+# of the squares is kept in bfloat16?
 
-# %% key="precision-fails"
-with np.errstate(over="ignore"):
-    large = np.float16(300) ** 2
-small = np.float16(0.0001) ** 2
-total = np.float16(0)
+
+# %% key="precision"
+def bfloat16(number):
+    return (np.array(number, np.float32).view(np.uint32) & 0xFFFF0000).view(np.float32)
+
+
+total = np.float32(0)
 for _ in range(4096):
-    total += np.float16(1)
-print("largest float16:", float(np.finfo(np.float16).max))
-print("300 squared:", large)
-print("0.0001 squared:", small)
-print("4096 ones, added one after the other:", float(total))
-
-# %% [markdown] key="precision-row-why"
-# `bfloat16` reaches as far as `float32`, so the first two do not happen to it so easily. The third hits
-# it harder: it keeps only 8 binary digits, so there a sum of ones already stops at 256.
-#
-# Now the norm of a whole row whose numbers fit well into `float16`. We take the divided row, enlarged
-# until its largest number is 500, once with the squares in `float16`, once with the library's function.
-
-# %% key="precision-row"
-half = (divided[-1] * 500 / np.abs(divided[-1]).max()).astype(np.float16)
-ones = np.ones(config.dim, np.float16)
-with np.errstate(over="ignore"):
-    all_half = half / np.sqrt((half * half).mean() + np.float16(eps))
-wide_inside = rms_norm(half, ones, eps)
-print("the row, largest number:", np.abs(half).max().round())
-print("squares in float16, result starts", all_half[:4] + 0)
-print("rms_norm,           result starts", wide_inside[:4].round(2), wide_inside.dtype)
-agree(wide_inside.astype(np.float32), divided[-1], tolerance=0.002)
+    total = bfloat16(total + 1)
+print("sum of 4096 ones:", float(total), " RMS:", float(np.sqrt(total / 4096)))
 
 # %% [markdown] key="precision-note"
-# A single square overflowed to infinity. The mean is then infinite too, and the whole row becomes zero:
-# everything the model knew at this token is gone, and no error is raised. `rms_norm` widens the row to
-# `float32`, squares and sums there, and goes back to the type it was given: 16 bits in, 16 bits out. The
-# result agrees up to the rounding of 16-bit numbers. Meta's code does the same (`x.float()` in
-# `RMSNorm`). The same care is taken where exponentials are summed, in the softmax, and for the logits.
-# In these notebooks the rows are `float32` from the start.
+# At {{ total :.0f }} the next 1 is too small to change a number of 8 digits, and the sum stands still. The row
+# would come out {{ np.sqrt(4096 / total) :.0f }} times too large, and no error would be raised. So Meta's code widens
+# first (`x.float()`), as `rms_norm` does, and the same care is taken in the softmax and with the logits.
 
 # %% [markdown] key="layernorm-why"
-# ## Step 8. Beside LayerNorm
+# ## Step 5. Beside LayerNorm
 #
-# Earlier transformers, GPT-2 among them, use **LayerNorm**
-# ([Ba, Kiros and Hinton 2016](https://arxiv.org/abs/1607.06450), section 3). It first subtracts the mean
-# of the row, so that the numbers lie around zero, and then divides in the same way. By hand that is two
-# lines. (LayerNorm also has a learned weight and a learned bias, a number added to each column. We leave
-# both out here, to compare the two at their core.)
+# GPT-2 and other transformers before Llama use **LayerNorm** ([Ba, Kiros and Hinton
+# 2016](https://arxiv.org/abs/1607.06450)), which subtracts the mean of the row before it divides. (It also has
+# a learned bias; we leave weight and bias out.)
+#
+# **Predict before you run:** what does LayerNorm make of the four arrows, and why?
 
 
 # %% key="layernorm-by-hand"
@@ -298,205 +230,252 @@ def layer_norm(rows, eps):
 
 
 no_weight = np.ones(config.dim, np.float32)
-centred = x - x.mean(axis=-1, keepdims=True)
-agree(layer_norm(x, eps), rms_norm(centred, no_weight, eps))
+agree(layer_norm(x, eps), rms_norm(x - x.mean(axis=-1, keepdims=True), no_weight, eps))
+show.arrows({"RMS norm": four / sizes_of(four), "LayerNorm": layer_norm(four, 0)}, "abcd")
 
 # %% [markdown] key="layernorm-note"
-# So LayerNorm is RMS norm of the centred row. The difference shows when a constant is added to every
-# number of a row. Here we add the size of the row itself.
-
-# %% key="layernorm-picture"
-shifted = x + sizes_of(x)
-show.matrices(
-    {
-        "RMS norm of x": rms_norm(x, no_weight, eps),
-        "RMS norm of x + constant": rms_norm(shifted, no_weight, eps),
-        "LayerNorm of x": layer_norm(x, eps),
-        "LayerNorm of x + constant": layer_norm(shifted, eps),
-    },
-    ("T", "D"),
-    rows=labels,
-    limit=3,
-    across=2,
-)
-
-# %% [markdown] key="layernorm-why-not"
-# LayerNorm removes the constant again, RMS norm does not. Is that a loss? The paper of RMS norm argues
-# that centring can be left out, and finds that models learn about as well without it. The norm becomes
-# cheaper: one mean instead of two, one learned vector instead of two. Llama has used it since the first
-# version ([Touvron et al. 2023](https://arxiv.org/abs/2302.13971), section 2.2). How much would centring
-# change in this sentence? Here is the mean of each row as a fraction of its size. Near zero, the two
-# norms nearly agree; near one, they are far apart.
+# LayerNorm is RMS norm of the centred row, as the first line proves. Subtracting the mean takes out of a row
+# whatever lies along the direction in which all columns are equal, the diagonal of the picture. In two
+# dimensions only the other diagonal is left, and so *a*, *b* and *d* have become the same arrow, although *d*
+# pointed almost the opposite way. With `D` columns it is one direction out of `D`. How much do the rows of this
+# model lose?
 
 # %% key="layernorm-means"
-for i in places:
-    rows = trace[names[i]]
-    share = np.abs(rows.mean(axis=-1, keepdims=True)) / sizes_of(rows)
-    print(
-        f"before block {i}: |mean| / RMS is {share.mean():.3f} on average, {share.max():.3f} at most"
-    )
+halfway = config.n_layers // 2
+shares = {}
+for name in ("embedded", names[halfway], names[-1]):
+    rows = trace[name]
+    shares[name] = np.abs(rows.mean(axis=-1) / sizes_of(rows)[:, 0]).mean()
+    print(f"{name:22} |mean| is {shares[name]:.3f} of the size")
+by_chance = [np.sqrt(2 / np.pi / width) for width in (config.dim, 4096)]
+print(f"random rows            {by_chance[0]:.3f}, with 4096 columns {by_chance[1]:.3f}")
 
-table(
-    ["", "LayerNorm", "RMS norm"],
-    [
-        ["subtracts the mean", "yes", "no"],
-        ["learned numbers", f"{2 * config.dim:,} (weight and bias)", f"{config.dim:,} (weight)"],
-        ["row times 10 (eps aside)", "same result", "same result"],
-        ["row plus a constant", "same result", "another result"],
-    ],
-)
+# %% [markdown] key="layernorm-why-not"
+# {{ claim: max(shares.values()) < 3 * by_chance[0] }}
+# About as much as random rows would, since the mean of $D$ random numbers is of the order of $1/\sqrt{D}$; and the
+# wider the model, the less that is. Centring would take out next to nothing, and Zhang and Sennrich find that
+# models learn as well without it. What is saved is one of two means and one of two learned vectors. Llama has
+# used RMS norm from the first version on ([Touvron et al. 2023](https://arxiv.org/abs/2302.13971)).
 
 # %% [markdown] key="place-why"
-# ## Step 9. Where the norms stand
+# ## Step 6. The norm reads a copy, and so later blocks must shout
 #
-# Each block has two norms, one before attention and one before feed-forward, and one more stands after
-# the last block. Each one makes a *copy* for its reader. The stream goes past it unchanged, and what
-# attention computes from the copy is added to the stream as it was. This is called **pre-norm**. In the
-# first transformer the norm stood in the stream itself, behind each addition; with the norm before each
-# reader, deep models are easier to train
-# ([Xiong et al. 2020](https://arxiv.org/abs/2002.04745)). Here is the addition of the first block.
+# Each norm makes a *copy* for its reader. What attention computes from the copy is added to the stream as it
+# was, which is called **pre-norm**. In the first transformer the norm was in the stream itself, after each
+# addition; with the norm before each reader, deep models are easier to train
+# ([Xiong et al. 2020](https://arxiv.org/abs/2002.04745)).
 
 # %% key="place-agree"
-attn_out, resid_mid = trace["blocks.0.attn_out"], trace["blocks.0.resid_mid"]
-agree(x + attn_out, resid_mid)
-off = np.abs(normed + attn_out - resid_mid).max()
-print(f"adding to the normalised copy instead would be off by up to {off:.2f}")
+agree(x + trace["blocks.0.attn_out"], trace["blocks.0.resid_mid"])
 
-# %% key="place-count"
-n_norms = 2 * config.n_layers + 1
-learned = n_norms * config.dim
-share = learned / config.count_parameters()
-print(f"{n_norms} norms of {config.dim} numbers: {learned:,} learned numbers")
-print(f"that is {100 * share:.3f} % of the model")
+# %% [markdown] key="louder-why"
+# It follows that nobody in the model can hear how large the stream is, since every reader gets rows of size 1.
+# **Predict before you run:** after some block we multiply the whole stream by 10, once, or by 0.1. Every norm
+# gives the same as before. Does the prediction change? We measure the loss of lesson 02 on the beginnings of
+# 20 stories, for some places from the embedding to the last block.
+
+# %% key="louder"
+from llama_np import log_softmax, patch
+from weights_tools.training.corpus import STORIES, read_documents
+
+texts = [np.array(tokenizer.encode(text, bos=True)[:41]) for text in read_documents(STORIES)[:20]]
+
+
+def loss(logits, text):
+    scores = log_softmax(logits[:-1])
+    return -scores[np.arange(len(text) - 1), text[1:]].mean()
+
+
+def loss_scaled(name, factor):
+    taps = patch({name: lambda rows: rows * np.float32(factor)})
+    return np.mean([loss(forward(weights, config, text, tap=taps), text) for text in texts])
+
+
+places = sorted({0, 1, *range(4, config.n_layers, 4), config.n_layers - 2, config.n_layers})
+scaled = {f"times {f}": np.array([loss_scaled(names[p], f) for p in places]) for f in (10, 0.1)}
+usual = np.array([loss(forward(weights, config, text), text) for text in texts])
+scaled["as it is"] = np.full(len(places), usual.mean())
+show.curves(
+    np.array(places), scaled, ("blocks passed when the stream is multiplied", "loss"),
+    title="one multiplication, at one place",
+)  # fmt: skip
+
+# %% [markdown] key="louder-note"
+# {{ claim: max(abs(scaled[k][-1] - usual.mean()) for k in ("times 10", "times 0.1")) < 0.05 }}
+# {{ claim: scaled["times 10"].max() > usual.mean() + 0.5 and scaled["times 0.1"].max() > usual.mean() + 0.5 }}
+# At the very end it changes nothing, as it must, because only the last norm is still to come. In between it does
+# great harm, up to a loss of {{ scaled["times 10"].max() :.1f }} and of {{ scaled["times 0.1"].max() :.1f }}, where the
+# usual one is {{ usual.mean() :.2f }}. *Readers* cannot hear the size of the stream, but *writers* feel it. In a stream
+# ten times as large, all that the later blocks add is ten times too quiet beside what is there; in one ten times
+# smaller, they drown out what the earlier blocks have found. And this is why the curves of step 1 rise: whoever
+# writes to a stream that has grown must write louder to be heard, and the last blocks write loudest of all.
 
 # %% [markdown] key="without-why"
-# ## Try it: the model without its norms
+# ## Step 7. The right scale, but not row by row
 #
-# Now take the division away in every block. The learned weights stay, so each reader gets the stream
-# itself, times the weight. Everything else is as in the model: the same attention, the same feed-forward
-# step, the same additions. (`attention` and `swiglu` are the library's; later lessons take them apart.)
-# Before you run it, predict: what happens to the size of the stream? And to the prediction at the end?
-
-# %% key="without-setup"
-from llama_np import attention, causal_mask, rope_frequencies, rope_rotations, swiglu
-
-positions = np.arange(len(ids))
-frequencies = rope_frequencies(config.head_dim, config.rope_theta, config.rope_scaling)
-rotations = rope_rotations(positions, frequencies)
-visible = causal_mask(positions, positions)
-
-# %% [markdown] key="without-loop-note"
-# The loop below is the model's own, with `y * weight` where the model has `rms_norm(y, weight, eps)`.
-# `without` collects the stream before the first block and after each.
+# Now the question of the beginning. The model's own loop is written out below with one hole in it, `norm`, which
+# will be filled in several ways, while everything else stays (`attention` and `swiglu` are taken apart in lessons
+# [04](04_single_head_attention.ipynb) to [08](08_feed_forward.ipynb)). To begin with, each row is divided by its own
+# size, and the result must be that of `forward`.
 
 # %% key="without-loop"
-without = [trace["embedded"]]
-with np.errstate(over="ignore", invalid="ignore"):
-    for each in weights.layers:
-        y = without[-1]
-        normless = y * each.attn_norm
-        y = y + attention(normless, each, config, rotations, visible)
-        y = y + swiglu(y * each.ffn_norm, each.w_gate, each.w_up, each.w_down)
-        without.append(y)
+from llama_np import attention, causal_mask, rope_frequencies, rope_rotations, swiglu
+
+frequencies = rope_frequencies(config.head_dim, config.rope_theta, config.rope_scaling)
+
+
+def run(ids, norm):
+    positions = np.arange(len(ids))
+    rotations = rope_rotations(positions, frequencies)
+    mask = causal_mask(positions, positions)
+    stream = [weights.embedding[ids]]
+    for i, layer in enumerate(weights.layers):
+        y = stream[-1]
+        y = y + attention(norm(y, i, "attention") * layer.attn_norm, layer, config, rotations, mask)
+        read = norm(y, i, "feed-forward") * layer.ffn_norm
+        stream.append(y + swiglu(read, layer.w_gate, layer.w_up, layer.w_down))
+    return stream, norm(stream[-1], config.n_layers, "last") * weights.norm @ weights.output
+
+
+def by_own_size(rows, block, reader):
+    return rows / np.sqrt((rows**2).mean(axis=-1, keepdims=True) + eps)
+
+
+agree(run(ids, by_own_size)[1], logits)
+
+# %% [markdown] key="without-mean-why"
+# Now two ways of dividing by a mean. The first takes the mean size of all rows *of this text at this place*, anew
+# each time, so that the rows have size 1 on average, whatever happens. The second divides by a constant for each
+# place, the mean size that rows have there in the healthy model.
+#
+# **Predict before you run:** does the model survive the first, or the second? And where is the division row by
+# row needed most: before attention, before feed-forward, or at the end?
+
+# %% key="without-mean"
+healthy = {}
+
+
+def noting(rows, block, reader):
+    healthy.setdefault((block, reader), []).append(sizes_of(rows).mean())
+    return by_own_size(rows, block, reader)
+
+
+def by_mean(rows, block, reader):
+    return rows / sizes_of(rows).mean()
+
+
+def by_constant(rows, block, reader):
+    return rows / np.mean(healthy[block, reader])
+
+
+def not_in_blocks(rows, block, reader):
+    return by_own_size(rows, block, reader) if reader == "last" else rows
+
+
+def only_for(chosen):
+    return lambda rows, block, reader: (by_mean if reader == chosen else by_own_size)(
+        rows, block, reader
+    )
+
+
+ways = {
+    "by its own size, as trained": noting,
+    "by the mean size of all rows": by_mean,
+    "... only before attention": only_for("attention"),
+    "... only before feed-forward": only_for("feed-forward"),
+    "... only at the end": only_for("last"),
+    "by a constant for each place": by_constant,
+    "not at all in the blocks": not_in_blocks,
+}
+
+
+# %% key="without-losses"
+def judged(text, norm):
+    """Loss and the stream's mean size after each block; without a number, as good as guessing."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        stream, found = run(text, norm)
+        sizes = [sizes_of(rows.astype(np.float64)).mean() for rows in stream]
+    lost = loss(found, text) if np.isfinite(found).all() else np.log(config.vocab_size)
+    return [lost, *sizes]
+
+
+def best(logits):
+    return f"`{tokenizer.token(int(np.nan_to_num(logits[-1]).argmax()))}`"
+
+
+results = {way: np.array([judged(text, norm) for text in texts]) for way, norm in ways.items()}
+says = {way: best(run(ids, ways[way])[1]) for way in list(ways)[:2]}
+ends = {
+    way: f"{found[:, -1].mean():.1f}" if np.isfinite(found).all() else "beyond all numbers"
+    for way, found in results.items()
+}
+rows = [
+    [way, f"{found[:, 0].mean():.2f} ± {found[:, 0].std():.2f}", ends[way]]
+    for way, found in results.items()
+]
+rows.append(["guessing", f"{np.log(config.vocab_size):.2f}", ""])
+rise = {
+    reader: (results[way] - results["by its own size, as trained"])[:, 0].mean()
+    for way, reader in zip(list(ways)[2:5], ("attention", "feed-forward", "last"))
+}
+table(["rows are divided", "loss", "size of the stream at its end"], rows)
 
 # %% key="without-sizes"
-with np.errstate(over="ignore", invalid="ignore"):
-    sizes_without = np.array([sizes_of(rows.astype(np.float64)).mean() for rows in without])
-show.curves(
-    passed,
-    {"with norms": np.log10(stream_sizes.mean(axis=-1)), "without": np.log10(sizes_without)},
-    ("blocks passed", "log10 of the mean RMS"),
-    title="the size of the stream, with and without norms",
-)
+lines = {way: results[way][:, 1:].mean(axis=0) for way in ways if way.startswith("by")}
+lines = {way: np.where(sizes < 1e4, sizes, np.nan) for way, sizes in lines.items()}  # until then
+show.curves(passed, lines, ("blocks passed", "mean RMS"), title="the size of the stream", log="y")
 
-# %% [markdown] key="without-best-why"
-# And the prediction? The last norm stays, so that the output matrix gets rows of the size it knows. (A
-# stream that has grown beyond all numbers is set to zero; the prediction is then the same for all
-# tokens.)
+# %% [markdown] key="without-note"
+# {{ claim: results["by the mean size of all rows"][:, 0].mean() > 2 * usual.mean() }}
+# {{ claim: rise["feed-forward"] > rise["attention"] and rise["feed-forward"] > rise["last"] }}
+# {{ claim: results["by a constant for each place"][:, 0].mean() > 2 * usual.mean() }}
+# The scale is right, and the model is lost. With rows of size 1 on average at every single place, the loss is
+# {{ results["by the mean size of all rows"][:, 0].mean() :.1f }} instead of {{ usual.mean() :.2f }}, and guessing has
+# {{ np.log(config.vocab_size) :.1f }}. Our sentence, which went on with {{ says["by its own size, as trained"] }}, now goes
+# on with {{ says["by the mean size of all rows"] }}. With constants that fit the healthy model nothing holds the
+# stream at all, and its size at the end is {{ ends["by a constant for each place"] }}. (Without any division the
+# blocks starve on rows of {{ stream[0].mean() :.1f }}, which says little, because then the scale is wrong, too.)
+#
+# The lines between say where. At the end, one mean for all rows costs {{ rise["last"] :.2f }}; before attention it
+# costs {{ rise["attention"] :.2f }}; before feed-forward {{ rise["feed-forward"] :.2f }}. Why just there?
+#
+# **Predict before you run:** a row is four times as large as it should be. How much more does attention make of it,
+# and how much more feed-forward?
 
-# %% key="without-best"
-from llama_np import softmax
 
-last_row = np.nan_to_num(without[-1][-1].astype(np.float64), nan=0, posinf=0, neginf=0)
-logits_without = rms_norm(last_row, weights.norm, eps) @ weights.output  # D @ D V -> V
-for name, row_of_logits in {"with norms": logits[-1], "without": logits_without}.items():
-    p = softmax(row_of_logits)
-    best = np.argsort(-p, kind="stable")[:4]
-    print(f"{name:10}", "  ".join(f"{tokenizer.token(i)} {p[i]:.2f}" for i in best))
+# %% key="twice"
+def grows(factor, block):
+    """How much larger the result of each step is when it reads rows that are larger."""
+    layer, positions = weights.layers[block], np.arange(len(ids))
+    rest = config, rope_rotations(positions, frequencies), causal_mask(positions, positions)
+    read = {kind: trace[f"blocks.{block}.{kind}_norm"] for kind in ("attn", "ffn")}
+    steps = (
+        lambda factor: attention(factor * read["attn"], layer, *rest),
+        lambda factor: swiglu(factor * read["ffn"], layer.w_gate, layer.w_up, layer.w_down),
+    )
+    return [sizes_of(step(factor)).mean() / sizes_of(step(1)).mean() for step in steps]
+
+
+for factor in (2, 4):
+    larger = np.array([grows(factor, block) for block in blocks])
+    for step, ratios in zip(("attention", "feed-forward"), larger.T):
+        print(f"rows {factor} times as large, {step:12} {ratios.mean():5.1f} ± {ratios.std():.1f}")
 
 # %% [markdown] key="without-answer"
-# <details><summary>Answer</summary>
-#
-# In a trained model the prediction falls apart. The early blocks read rows of a size they were not
-# trained on. If the rows are too small, they add too little. If they are too large, the feed-forward step,
-# which multiplies two products of the row with each other, adds much too much, and the next block reads
-# that. Either way the stream moves ever further from what the later matrices know. Without norms the
-# sizes multiply from block to block. With them, what a block adds does not depend on how large its input
-# was.
-#
-# This does not show that no model could be trained without norms. It shows that this one was trained
-# with them and relies on them everywhere.
-#
-# </details>
-
-# %% [markdown] key="shapes-note"
-# ## What you have seen
-#
-# The arrays of this lesson, in this model and in Llama 3 8B for a text of the same number of tokens. The
-# norm changes no shape.
-
-# %% key="shapes"
-from classroom import shapes
-
-arrays = {
-    "x, the stream": "T D",
-    "mean square of each row": "T",
-    "weight of one norm": "D",
-    "normed, the copy": "T D",
-}
-shapes(arrays, config, n_tokens=len(ids))
-
-# %% [markdown] key="questions"
-# ## Questions
-#
-# <details><summary>Does RMS norm move information from one token to another?</summary>
-#
-# No. The mean is taken along a row, over the numbers of one token. Each row is treated by itself.
-#
-# </details>
-#
-# <details><summary>A row is [3, 4] and its weight is [1, 1]. What comes out, with epsilon 0?</summary>
-#
-# The mean of the squares is (9 + 16) / 2 = 12.5, its root about 3.536. The row becomes about
-# [0.849, 1.131]. Its length is not 1 but the root of 2: the *mean* of the squares is 1, so their sum is
-# $D$.
-#
-# </details>
-#
-# <details><summary>Could the weight of the norm be multiplied into the matrices that follow?</summary>
-#
-# Yes. Column $d$ of the copy is multiplied by $w_d$ and then by row $d$ of `wq`, `wk` and `wv`. So one
-# could multiply row $d$ of these matrices by $w_d$ once and for all and leave the weight out. The result
-# is the same. As separate numbers they are easier to train and to look at.
-#
-# </details>
-#
-# <details><summary>Why is the stream itself not normalised?</summary>
-#
-# Then each block would rescale what all earlier blocks have written. As it is, what stands in the stream
-# stays there as it was written, and later blocks can rely on it.
-#
-# </details>
-#
-# <details><summary>Why is epsilon not simply left out?</summary>
-#
-# For ordinary rows nothing would change. A row of zeros would become 0 / 0, which is not a number, and a
-# single such number spoils everything computed from it.
-#
-# </details>
+# {{ claim: larger[:, 1].mean() > 1.5 * larger[:, 0].mean() and larger[:, 1].mean() > 10 }}
+# Feed-forward answers with the *square*: rows four times as large bring back {{ larger[:, 1].mean() :.0f }} times as
+# much. Attention stays at {{ larger[:, 0].mean() :.0f }} times, because whatever the scores are, it takes a mean of
+# values, and these grow only as the row does; the rest comes from larger scores, which make a sharper mean.
+# Feed-forward multiplies two products of the row with each other, gate and up ([lesson
+# 08](08_feed_forward.ipynb)). So a row that is somewhat too large writes far too much, comes to the next block
+# larger still, and runs away. A mean of all rows does not stop it, because it knows nothing of this one row.
+# Dividing each row by its own size does: it caps what any row can write, in every block, whatever happened
+# before. That is what the smallest step of the model is for, or at least what *this* model, which was trained
+# with it, relies on.
 
 # %% [markdown] key="next"
 # ## What comes next
 #
-# The rows are ready to be read. The first to read them is attention. Lesson 04, single-head attention,
-# takes one head of it: queries, keys, values, and how each token mixes what it finds.
+# The rows are ready to be read. [Lesson 04](04_single_head_attention.ipynb) takes the first reader apart, attention,
+# one head of it. In the [exercise](exercises/03_rms_norm.ipynb) you write the norm and find a knob that somebody has
+# turned. The code of this lesson is in `llama_np/norm.py`.

@@ -6,13 +6,22 @@
 
 # %% key="setup"
 import numpy as np
-from classroom import check, predict, progress
+from classroom import check, measure, predict, progress
+
+from llama_np import forward, record
+from weights_tools import load_model
+
+model = load_model()
+config, weights, tokenizer = model.config, model.weights, model.tokenizer
+prompt = "Once upon a time, there was a little girl named"
+ids = np.array(tokenizer.encode(prompt, bos=True))
 
 # %% [markdown] key="row-sizes-task"
 # ## Task 1. The size of every row
 #
-# Fill in one line. The root mean square of each row: square, take the mean along the row, take the root. The
-# result is a column with one number for each row, shape `T 1`.
+# Fill in one line, the root mean square of each row (step 1 of the [lesson](../03_rms_norm.ipynb)): square,
+# take the mean along the row, take the root. The result is a column with one number for each row, shape
+# `T 1`.
 #
 # <details><summary>Hint</summary>
 #
@@ -39,8 +48,8 @@ check("row_sizes", my_row_sizes)
 # %% [markdown] key="rms-norm-task"
 # ## Task 2. RMS norm
 #
-# Now write the whole step alone. Divide every row by its size, with $\epsilon$ in its place, and multiply
-# each column by its weight.
+# Now write the whole step alone (step 4 of the [lesson](../03_rms_norm.ipynb)). Divide every row by its size,
+# with $\epsilon$ in its place, and multiply each column by its weight.
 #
 # $$\mathrm{norm}(x)_d = \frac{x_d}{\sqrt{\frac{1}{D}\sum_{i} x_i^2 + \epsilon}} \; w_d$$
 #
@@ -69,25 +78,74 @@ check("rms_norm", my_rms_norm)
 # %% [markdown] key="predict-task"
 # ## Predict
 #
-# A row is made 10 times as large, and then normalised (with an epsilon too small to be felt). How many times
-# as large is the result, compared with the result for the row before?
+# Somebody finds the weights of the norms superfluous and takes them out of the model, in every block: row `d`
+# of `wq`, `wk` and `wv` is multiplied by number `d` of `attn_norm`, row `d` of `w_gate` and `w_up` by number `d`
+# of `ffn_norm`, and then all these norms get a weight of ones. By how much does the largest logit of the sentence
+# change, in percent of its value? Zero is a number, too.
 
 
 # %% key="predict"
-def how_many_times():
-    row, weight = np.array([[1.0, -2.0, 0.5]]), np.array([1.0, 3.0, 2.0])
-    before, after = (x / np.sqrt((x**2).mean()) * weight for x in (row, 10 * row))
-    return (after / before).mean()
+def change_in_percent():
+    named = dict(weights.named())
+    for i, layer in enumerate(weights.layers):
+        for reader, norm in (("wq wk wv", "attn_norm"), ("w_gate w_up", "ffn_norm")):
+            weight = getattr(layer, norm)
+            named[f"layers.{i}.{norm}"] = np.ones_like(weight)
+            for name in reader.split():
+                named[f"layers.{i}.{name}"] = weight[:, None] * np.asarray(getattr(layer, name))
+    before, after = (
+        forward(w, config, ids)[-1] for w in (weights, type(weights).from_named(named))
+    )
+    best = before.argmax()
+    return round(float(abs(after[best] - before[best]) / abs(before[best]) * 100), 2)
 
 
 guess = ...
-predict("03", guess, how_many_times)
+predict("03", guess, change_in_percent)
 
 # %% [markdown] key="predict-answer"
 # <details><summary>Why</summary>
 #
-# The row's size is 10 times as large too, and the division takes it out again: the factor is 1. The norm
-# keeps the direction of a row and forgets its length.
+# By nothing but rounding. Number `d` of the copy is multiplied by $w_d$ and then by row `d` of each matrix that
+# reads it, and it is the same whether $w_d$ is multiplied into the one or the other. So the knobs add nothing
+# that the model could not compute without them. As numbers of their own they are easier to train, and to look
+# at, as you have seen in the lesson.
+#
+# </details>
+
+# %% [markdown] key="measure-task"
+# ## Measure and explain
+#
+# Somebody has turned a knob: in one block, the weight of the norm before feed-forward was multiplied by one
+# number, all columns alike. `patient` are these weights; `weights` are healthy. Find the number. `record` keeps
+# every named result of a run, `trace["blocks.3.ffn_norm"]` is what feed-forward of block 3 reads, and
+# `my_row_sizes` measures it. (Looking into the weights of the patient would be cheating, and so would `secret`.)
+#
+# Then say in a sentence why blocks before that one read just what they always read, while the blocks *after* it
+# read rows of nearly the usual size, although what they read is no longer the same.
+
+# %% key="measure"
+rng = np.random.default_rng(3)
+block, secret = int(rng.integers(1, config.n_layers)), float(rng.uniform(1.5, 3))
+named = dict(weights.named())
+named[f"layers.{block}.ffn_norm"] = weights.layers[block].ffn_norm * np.float32(secret)
+patient = type(weights).from_named(named)
+
+healthy_trace, patient_trace = {}, {}
+forward(weights, config, ids, tap=record(healthy_trace))
+forward(patient, config, ids, tap=record(patient_trace))
+# yours: compare the sizes of the rows in the two traces, block by block
+
+found, because = ..., ...
+measure("03", found, lambda: secret, because)
+
+# %% [markdown] key="measure-answer"
+# <details><summary>Compare</summary>
+#
+# Nothing flows backwards in the stream, so every block before the turned knob does the same as ever, and its two
+# traces are equal to the last digit. In the block itself feed-forward reads rows larger by just the number you
+# found, since the norm has divided by the row's own size before. All later norms divide by the size of *their*
+# row, so whatever the block wrote too loudly, their readers get rows of the usual size, which point elsewhere.
 #
 # </details>
 
@@ -98,4 +156,5 @@ predict("03", guess, how_many_times)
 progress()
 
 # %% [markdown] key="next"
-# Next: [lesson 04](../04_single_head_attention.ipynb) and [its exercise](04_single_head_attention.ipynb).
+# Back to [lesson 03](../03_rms_norm.ipynb). Next: [lesson 04](../04_single_head_attention.ipynb) and
+# [its exercise](04_single_head_attention.ipynb).
