@@ -159,6 +159,18 @@ def test_too_high_a_picture_is_made_as_high_as_a_screen(shown):
     assert shown().get_figheight() <= 7
 
 
+def test_areas_keep_their_colours(shown):
+    """Forty-one shades and the letters on them: each shade is still there, to the bit."""
+    array = np.linspace(0, 1, 41).reshape(1, 41)
+    show.written(array, [["a"] * 41], ("T", "V"), rows=["a"], columns=["b"] * 41)
+    drawn = io.BytesIO()
+    shown().savefig(drawn, dpi=200)
+    few = show.png.with_few_colours(Image.open(drawn).convert("RGB"))
+    kept = {colour for _, colour in few.convert("RGB").getcolors()}
+    shades = [show.base.palette("weights")(value, bytes=True)[:3] for value in array[0]]
+    assert {tuple(map(int, shade)) for shade in shades} <= kept
+
+
 def test_the_same_picture_is_the_same_bytes(shown):
     show.model_map(3)
     assert show.base.png(shown()) == show.base.png(shown())
@@ -191,7 +203,7 @@ def test_weights_go_from_white_to_dark_and_signed_numbers_round_white():
 
 
 @pytest.mark.parametrize(
-    "title", ["pattern", "probability that moved", "masks, mask 3", "block 3, head 1"]
+    "title", ["pattern", "probability that moved", "mask, the first rows", "block 3, head 1"]
 )
 def test_what_is_named_a_weight_is_drawn_as_one(shown, title):
     show.matrix(np.eye(3), AXES, title=title)
@@ -199,7 +211,15 @@ def test_what_is_named_a_weight_is_drawn_as_one(shown, title):
 
 
 @pytest.mark.parametrize(
-    "title", ["d_pattern", "scores of head 3", "masked", "weights of the norm"]
+    "title",
+    [
+        "d_pattern",
+        "scores of head 3",
+        "masked",
+        "weights of the norm",
+        "log-probability",
+        "d of a share",
+    ],
 )
 def test_what_is_not_named_a_weight_has_a_sign(shown, title):
     show.matrix(np.eye(3), AXES, title=title)

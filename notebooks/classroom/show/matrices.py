@@ -70,10 +70,10 @@ def matrices(
 
     ``quantity`` chooses the colours of all: "signed" (scores, activations, differences) or
     "weights" (of attention, and what else is never negative: probabilities, shares, masks). Left
-    out, a title with one of ``NAMED_WEIGHTS`` means weights, and so does a head with queries down
-    and keys across; any other means signed numbers. What the arrays hold changes nothing.
-    Weights share one scale; signed numbers have one each, unless ``limit`` is given. Panels of one
-    scale have one colour bar.
+    out, a title that begins with one of ``NAMED_WEIGHTS`` means weights, and so does a head with
+    queries down and keys across; any other means signed numbers. What the arrays hold changes
+    nothing. Weights share one scale; signed numbers have one each, unless ``limit`` is given.
+    Panels of one scale have one colour bar.
     """
     across = min(across, len(arrays))
     down = -(-len(arrays) // across)
@@ -117,10 +117,10 @@ def _quantity(title: str, axes: tuple[str, str]) -> str:
     >>> _quantity("keys of head 1", ("K", "key S"))
     'signed'
     """
-    words = set(re.findall(r"\w+", title.lower()))
+    words = re.findall(r"[\w-]+", title.lower())
     of_heads = "head" in words and axes[0].startswith("query") and axes[1].startswith("key")
-    pattern = of_heads and not words & {"scores", "masked"}
-    return WEIGHTS if pattern or words & NAMED_WEIGHTS else SIGNED
+    pattern = of_heads and not {"scores", "masked"} & {*words}
+    return WEIGHTS if pattern or {*words[:1]} & NAMED_WEIGHTS else SIGNED
 
 
 def _limits(
