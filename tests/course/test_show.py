@@ -2,7 +2,7 @@
 
 import io
 from collections import Counter
-from itertools import combinations
+from itertools import combinations, pairwise
 
 import numpy as np
 import pytest
@@ -283,6 +283,14 @@ def test_a_line_that_another_covers_is_broader(shown):
 def test_a_line_may_end_early(shown):
     show.curves([0, 1, 2], {"a": [0.0, 1.0, np.nan], "b": [0, 1, 2]}, ("step", "nats"))
     assert [tuple(text.xy) for text in shown().axes[0].texts] == [(1, 1), (2, 2)]
+
+
+def test_long_names_of_lines_that_end_together_stand_clear_of_one_another(shown):
+    names = [f"the loudest of all {n} pairs" for n in range(5)]
+    show.curves(STEPS, {name: STEPS + n for n, name in enumerate(names)}, ("step", "nats"))
+    texts = [text for text in seen(shown()) if text in shown().axes[0].texts]
+    boxes = sorted((Text.get_window_extent(text) for text in texts), key=lambda box: box.y0)
+    assert all(below.y1 <= above.y0 + 1 for below, above in pairwise(boxes))
 
 
 def test_names_stand_at_the_right_whichever_way_a_line_is_given(shown):

@@ -121,13 +121,15 @@ def _name_ends(place, names: Sequence[str]) -> None:
     place.autoscale_view()  # the limits are to be known
     to_share = place.transData + place.transAxes.inverted()
     ends = np.array([_right_end(line) for line in place.lines])
-    rooms = [0.075 * (1 + len(name) // WRAPPED) for name in names]
+    rooms = [0.08 * (1 + len(name) // WRAPPED) for name in names]
     heights = spread(to_share.transform(ends)[:, 1], rooms)
     for line, name, end, height in zip(place.lines, names, ends, heights, strict=True):
         place.annotate(
             name, end, xytext=(1.04, height), textcoords="axes fraction", fontsize=9, va="center",
             color=line.get_color(), parse_math=False, annotation_clip=False, gid=TO_WRAP,
-            arrowprops={"arrowstyle": "-", "color": line.get_color(), "linewidth": 0.5},
+            arrowprops={
+                "arrowstyle": "-", "color": line.get_color(), "linewidth": 0.5, "relpos": (0, 0.5),
+            },
         )  # fmt: skip
 
 
@@ -143,14 +145,19 @@ def spread(heights: np.ndarray, rooms: Sequence[float], top: float = 1.0) -> np.
     """The heights of names moved apart, in their order, until each has its room.
 
     >>> spread(np.array([0.5, 0.0, 0.5]), [0.1, 0.1, 0.1])
-    array([0.5, 0. , 0.6])
-    >>> spread(np.array([0.95, 1.0]), [0.25, 0.25])
-    array([0.75, 1.  ])
+    array([0.45, 0.  , 0.55])
+    >>> spread(np.array([1.0, 0.9, 0.9]), [0.25, 0.25, 0.25])
+    array([1.  , 0.5 , 0.75])
     """
-    order, moved = np.argsort(heights, kind="stable"), np.array(heights, float)
-    for below, above in pairwise(order):
-        moved[above] = max(moved[above], moved[below] + (rooms[below] + rooms[above]) / 2)
-    moved[order[-1]] = min(moved[order[-1]], max(top, sum(rooms)))
+    order = np.argsort(heights, kind="stable")
+    up = -_pushed_down(-heights, order[::-1], rooms)
+    middle = (up + _pushed_down(heights, order, rooms)) / 2  # in both each has its room
+    return _pushed_down(np.minimum(middle, top), order, rooms)
+
+
+def _pushed_down(heights: np.ndarray, order: np.ndarray, rooms: Sequence[float]) -> np.ndarray:
+    """Each height as far below the next in ``order`` as their rooms ask for."""
+    moved = np.array(heights, float)
     for above, below in pairwise(order[::-1]):
         moved[below] = min(moved[below], moved[above] - (rooms[below] + rooms[above]) / 2)
     return moved
