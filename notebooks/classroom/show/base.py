@@ -137,10 +137,10 @@ def part(
     write(place, x, bottom - 0.12, note, 8.5, QUIET)
 
 
-def plus(place, x: float, y: float, sign: str = "+", colour: str = INK) -> None:
+def plus(place, x: float, y: float, sign: str = "+") -> None:
     """A sum, or another joining of two, in a small circle."""
-    style = {"boxstyle": "circle,pad=0.12", "facecolor": "white", "edgecolor": colour}
-    write(place, x, y, sign, 11, colour, bbox=style)
+    style = {"boxstyle": "circle,pad=0.12", "facecolor": "white", "edgecolor": INK}
+    write(place, x, y, sign, 11, bbox=style)
 
 
 def circle(place, radius: float) -> None:
