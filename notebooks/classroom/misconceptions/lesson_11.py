@@ -61,7 +61,7 @@ def old_forgotten(old, new):
     return new
 
 
-@wrong("joined along the heads", "11/cache-named", task="append_keys")
+@wrong("joined along the heads", "11/cache-why", task="append_keys")
 def along_the_heads(old, new):
     """The axes are Hkv S K: more tokens make the middle axis longer, not the first."""
     return np.concatenate([old, new], axis=0)

@@ -6,12 +6,12 @@
 
 # %% key="setup"
 import numpy as np
-from classroom import check, predict, progress
+from classroom import check, measure, predict, progress
 
 # %% [markdown] key="new-positions-task"
 # ## Task 1. Where do the new tokens stand?
 #
-# Fill in one line. Positions count from 0.
+# Fill in one line (step 5 of the [lesson](../11_kv_cache.ipynb)). Positions count from 0.
 #
 # <details><summary>Hint</summary>
 #
@@ -37,8 +37,8 @@ check("new_positions", my_new_positions)
 # %% [markdown] key="chunk-mask-task"
 # ## Task 2. The mask of a chunk
 #
-# Write the function: who of the new tokens may see whom of all? A row for each new token, a column for each
-# token in the cache and each new one.
+# Write the function that says who of the new tokens may see whom of all, with a row for each new token, and a
+# column for each token in the cache and each new one.
 #
 # <details><summary>Hint</summary>
 #
@@ -88,7 +88,8 @@ check("append_keys", my_append_keys)
 # %% [markdown] key="cache-bytes-task"
 # ## Task 4. What it costs
 #
-# How many bytes does the cache of a whole text take? Of these six numbers you need five.
+# How many bytes does the cache of a whole text take? Of these six numbers you need five, and knowing which one is
+# too many is half of the task.
 #
 # <details><summary>Hint</summary>
 #
@@ -112,31 +113,80 @@ check("cache_bytes", my_cache_bytes)
 # %% [markdown] key="predict-task"
 # ## Predict
 #
-# A prompt has 17 tokens. At which position stands the first token that is written, and how many keys does its
-# query meet? Write a pair: `(position, keys)`.
+# After the prefill somebody swaps two places of the cache: in every block, the key and the value at place 3 change
+# places with those at place 7. Then the next token comes. By how much is the logit off that
+# changes most, to one decimal: 0.0, 0.5, 5.0, more?
 
 # %% key="predict"
-from llama_np import KVCache, forward, record
+from llama_np import KVCache, forward
 from weights_tools import load_model
 
+model = load_model()
+parts = model.weights, model.config
+ids = model.tokenizer.encode("Once upon a time, there was a little girl named", bos=True)
 
-def first_written():
-    model, trace = load_model(), {}
-    cache = KVCache(model.config, 20)
-    forward(model.weights, model.config, np.arange(17), cache)
-    position = cache.length
-    forward(model.weights, model.config, [0], cache, tap=record(trace))
-    return position, trace["blocks.0.scores"].shape[-1]
+
+def largest_change():
+    cache = KVCache(model.config, len(ids))
+    forward(*parts, ids[:-1], cache)
+    as_it_was = forward(*parts, ids[-1:], cache.fork())
+    for kept in (cache.keys, cache.values):
+        kept[..., [3, 7], :] = kept[..., [7, 3], :]
+    return round(float(np.abs(forward(*parts, ids[-1:], cache) - as_it_was).max()), 1)
 
 
 guess = ...
-predict("11", guess, first_written)
+predict("11", guess, largest_change)
 
 # %% [markdown] key="predict-answer"
 # <details><summary>Why</summary>
 #
-# Position 17, counting from 0: the prompt stands at 0 to 16. It meets 18 keys, those of the prompt and its
-# own.
+# Nothing changes. The position of a key is not its place in the cache: it is in the key itself, which was rotated
+# before it was kept. The scores come out in another order, the weights in the same other order, and their mix of
+# the values is the same sum. (Swap the keys without the values, and it is another matter.)
+#
+# </details>
+
+# %% [markdown] key="measure-task"
+# ## Measure and explain
+#
+# In the lesson the new tokens came one place too late. Let them come 20 places too late. `predictions(shift)` below
+# gives the logits at 16 new positions of 20 stories, `B 16 V`, with 40 tokens in the cache. At what share of all
+# places (a number between 0 and 1) is the likeliest token another one than without a shift? Look also at how the
+# share changes from the first new position to the last, and explain that in a sentence.
+
+# %% key="measure"
+from weights_tools.training.corpus import STORIES, read_documents
+
+start, n_new = 40, 16
+stories = [model.tokenizer.encode(story, bos=True) for story in read_documents(STORIES)[:20]]
+stories = np.array([story[: start + n_new] for story in stories])  # B 56
+
+
+def predictions(shift):
+    cache = KVCache(model.config, start + n_new)
+    forward(*parts, stories[:, :start], cache)
+    rows = []
+    for t in range(start, start + n_new):
+        place = np.array([t + shift])
+        rows.append(forward(*parts, stories[:, t : t + 1], cache, positions=place)[:, 0])
+    return np.stack(rows, axis=1)
+
+
+def share_of_changes():
+    return float((predictions(20).argmax(axis=-1) != predictions(0).argmax(axis=-1)).mean())
+
+
+found, because = ..., ...
+measure("11", found, share_of_changes, because)
+
+# %% [markdown] key="measure-answer"
+# <details><summary>Compare</summary>
+#
+# Many predictions change at the first new positions, and few at the last. All new tokens are late by the same 20
+# places, and RoPE sees distances only, so that among themselves nothing is wrong. At the first new position almost
+# everything that can be read lies behind the gap; at the last, the model has near neighbours again, at the right
+# distances, and it reads those most.
 #
 # </details>
 
@@ -147,4 +197,4 @@ predict("11", guess, first_written)
 progress()
 
 # %% [markdown] key="next"
-# Next: [lesson 12](../12_generation.ipynb) and [its exercise](12_generation.ipynb), the last one.
+# Back to [lesson 11](../11_kv_cache.ipynb). Next: [lesson 12](../12_generation.ipynb) and [its exercise](12_generation.ipynb), the last one.
