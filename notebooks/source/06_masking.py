@@ -1,238 +1,196 @@
 # %% [markdown] key="title"
 # # 06 Masking: who may see whom
 #
-# A language model guesses the next token. If it could read the next token, there would be nothing to
-# guess. So a token may read from itself and from those before it, never from those after it. A table of
-# true and false does this, the **causal mask**. It is one comparison and one line in attention, and it is
-# the reason that a Llama can be trained on all positions of a text at once, and can write without
-# computing everything again for each new token.
+# In *Once upon a time, there was a little girl named* the row of ` girl` has to guess what comes next, and what
+# comes next is in the same text, one row further down. What keeps the model from reading the answer off? And
+# if nothing did: would it not be right every time?
 #
-# In go the scores of a head, one for each query and key (`T S`), and the positions of both. Out comes the
-# pattern (`T S`), with a weight of exactly zero for every later key.
+# A table of true and false keeps it, the **causal mask**. A token may read from itself and from those before
+# it, never from those after it. In go the scores of a head, one for each query and key (`T S`), and the
+# positions of both. Out comes the pattern (`T S`), with a weight of exactly zero for every later key.
 #
-# After this lesson you can build the mask and apply it. You can say why scores go to *minus infinity* and
-# not to zero. You have seen that a changed token changes no earlier row, and what happens to a model
-# whose mask is taken away.
+# On this page you take the mask away and see what the model makes of its freedom, you hide one story from
+# another, and at the end you find that the mask, which knows nothing of words, tells the model something that
+# nobody put into it.
+#
+# Before this page: [lesson 05](05_rope.ipynb). Beside it: [exercise 06](exercises/06_masking.ipynb).
 
 # %% key="map"
 import numpy as np
-from classroom import agree, clearest_head, show, source
+from classroom import agree, show, source, table
 
-from llama_np import attend, forward, record, softmax
+from llama_np import attend, forward, log_softmax, record, softmax
 from weights_tools import load_model
+from weights_tools.examine import ordinary_texts
 
 model = load_model()
 config, weights, tokenizer = model.config, model.weights, model.tokenizer
-show.model_map(config.n_layers, lit=["attention"])
-
-# %% [markdown] key="setup-why"
-# ## A text and a head
-#
-# We run the model once and keep every named matrix. The head to look at is the one whose pattern puts
-# most weight on a token other than the first and the one that reads. Its queries and keys are already
-# turned by their positions (lesson 05).
+show.attention_map(lit=["mask"], n_heads=config.n_heads, n_kv_heads=config.n_kv_heads)
 
 # %% key="setup"
-prompt = "Lily and Tom went to the park. They saw a big dog."
+prompt = "Once upon a time, there was a little girl named"
 ids = np.array(tokenizer.encode(prompt, bos=True))
-labels = [tokenizer.token(i) for i in ids]
+labels = [tokenizer.token(t) for t in ids]
+T = len(ids)
 trace = {}
 logits = forward(weights, config, ids, tap=record(trace))
-i, h = clearest_head(trace, range(config.n_layers), config.n_heads)
-shared = h // config.group
-q, k = trace[f"blocks.{i}.q_rotated"][h], trace[f"blocks.{i}.k_rotated"][shared]
-v = trace[f"blocks.{i}.v"][shared]
-show.tokens(labels, ids)
-print(f"block {i}, head {h}")
+long_enough = [row[:60] for row in ordinary_texts(tokenizer, 40).ids if len(row) >= 60]
+stories = np.array(long_enough[:20])
+print("twenty stories, 60 tokens each:", stories.shape)
 
 # %% [markdown] key="problem"
-# ## Step 1. The problem: the answer is in the text
+# ## Step 1. A triangle, in two ways
 #
-# Every row of the model's output is a guess at the token *after* its own. In training the text is whole,
-# so the right answer is known for every row: it is the row's neighbour on the right. A text of `T` tokens
-# gives `T - 1` guesses to learn from, all in one run. That is why training is fast, and also the danger:
-# a guess is worth nothing if the answer can be read off.
+# Every row of the output is a guess at the token *after* its own. In training the text is whole, so that a
+# text of `T` tokens gives `T - 1` guesses to learn from in a single run, each with its right answer next to
+# it. The answer must be out of sight, and [lesson 04](04_single_head_attention.ipynb) began with a matrix
+# that does this: each row is the mean of the rows up to its own. Here it is for four tokens.
 
-# %% key="problem-code"
-for label, answer in list(zip(labels, labels[1:]))[:5]:
-    print(f"row of {label:18} should guess {answer}")
+# %% key="triangle"
+triangle = np.tri(4)
+mean_so_far = triangle / triangle.sum(axis=-1, keepdims=True)
+print(mean_so_far.round(2))
+
+# %% [markdown] key="triangle-note"
+# Nothing above the diagonal, and every row sums to one. But here the weights are given once and for all, and
+# attention has to make them from scores. Softmax gives no score the weight zero, however low it is, with one
+# exception: $e^{-\infty} = 0$. So put **minus infinity** in the place of every score that must not count, and
+# let all the others be equal:
+
+# %% key="triangle-again"
+scores = np.where(triangle == 1, 0.0, -np.inf)
+print(scores)
+agree(softmax(scores), mean_so_far)
 
 # %% [markdown] key="mask-why"
+# The same triangle. This is the whole trick of masking, and the mean so far is what attention does when all
+# scores are equal.
+#
 # ## Step 2. The mask
 #
-# So the rule is: the query at position $t$ may see the key at position $s$ only if $s \le t$. The sign is
-# *less than or equal*: a token sees itself too. Otherwise the first token would see nothing at all.
-#
-# We keep the rule as a table of true and false with a name that says what *true* means, `causal_mask`. As
-# rows are queries and columns keys, the trues fill the lower left triangle.
+# The rule is: the query at position $t$ may see the key at position $s$ only if $s \le t$. The sign is *less
+# than or equal*, since otherwise the first token would see nothing at all. We keep the rule as a table of
+# true and false whose name says what *true* means, with rows for queries and columns for keys.
 
 # %% key="mask-by-hand"
-positions = np.arange(len(ids))
+positions = np.arange(T)
 visible = positions[None, :] <= positions[:, None]  # 1 S <= T 1 -> T S
-print("visible", visible.shape, visible.dtype)
-show.matrix(
-    visible.astype(float), ("query T", "key S"), rows=labels, columns=labels, title="may see"
-)
+for label, row in zip(labels, visible):
+    print(f"{label:>18} sees {''.join('■' if seen else '·' for seen in row)}")
 
 # %% key="mask-named"
 from llama_np import causal_mask
 
+agree(visible * 1, causal_mask(positions, positions) * 1)  # as ones and zeros
 source(causal_mask)
 
-# %% key="mask-agree"
-agree(visible * 1, causal_mask(positions, positions) * 1)  # as ones and zeros
-
 # %% [markdown] key="apply-why"
+# It takes the positions of queries and keys separately, because while a text is being written there are few
+# queries, the new tokens, and many keys, all tokens so far.
+#
 # ## Step 3. Scores, masked, pattern
 #
-# **The problem.** The table says what is allowed. How does it act on the pattern? Not by leaving keys
-# out, since each row would then have another length. The scores of hidden keys are set to **minus
-# infinity**, before the softmax. The exponential of minus infinity is 0, so a hidden key gets the weight
-# 0, and adds nothing to the sum by which the row is divided:
+# Now in a real head. We take the one for which the mask has most to do: the head that would put most weight
+# on later tokens if nothing were hidden.
 #
 # $$p_{ts} = \frac{e^{s_{ts}}}{\sum_{u \le t} e^{s_{tu}}} \;\text{ for } s \le t, \qquad p_{ts} = 0 \;\text{ for } s > t$$
 #
-# Here $s_{ts}$ is the score of query $t$ and key $s$. The weights of a row are shared among the keys that
-# are left, so **every row still sums to one** ([Vaswani et al. 2017](https://arxiv.org/abs/1706.03762),
-# section 3.2.3). Minus infinity is grey below.
+# Here $s_{ts}$ is the score of query $t$ and key $s$ ([Vaswani et al.
+# 2017](https://arxiv.org/abs/1706.03762), section 3.2.3).
 
 # %% key="apply-by-hand"
-K = config.head_dim
-scores = q @ k.T / np.sqrt(K)  # T K @ K S -> T S
+every_block = range(config.n_layers)
+all_scores = np.array([trace[f"blocks.{b}.scores"] for b in every_block])  # blocks Hq T S
+
+
+def on_the_future(pattern):  # ... T S -> ..., the mean over all rows but the last
+    return np.where(visible, 0, pattern).sum(axis=-1)[..., :-1].mean(axis=-1)
+
+
+open_future = on_the_future(softmax(all_scores))
+i, h = (int(n) for n in np.unravel_index(open_future.argmax(), open_future.shape))
+scores = all_scores[i, h]
 masked = np.where(visible, scores, -np.inf)
-exponentials = np.exp(masked - masked.max(axis=-1, keepdims=True))
-pattern = exponentials / exponentials.sum(axis=-1, keepdims=True)
-show.matrices(
-    {"scores": scores, "masked": masked, "pattern": pattern},
-    ("query T", "key S"),
-    rows=labels,
-    columns=labels,
-)
-print("rows sum to", pattern.sum(axis=-1).round(4))
+pattern = softmax(masked)
+three = {"pattern, nothing hidden": softmax(scores), "masked scores": masked, "pattern": pattern}
+show.matrices(three, ("query T", "key S"), rows=labels, columns=labels)
 
 # %% [markdown] key="apply-note"
-# Look at the first rows. The first token has only itself to read from, so its weight is 1, whatever the
-# score. The second shares its weight between two keys. Only the last row sees everything.
-#
-# In the library hiding is the second line of `attend`. The function `mask_scores` adds minus infinity to the hidden
-# scores and 0 to the others. That gives the same numbers as `np.where`, and it is faster: the table of
-# zeros and infinities is made once for all heads. With `None` in place of `mask`, `attend` hides nothing.
+# Without a mask, head {{ h }} of block {{ i }} would put {{ open_future[i, h] :.0% }} of its weight on later
+# tokens (left). {{ claim: open_future[i, h] > 0.5 }} In the middle minus infinity is grey, and on the right
+# the same weight is shared among the tokens that are left: the row of `{{ labels[1] }}` has two to choose from,
+# and that of the first token has only itself, so that its weight is 1 whatever its score. In the library
+# hiding is the second line of `attend`, with `mask_scores` for `np.where`.
 
 # %% key="apply-named"
-source(attend)
-
-# %% key="hide-named"
 from llama_np import mask_scores
 
-source(mask_scores)
-
-# %% key="apply-agree"
 agree(masked, mask_scores(scores, visible))
-agree(masked, trace[f"blocks.{i}.masked"][h])
 agree(pattern, trace[f"blocks.{i}.pattern"][h], tolerance=1e-4)
-agree(pattern @ v, attend(q, k, v, visible), tolerance=1e-4)
+source(attend)
 
 # %% [markdown] key="zero-why"
 # ## Step 4. Minus infinity, not zero
 #
-# One often hears that the mask *sets the future to zero*. Two different things could be meant, and only
-# one of them is right: the **weights** of later keys become zero, because their **scores** become minus
-# infinity.
-#
-# ### Experiment
-#
-# Let us do it wrong in two ways. First: set the *scores* of later keys to 0. Second: leave the scores
-# alone and set the *weights* to 0 after the softmax. **Predict before you run:** in which of the two does
-# a token still read the future? In which do the rows no longer sum to one? Below each name you find, row
-# by row, the weight on later tokens and the sum of the row.
+# One often hears that the mask *sets the future to zero*. The **weights** of later keys become zero, because
+# their **scores** become minus infinity. Two other ways come to mind: to set the *scores* of later keys to 0,
+# or to leave the scores alone and set the *weights* to 0 after the softmax. **Predict before you run:** in
+# which of the two does a token still read the future, and in which do the rows no longer sum to one?
 
 # %% key="zero-experiment"
-variants = {
-    "scores to -inf": pattern,
-    "scores to 0": softmax(np.where(visible, scores, 0)),
-    "weights to 0": np.where(visible, softmax(scores), 0),
-}
-for name, p in variants.items():
-    future, total = np.where(visible, 0, p).sum(axis=-1), p.sum(axis=-1)
-    print(f"{name:13} on the future:", *(f"{n:.2f}" for n in future))
-    print(f"{'':13} sum of a row: ", *(f"{n:.2f}" for n in total))
-show.matrices(variants, ("query T", "key S"), rows=labels, columns=labels, limit=1.0)
+zeroed = softmax(np.where(visible, all_scores, 0))
+cut = np.where(visible, softmax(all_scores), 0)
+future = np.sort(on_the_future(zeroed).ravel())
+lost = np.sort(1 - cut.sum(axis=-1)[..., :-1].mean(axis=-1).ravel())
+by_head = {"scores to 0: weight on the future": future, "weights to 0: missing from the sum": lost}
+show.curves(np.arange(future.size), by_head, ("heads of the model, sorted", "share of the row"))
 
 # %% [markdown] key="zero-answer"
 # <details><summary>Answer</summary>
 #
-# With *scores* of 0 the future is read. 0 is a score like any other: $e^0 = 1$ enters the sum, and that
-# is more than for any key with a negative score. The rows sum to one, so nothing looks wrong.
+# With *scores* of 0 the future is read: in the median head of this model {{ np.median(future) :.0% }} of the
+# weight lies on it, and in the worst one {{ future[-1] :.0% }}. 0 is a score like any other, $e^0 = 1$ enters
+# the sum, and where the scores of earlier tokens are negative, that is more than any of them. The rows sum to
+# one, so nothing looks wrong. {{ claim: np.median(future) > 0.1 }}
 #
-# With *weights* of 0 after the softmax the future is not read, but the rows no longer sum to one. The
-# future has taken part in the division, and what it took is missing. So a token still feels what comes
-# after it: later tokens with high scores make everything it reads smaller.
-#
-# Only minus infinity does both: no weight on the future, and rows that sum to one.
+# With *weights* of 0 after the softmax the future is not read, but it has taken part in the division, and
+# what it took is missing: {{ np.median(lost) :.0% }} of a row in the median head. So a token still feels what
+# comes after it. Only minus infinity does both. {{ claim: np.median(lost) > 0.1 }}
 #
 # </details>
-
-# %% [markdown] key="repair-note"
-# The second way can be repaired: divide each row by its sum once more, and the result is the same as with
-# minus infinity. But that is more work, and digits are lost where the future had taken nearly everything.
-
-# %% key="repair"
-print("exp(0) =", np.exp(0.0), "  exp(-inf) =", np.exp(-np.inf))
-late = np.where(visible, softmax(scores.astype(np.float64)), 0)
-sums = late.sum(axis=-1, keepdims=True)
-print(f"smallest sum of a row before the repair: {sums.min():.4f}")
-agree(late / sums, pattern, tolerance=1e-4)
-
-
-# %% [markdown] key="future-why"
+#
 # ## Step 5. A changed token changes no earlier row
 #
-# A mask inside one head is a promise about the whole model. Attention is the only step in which tokens
-# meet, and every block has the same mask. So what stands in row $t$ can depend on the tokens $0$ to $t$
-# only, after one block or after all of them.
-#
-# ### Experiment
-#
-# We replace one token of the text by another one and look at which rows of the logits change. We do this
-# for every position, one at a time: `T` texts, each with one other token. **Predict before you run:** the
-# picture has a row for each replaced token and a column for each row of the logits. Where is it white?
+# A mask inside one head is a promise about the whole model. Attention is the only step in which tokens meet,
+# and all heads of all blocks have the same mask, so that row $t$ can depend on the tokens $0$ to $t$ only.
+# We replace one token of the text by ` cake`, at each position in turn, and look at which rows of the output
+# move. **Predict before you run:** the picture has a row for each replaced token and a column for each row of
+# the output. Where is it white?
 
 # %% key="future-experiment"
-T = len(ids)
-other = tokenizer.encode(" cake")[0]
 changed_texts = np.tile(ids, (T, 1))
-np.fill_diagonal(changed_texts, other)  # text j has another token at position j
-changed_logits = forward(weights, config, changed_texts)  # T T -> T T V
-print("texts", changed_texts.shape, "-> logits", changed_logits.shape)
-print("put in its place each time:", tokenizer.token(other))
-change = np.abs(softmax(changed_logits) - softmax(logits)).sum(axis=-1) / 2
-axes = ("token that was replaced", "row of the logits")
-show.matrix(change.round(4), axes, rows=labels, columns=labels, title="probability that moved")
-
+np.fill_diagonal(changed_texts, tokenizer.encode(" cake")[0])  # text j has another token at j
+changed = forward(weights, config, changed_texts)  # T T -> T T V
+moved = np.abs(softmax(changed) - softmax(logits)).sum(axis=-1) / 2
+axes = ("token that was replaced", "row of the output")
+show.matrix(
+    moved, axes, rows=labels, columns=labels, title="probability that moved", quantity="weights"
+)
 
 # %% [markdown] key="future-answer"
 # <details><summary>Answer</summary>
 #
-# It is white below the diagonal: to the left of the replaced token nothing moves. On the diagonal and to
-# the right of it everything may change, since the token itself and all later ones see the replacement.
+# To the left of the replaced token, below the diagonal, nothing moves. The largest change there is
+# {{ moved[np.tril_indices(T, -1)].max() :.0e }}, which is rounding. On the diagonal and to the right of it
+# everything may move. {{ claim: moved[np.tril_indices(T, -1)].max() < 1e-3 }}
 #
 # </details>
-
-# %% key="future-agree"
-earlier = positions[None, :] < positions[:, None]  # the rows before the replaced token
-untouched = np.broadcast_to(logits, changed_logits.shape)
-agree(changed_logits[earlier], untouched[earlier], tolerance=1e-3)
-
-
-# %% [markdown] key="prefix-note"
-# The same, said differently: the row of a token is the same whether the text goes on after it or ends
-# there. One run over the whole text gives what `T` runs over its beginnings would give. Two things
-# follow.
 #
-# - **Training** takes all positions of a text in one run, each with the true tokens before it. (This is called
-#   **teacher forcing**. It is a misunderstanding that a Llama is trained one token at a time.)
-# - **Writing** can keep what it has computed for earlier tokens. Nothing that is written later changes it. This
-#   is the **KV cache** of lesson 11.
+# The row of a token is therefore the same whether the text goes on after it or ends there, and one run over
+# a text gives what `T` runs over its beginnings would give. **Training** lives on this: it takes all positions
+# of a text in one run, each with the true tokens before it, which is called **teacher forcing**. **Writing**
+# lives on it, too: nothing that is written later changes what was computed before, so it can be kept, in the
+# **KV cache** of [lesson 11](11_kv_cache.ipynb).
 
 # %% key="prefix-agree"
 beginnings = np.array([forward(weights, config, ids[: n + 1])[-1] for n in range(T)])
@@ -241,194 +199,195 @@ agree(beginnings, logits, tolerance=1e-3)
 # %% [markdown] key="without-why"
 # ## Step 6. What if the mask is taken away?
 #
-# A tempting thought: a model that may look at everything knows more, so it should predict better.
-# `forward` takes another mask if we give one. We give one that allows everything.
-#
-# ### Experiment
-#
-# The list shows, for each token of the text, what the model expects next and with which probability: with
-# the mask, and without. Behind `true` stands the probability of the token that does come next, and at the
-# end of the line that token itself. **Predict before you run:** without the mask the answer stands in
-# plain sight, one row further down. Will the model find it?
+# Now every row sees everything, the right answer included. `forward` takes another mask if we give one.
+# **Predict before you run:** will the model find the answer that stands one row further down?
 
 # %% key="without-experiment"
 everything = np.ones((T, T), bool)
-trace_open = {}
-open_logits = forward(weights, config, ids, mask=everything, tap=record(trace_open))
+open_logits = forward(weights, config, ids, mask=everything)
 
 
 def guess(row, answer):
     p = softmax(row)
-    return f"{tokenizer.token(p.argmax()):14}{p.max():.2f}  true {p[answer]:.2f}"
+    return f"{tokenizer.token(p.argmax()):10}{p.max():.2f}  true {p[answer]:.2f}"
 
 
-print(f"{'after':>18}   {'with the mask':29}   {'without':29}   comes next")
+print(f"{'after':>18}   {'with the mask':25}   {'without':25}   comes next")
 for t, answer in enumerate(ids[1:]):
-    both = f"{guess(logits[t], answer)}   {guess(open_logits[t], answer)}"
+    both = f"{guess(logits[t], answer):25}   {guess(open_logits[t], answer):25}"
     print(f"{labels[t]:>18}   {both}   {tokenizer.token(answer)}")
 
-
-# %% [markdown] key="without-sum-note"
-# In one number: how likely is the true next token? The **loss** is the mean of $-\log p$ over the text,
-# where $p$ is the probability of the token that does come next. It is 0 for a model that knows, and $\log
-# V$, with `V` the size of the vocabulary, for one that gives all tokens the same probability.
+# %% [markdown] key="without-control"
+# In {{ sum(softmax(a)[t] < softmax(b)[t] for a, b, t in zip(open_logits, logits, ids[1:])) }} of the
+# {{ T - 1 }} rows the true token has become *less* likely. But one sentence is not enough, and there is a
+# second suspect. Without a mask queries also meet keys at *negative* distances, at angles that RoPE never
+# showed them in training. So we measure the loss on twenty stories in four ways: with and without mask, each
+# once with the positions as they are and once with all positions set to 0, where nothing is turned and no
+# distance is new.
 
 # %% key="without-loss"
-from llama_np import log_softmax
+n = stories.shape[1]
+order, nowhere = np.arange(n), np.zeros(n, int)
+causal, open_to_all = causal_mask(order, order), np.ones((n, n), bool)
 
-rows = np.arange(T - 1)
-for name, each in {"with the mask": logits, "without": open_logits}.items():
-    loss = -log_softmax(each)[rows, ids[1:]].mean()
-    print(f"{name:14} loss {loss:.3f}")
-print(f"{'all equal':14} loss {np.log(config.vocab_size):.3f}")
 
+def losses(mask, positions=order):  # -> one loss for each story
+    rows = log_softmax(forward(weights, config, stories, positions=positions, mask=mask))
+    return -np.take_along_axis(rows[:, :-1], stories[:, 1:, None], axis=-1)[..., 0].mean(axis=-1)
+
+
+loss, rows = {}, []
+for name, at in {"as they are": order, "all 0": nowhere}.items():
+    loss[name] = losses(causal, at), losses(open_to_all, at)
+    worse = loss[name][1] - loss[name][0]
+    error = worse.std() / len(worse) ** 0.5
+    means = [f"{each.mean():.2f}" for each in loss[name]]
+    rows.append([name, *means, f"{worse.mean():+.2f} ± {error:.2f}"])
+table(["positions", "loss with the mask", "without", "difference"], rows)
 
 # %% [markdown] key="without-answer"
 # <details><summary>Answer</summary>
 #
-# In a trained model, no. It has more to look at and usually does worse. In training it never met a row
-# that had read its own future. Its matrices have not learned to copy the answer from there, because it
-# was never there. What now comes in from the right looks like nothing it knows.
+# The answer is in plain sight and the loss goes *up*, from {{ loss["as they are"][0].mean() :.2f }} to
+# {{ loss["as they are"][1].mean() :.2f }}.
+# {{ claim: (loss["as they are"][1] - loss["as they are"][0]).mean() > 0.1 }}
+# In training no row ever had its own future in it, so the matrices have not learned to copy the answer from
+# there, and what now comes in from the right looks like nothing they know. The second row tells the two
+# suspects apart. Where nothing is turned, the model predicts badly in any case, and reading the future still
+# costs {{ (loss["all 0"][1] - loss["all 0"][0]).mean() :.2f }}, so that the strange angles cannot be the only
+# reason. {{ claim: (loss["all 0"][1] - loss["all 0"][0]).mean() > 0 }}
 #
 # </details>
-
-# %% [markdown] key="cheat-why"
-# And a model that was trained without the mask? Why is the future no gain for that one either? It would
-# learn one thing very well: to copy its neighbour on the right. Here is a head that does that and nothing
-# else. Its pattern puts all weight on the next token, and its value says which token that is.
-
-# %% key="cheat"
-copy_next = np.eye(T, k=1)  # row t reads from t + 1
-says_which = (ids[:, None] == np.arange(config.vocab_size)).astype(float)  # T V: 1 at its id
-copied = copy_next @ says_which  # T S @ S V -> T V
-right = (copied[:-1].argmax(axis=-1) == ids[1:]).mean()
-print(f"right in {right:.0%} of the rows of a text that is there already")
-print("but in the last row, where the text is to go on, it has read:", copied[-1].sum())
-
-
-# %% [markdown] key="cheat-note"
-# Perfect in training and worth nothing in writing: the last row, the only one that counts when a text is
-# continued, has no neighbour on the right. With the mask every row is in the position of a last row. So
-# training practises just what writing needs.
 #
-# Now that last row. It may see everything, mask or not. So is it the same in both runs?
-
-# %% key="last-row"
-for b in range(min(config.n_layers, 4)):
-    mix, open_mix = (t[f"blocks.{b}.mix"][:, -1] for t in (trace, trace_open))
-    moved = np.linalg.norm(mix - open_mix) / np.linalg.norm(mix)
-    print(f"block {b}: the last row's mixes differ by {moved:.4f} of their size")
-agree(trace["blocks.0.mix"][:, -1], trace_open["blocks.0.mix"][:, -1])
-
-# %% [markdown] key="last-row-note"
-# In the first block it is. From the second on it reads from rows that have themselves read the future,
-# and are no longer what the model was trained on. Lifting the mask for old tokens therefore changes the
-# prediction for the new one.
+# A model that was trained without the mask would do one thing well: copy its neighbour on the right. That
+# is perfect in training and worth nothing in writing, since the last row, the only one that counts when a text
+# is continued, has no neighbour there. Models without a causal mask are good at another task. An **encoder**
+# such as BERT gets a text with some tokens blanked out and guesses those from both sides ([Devlin et al.
+# 2018](https://arxiv.org/abs/1810.04805), section 3.1). Llama has no encoder; one stack of blocks both reads
+# the prompt and writes.
 #
-# There is also a cost. Without a mask each new token would change *all* rows, and everything would have
-# to be computed anew for each token written.
+# ## Step 7. Two stories in one row
 #
-# There are models without a causal mask, and they are good at another task. An **encoder** such as BERT
-# gets a text in which some tokens are blanked out, and guesses those from both sides ([Devlin et al.
-# 2018](https://arxiv.org/abs/1810.04805), section 3.1). Llama has no encoder. One stack of blocks, with
-# the mask, both reads the prompt and writes.
+# Training packs short texts into long rows, and then a token could read from a story that has nothing to do
+# with its own. In Llama 3's training it cannot, because its mask also hides other documents ([Llama team
+# 2024](https://arxiv.org/abs/2407.21783), section 3.2). It takes one more condition. We put pairs of our
+# stories into one row, and look at the second of each pair: alone, behind the first one, and with a wall
+# between them.
 
-# %% [markdown] key="shapes-of-masks"
-# ## Step 7. Other masks from the same function
+# %% key="packed"
+first, second = stories, np.roll(stories, 1, axis=0)
+packed = np.concatenate([first, second], axis=1)  # 20 2n
+document = np.repeat([0, 1], n)
+whole = causal_mask(np.arange(2 * n), np.arange(2 * n))
+walled = whole & (document[:, None] == document[None, :])
+seam = slice(n - 6, n + 6)  # where the second story begins
+seam_labels = [tokenizer.token(t) for t in packed[0, seam]]
+axes = ("query T", "key S")
+show.matrix(
+    walled[seam, seam] * 1.0, axes, rows=seam_labels, columns=seam_labels,
+    title="may see, where two stories meet", quantity="weights",
+)  # fmt: skip
+alone = softmax(forward(weights, config, second))
+behind = softmax(forward(weights, config, packed, mask=whole)[:, n:])
+walled_off = softmax(forward(weights, config, packed, mask=walled)[:, n:])
+agree(walled_off, alone, tolerance=1e-3)
+shift = (np.abs(behind - alone).sum(axis=-1) / 2).mean(axis=-1)  # one number for each story
+print(f"without the wall {shift.mean():.1%} ± {shift.std() / 20**0.5:.1%} of the probability moves")
+
+# %% [markdown] key="packed-note"
+# With the wall the second story is predicted exactly as if it were alone, although its positions now begin at
+# {{ n }}, because only distances count ([lesson 05](05_rope.ipynb)). Without it
+# {{ shift.mean() :.0% }} of the probability lies on other tokens, on the mean over all rows and stories, and
+# not for any good reason. {{ claim: shift.mean() > 0.02 }}
 #
-# `causal_mask` takes the positions of queries and keys separately. While a text is being written there are
-# few queries (the new tokens) and many keys (all tokens so far). The rule is the same. Below are the
-# masks for the last three tokens and for the last one, as text: a square may be seen, a dot may not. They
-# are the last rows of the whole mask, so the newest token always sees everything.
-
-# %% key="shapes-of-masks-code"
-for new in (3, 1):
-    mask = causal_mask(positions[-new:], positions)
-    print(f"{new} new of {T}:", mask.shape)
-    print("\n".join("   " + "".join("■" if seen else "·" for seen in row) for row in mask))
-    agree(mask * 1, visible[-new:] * 1)
-
-
-# %% [markdown] key="half-note"
-# ### What the mask leaves unused
+# ## Step 8. What the mask says about order
 #
-# Nearly half of the scores are computed and then thrown away. How many exactly?
-
-# %% key="half"
-print(f"{visible.sum()} of {visible.size} scores are used: {visible.mean():.1%}")
-agree(visible.sum(), T * (T + 1) // 2)
-
-# %% [markdown] key="half-text"
-# For long texts that counts. The library therefore takes the queries of a long text a chunk at a time and
-# leaves out the keys that no query of the chunk may see (`attend_in_chunks`). The result is the same.
-
-# %% key="half-agree"
-from llama_np.attention import attend_in_chunks
-
-q, k, v = (trace[f"blocks.{i}.{name}"] for name in ("q_rotated", "k_rotated", "v"))
-agree(attend_in_chunks(q, k, v, visible, chunk=4), trace[f"blocks.{i}.mix"])
-
-# %% [markdown] key="shapes-note"
-# ## What you have seen
+# Last, a question that suggests itself after two lessons. RoPE was brought in because attention does not see
+# the order of the tokens. But that was attention without a mask. Is RoPE needed once the mask is there?
 #
-# The mask is the same for all heads and all blocks; scores and pattern are each head's own.
+# Take the first twenty tokens of each story and shuffle them, all but the first and the last. Set all
+# positions to 0, so that RoPE does nothing. Then look at the last row after each block: does it notice?
+# **Predict before you run:** after one block? After two? And with no mask at all?
 
-# %% key="shapes"
-from classroom import shapes
+# %% key="order"
+short = stories[:, :20]
+shuffled = short.copy()
+shuffled[:, 1:-1] = np.random.default_rng(0).permuted(short[:, 1:-1], axis=1)
+at_0, masks = np.zeros(20, int), {"masked": causal[:20, :20], "no mask": open_to_all[:20, :20]}
+noticed = {}
+for name, mask in masks.items():
+    last = []
+    for texts in (short, shuffled):
+        taken = {}
+        forward(weights, config, texts, positions=at_0, mask=mask, tap=record(taken, {"resid_out"}))
+        last.append(np.array([rows[:, -1] for rows in taken.values()]))  # blocks 20 D
+    apart = np.linalg.norm(last[0] - last[1], axis=-1) / np.linalg.norm(last[0], axis=-1)
+    noticed[name] = apart
+blocks = 1 + np.arange(config.n_layers)
+curves = {name: apart.mean(axis=-1) for name, apart in noticed.items()}
+show.curves(blocks, curves, ("blocks", "change of the last row"))
+for name, apart in noticed.items():
+    one, two, every = apart[0].mean(), apart[1].mean(), apart[-1]
+    print(f"{name:8} after one block {one:.0e}, after two {two:.0e}, ", end="")
+    print(f"after all {every.mean():.2f} ± {every.std() / 20**0.5:.2f}")
 
-arrays = {
-    "positions": "T",
-    "causal_mask": "T S",
-    "scores, masked, pattern": "Hq T S",
-    "logits": "T V",
-}
-shapes(arrays, config, n_tokens=T)
+# %% [markdown] key="order-answer"
+# <details><summary>Answer</summary>
+#
+# One block does not notice: the change of {{ noticed["masked"][0].mean() :.0e }} is rounding, since the last row
+# sees all tokens, in whatever order. From the second block on it does notice. After all blocks the last row
+# has changed by {{ noticed["masked"][-1].mean() :.0% }} of its length, without any position. And with no mask,
+# nothing ever changes.
+# {{ claim: noticed["masked"][0].max() < 1e-3 < noticed["masked"][1].mean() and noticed["masked"][-1].mean() > 0.02 }}
+# {{ claim: noticed["no mask"].max() < 1e-2 }}
+#
+# </details>
+#
+# How can a triangle know the order? Look at the mean so far of step 1 once more. The share of the first token
+# is 1, then 1/2, 1/3, 1/4: how much of it a row has heard says how many tokens came before. In the first
+# block each row collects from those before it, so that every token is marked by what it could see, and the
+# second block reads rows that carry such a mark. Models trained without any encoding of positions come close
+# to those with one, and from their inner rows the position can be read off ([Haviv et al.
+# 2022](https://arxiv.org/abs/2203.16634)).
+#
+# So the mask does more than forbid: it puts an order into the text. Why then RoPE? This model was trained
+# with it and needs it, as step 6 has shown, where the loss without positions was
+# {{ loss["all 0"][0].mean() :.2f }} instead of {{ loss["as they are"][0].mean() :.2f }}. And what the mask
+# tells a row is *how many* came before, whereas a head that reads the token before its own wants to know *how
+# far*, at every place alike. {{ claim: loss["all 0"][0].mean() > loss["as they are"][0].mean() + 0.3 }}
 
 # %% [markdown] key="questions"
 # ## Questions
 #
-# <details><summary>Why does every row of the pattern sum to one, although most of the first rows is
-# masked?</summary>
-#
-# The mask comes before the softmax. It takes the hidden keys out of the sum by which the row is divided,
-# and the whole weight is shared among the others.
-#
-# </details>
-#
 # <details><summary>Someone writes "less than" instead of "less than or equal" in the mask. What goes wrong
 # first?</summary>
 #
-# The first token sees no key at all. All its scores are minus infinity, the softmax divides 0 by 0, and
-# the row becomes NaN (not a number). The other tokens could no longer read from themselves.
+# The first token sees no key at all. All its scores are minus infinity, the softmax divides 0 by 0, and the
+# row becomes NaN, which is not a number. The others could no longer read from themselves.
 #
 # </details>
 #
 # <details><summary>Some programs use a very large negative number, such as -1e9, instead of minus infinity. Does
 # it work?</summary>
 #
-# Mostly: its exponential is rounded to 0 as long as some visible score is not just as low. But `float16`
-# has no number that large, and in a row without any visible key all weights come out equal. That hides a
-# mistake which minus infinity shows as NaN.
+# Mostly: its exponential is rounded to 0 as long as some visible score is not just as low. But `float16` has
+# no number that large, and in a row without any visible key all weights come out equal. That hides a mistake
+# which minus infinity shows as NaN.
 #
 # </details>
 #
 # <details><summary>The prompt is known from the start. Why may its tokens not see one another in both
 # directions?</summary>
 #
-# They could, in a model trained that way. Llama was trained with the mask at every position, so its rows
-# fit that only, as step 6 has shown.
-#
-# </details>
-#
-# <details><summary>Does the feed-forward step need a mask?</summary>
-#
-# No. It treats each row by itself, and so do the norms and the output matrix. Only attention moves
-# information between rows.
+# They could, in a model trained that way. Llama was trained with the mask at every position, so its rows fit
+# that only, as step 6 has shown. And each new token would change all rows before it, so that nothing could be
+# kept.
 #
 # </details>
 
 # %% [markdown] key="next"
 # ## What comes next
 #
-# One head is complete: queries, keys and values, rotation, mask, pattern, mix. Lesson 07 puts many heads
-# side by side, lets them share keys and values, and brings their mixes back to the stream.
+# In [exercise 06](exercises/06_masking.ipynb) you write the mask and give the model a window of eight tokens to
+# look through. One head is complete now: queries, keys and values, rotation, mask, pattern, mix. [Lesson
+# 07](07_multi_head.ipynb) puts many heads side by side. The code of this page is `llama_np/attention.py`.
