@@ -196,11 +196,10 @@ def test_no_fixed_group_size_passes_by_luck(size):
 
 
 def test_where_to_read_again_is_said_by_its_heading():
-    assert place("03", "eps-why") == 'lesson 03, "Step 5. Epsilon, inside the root"'
-    assert place("03", "eps-picture") == place("03", "eps-why")
-    assert place("06", "zero-answer") == 'lesson 06, "Step 4. Minus infinity, not zero"'
+    assert place("03", "eps-why") == 'lesson 03, "Step 4. Epsilon, inside the root"'
+    assert place("04", "scale-answer") == place("04", "scale-why")
     assert not any("Experiment" in place(wrong.lesson, wrong.cell) for wrong in MISCONCEPTIONS)
-    assert place("04", "scale-why") == ('lesson 04, "Step 3. Why divide by the square root of K"')
+    assert place("04", "scale-why") == 'lesson 04, "Step 4. Scores: how well a key fits a query"'
 
 
 # --- nothing passes that should not ---
