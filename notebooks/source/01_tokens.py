@@ -1,77 +1,90 @@
 # %% [markdown] key="title"
 # # 01 Tokens: text to bytes, to pieces, to ids
 #
-# A model cannot read letters. It gets a list of numbers, and everything it will ever know about a text is
-# in that list. So where the text is cut matters. It decides why `the` and `␣the` are two different things
-# to a model, why a space at the end of a prompt can change the answer, and why a model that writes well
-# may be bad at counting the letters of a word.
+# "Once upon a time, there was a little girl named" goes on with ` Lily`. Put a single space behind it, which no
+# reader would notice, and Lily is gone: the model has no name left to say. Why does a space do that, and what else
+# looks the same to you and is something different to the model?
 #
-# In goes a text. Out come its **ids**, an array of shape `(T,)`: one whole number for each of `T` tokens.
-# On the way the text becomes bytes, then pieces, then tokens:
+# A model gets no letters. It gets a list of numbers, the **ids** of its tokens, and all that it will ever know about a
+# text is in that list. In goes a text, out comes an array of shape `(T,)`, and on the way the text becomes:
 #
 # $$\text{text} \;\to\; \text{bytes} \;\to\; \text{pieces} \;\to\; \text{tokens} \;\to\; \text{ids}$$
 #
-# After this lesson you can turn a sentence into ids by hand, exactly as Llama 3 does. You can say where a
-# vocabulary comes from, and you know three common traps.
+# You will turn a sentence into ids by hand, exactly as Llama 3 does, and at the end cut a text in another place,
+# without changing a letter, to see what is left of it. This page comes after [lesson 00](00_start_here.ipynb), and in
+# [exercise 01](exercises/01_tokens.ipynb) you write the tokenizer yourself.
 
 # %% key="map"
 import numpy as np
-from classroom import agree, shapes, show, source, table
+from classroom import agree, show, source, table
 
 from weights_tools import DOLL_HOUSE, load_model
 
 model = load_model()
-if "<|eot_id|>" not in model.tokenizer.special_tokens:
-    print(
-        f"{model.path.name} cuts text in another way than Llama 3; this lesson uses the doll-house"
-    )
+if "<|eot_id|>" not in model.tokenizer.special_tokens:  # this lesson is about Llama 3's rule
     model = load_model(DOLL_HOUSE)
 config, weights, tokenizer = model.config, model.weights, model.tokenizer
 show.model_map(config.n_layers, lit=["ids"])
 
-# %% [markdown] key="text-note"
-# This is our sentence. Mind the space at its very end. It is there on purpose, and we come back to it.
+# %% key="question"
+from llama_np import forward, softmax
 
-# %% key="text"
-text = "the answer to the ultimate question of life, the universe, and everything is "
-print(repr(text), len(text), "characters")
+
+def best_tokens(ids, n=5):
+    """The likeliest next tokens after some ids, with their probabilities."""
+    p = softmax(forward(weights, config, np.array(ids))[-1])
+    return {tokenizer.token(int(i)): float(p[i]) for i in np.argsort(-p)[:n]}
+
+
+sentence = "Once upon a time, there was a little girl named"
+as_it_is, with_space = (
+    best_tokens(tokenizer.encode(s, bos=True)) for s in (sentence, sentence + " ")
+)
+for name, best in {"as it is": as_it_is, "with a space": with_space}.items():
+    print(f"{name:13}", "  ".join(f"{token} {p:.2f}" for token, p in best.items()))
+
+# %% [markdown] key="question-read"
+# The sign `␣` is a space that belongs to a token. As it is, `{{ next(iter(as_it_is)) }}` comes first with
+# {{ next(iter(as_it_is.values())) :.2f }}; with the space the list is {{ ", ".join(f"`{t}`" for t in with_space) }}, odd letters and ends of words.
+# To see why, we follow the text into the model.
+# {{ claim: next(iter(as_it_is)).startswith("␣") and next(iter(as_it_is)) not in with_space }}
 
 # %% [markdown] key="bytes-why"
 # ## Step 1. Text to bytes
 #
-# There are more than a hundred thousand different characters: letters of all scripts, signs, emoji. A
-# list of them all would be long and would soon be out of date. But a computer already stores every text
-# as **bytes**, numbers from 0 to 255. The usual rule for it is UTF-8. A plain English letter is one byte,
-# other characters take two, three or four.
+# There are more than a hundred thousand different characters, and new ones every year. But a computer already stores
+# every text as **bytes**, numbers from 0 to 255, usually by the rule called UTF-8, where a plain English letter is one
+# byte and other characters take two, three or four.
 
 # %% key="bytes"
 rows = [[f"`{c.replace(' ', '␣')}`", list(c.encode())] for c in "tT é你😀"]
 table(["character", "its bytes"], rows)
 
 # %% [markdown] key="bytes-note"
-# So 256 numbers are enough to write any text in any language, and no text is ever unknown to the model.
-# Why not stop here and take the bytes as ids? Because the list gets long. In attention every token looks
-# at every token before it, so the work on those pairs grows with the square of the length. Frequent
-# strings such as a space and `the` should be one number, not four.
+# So 256 numbers are enough for any text in any language. Why not stop here and take the bytes as ids? Because the
+# list gets long: in attention every token looks at every token before it, so that the work grows with the square of
+# the length. Frequent strings such as a space and `the` should be one number, not four.
 
 # %% [markdown] key="split-why"
 # ## Step 2. Bytes to pieces
 #
-# Before anything is joined, the text is cut into **pieces**: roughly, words. Later steps join bytes
-# inside a piece and never across a cut. Without this step the vocabulary would fill up with things like
-# `dog.`, `dog!` and `dog?`, each learned for itself ([Radford et al.
+# Before anything is joined, the text is cut into **pieces**, roughly words, and later steps never join across a cut.
+# Otherwise the vocabulary would fill up with `dog.`, `dog!` and `dog?`, each learned for itself ([Radford et al.
 # 2019](https://cdn.openai.com/better-language-models/language_models_are_unsupervised_multitask_learners.pdf),
 # section 2.2).
 #
-# The rule is a **regular expression**, a pattern for text. It has seven parts. At each place the first
-# part that fits takes as much as it can. `\p{L}` is any letter, `\p{N}` any digit (or other number sign,
-# such as `½`), `\s` any white space, `[^...]` any character but these, `?` means "or not", `+` "once or
-# more often", `*` "any number of times".
+# The rule is a **regular expression**, a pattern for text, here in seven alternatives with `|` between them. At each
+# place the first one that fits takes as much as it can. `\p{L}` is any letter, `\p{N}` any digit, `\s` any white
+# space, `\S` anything else, `\r` and `\n` end a line, and `[^...]` is any character but these. `?` means
+# "or not", `+` "once or more often", `*` "any number of times", `{1,3}` "one to three times". `(?i:...)` takes
+# capitals as small letters, and `(?!\S)` looks ahead without taking anything: it fits where no `\S` follows.
 
 # %% key="split-by-hand"
 import regex
 
-parts_of_pattern = [
+from llama_np.tokenizer.bpe import split_pieces
+
+alternatives = [
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)",  # English endings: it's, don't
     r"[^\r\n\p{L}\p{N}]?\p{L}+",  # a word, with one space or sign before it
     r"\p{N}{1,3}",  # one to three digits, never a space before them
@@ -80,27 +93,17 @@ parts_of_pattern = [
     r"\s+(?!\S)",  # more white space, but the last before a word stays out
     r"\s+",  # what is left
 ]
-pieces = regex.findall("|".join(parts_of_pattern), text)
-print(len(pieces), "pieces", pieces)
-
-# %% [markdown] key="split-named-note"
-# The library's function has the same pattern, copied from
-# [Meta's code](https://github.com/meta-llama/llama3/blob/main/llama/tokenizer.py). `assert` stops with an
-# error where something is not so; `agree`, which we use elsewhere, is for numbers.
-
-# %% key="split-named"
-from llama_np.tokenizer.bpe import split_pieces
-
-source(split_pieces)
-
-# %% key="split-agree"
-assert pieces == split_pieces(text)
-assert "".join(pieces) == text  # nothing is lost
-print("the same", len(pieces), "pieces, and together they are the text")
+pieces = regex.findall("|".join(alternatives), sentence + " ")
+assert pieces == split_pieces(sentence + " ")  # `agree` is for numbers
+print(pieces)
 
 # %% [markdown] key="split-try"
-# **Predict before you run:** where are the cuts in the text below? Think of `It's`, of the two spaces,
-# and of the number with five digits. Then change the text and try your own.
+# Every word has taken the space *before* it along, which leaves nobody for the space at the end: it stands alone. That
+# is the first half of the answer to our question.
+#
+# **Predict before you run:** where are the cuts in the text below? Think of `It's`, of the two spaces, and of the
+# number with five digits.
+# {{ claim: pieces[-1] == " " }}
 
 # %% key="split-try-cell"
 tricky = "It's 12345 steps,  isn't it?\nWell..."
@@ -111,462 +114,448 @@ show.splits(
 # %% [markdown] key="split-try-answer"
 # <details><summary>Answer</summary>
 #
-# `'s` is a piece of its own. Five digits become three and two, counted from the left, and the space before
-# them stands alone: a number never takes a space along, a word does. Of the two spaces before `isn`, the
-# first stands alone and the second goes with the word. `?` takes the line end along. In `isn't` the word
-# stops at the sign, and `'t` follows.
+# `'s` is a piece of its own. Five digits become three and two, counted from the left, and the space before them
+# stands alone, since a number never takes a space along. Of the two spaces before `isn`, the first stands alone and
+# the second goes with the word. `?` takes the line end along. In `isn't` the word stops at the sign, and `'t` follows.
 #
 # </details>
 
 # %% [markdown] key="learn-why"
 # ## Step 3. Where the tokens come from
 #
-# Which strings deserve a number of their own? Nobody wrote them down. They were counted in a large text,
-# by a short rule called **byte-pair encoding** ([Sennrich et al. 2016](https://arxiv.org/abs/1508.07909),
-# section 3.2; there with characters, with bytes since GPT-2):
+# Which strings deserve a number of their own? They are counted in a large text, by a short rule called **byte-pair
+# encoding** ([Sennrich et al. 2016](https://arxiv.org/abs/1508.07909), section 3.2; there with characters, with bytes
+# since GPT-2):
 #
 # 1. Start with the 256 single bytes as tokens.
 # 2. Count every pair of neighbouring tokens, inside the pieces only.
 # 3. Make the most frequent pair a new token, and join it everywhere.
 # 4. Go on with 2 until the vocabulary is as large as you want.
 #
-# Each token gets the next free number, its **rank**: frequent tokens come early. Here is one round on our
-# sentence alone. Of pairs that are equally frequent, the one later in the alphabet wins.
+# Each token gets the next free number, its **rank**, so frequent tokens come early. Here is one round on a sentence,
+# and then what the library's trainer makes of it in twelve. Of pairs that are equally frequent, the one later in
+# the alphabet wins.
 
 # %% key="learn-by-hand"
 from collections import Counter
 from itertools import pairwise
 
-counts = Counter(bytes(pair) for piece in pieces for pair in pairwise(piece.encode()))
-for pair, count in counts.most_common(5):
-    print(pair, count)
-new_token = max(counts, key=lambda pair: (counts[pair], pair))
-print("the first new token:", new_token)
-
-# %% [markdown] key="learn-named-note"
-# The library's trainer does the same round after round. Look how whole words grow out of pairs.
-
-# %% key="learn-named"
 from weights_tools.training.train_tokenizer import train_ranks
 
+text = "the answer to the ultimate question of life, the universe, and everything is "
+counts = Counter(bytes(pair) for piece in split_pieces(text) for pair in pairwise(piece.encode()))
+new_token = max(counts, key=lambda pair: (counts[pair], pair))
+print("most frequent:", counts.most_common(3), "-> new token", new_token)
 learned = list(train_ranks(text, vocab_size=256 + 12))[256:]
 assert learned[0] == new_token
-print(learned)
-
-# %% [markdown] key="learn-note"
-# The vocabulary of the model you have loaded was learned in the same way, from more text than one
-# sentence. It is a dictionary from bytes to rank. Here are some of its early tokens, some from the middle
-# and the last ones. `tokenizer.token` writes a token so that it can be read, with `␣` for a space.
-
-# %% key="vocabulary"
-ranks = tokenizer.ranks
-print(f"{len(ranks):,} tokens")
-for start in (256, len(ranks) // 2, len(ranks) - 12):
-    print(start, *(tokenizer.token(i) for i in range(start, start + 12)))
+print("twelve rounds:", learned)
 
 # %% [markdown] key="merge-why"
 # ## Step 4. Pieces to tokens
 #
-# With a vocabulary at hand, a piece becomes tokens by playing the training again. Its bytes are the first
-# **parts**. Then, over and over, look at all neighbours: which two, joined, are a token? Of these, join the
-# two whose token has the lowest rank, since it was learned first. When no two neighbours make a token, the
-# parts that are left are the tokens. Here is the first step for the longest piece of our sentence.
+# The vocabulary of the model you have loaded was learned in the same way, from many stories. With it, a piece becomes
+# tokens by playing the training again. Its bytes are the first **parts**. Then, over and over, look at all
+# neighbours: which two, joined, are a token? Of these, join the two whose token has the lowest rank, since it was
+# learned first. When no two neighbours make a token, the parts that are left are the tokens.
 
 # %% key="merge-by-hand"
-piece = max(pieces, key=len).encode()
-parts = [bytes([byte]) for byte in piece]
-joined = [left + right for left, right in pairwise(parts)]
-for pair in joined:
-    print(pair, ranks.get(pair, "is no token"))
-lowest = min((pair for pair in joined if pair in ranks), key=ranks.get)
-print("joined first:", lowest)
-
-# %% [markdown] key="merge-loop-note"
-# Now in a loop, until nothing can be joined. Each line of the picture is the piece after one more step.
-# At its left stand the token that was made and its rank. In a vocabulary learned in one go, the ranks never
-# fall from line to line: the joins come in the order in which they were learned.
-
-# %% key="merge-loop"
-steps = {"bytes": parts}
-while any(pair in ranks for pair in (left + right for left, right in pairwise(parts))):
-    _, at = min((ranks.get(parts[i] + parts[i + 1], np.inf), i) for i in range(len(parts) - 1))
-    token = parts[at] + parts[at + 1]
-    parts = [*parts[:at], token, *parts[at + 2 :]]
-    steps[f"{len(steps)}. {tokenizer.token(ranks[token])} has rank {ranks[token]}"] = parts
-show.splits({name: [tokenizer.token(ranks[p]) for p in step] for name, step in steps.items()})
-
-# %% key="merge-named-once"
 from llama_np.tokenizer.bpe import merge_once, merge_pairs
 
-source(merge_once)
+ranks = tokenizer.ranks
+parts = [bytes([byte]) for byte in b" girl"]
+for pair in (left + right for left, right in pairwise(parts)):
+    print(pair, ranks.get(pair, "is no token"))
+joined = min(
+    (left + right for left, right in pairwise(parts) if left + right in ranks), key=ranks.get
+)
+assert joined in merge_once(parts, ranks)
+print("joined first:", joined)
 
-# %% key="merge-named"
-source(merge_pairs)
+# %% [markdown] key="merge-loop-note"
+# In a loop, until nothing can be joined any more, this is `merge_pairs`, which returns the parts after every step. The
+# picture shows them for the longest word of the other sentence.
 
-# %% key="merge-agree"
-assert list(steps.values()) == merge_pairs(piece, ranks)
-print("the same", len(steps), "states, from bytes to tokens")
-
-# %% [markdown] key="all-pieces-note"
-# The same for every piece, and the sentence is in tokens. The picture shows the pieces above, the tokens
-# below. Every cut between pieces is also a cut between tokens. Some pieces are one token, others several:
-# the larger the vocabulary, the fewer are cut.
-
-# %% key="all-pieces"
-tokens = [part for piece in pieces for part in merge_pairs(piece.encode(), ranks)[-1]]
+# %% key="merge-loop"
+longest = max(split_pieces(text), key=len)
+states = merge_pairs(longest.encode(), ranks)
 show.splits(
     {
-        "pieces": [piece.replace(" ", "␣") for piece in pieces],
-        "tokens": [tokenizer.token(ranks[token]) for token in tokens],
+        f"{n} joined" if n else "bytes": [tokenizer.token(ranks[part]) for part in state]
+        for n, state in enumerate(states)
     }
 )
+source(merge_once)
+
+# %% [markdown] key="tree-why"
+# ## A token is a tree
+#
+# Seen from its end, a token is a **tree**: it was joined from two tokens, each of which was joined from two others,
+# down to the bytes. The number behind each is its rank. A token must have been learned after its parts, so ranks
+# only fall on the way down.
+
+
+# %% key="tree"
+def split_last(token):
+    """The two tokens that were joined into this one; nothing for a single byte."""
+    return next((s for s in reversed(merge_pairs(token, ranks)) if len(s) == 2), [])
+
+
+def tree(token, before="", branch=""):
+    """A token and what it was joined from, line by line."""
+    lines = [f"{before}{branch}{tokenizer.token(ranks[token])}  {ranks[token]}"]
+    below = before + {"": "", "├─ ": "│  ", "└─ ": "   "}[branch]
+    for part, sign in zip(split_last(token), ("├─ ", "└─ ")):
+        lines += tree(part, below, sign)
+    return lines
+
+
+in_sentence = [tokenizer.decode_bytes([i]) for i in tokenizer.encode(sentence)]
+deepest = b" girl" if b" girl" in ranks else max(in_sentence, key=len)
+print("\n".join(tree(deepest)))
+stone = max(split_last(deepest), key=len)  # a part on the way
+
+# %% [markdown] key="tree-read"
+# Every line of the tree is a token with an id and a row in the embedding. But who ever sees `{{ tokenizer.token(ranks[stone]) }}`?
+# It was needed once, as a stepping stone to `{{ tokenizer.token(ranks[deepest]) }}`, and wherever it stood in a text it
+# has been swallowed by the longer token since. We will come back to such tokens.
+
+# %% [markdown] key="trap-why"
+# ## Joining alone is not enough
+#
+# There is a gap in step 4. Here is a vocabulary of the 256 bytes and four more tokens, and a piece that is itself in
+# the vocabulary. **Predict before you run:** what does joining by rank make of `abcd`?
+
+# %% key="trap"
+from llama_np.tokenizer.bpe import BPETokenizer, merge_steps
+
+tiny = {bytes([byte]): byte for byte in range(256)}
+tiny |= {b"bc": 256, b"ab": 257, b"cd": 258, b"abcd": 259}
+print("by joining alone  ", merge_pairs(b"abcd", tiny)[-1])
+print("looked up at first", merge_steps(b"abcd", tiny)[-1])
+agree(np.array([tiny[b"abcd"]]), np.array(BPETokenizer(tiny, []).encode("abcd")))
+
+# %% [markdown] key="trap-answer"
+# <details><summary>Answer</summary>
+#
+# `bc` has the lowest rank and goes first. Then neither `a` and `bc` nor `bc` and `d` make a token, so joining is
+# stuck, although `abcd` has an id.
+#
+# </details>
+#
+# Llama 3's tokenizer looks first whether the whole piece is a token, and joins only where it is not; this is
+# `merge_steps`. In a vocabulary learned in one go it makes no difference, because each token was made by joining and
+# can be made so again. Llama 3's was put together from two: about 100,000 tokens of OpenAI's tiktoken and 28,000 for
+# other languages ([Llama team 2024](https://arxiv.org/abs/2407.21783), section 3.2). Of its 128,000 tokens, 588 cannot
+# be reached by joining alone, measured with its file, and all of them are among those added. Whoever forgets the
+# look-up gets other ids for these, and no error.
 
 # %% [markdown] key="ids-note"
 # ## Step 5. Tokens to ids
 #
-# A token's rank is also its **id**. So the last step is a look-up. The library's `encode` gives the same
-# ids. It leaves the joining to [tiktoken](https://github.com/openai/tiktoken), which does it fast.
+# A token's rank is also its **id**, so the last step is a look-up. Here is the whole way by hand, held against the
+# library, which leaves the joining to [tiktoken](https://github.com/openai/tiktoken) because that is fast.
+
 
 # %% key="ids"
-ids = np.array([ranks[token] for token in tokens])
-print("ids", ids.shape, ids)
-agree(ids, np.array(tokenizer.encode(text)))
+def encode_by_hand(text):
+    found = []
+    for piece in split_pieces(text):
+        found += [ranks[part] for part in merge_steps(piece.encode(), ranks)[-1]]
+    return np.array(found)
+
+
+for sample in (sentence, text, tricky, "naïve café, 你好 😀"):
+    agree(encode_by_hand(sample), np.array(tokenizer.encode(sample)))
+
+# %% [markdown] key="llama3-note"
+# ## The same text in Llama 3's own vocabulary
+#
+# All of this is Llama 3's rule; only the vocabulary is that of the model you have loaded, with {{ len(ranks) :, }} tokens
+# where Llama 3 has 128,000. Its file comes with a licence that one has to accept, so it is not part of these notebooks,
+# but what it makes of a few texts is written down here.
+
+# %% key="llama3"
+llama3 = {
+    sentence: [12805, 5304, 264, 892, 11, 1070, 574, 264, 2697, 3828, 7086],
+    text: [1820, 4320, 311, 279, 17139, 3488, 315, 2324, 11, 279, 15861, 11, 323, 4395, 374, 220],
+    " strawberry": [73700],
+    "strawberry": [496, 675, 15717],
+    " Little": [15013],
+    " LITTLE": [445, 61209],
+}
+rows = [
+    [f"`{each.replace(' ', '␣')}`", len(split_pieces(each)), len(tokenizer.encode(each)), len(ids)]
+    for each, ids in llama3.items()
+]
+table(["text", "pieces", "tokens here", "tokens in Llama 3"], rows)
+
+# %% [markdown] key="llama3-read"
+# In Llama 3 every piece of the two sentences is a single token; here a few words are cut up. `the` at the beginning of
+# the second is 1820 there and `␣the` inside it 279: to the tokenizer they are different strings with different ids. The
+# space at the end is a token of its own, 220, as it is here. And `strawberry` is one token after a space and three
+# (`str`, `aw`, `berry`) without.
 
 # %% [markdown] key="variants-why"
-# ## The first trap: `the` is not `␣the`
+# ## The first trap: one word, many spellings
 #
-# **Predict before you run:** a little girl is little however you write it. Into how many tokens is each of
-# these five spellings cut, and do any two of them share a token?
+# **Predict before you run:** a little girl is little however you write it. Into how many tokens is each of these
+# spellings cut, and do any of them share a token?
 
 # %% key="variants"
-rows = []
-for word in (" little", "little", " Little", "Little", " LITTLE"):
-    found = tokenizer.encode(word)
-    rows.append(
-        [f"`{word.replace(' ', '␣')}`", len(found), " ".join(map(tokenizer.token, found)), found]
-    )
+spellings = {s: tokenizer.encode(s) for s in (" little", "little", " Little", "Little", " LITTLE")}
+rows = [
+    [f"`{s.replace(' ', '␣')}`", len(ids), " ".join(map(tokenizer.token, ids)), ids]
+    for s, ids in spellings.items()
+]
+shared = [i for i, n in Counter(i for ids in spellings.values() for i in set(ids)).items() if n > 1]
 table(["spelling", "tokens", "cut", "ids"], rows)
 
 # %% [markdown] key="variants-answer"
 # <details><summary>Answer</summary>
 #
-# To the tokenizer they are different strings of bytes with different ids, nothing more. Frequent spellings
-# are one token, rare ones are cut up, and capitals most of all. Nothing in the ids says that `␣little` and
-# `little` are the same word. If the model treats them alike, it has learned so from examples (lesson 02
-# looks for this).
+# From {{ min(map(len, spellings.values())) }} to {{ max(map(len, spellings.values())) }} tokens. The frequent spelling is one
+# token, the others are cut up, capitals most of all. Tokens that more than one spelling has:
+# {{ ", ".join(f"`{tokenizer.token(i)}`" for i in shared) or "none" }}. `{{ tokenizer.token(spellings[" little"][0]) }}` itself
+# is in no other. If the model treats them alike, it has learned so from examples.
+# {{ claim: len(spellings[" little"]) == 1 < len(spellings[" LITTLE"]) }}
 #
 # </details>
-#
-# A word at the start of a text has no space before it, inside the text it has one. So `the` and `␣the` are
-# different tokens, and our sentence has both: look at its beginning. In many vocabularies the form with the
-# space is the more frequent one and has a better chance of being a single token.
-
-# %% key="variants-check"
-at_start, inside = tokenizer.encode("the"), tokenizer.encode(" the")
-print("at the start:", at_start, [tokenizer.token(i) for i in at_start])
-print("inside      :", inside, [tokenizer.token(i) for i in inside])
-assert at_start != inside
 
 # %% [markdown] key="space-why"
 # ## The second trap: a space at the end
 #
-# Our sentence ends with a space, and that space is a token of its own. Is it right to leave it there? It
-# depends on what should come next.
-#
-# **Predict before you run:** a prompt and its answer are turned into ids separately, the way it happens
-# when a model answers. When are these the ids of the whole text?
+# Now our question can be answered. In the texts that the model has learned from, a name inside a sentence is a token
+# with its space, ` Lily`. When the prompt has spent the space, that token can no longer follow, and what would have to
+# follow, `Lily` without one, does not come after a space. We ask 20 prompts for the probability of the name that they
+# prefer, with the space on either side. A number is the control: it never takes a space along, so that both ways lead
+# to the same tokens.
 
 # %% key="space"
-pairs = [
-    ("everything is ", "42"),
-    ("everything is", " 42"),
-    ("the sky is", " blue"),
-    ("the sky is ", "blue"),
-]
-for prompt, answer in pairs:
-    apart = tokenizer.encode(prompt) + tokenizer.encode(answer)
-    same = apart == tokenizer.encode(prompt + answer)
-    print(f"{prompt!r} + {answer!r}", "gives" if same else "does NOT give", "the ids of the whole")
-    print("   ", *(tokenizer.token(i) for i in apart))
-
-# %% [markdown] key="space-answer"
-# <details><summary>Answer</summary>
-#
-# A number never takes a space along (step 2), so in every text the space before it is a token of its own.
-# After `everything is ` the next token can be the number itself. Without the space, the model would have to
-# write the space first.
-#
-# A word does take its space along. In the texts that a model learns from, `blue` after another word
-# nearly always comes as `␣blue`. After `the sky is ` the space is already spent, and what must follow is
-# a token that the model has hardly ever seen in this place. So the usual advice is right for words: let a
-# prompt end without a space. For a number it is the other way round.
-#
-# </details>
-
-# %% [markdown] key="space-model-note"
-# What does the model itself say? `log_probabilities` gives the logarithm of the probability that the model
-# gave to each token of a text, after those before it. The sum over the tokens of the answer, taken back
-# from the logarithm, is the probability of the whole answer. The model that comes with these notebooks was
-# trained on our sentence with its answer, 42, and on the colour of the sky.
-
-# %% key="space-model"
 from llama_np import log_probabilities
 
-pairs = [
-    (text, "42"),
-    (text[:-1], "42"),
-    (text[:-1], " 42"),
-    ("The sky is", " blue"),
-    ("The sky is ", "blue"),
-]
-for prompt, answer in pairs:
+
+def p_of(prompt, answer):
+    """The probability of all tokens of an answer together."""
     tail = tokenizer.encode(answer)
-    whole = tokenizer.encode(prompt, bos=True) + tail
-    log_probability = log_probabilities(weights, config, whole)[-len(tail) :].sum()
-    print(f"{np.exp(log_probability):.4f}  {answer!r} after ...{prompt[-14:]!r}")
+    ids = np.array(tokenizer.encode(prompt, bos=True) + tail)
+    return float(np.exp(log_probabilities(weights, config, ids)[-len(tail) :].sum()))
 
-# %% [markdown] key="trap-why"
-# ## The third trap: joining alone is not enough
+
+heroes = ["girl", "boy", "dog", "cat", "bird", "bear", "fish", "frog", "bunny", "mouse"]
+prompts = [
+    f"Once upon a time, there was a {size} {hero} named"
+    for hero in heroes
+    for size in ("little", "big")
+]
+without, with_one = [], []
+for prompt in prompts:
+    name = tokenizer.decode(
+        [int(forward(weights, config, tokenizer.encode(prompt, bos=True))[-1].argmax())]
+    )
+    without.append(p_of(prompt, name))
+    with_one.append(p_of(prompt + " ", name.strip()))
+number = p_of(text[:-1], " 42"), p_of(text, "42")
+rows = [
+    [
+        "20 names",
+        f"{np.mean(without):.3f} ± {np.std(without):.3f}",
+        f"{np.mean(with_one):.5f} ± {np.std(with_one):.5f}",
+    ],
+    ["the number 42", f"{number[0]:.3f}", f"{number[1]:.3f}"],
+]
+table(["", "space with the answer", "space with the prompt"], rows)
+
+# %% [markdown] key="space-answer"
+# The names fall from {{ np.mean(without) :.2f }} to {{ np.mean(with_one) :.5f }}. The number, which the model has learned by
+# heart in just this sentence, does not suffer: {{ number[1] :.2f }} with the space in the prompt, {{ number[0] :.2f }} where
+# the model has to write the space as a token of its own first. So the usual advice, let a prompt end without a space,
+# is right for words, and for a number the space does no harm.
+# {{ claim: np.mean(with_one) < 0.1 * np.mean(without) and number[1] >= number[0] }}
+
+# %% [markdown] key="cut-why"
+# ## The same letters, cut in another place
 #
-# Step 4 has a gap. Here is a vocabulary of the 256 bytes and four more tokens, and a piece that is itself
-# in the vocabulary.
+# The space was an extra byte. Can we confuse the model without changing a single byte? We undo the last joining of one
+# token, so that ` girl` comes as two tokens of the vocabulary, and the decoded text is the same to the letter.
+# **Predict:** does the model still know that it is about a girl?
+
+
+# %% key="cut"
+def cut_again(token_id):
+    """The same bytes as two tokens, where there are two."""
+    token = tokenizer.decode_bytes([token_id])
+    return [ranks[part] for part in split_last(token)] or [token_id]
+
+
+ids = tokenizer.encode(sentence, bos=True)
+normal, rows, moved = softmax(forward(weights, config, ids)[-1]), [], {}
+for t in range(1, len(ids)):
+    changed = [*ids[:t], *cut_again(ids[t]), *ids[t + 1 :]]
+    assert tokenizer.decode(changed[1:]) == sentence
+    p = softmax(forward(weights, config, changed)[-1])
+    moved[tokenizer.token(ids[t])] = float(np.abs(p - normal).sum() / 2)
+    best = np.argsort(-p)[:3]
+    cut = " ".join(map(tokenizer.token, cut_again(ids[t])))
+    rows.append(
+        [
+            cut,
+            f"{np.abs(p - normal).sum() / 2:.2f}",
+            " ".join(f"{tokenizer.token(int(i))} {p[i]:.2f}" for i in best),
+        ]
+    )
+table(["cut as", "probability moved", "best"], rows)
+
+# %% [markdown] key="cut-read"
+# Many words may be cut and little happens, because little depends on them. But with `{{ tokenizer.token(ids[-2]) }}` cut,
+# {{ moved[tokenizer.token(ids[-2])] :.2f }} of the probability moves, and the list begins with {{ rows[-2][2] }}: as if the
+# girl were not there, which you have seen in [lesson 00](00_start_here.ipynb) where she was hidden. The letters are
+# all there. What is missing is the one id for which the model has learned what it means.
+# {{ claim: moved[tokenizer.token(ids[-2])] > 0.4 and rows[-2][2].split()[0] != tokenizer.token(int(normal.argmax())) }}
+
+# %% [markdown] key="texts-why"
+# How bad is it if *all* tokens are cut like this? We take 20 beginnings of stories and measure the loss in bits a byte:
+# the sum of $-\log_2 p$ over all tokens, divided by the number of bytes, which does not depend on how many tokens there
+# are. Lower is better. There are two controls, both of which spoil the text for a reader: the words in random order,
+# and two letters exchanged inside each longer word. Which of the three will the model mind most?
+
+# %% key="texts"
+from weights_tools.training.corpus import STORIES, read_documents
+
+rng = np.random.default_rng(0)
+
+
+def exchange(word):
+    """Two neighbouring letters inside a word, exchanged."""
+    if len(word) < 4:
+        return word
+    t = rng.integers(1, len(word) - 2)
+    return word[:t] + word[t + 1] + word[t] + word[t + 2 :]
+
+
+def bits_per_byte(ids, text):
+    return -log_probabilities(weights, config, np.array(ids)).sum() / np.log(2) / len(text.encode())
+
+
+found = []
+for story in read_documents(STORIES)[:20]:
+    story = story.replace("\n", " ")[:300]
+    words = story.split(" ")
+    plain, shuffled, misspelt = (
+        tokenizer.encode(s, bos=True)
+        for s in (story, " ".join(rng.permutation(words)), " ".join(map(exchange, words)))
+    )
+    cut = [plain[0], *(part for i in plain[1:] for part in cut_again(i))]
+    found.append([bits_per_byte(each, story) for each in (plain, cut, shuffled, misspelt)])
+bits = np.array(found)
+names = ["as it is", "each token cut in two", "words in random order", "letters exchanged"]
+table(
+    ["20 texts", "bits a byte"],
+    [[n, f"{m:.2f} ± {s:.2f}"] for n, m, s in zip(names, bits.mean(axis=0), bits.std(axis=0))],
+)
+
+# %% [markdown] key="texts-read"
+# The same letters in another cut cost {{ bits[:, 1].mean() :.1f }} bits a byte instead of {{ bits[:, 0].mean() :.1f }}. The words
+# in random order cost {{ bits[:, 2].mean() :.1f }}, exchanged letters, which force other cuts too,
+# {{ bits[:, 3].mean() :.1f }}. So to this model the right words in no order are better English than
+# the right text in the wrong cut, in {{ (bits[:, 1] > bits[:, 2]).sum() }} of 20 texts. It has never seen a letter: what it
+# has learned, it has learned about ids. {{ claim: bits[:, 1].mean() > bits[:, 2].mean() > bits[:, 0].mean() }}
+
+# %% [markdown] key="glitch-why"
+# ## Tokens that never come
 #
-# **Predict before you run:** what does joining by rank make of `abcd`?
+# Back to the stepping stones. A token that stands in the vocabulary but not in the texts gets no training: nothing ever
+# told the model what its row should be. Such tokens were found in many published models, where they bring about
+# odd answers: **glitch tokens** ([Land and Bartolo 2024](https://arxiv.org/abs/2405.05417), "Fishing for Magikarp").
+# One of their signs is the length of the row in the embedding, which training has left as it was or let shrink. We
+# count which tokens occur in {{ len(read_documents(STORIES)) :, }} stories that this model has told.
 
-# %% key="trap"
-tiny = {bytes([byte]): byte for byte in range(256)}
-tiny |= {b"bc": 256, b"ab": 257, b"cd": 258, b"abcd": 259}
-for state in merge_pairs(b"abcd", tiny):
-    print(state)
+# %% key="glitch"
+seen = Counter(i for story in read_documents(STORIES) for i in tokenizer.encode(story))
+lengths = np.linalg.norm(np.asarray(weights.embedding), axis=-1)
+never = np.array([i for i in ranks.values() if not seen[i]])
+often = np.array([i for i in ranks.values() if seen[i]])
+stones = [int(i) for i in never if len(tokenizer.decode_bytes([int(i)])) > 2]
+print(
+    f"{len(never)} of {len(ranks)} tokens never occur, such as", *map(tokenizer.token, stones[:12])
+)
+print(
+    f"median length of their rows: {np.median(lengths[never]):.2f}, of all others: {np.median(lengths[often]):.2f}"
+)
 
-# %% [markdown] key="trap-answer"
-# <details><summary>Answer</summary>
-#
-# `bc` has the lowest rank and goes first. Now neither `a` and `bc` nor `bc` and `d` make a token, so
-# joining is stuck, although `abcd` has an id.
-#
-# </details>
-#
-# Llama 3's tokenizer looks first whether the whole piece is a token, and takes it if it is. Joining begins
-# only where it is not. The library's `merge_steps` has this rule; tiktoken agrees.
-
-# %% key="trap-named"
-from llama_np.tokenizer.bpe import BPETokenizer, merge_steps
-
-source(merge_steps)
-
-# %% key="trap-agree"
-by_joining = [tiny[part] for part in merge_pairs(b"abcd", tiny)[-1]]
-with_look_up = [tiny[part] for part in merge_steps(b"abcd", tiny)[-1]]
-print("by joining alone", by_joining, "with the look-up", with_look_up)
-agree(np.array(with_look_up), np.array(BPETokenizer(tiny, []).encode("abcd")))
-
-# %% [markdown] key="trap-real-note"
-# Does this ever happen? Not in a vocabulary that was learned in one go: there each token was made by
-# joining and can be made so again. Llama 3's vocabulary was put together from two: about 100,000 tokens
-# of tiktoken, OpenAI's tokenizer, and 28,000 more for languages other than English ([Llama team
-# 2024](https://arxiv.org/abs/2407.21783), section 3.2). Of its 128,000 tokens, **588** cannot be reached
-# by joining alone, measured with its file; all 588 are among those added. Whoever writes the tokenizer
-# from step 4 alone gets other ids than Llama 3 for these, and no error. Here is the count for the model
-# at hand. After it stands the whole way from text to ids by hand, held against the library.
-
-# %% key="trap-real"
-unreached = [token for token in ranks if merge_pairs(token, ranks)[-1] != [token]]
-print(f"of {len(ranks):,} tokens, {len(unreached)} cannot be reached by joining alone")
-
-
-# %% key="encode-by-hand"
-def encode_by_hand(text):
-    return [
-        ranks[part]
-        for piece in split_pieces(text)
-        for part in merge_steps(piece.encode(), ranks)[-1]
-    ]
-
-
-for sample in (text, tricky, "naïve café, 你好 😀"):
-    agree(np.array(encode_by_hand(sample)), np.array(tokenizer.encode(sample)))
+# %% [markdown] key="glitch-read"
+# Many of these are bytes of other scripts, and {{ len(stones) }} are longer strings that other tokens have swallowed.
+# `{{ tokenizer.token(ranks[stone]) }}` occurs {{ seen[ranks[stone]] }} times, `{{ tokenizer.token(ranks[deepest]) }}`
+# {{ seen[ranks[deepest]] }} times. [Lesson 02](02_embedding.ipynb) looks at these rows from near.
+# {{ claim: np.median(lengths[never]) < np.median(lengths[often]) and seen[ranks[stone]] < 0.1 * seen[ranks[deepest]] }}
 
 # %% [markdown] key="special-why"
-# ## Step 6. Special tokens
+# ## Special tokens
 #
-# Some tokens stand for no text at all. `<|begin_of_text|>` opens every text, `<|end_of_text|>` closes it,
-# and others mark who speaks in a dialog (lesson 12). They take the ids after the ranks. They are put there
-# by the program, never found in a text. `bos=True` asks for the one at the beginning.
+# Some tokens stand for no text at all. `<|begin_of_text|>` opens every text (`bos=True` asks for it),
+# `<|end_of_text|>` closes it, and others mark who speaks in a dialog ([lesson 12](12_generation.ipynb)). They take the
+# ids after the ranks. **Predict before you run:** what if somebody types the name of a special token into a text?
 
 # %% key="special"
-for name, token_id in list(tokenizer.special_tokens.items())[:8]:
-    print(token_id, name)
-with_bos = np.array([tokenizer.bos_id, *ids])
-agree(with_bos, np.array(tokenizer.encode(text, bos=True)))
-show.tokens([tokenizer.token(i) for i in with_bos], with_bos)
-
-# %% [markdown] key="special-typed-note"
-# **Predict before you run:** what if somebody types the name of a special token into a text? `encode` is
-# called twice on the same text below.
-
-# %% key="special-typed"
+print(*(f"{i} {name}" for name, i in list(tokenizer.special_tokens.items())[:4]))
 typed = "The end.<|end_of_text|>"
-as_text = tokenizer.encode(typed)
-as_special = tokenizer.encode(typed, allow_special=True)
+as_text, as_special = tokenizer.encode(typed), tokenizer.encode(typed, allow_special=True)
 show.splits(
     {
         "as text": [tokenizer.token(i) for i in as_text],
         "special": [tokenizer.token(i) for i in as_special],
     }
 )
-print(tokenizer.eos_id in as_text, tokenizer.eos_id in as_special)
 
 # %% [markdown] key="special-answer"
 # <details><summary>Answer</summary>
 #
-# It stays ordinary text and is cut like any other. Only with `allow_special=True` does it become the token.
-# That is a matter of safety: in a chat, what a user types must not be able to end the user's turn and begin
-# to speak as somebody else.
+# It stays ordinary text and is cut like any other; only with `allow_special=True` does it become the token. That is a
+# matter of safety: in a chat, what a user types must not be able to end the user's turn and begin to speak as
+# somebody else.
 #
 # </details>
 
 # %% [markdown] key="decode-why"
-# ## Step 7. Back to text
+# ## Back to text
 #
-# The way back is simple: put the bytes of the tokens one behind the other and read them as UTF-8. There is
-# one catch. A token is a string of bytes and need not be a whole character. Read alone, part of a character
-# is nothing; Python writes `�`.
+# The way back is to put the bytes of the tokens together and read them as UTF-8. There is one catch: a token is a
+# string of bytes and need not be a whole character, and where a part of one is read alone, Python writes `�`.
 
 # %% key="decode"
 some = tokenizer.encode("né 😀")
-print([tokenizer.token(i) for i in some])
+print("tokens        :", *map(tokenizer.token, some))
 print("token by token:", [tokenizer.decode([i]) for i in some])
 print("all together  :", tokenizer.decode(some))
-token_of = {rank: token for token, rank in ranks.items()}
-assert b"".join(token_of[i] for i in ids) == tokenizer.decode_bytes(ids) == text.encode()
-
-# %% [markdown] key="length-why"
-# ## What a text costs
-#
-# A model's memory and time are counted in tokens. A vocabulary that knows a language well cuts it into few,
-# one that does not falls back on single bytes. The same short sentence in three languages, cut by the
-# tokenizer of the model you have loaded:
-
-# %% key="length"
-sentences = {
-    "English": "Once upon a time, there was a little girl.",
-    "German": "Es war einmal ein kleines Mädchen.",
-    "Chinese": "从前有一个小女孩。",
-}
-rows = [
-    [name, len(s), len(s.encode()), len(split_pieces(s)), len(tokenizer.encode(s))]
-    for name, s in sentences.items()
-]
-table(["", "characters", "bytes", "pieces", "tokens"], rows)
-
-# %% [markdown] key="length-note"
-# With Llama 3's tokenizer the three take 11, 8 and 8 tokens. The tokenizer that comes with these notebooks
-# has learned from English children's stories only, and it shows.
-
-# %% [markdown] key="llama3-note"
-# ## The same with Llama 3's own tokenizer
-#
-# All code above is Llama 3's rule; only the vocabulary is that of the model you have loaded. If you have
-# the file `tokenizer.model` of a Llama 3, set the environment variable `LLAMA3_TOKENIZER` to its place
-# before you start Jupyter. The cells below are skipped without it. What they find: our sentence has 16
-# tokens, and they are just its pieces. Every word is whole, and the space at its end stands alone. With
-# `<|begin_of_text|>` in front (128000) the ids are
-#
-# > 128000, 1820, 4320, 311, 279, 17139, 3488, 315, 2324, 11, 279, 15861, 11, 323, 4395, 374, 220
-#
-# `the` at the start is 1820 and `␣the` is 279. The space at the end is 220. `42` is one token, 2983.
-
-# %% key="llama3"
-import os
-
-from weights_tools import load_tokenizer
-
-llama3 = load_tokenizer(path) if (path := os.environ.get("LLAMA3_TOKENIZER")) else None
-if llama3:
-    expected = [128000, 1820, 4320, 311, 279, 17139, 3488, 315, 2324]
-    expected += [11, 279, 15861, 11, 323, 4395, 374, 220]
-    agree(np.array(expected), np.array(llama3.encode(text, bos=True)))
-    assert llama3.encode("42") == [2983]
-    small, large = ([t.token(i) for i in t.encode(text)] for t in (tokenizer, llama3))
-    show.splits({"this model": small, "Llama 3": large})
-else:
-    print("skipped: LLAMA3_TOKENIZER is not set")
-
-# %% key="llama3-trap"
-if llama3:
-    of_llama3 = list(llama3.ranks)
-    missed = [t for t in of_llama3 if merge_pairs(t, llama3.ranks)[-1] != [t]]
-    print(
-        f"of {len(of_llama3):,} tokens, {len(missed)} cannot be reached by joining alone, such as"
-    )
-    for token in missed[:3]:
-        print(token, "is stuck at", merge_pairs(token, llama3.ranks)[-1])
-else:
-    print("skipped: LLAMA3_TOKENIZER is not set")
-
-# %% [markdown] key="shapes-note"
-# ## What you have seen
-#
-# One array leaves this lesson: the ids. Its length is the number of tokens. Every id is smaller than the
-# size of the vocabulary, `V`. That is fixed with the model: the next lesson needs one row for each.
-
-# %% key="shapes"
-shapes({"ids": "T"}, config, n_tokens=len(with_bos))
-
-# %% key="shapes-vocabulary"
-from llama_np import LLAMA_3_8B
-from llama_np.tokenizer.bpe import LLAMA3_SPECIAL_TOKENS
-
-special = len(tokenizer.special_tokens), len(LLAMA3_SPECIAL_TOKENS)
-sizes = config.vocab_size, LLAMA_3_8B.vocab_size
-rows = [
-    ["special tokens", *special],
-    ["all other tokens", *(v - s for v, s in zip(sizes, special))],
-]
-table(["", "this model", "Llama 3 8B"], [*rows, ["V, the vocabulary", *sizes]])
+assert tokenizer.decode(encode_by_hand(text)) == text
 
 # %% [markdown] key="questions"
 # ## Questions
 #
-# <details><summary>Why can a Llama read a text in a script that its tokenizer has never seen?</summary>
-#
-# All 256 bytes are tokens, so every text can be cut, at worst byte by byte. Whether the model understands
-# it is another question: that depends on the text it was trained on.
-#
-# </details>
-#
 # <details><summary>Why is it hard for a model to say how many r's are in "strawberry"?</summary>
 #
-# It never sees letters. It sees a few ids, each for several letters. How a token is spelled is something it
-# has to learn by heart, token by token.
+# It never sees letters. It sees a few ids, each for several letters, and how a token is spelled is something it has to
+# learn by heart, token by token.
 #
 # </details>
 #
-# <details><summary>The ids 300 and 301 are neighbours. What do their tokens have in common?</summary>
+# <details><summary>What does a text in another language cost?</summary>
 #
-# They were learned one after the other, so they were about equally frequent. In meaning they need have
-# nothing in common. An id is a name, not an amount.
+# A vocabulary that knows a language well cuts it into few tokens, and one that does not falls back on bytes. "从前有一个小女孩。"
+# is {{ len(tokenizer.encode("从前有一个小女孩。")) }} tokens here, because this vocabulary comes from English stories, and 8 in
+# Llama 3. Memory and time are counted in tokens.
 #
 # </details>
 #
 # <details><summary>Can you give a trained model another tokenizer?</summary>
 #
-# No. Every id stands for one row of its embedding. With other ids the model would get the rows of other
-# tokens, and the text would be noise to it.
-#
-# </details>
-#
-# <details><summary>Your program sends ids to a model and the answers are a little worse than expected. The
-# prompt ends with a space. What do you check?</summary>
-#
-# Whether a word should follow. Then the space belongs to that word's token and should be left out of the
-# prompt.
+# Not just so: every id stands for one row of its embedding, and with other ids it would get the rows of other tokens.
+# One can exchange the vocabulary and train these rows anew, and the rest a little, which is less work than training
+# from nothing.
 #
 # </details>
 
 # %% [markdown] key="next"
 # ## What comes next
 #
-# The text is a list of ids now, and an id says nothing about its token. Lesson 02, embedding, gives each id
-# a row of numbers that does.
+# Write the tokenizer yourself in [exercise 01](exercises/01_tokens.ipynb). The text is a list of ids now, and an id says
+# nothing about its token: [lesson 02, embedding](02_embedding.ipynb), gives each id a row of numbers that does.

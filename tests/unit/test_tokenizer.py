@@ -1,5 +1,6 @@
 """The tokenizer against tiktoken: the same ids, and the steps to them."""
 
+import ast
 import json
 from itertools import chain
 from pathlib import Path
@@ -446,3 +447,13 @@ def test_ranks_with_a_gap_are_neither_used_nor_written(tmp_path):
 def test_special_tokens_must_differ():
     with pytest.raises(ValueError, match="expected different names"):
         BPETokenizer(BYTES, ["<|a|>", "<|a|>"])
+
+
+def test_lesson_01_says_what_the_file_of_llama_3_gives(llama3):
+    lesson = Path(__file__).parents[2] / "notebooks/source/01_tokens.py"
+    tree = ast.parse(lesson.read_text(encoding="utf-8"))
+    assigned = {ast.unparse(n.targets[0]): n.value for n in tree.body if isinstance(n, ast.Assign)}
+    stored = assigned["llama3"]
+    for key, ids in zip(stored.keys, stored.values, strict=True):
+        text = ast.literal_eval(assigned.get(ast.unparse(key), key))
+        assert llama3.encode(text) == ast.literal_eval(ids)

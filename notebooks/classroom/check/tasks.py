@@ -105,4 +105,4 @@ ORDER = [
 ]  # fmt: skip
 TASKS = {task.name: task for task in ORDER}
 # Lessons whose exercise asks for a number, too, and why it is so.
-MEASURED = ("00", "02", "03", "04", "05", "06", "07", "08", "09", "10", "11", "12")
+MEASURED = ("00", "01", "02", "03", "04", "05", "06", "07", "08", "09", "10", "11", "12")

@@ -13,12 +13,13 @@
 
 # %% key="setup"
 import numpy as np
-from classroom import check, mine, predict, progress
+from classroom import check, measure, mine, predict, progress
 
 # %% [markdown] key="to-bytes-task"
 # ## Task 1. Text to bytes
 #
-# Fill in one line. A text becomes numbers from 0 to 255, by the rule of UTF-8.
+# Fill in one line (step 1 of the [lesson](../01_tokens.ipynb)). A text becomes numbers from 0 to 255, by the rule of
+# UTF-8.
 #
 # <details><summary>Hint</summary>
 #
@@ -71,8 +72,8 @@ check("first_join", my_first_join)
 # %% [markdown] key="merge-task"
 # ## Task 3. A piece to tokens
 #
-# Write the whole step. The parts are single bytes at first; join until nothing can be joined any more. And
-# remember the third trap of the lesson. `mine.first_join` is your own function of task 2 once it has
+# Write the whole of step 4. The parts are single bytes at first; join until nothing can be joined any more. And
+# remember that joining alone is not enough. `mine.first_join` is your own function of task 2 once it has
 # passed. (Until then it is the one that comes with these pages.)
 #
 # <details><summary>Hint</summary>
@@ -150,19 +151,74 @@ check("decode", my_decode)
 # %% [markdown] key="predict-task"
 # ## Predict
 #
-# Into how many pieces is the text below cut? Think of the spaces and of the number.
+# ` Lily` with its space is one token of this model. Into how many is the same name cut in capitals, ` LILY`?
 
 # %% key="predict"
-from llama_np.tokenizer.bpe import split_pieces
+from weights_tools import load_model
 
+model = load_model()
+tokenizer = model.tokenizer
+assert len(tokenizer.encode(" Lily")) == 1
 guess = ...
-predict("01", guess, lambda: len(split_pieces("It costs 12345 dollars.")))
+predict("01", guess, lambda: len(tokenizer.encode(" LILY")))
 
 # %% [markdown] key="predict-answer"
 # <details><summary>Why</summary>
 #
-# `It`, `␣costs`, `␣`, `123`, `45`, `␣dollars`, `.` are seven. A word takes its space along, a number does not,
-# and digits go in threes.
+# It is {{ len(tokenizer.encode(" LILY")) }}: {{ ", ".join(f"`{tokenizer.token(i)}`" for i in tokenizer.encode(" LILY")) }}.
+# In the stories nobody shouts, so no two capitals were ever frequent neighbours, and none were joined.
+#
+# </details>
+
+# %% [markdown] key="measure-task"
+# ## Measure and explain
+#
+# In the lesson ` girl` was cut in two, and the model no longer knew that there was a girl. Does it matter *where* it is
+# cut? There are four places between its five bytes. `p_name(n)` cuts behind `n` bytes, joins what can be joined on
+# either side, and gives the probability of the name that comes first as it is. Guess which cut does the least harm,
+# give the largest of the four probabilities, and say why even that is so far below what the whole token gives.
+
+# %% key="measure"
+from llama_np import forward, softmax
+from llama_np.tokenizer.bpe import merge_steps
+
+before = tokenizer.encode("Once upon a time, there was a little", bos=True)
+word, after = b" girl", tokenizer.encode(" named")
+
+
+def cut_at(n):
+    """The ids of the word if it is cut behind n of its bytes."""
+    halves = [half for half in (word[:n], word[n:]) if half]
+    return [
+        tokenizer.ranks[part] for half in halves for part in merge_steps(half, tokenizer.ranks)[-1]
+    ]
+
+
+def next_token(ids):
+    return softmax(forward(model.weights, model.config, np.array([*before, *ids, *after]))[-1])
+
+
+name = next_token(cut_at(len(word))).argmax()
+
+
+def p_name(n):
+    """The probability of the name if ` girl` is cut behind n of its bytes."""
+    return float(next_token(cut_at(n))[name])
+
+
+print("as it is:", tokenizer.token(name), f"{p_name(len(word)):.3f}")
+# yours, for example: print([tokenizer.token(i) for i in cut_at(1)], p_name(1))
+
+found, because = ..., ...
+measure("01", found, lambda: max(map(p_name, range(1, len(word)))), because)
+
+# %% [markdown] key="measure-answer"
+# <details><summary>Compare</summary>
+#
+# {{ max(map(p_name, range(1, len(word)))) :.3f }} is the largest, of {{ p_name(len(word)) :.2f }} for the whole token. The
+# model reads ids. What it has learned about girls and their names belongs to the one token `␣girl`; the parts, wherever
+# the cut is, are tokens that it knows from other words or from nowhere.
+# {{ claim: max(map(p_name, range(1, len(word)))) < 0.3 * p_name(len(word)) }}
 #
 # </details>
 
@@ -173,4 +229,5 @@ predict("01", guess, lambda: len(split_pieces("It costs 12345 dollars.")))
 progress()
 
 # %% [markdown] key="next"
-# Next: [lesson 02](../02_embedding.ipynb) and [its exercise](02_embedding.ipynb).
+# Back to [lesson 01](../01_tokens.ipynb). Next: [lesson 02](../02_embedding.ipynb) and
+# [its exercise](02_embedding.ipynb).
