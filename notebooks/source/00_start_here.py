@@ -246,8 +246,8 @@ agree(q_rotated, rotate(q, positions, frequencies))
 # ## Step 6. Who reads from whom
 #
 # The **score** of a query and a key is the sum of the products of their numbers, divided by $\sqrt{K}$ so that
-# wide heads do not get larger scores than narrow ones. Here is the one that decides, between the query of
-# ` named` and the key of ` girl`:
+# wide heads do not get larger scores than narrow ones. Here is that sum, not divided yet, where it decides: between
+# the query of ` named` and the key of ` girl`.
 
 # %% key="one-score"
 show.one_cell(q_rotated, k_rotated, len(ids) - 1, girl, labels=labels)
@@ -359,8 +359,8 @@ show.bars(
 )
 
 # %% [markdown] key="logits-read"
-# `{{ tokenizer.token(best[0]) }}` gets {{ probabilities[best[0]] :.2f }}, and what follows are other names, or how they begin.
-# Nothing in the code says "name" or "girl": all of it is in the {{ config.count_parameters() :, }} numbers that
+# `{{ tokenizer.token(best[0]) }}` gets {{ probabilities[best[0]] :.2f }}, and the runners-up are other names, or their beginnings.
+# Nothing in the library says "name" or "girl": all of it is in the {{ config.count_parameters() :, }} numbers that
 # training has set.
 
 # %% [markdown] key="inside"
@@ -388,7 +388,7 @@ show.matrices(
 # %% [markdown] key="patterns-read"
 # On average such a head puts a weight of {{ wanted["the token before"].max() :.2f }} on the token before,
 # {{ wanted["the first token"].max() :.2f }} on the first, {{ wanted["itself"].max() :.2f }} on its own.
-# [Lesson 07](07_multi_head.ipynb) measures what heads of this kind are good for, and why so many rest on the first.
+# [Lesson 07](07_multi_head.ipynb) measures what heads of this kind are good for.
 
 # %% [markdown] key="experiment"
 # ## Try it: what if nobody can read the girl?
@@ -406,7 +406,7 @@ for name, each in {"as it is": probabilities, "girl hidden": cut}.items():
 #
 # Still a name, because ` named` itself asks for one. But `{{ tokenizer.token(hers) }}` falls from
 # {{ probabilities[hers] :.2f }} to {{ cut[hers] :.2f }}. The best is now `{{ tokenizer.token(cut.argmax()) }}`, and with
-# {{ cut.max() :.2f }} it is not sure of it: these are the names that the model has ready for somebody of whom it
+# {{ cut.max() :.2f }} it is far from certain: these are the names that the model has ready for somebody of whom it
 # knows nothing but that there is a name.
 # {{ claim: cut[hers] < 0.3 * probabilities[hers] and cut.argmax() != hers }}
 #
@@ -436,16 +436,16 @@ for text in [
         softmax(forward(weights, config, text_ids, tap=hide(part, blocks))[-1]) for part in parts
     ]
     distances = [np.abs(each - before).sum() / 2 for each in after]
-    moved.append([distances[0], np.mean(distances[1:])])
+    moved.append([distances[0], np.mean(distances[1:]), np.max(distances[1:])])
 moved = np.array(moved)
-hero_moves, other_moves = moved.T
+hero_moves, other_moves, largest_other = moved.T
 print(f"the hero hidden:     {hero_moves.mean():.2f} ± {hero_moves.std():.2f}")
 print(f"another token:       {other_moves.mean():.2f} ± {other_moves.std():.2f}")
 
 # %% [markdown] key="texts-read"
 # Hiding the hero moves {{ hero_moves.mean() :.2f }} of the probability, hiding another token {{ other_moves.mean() :.2f }},
-# and in {{ (hero_moves > other_moves).sum() }} of {{ len(moved) }} texts the hero matters more than the average
-# other token. So of all that stands there, the last token depends most on one word, and it fetches it through heads
+# and in {{ (hero_moves > largest_other).sum() }} of {{ len(moved) }} texts the hero matters more than any other single
+# token.{{ claim: (hero_moves > largest_other).mean() > 0.7 }} So of all that stands there, the last token depends most on one word, and it fetches it through heads
 # like the one you have opened. {{ claim: hero_moves.mean() - other_moves.mean() > hero_moves.std() }}
 
 # %% [markdown] key="writing-why"
@@ -486,7 +486,7 @@ for piece in stream_text(tokenizer, story):
 # <details><summary>Which step moves information from one token to another?</summary>
 #
 # Attention, and only attention. Norm, feed-forward and the output matrix treat every row by itself, which is why
-# hiding a token from attention hid it altogether.
+# the last row could not hear of the girl once no head was allowed to read her there.
 #
 # </details>
 #

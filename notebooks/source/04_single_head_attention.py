@@ -37,7 +37,7 @@ show.attention_map(lit=["q", "k", "v", "scores", "softmax", "mix"])
 # ## Two texts that differ in one token
 #
 # We run both and keep every matrix that the model computes on its way. The **logits** of the last row say
-# which token comes next; softmax makes probabilities of them (step 4).
+# which token comes next; softmax makes probabilities of them (step 5).
 
 # %% key="two"
 
@@ -84,15 +84,15 @@ show.curves(
 )
 
 # %% [markdown] key="mean-why"
-# The two last rows are equal at the start and differ more and more from block to block. Norm and
+# The two last rows are equal at the start and drift apart on their way through the blocks. Norm and
 # feed-forward cannot have done that, since they work on every row by itself.
 #
 # ## Step 1. The simplest way to hear from others: the mean
 #
 # Suppose you had to invent a step that lets a row learn from the rows before it. The least you could do is to
 # give each row the **mean** of all rows up to its own. As a matrix product that is a triangle of equal
-# weights, each row of which sums to one. (Karpathy opens his [lecture on
-# GPT](https://www.youtube.com/watch?v=kCc8FmEb1nY) with it.)
+# weights, each row of which sums to one. (Karpathy comes to attention by
+# this road in his [lecture on GPT](https://www.youtube.com/watch?v=kCc8FmEb1nY).)
 
 # %% key="mean"
 T = len(ids)
@@ -139,8 +139,9 @@ for token, score, weight in zip(toy, toy_scores, toy_weights):
 # There are {{ config.n_layers * config.n_heads }} heads, {{ config.n_heads }} in each of
 # {{ config.n_layers }} blocks. To find those that tell the last row about the girl, we replace what one head
 # hands to the last row by what the same head hands to it in the *boy* text, let everything else run on, and
-# look how far the difference of the two logits moves towards that of the boy text. This is **activation
-# patching**, and moving is measured as a share: 0 means that nothing changed, 1 that the model now answers as
+# look how far the difference of the two logits moves towards that of the boy text. The library's `patch` does it:
+# a tap (lesson 00) that puts something else in the place of a named result, here of the `mix`. This is
+# **activation patching**, and moving is measured as a share: 0 means that nothing changed, 1 that the model now answers as
 # if it had read *boy*.
 
 # %% key="search"
@@ -163,7 +164,7 @@ def swap(heads, other):
 
 
 def moved(text, heads, a="girl", b="boy"):
-    """How far swapping these heads moves the answer of one text towards that of the other."""
+    """How far swapping these heads moves the answer towards b's, and whether it is b's now."""
     _, _, logits = read(text.format(a))
     _, other, other_logits = read(text.format(b))
     _, _, new = run(text.format(a), tap=swap(heads, other))
@@ -171,7 +172,7 @@ def moved(text, heads, a="girl", b="boy"):
     if A == B:
         return 0.0, False
     gap, other_gap, new_gap = (row[A] - row[B] for row in (logits, other_logits, new))
-    return (gap - new_gap) / (gap - other_gap), bool(new_gap < 0)
+    return (gap - new_gap) / (gap - other_gap), new.argmax() == B
 
 
 every_head = [(b, h) for b in range(config.n_layers) for h in range(config.n_heads)]
@@ -194,8 +195,8 @@ show.reads(labels, recorded["pattern"][h], title=f"block {i}, head {h}: what the
 # %% [markdown] key="qkv-why"
 # It puts {{ recorded["pattern"][h, -1, who] :.2f }} of its weight on
 # `{{ labels[who] }}`.{{ claim: recorded["pattern"][h, -1, who] > 0.5 }} The search knew nothing of patterns,
-# only of effects; that the head which matters turns out to be one that looks at the girl is the first
-# finding. Now we compute this row ourselves.
+# only of effects. But the two texts differ in this token alone, so that news of it can only come from its row or
+# from rows that have heard it already, and this head goes to the source. Now we compute this row ourselves.
 #
 # ## Step 3. Queries, keys and values
 #
@@ -208,9 +209,9 @@ show.reads(labels, recorded["pattern"][h], title=f"block {i}, head {h}: what the
 #
 # $$q = x\,W_q \qquad k = x\,W_k \qquad v = x\,W_v$$
 #
-# Three, because these are three different questions. If the query served as key as well, every pair of tokens
-# would want as much from each other, and a token would fit itself best of all; and what makes a token easy to
-# find, that it is a person, need not be what it has to say, that it is a girl. The names come from databases,
+# Three, because these are three different questions. If the query served as key as well, ` girl` would
+# look for ` named` as much as ` named` looks for ` girl`; and what makes a token easy to find, that it is a person,
+# need not be what it has to say, that it is a girl. The names come from databases,
 # where a query finds a value by its key.
 #
 # The weights of all heads lie side by side in `wq`, `wk` and `wv`, so that a head is a slice of columns.
@@ -235,7 +236,7 @@ print("x", x.shape, "@ wq", wq.shape, "-> q", q.shape)
 # product. Many models have biases here; Llama has none anywhere.
 #
 # Next the model turns every query and key by an angle that depends on the token's place. That is the whole of
-# lesson 05. So as to compute what the model really computes, we take the turned ones from what was recorded
+# lesson 05. To compute what the model really computes, we take the turned ones from what was recorded
 # and go on with these.
 
 # %% key="turned"
@@ -308,7 +309,7 @@ table(
 # would be {{ 1 / 16 :.2f }}. Undivided, a head of width 1024 gives {{ rows[-1][2] }} to a single key before
 # anything was learned, and a weight that is nearly 1 hardly moves when its score moves, so there is little to
 # learn from. Divided by $\sqrt{K}$ all widths start alike, at about {{ rows[-1][3] }}. Divided by `K`, wide
-# heads start out even, {{ rows[-1][4] }}. That is too shy for random queries, but after training queries and
+# heads start out even, {{ rows[-1][4] }}. That is too even for random queries, but after training queries and
 # keys are no longer independent, and there are recipes that do divide by `K`
 # ([Yang et al. 2022](https://arxiv.org/abs/2203.03466)).
 
@@ -324,7 +325,7 @@ show.curves(
 
 # %% [markdown] key="scores-note"
 # Training then moves them where it likes. In the real scores of this model the deviation is
-# {{ min(spread) :.3f }} in one block and {{ max(spread) :.2f }} in another: a small one makes a head that
+# {{ min(spread) :.1g }} in one block and {{ max(spread) :.2f }} in another: a small one makes a head that
 # averages, a large one a head that picks. The division decides only where they start. And it is the width of
 # *this head* that counts, `K`, not that of the model, `D`, because `K` products are added up.
 # {{ claim: max(spread) > 3 * min(spread) }}
@@ -430,8 +431,8 @@ print("shuffled:", *(labels[t] for t in shuffled))
 #
 # The best head alone moved the answer by {{ effect.max() :.0% }}. Is the girl's trace kept in one place, or
 # spread over the whole model? We rank all heads by their effect on five texts. Then, on fifteen *other* texts,
-# we swap the best one, the best two, and so on, and count in how many the boy's name wins although the text
-# says *girl*. The control swaps as many heads drawn at random.
+# we swap the best one, the best two, and so on, and count in how many the likeliest token is now the very name of
+# the boy text, although the text says *girl*. The control swaps as many heads drawn at random.
 #
 # **Predict before you run:** how many of the {{ len(every_head) }} heads must be swapped until the answer has
 # changed in most of the texts? One? Ten? A hundred? And how many of random ones?
@@ -480,7 +481,7 @@ table(["heads", "moved, by effect", "boy's name wins", "moved, at random", "boy'
 # {{ claim: by_effect[5, :, 0].mean() > 0.5 and by_effect[3, :, 0].mean() > 3 * abs(at_random[3, :, 0].mean()) }}
 # Eight heads, {{ 8 / len(every_head) :.0% }} of them all, move the answer by
 # {{ by_effect[3, :, 0].mean() :.0% }} with a spread of {{ by_effect[3, :, 0].std() :.0% }} over
-# the texts, and in {{ by_effect[3, :, 1].sum() :.0f }} of {{ len(tried) }} the boy's name wins. Eight at random
+# the texts, and in {{ by_effect[3, :, 1].sum() :.0f }} of {{ len(tried) }} the model now says the boy's name. Eight at random
 # move it by {{ at_random[3, :, 0].mean() :.0% }}. With sixteen it is
 # {{ by_effect[5, :, 0].mean() :.0% }} and {{ by_effect[5, :, 1].sum() :.0f }} texts. So the girl is
 # neither kept in one place nor spread over everything: a small team carries her, and it is the same team in
@@ -488,28 +489,33 @@ table(["heads", "moved, by effect", "boy's name wins", "moved, at random", "boy'
 
 # %% key="team"
 column = [girl_trace[f"blocks.{b}.pattern"][n, -1, who] for b, n in every_head]
-rows = []
+idle = [e for e, w in zip(effects.mean(axis=0), column) if w > 0.5 and e < 0.01]
+print(
+    f"heads that give girl more than half of their weight and move the answer below 1 %: {len(idle)}"
+)
+rows, sharing = [], []
 for b, n in ranking[:10]:
     at = every_head.index((b, n))
     mean, deviation = effects[:, at].mean(), effects[:, at].std()
     rows.append(
         [f"{b}.{n}", n // config.group, f"{mean:.1%} ± {deviation:.1%}", f"{column[at]:.2f}"]
     )
+    sharing.append((b, n // config.group))
+largest_two = sorted(map(sharing[:8].count, set(sharing[:8])))[-2:]
 table(
     ["block.head", "key-value head", f"moves the answer, {len(learned)} texts", "reads girl"], rows
 )
-idle = [e for e, w in zip(effects.mean(axis=0), column) if w > 0.5 and e < 0.01]
-blocks_of_team = sorted({b for b, _ in ranking[:10]})
-print(f"the ten stand in blocks {blocks_of_team}")
-print(
-    f"heads that give girl more than half of their weight and move the answer below 1 %: {len(idle)}"
-)
 
 # %% [markdown] key="team-read"
-# The ten best stand in {{ len(blocks_of_team) }} of {{ config.n_layers }} blocks. None of them comes first by a wide margin,
-# because the same word is handed over several times. Note the last line as well: {{ len(idle) }} heads read
-# *girl* with more than half of their weight and yet change nothing here. What a head **reads** is seen in its
-# pattern; whether it **matters** is only seen when it is changed. A picture of attention weights alone shows
+# None of them comes first by a wide margin.
+# {{ claim: np.sort(effects.mean(axis=0))[-2] > effects.mean(axis=0).max() / 3 }}
+# The ten stand in {{ len({b for b, _ in ranking[:10]}) }} of {{ config.n_layers }} blocks, and
+# {{ sum(largest_two) }} of the first eight read through only two of the model's
+# {{ config.n_layers * config.n_kv_heads }} key-value heads: heads that share their keys find the same token and hand
+# it over several times.{{ claim: sum(largest_two) >= 4 }} Note the line above the table as well. {{ len(idle) }} heads read *girl* with more than
+# half of their weight and yet change nothing here. What a head **reads** is seen in its
+# pattern; whether it **matters** is seen
+# only when it is changed. A picture of attention weights alone shows
 # the first and is often taken for the second
 # ([Jain and Wallace 2019](https://arxiv.org/abs/1902.10186) started a long argument about it).
 #

@@ -7,7 +7,7 @@
 #
 # Attention carries information between tokens ([lesson 07](07_multi_head.ipynb)). In the **feed-forward** step,
 # which follows it in every block, each token works alone on what it has collected: three matrices and one
-# curve, which hold most of the learned numbers of a Llama. You will compute the step by hand, read what a
+# curve. The three hold most of the learned numbers of a Llama. You will compute the step by hand, read what a
 # single column of it does, and in the end take one memory out of the model and see what else is lost.
 # Afterwards you can write the step yourself, in [exercise 08](exercises/08_feed_forward.ipynb).
 
@@ -140,10 +140,10 @@ agree(lines["silu"], silu(g))
 source(silu)
 
 # %% [markdown] key="curve-note"
-# The lowest point of silu is {{ silu(g).min() :.2f }}, near $g$ = {{ g[silu(g).argmin()] :.1f }}. Without something
+# The lowest point of silu is {{ silu(g).min() :.2f }}, near $g$ = −1.28. Without something
 # that bends, the step would be a waste: the product of two matrices is a matrix again, so that widening and
-# narrowing alone do no more than one matrix `D D`. Such a matrix is **linear**, which means that twice the
-# input always gives twice the output. It cannot say *if*: add this, but only where that is present.
+# narrowing alone do no more than one matrix `D D`. Such a matrix is **linear**, which means that a
+# sum of two inputs gives the sum of their outputs, and twice the input twice the output. It cannot say *if*: add this, but only where that is present.
 
 # %% [markdown] key="spike-why"
 # ## Step 3. One unit at work
@@ -163,7 +163,7 @@ rows = [[label, *(f"{column[t]:.2f}" for column in columns)] for t, label in enu
 table(["token", "gate", "silu(gate)", "up", "hidden"], rows)
 
 # %% [markdown] key="spike-read"
-# Unit {{ unit }} of block {{ chosen }} says little nearly everywhere, and at the first `{{ labels[first] }}` it
+# Unit {{ unit }} of block {{ chosen }} stays within a few units of zero elsewhere, and at the first `{{ labels[first] }}` it
 # shouts: silu of the gate is {{ silu(gate[:, unit])[first] :.2f }}, up is {{ up[first, unit] :.2f }}, and their
 # product is {{ hidden[first, unit] :.1f }}, while over the other tokens its median is
 # {{ np.median(np.abs(np.delete(hidden[:, unit], first))) :.2f }}. At the second `{{ labels[second] }}` it is
@@ -339,7 +339,7 @@ loud = np.abs(here) * np.stack([np.linalg.norm(weights.layers[i].w_down, axis=-1
 
 
 def strongest(n):
-    """The n units with the largest shares, and n others, as loud as can be had: two masks, L F."""
+    """The n units with the largest shares, and n others, the loudest that remain: two masks, L F."""
     units = np.zeros(shares.shape, dtype=bool)
     units.flat[ranked[:n]] = True
     others = np.zeros_like(units)
@@ -433,7 +433,8 @@ table([f"{len(in_phrase)} texts each", "as it is", "without the twenty", "withou
 # {{ elsewhere[:, 1].mean() :.2f }} only, and the loss of everything else changes by
 # {{ (rest[:, 1] - rest[:, 0]).mean() :+.3f }} ± {{ (rest[:, 1] - rest[:, 0]).std() :.3f }}, which is hardly more
 # than what the control does, {{ (rest[:, 2] - rest[:, 0]).mean() :+.3f }}. Twenty of {{ shares.size :, }} units
-# held what follows "Once upon a". Taking them out made the model forget that, and next to nothing else.
+# held what follows "Once upon a". Taking them out made the model forget that and dulled the same
+# word elsewhere, more than the control did, while the rest of the texts hardly noticed.
 # {{ claim: in_phrase[:, 1].mean() < 0.5 * in_phrase[:, 0].mean() and in_phrase[:, 2].mean() > 0.8 * in_phrase[:, 0].mean() }}
 # {{ claim: elsewhere[:, 1].mean() / elsewhere[:, 0].mean() > 1.2 * in_phrase[:, 1].mean() / in_phrase[:, 0].mean() }}
 # {{ claim: (rest[:, 1] - rest[:, 0]).mean() < 0.1 }}
@@ -520,7 +521,7 @@ agree(llama_3_8b, feed_forward_width(4096, multiple_of=1024, multiplier=1.3))
 # %% [markdown] key="why-gate"
 # ## Why a gate at all?
 #
-# GPT-2 widens once and bends. Why is it better to widen twice and multiply? Shazeer tried several such variants
+# GPT-2 widens once and applies a curve. Why is it better to widen twice and multiply? Shazeer tried several such variants
 # at equal size, found lower losses, and concluded: "We offer no explanation as to why these architectures seem
 # to work; we attribute their success, as all else, to divine benevolence." What you have seen in step 3 is what
 # a product can do that a curve alone cannot: it asks for two conditions at once.
