@@ -1,18 +1,14 @@
 # %% [markdown] key="title"
-# # 09 32 blocks: the stream from bottom to top
+# # 09 32 blocks: is a Llama a chain?
 #
-# The parts are known. Norm, attention, norm and feed-forward make a **block**, and a Llama is its block
-# many times over, each time with other weights: 32 times in Llama 3 8B. In this lesson we put one block
-# together in six lines and run all of them in a loop. Then we look at what only the whole can show. How
-# does the stream grow? From which block on can the answer be read in it? What if a block is left out? And
-# how many learned numbers has a Llama, from 1B to 70B, and in which memory do they fit?
+# *Once upon a time, there was a little girl named* goes in, passes one block after the other, and `Lily` comes
+# out. Which of the blocks says so, and from which on could we have read it? And what if one of them is left out:
+# does the chain break at its weakest link, or was it no chain at all?
 #
-# **In** goes the stream after the embedding, `T` rows of `D` numbers. **Out** comes, after every block,
-# the stream again, `T` by `D`. A block gives back the shape it takes, so any number of blocks can follow
-# one another.
-#
-# After this lesson you can write a block from memory, read the stream at any height, count the parameters
-# of any Llama from its config, and say what memory it needs.
+# The parts are known: norm, attention ([07](07_multi_head.ipynb)), norm and feed-forward ([08](08_feed_forward.ipynb)) make a **block**, and a Llama
+# is its block many times over, each time with other weights. We put one together in six lines, run all of them,
+# take the stream at the top apart again, look into it half-way up, and then leave out blocks, shuffle them, and
+# replace one by a mere table, on 20 stories. At the end you can count the parameters of any Llama.
 
 # %% key="map"
 import numpy as np
@@ -23,43 +19,41 @@ from weights_tools import load_model
 
 model = load_model()
 config, weights, tokenizer = model.config, model.weights, model.tokenizer
+blocks = range(config.n_layers)
 show.model_map(config.n_layers, lit=["attn_norm", "attention", "ffn_norm", "feed_forward"])
-
-# %% [markdown] key="sentence-why"
-# ## The sentence
-#
-# The sentence of lesson 00, and its rows of the embedding: the stream before the first block.
-# `rotations` and `visible` are what attention needs besides its weights: how far each pair turns at each
-# position, and who may look at whom (lessons 05 and 06). They are the same in every block.
-
-# %% key="sentence"
-from llama_np import causal_mask, embed, rope_frequencies, rope_rotations
-
-prompt = "Once upon a time, there was a little girl named"
-ids = np.array(tokenizer.encode(prompt, bos=True))
-labels = [tokenizer.token(i) for i in ids]
-x = embed(weights.embedding, ids)
-positions = np.arange(len(ids))
-frequencies = rope_frequencies(config.head_dim, config.rope_theta, config.rope_scaling)
-rotations, visible = rope_rotations(positions, frequencies), causal_mask(positions, positions)
-print("x", x.shape, "in a model of", config.n_layers, "blocks")
 
 # %% [markdown] key="block-why"
 # ## Step 1. One block: norm, change, add, twice
 #
-# A block does the same thing two times: it takes a normalised copy of the stream, computes a change from
-# it, and adds the change to the stream. The first change is attention's. It brings in information from
-# other tokens. The second is the feed-forward step's. It works on each token alone. With $x$ the stream:
+# A block does the same thing two times: it takes a normalised copy of the stream, computes a change from it, and
+# adds the change to the stream. The first change is attention's, which brings in information from other tokens.
+# The second is the feed-forward step's, which works on each token alone. With $x$ the stream:
 #
 # $$x' = x + \mathrm{attention}(\mathrm{norm}(x)) \qquad\qquad x'' = x' + \mathrm{swiglu}(\mathrm{norm}(x'))$$
 #
 # Both norms have weights of their own. Note where the plus is: the change is added to $x$, never to
-# $\mathrm{norm}(x)$.
+# $\mathrm{norm}(x)$. Besides its weights, attention needs to know how far each pair turns (`rotations`) and who may
+# look at whom (`visible`), which is the same in every block.
 
 # %% key="block-by-hand"
-from llama_np import attention, rms_norm, swiglu
+from llama_np import (
+    attention,
+    causal_mask,
+    embed,
+    rms_norm,
+    rope_frequencies,
+    rope_rotations,
+    swiglu,
+)
 
-first = weights.layers[0]
+prompt = "Once upon a time, there was a little girl named"
+ids = np.array(tokenizer.encode(prompt, bos=True))
+labels = [tokenizer.token(i) for i in ids]
+positions = np.arange(len(ids))
+frequencies = rope_frequencies(config.head_dim, config.rope_theta, config.rope_scaling)
+rotations, visible = rope_rotations(positions, frequencies), causal_mask(positions, positions)
+
+x, first = embed(weights.embedding, ids), weights.layers[0]
 normed = rms_norm(x, first.attn_norm, config.norm_eps)
 attn_out = attention(normed, first, config, rotations, visible)
 resid_mid = x + attn_out
@@ -68,28 +62,18 @@ down = swiglu(normed, first.w_gate, first.w_up, first.w_down)
 resid_out = resid_mid + down
 print("in", x.shape, "-> in the middle", resid_mid.shape, "-> out", resid_out.shape)
 
-# %% key="block-picture"
-show.matrices(
-    {"x": x, "attn_out": attn_out, "resid_mid": resid_mid, "down": down, "resid_out": resid_out},
-    ("T", "D"),
-    rows=labels,
-    across=2,
-)
-
 # %% key="block-named"
 from llama_np import block
 
-source(block)
-
-# %% key="block-agree"
 agree(resid_out, block(x, first, config, rotations, visible))
+source(block)
 
 # %% [markdown] key="loop-why"
 # ## Step 2. All blocks in a loop
 #
-# Now the output of each block goes into the next. The loop has two lines. The code is the same for every
-# block; only the weights differ. We keep the stream before the first block and
-# after each: `streams[n]` is the stream after `n` blocks.
+# A block gives back the shape that it takes, `T D`, so its output can go into the next. We keep the stream
+# before the first block and after each: `streams[n]` is the stream after `n` blocks. In front of this loop
+# `forward` has the embedding, behind it the last norm and the output matrix.
 
 # %% key="loop-by-hand"
 streams = [x]
@@ -97,130 +81,116 @@ for layer in weights.layers:
     streams.append(block(streams[-1], layer, config, rotations, visible))
 streams = np.array(streams)
 print("streams", streams.shape, "= blocks + 1, T, D")
-
-# %% [markdown] key="loop-agree-why"
-# The library's `forward`, which lesson 00 shows in full, has the same loop. In front of it stands the
-# embedding, behind it the last norm and the output matrix. The tap shows that the stream is the same after
-# every block.
-
-# %% key="loop-agree"
 trace = {}
 logits = forward(weights, config, ids, tap=record(trace))
-by_name = [trace["embedded"]] + [trace[f"blocks.{i}.resid_out"] for i in range(config.n_layers)]
-agree(streams, np.array(by_name))
 agree(rms_norm(streams[-1], weights.norm, config.norm_eps) @ weights.output, logits)
 
 # %% [markdown] key="sum-why"
 # ## Step 3. The stream is a sum
 #
-# Nothing is ever overwritten: each block only adds. (It can still cancel something, by adding its
-# opposite.) So the stream at the top is the embedding, plus all that attention has added, plus all that
-# feed-forward has added. One can take it apart again.
+# Nothing is ever overwritten, because each block only adds. So the stream at the top is the embedding, plus all
+# that attention has added, plus all that feed-forward has added. This is why one speaks of the **residual stream**:
+# parts of the model write into it, and any later part can read what any earlier one wrote. It helps training,
+# too, since each part is connected with the top by plus signs alone
+# ([He et al. 2015](https://arxiv.org/abs/1512.03385), who introduced such sums in networks for images).
 
 # %% key="sum-by-hand"
-from_attention = sum(trace[f"blocks.{i}.attn_out"] for i in range(config.n_layers))
-from_feed_forward = sum(trace[f"blocks.{i}.down"] for i in range(config.n_layers))
-agree(x + from_attention + from_feed_forward, streams[-1])
-show.matrices(
-    {
-        "embedding": x,
-        "all attention": from_attention,
-        "all feed-forward": from_feed_forward,
-        "their sum, the stream at the top": streams[-1],
-    },
-    ("T", "D"),
-    rows=labels,
-    across=2,
-)
-
-# %% [markdown] key="sum-note"
-# That is why one speaks of a *stream*: parts of the model write into it, later parts read from it, and
-# any part can read what any earlier one wrote. When the model is trained, the sum helps too: each part is
-# connected with the top of the stream by plus signs alone. (The idea comes from residual networks,
-# [He et al. 2015](https://arxiv.org/abs/1512.03385).)
-
-# %% [markdown] key="size-why"
-# ## Step 4. The size of the stream, block by block
-#
-# The **size** of a row is its root mean square (lesson 03). First for every token and every height, then
-# as a mean over the tokens, beside the size of what each block adds.
+added = {
+    part: np.array([trace[f"blocks.{i}.{part}"] for i in blocks]) for part in ("attn_out", "down")
+}
+agree(x + added["attn_out"].sum(axis=0) + added["down"].sum(axis=0), streams[-1])
 
 
-# %% key="size-by-hand"
-def size_of(rows):
-    return np.sqrt((rows**2).mean(axis=-1))
+def size_of(rows):  # root mean square, as in lesson 03, then the mean over the tokens
+    return np.sqrt((rows**2).mean(axis=-1)).mean(axis=-1)
 
 
-stream_sizes = size_of(streams)  # blocks + 1, T, D -> blocks + 1, T
-print("stream_sizes", stream_sizes.shape)
-show.matrix(
-    stream_sizes, ("blocks passed", "T"), columns=labels, title="size of each row of the stream"
-)
-
-# %% key="size-added"
-passed = np.arange(config.n_layers + 1)
-curves = {"the stream": stream_sizes[1:].mean(axis=-1)}
-for name in ("attn_out", "down"):
-    added = np.array([trace[f"blocks.{i}.{name}"] for i in range(config.n_layers)])
-    curves[f"added: {name}"] = size_of(added).mean(axis=-1)
+sizes = {"the stream": size_of(streams[1:])}
+sizes |= {f"added: {part}": size_of(each) for part, each in added.items()}
 show.curves(
-    passed[1:],
-    curves,
-    ("blocks passed", "mean size"),
-    title="the stream after each block, and what that block has added",
+    np.array(blocks),
+    sizes,
+    ("block", "mean size"),
+    title="the stream after each block, and what was added",
 )
-growth = stream_sizes[-1].mean() / stream_sizes[0].mean()
-print(f"mean size at the top: {growth:.0f} times that of the embedding")
 
-# %% [markdown] key="size-note"
-# The stream is a sum of more and more parts, so it usually grows. The same change therefore weighs less
-# the higher it is added: the norm in front of the next reader divides by the size of the *whole* row.
+# %% [markdown] key="sum-read"
+# Look at the left end first. The embedding has a mean size of {{ size_of(streams[:1])[0] :.2f }}. Block 0's attention adds {{ sizes["added: attn_out"][0] :.3f }} to it, next
+# to nothing, and its feed-forward step {{ sizes["added: down"][0] :.2f }}, many times what was there.
+# {{ claim: sizes["added: down"][0] > 2 * size_of(streams[:1])[0] > 4 * sizes["added: attn_out"][0] }}
+# So what leaves block 0 is almost wholly block 0's own work; keep this in mind. Further up the stream grows to
+# {{ sizes["the stream"][-1] :.1f }}, and a change of the same size weighs less, since the norm in front of the next reader divides by
+# the size of the *whole* row.
+
+# %% [markdown] key="attribution-why"
+# ## Step 4. Who says Lily?
+#
+# If the stream is a sum, so is each logit, which is a product of the last row with one column of the output
+# matrix. Only the last norm stands between, and for a given text it divides by one number, the size of that row.
+# Held fast, this number makes the split exact: so much from the embedding, so much from each attention, so much
+# from each feed-forward step. This is **direct logit attribution**, which lesson 08 used for one word. Here we put
+# two questions. Why this name rather than *any* token (its logit minus the mean of all)? And why a girl's name
+# (minus the name that the model says after *boy*)?
+
+# %% key="attribution"
+hers = int(logits[-1].argmax())
+about_a_boy = tokenizer.encode(prompt.replace("girl", "boy"), bos=True)
+his = int(forward(weights, config, about_a_boy)[-1].argmax())
+size = np.sqrt((streams[-1, -1] ** 2).mean() + config.norm_eps)
+written = {
+    "embedding": x[-1:],
+    "attention": added["attn_out"][:, -1],
+    "feed-forward": added["down"][:, -1],
+}
+parts = {name: each / size * weights.norm @ weights.output for name, each in written.items()}
+agree(sum(each.sum(axis=0) for each in parts.values()), logits[-1], tolerance=1e-4)
+name, question = tokenizer.token(hers), {}
+question[f"{name} rather than any token"] = {
+    part: each[:, hers] - each.mean(axis=-1) for part, each in parts.items()
+}
+question[f"{name} rather than a boy's name"] = {
+    part: each[:, hers] - each[:, his] for part, each in parts.items()
+}
+for_any, for_girl = question.values()
+show.curves(
+    np.array(blocks),
+    {part: for_girl[part] for part in ("attention", "feed-forward")},
+    ("block", "added to the difference"),
+    title=f"{name} rather than {tokenizer.token(his)}",
+)
+total = {asked: sum(each.sum() for each in split.values()) for asked, split in question.items()}
+any_total, girl_total = total.values()
+table(
+    ["", *parts, "sum"],
+    [
+        [asked, *(f"{each.sum():.2f}" for each in split.values()), f"{total[asked]:.2f}"]
+        for asked, split in question.items()
+    ],
+)
+
+# %% [markdown] key="attribution-read"
+# That a name is due, and which one is common, is mostly said by feed-forward steps: of {{ any_total :.2f }} they give {{ for_any["feed-forward"].sum() :.2f }}. To the
+# question of girl or boy attention contributes {{ for_girl["attention"].sum() / girl_total :.0% }} instead of {{ for_any["attention"].sum() / any_total :.0% }}.
+# {{ claim: for_girl["attention"].sum() / girl_total > for_any["attention"].sum() / any_total }}
+# That makes sense, because only attention can bring *girl* to the last token. Its first large contribution to the
+# difference comes at block {{ int(np.argmax(for_girl["attention"] > for_girl["attention"].max() / 2)) }}. A feed-forward step that adds to it
+# later can only work on what attention brought, and this is the limit of the method: it says who *writes* a word
+# into the stream, and not on whose information.
 
 # %% [markdown] key="lens-why"
 # ## Step 5. The logit lens: what would each block predict?
 #
-# At the top, the last norm and the output matrix turn a row into a score for every possible next token,
-# the logits. The stream has the same `D` columns at every height. So nothing keeps us from applying these
-# two earlier, as if the model ended there. This is called the **logit lens**
-# ([nostalgebraist 2020](https://www.lesswrong.com/posts/AcKRB8wDpdaN6v6ru/interpreting-gpt-the-logit-lens)).
-# Here for the last token, whose row is to say what comes next.
-
-# %% key="lens-by-hand"
-from llama_np import softmax
-
-lens = softmax(rms_norm(streams, weights.norm, config.norm_eps) @ weights.output)
-print("lens", lens.shape, "= blocks + 1, T, V")
-agree(lens[-1], softmax(logits))
-heights = np.unique(np.linspace(0, config.n_layers, 12).round().astype(int))
-for n in heights:
-    best = np.argsort(-lens[n, -1])[:4]
-    words = "  ".join(f"{tokenizer.token(i)} {lens[n, -1, i]:.2f}" for i in best)
-    print(f"after {n:3} blocks: {words}")
-
-# %% [markdown] key="lens-curves-why"
-# The same as curves: the probability of the tokens that win in the end, at every height.
-
-# %% key="lens-curves"
-winners = np.argsort(-lens[-1, -1])[:4]
-show.curves(
-    passed,
-    {tokenizer.token(i): lens[:, -1, i] for i in winners},
-    ("blocks passed", "probability"),
-    title=f"the logit lens at {labels[-1]}",
-)
-others = passed[lens[:, -1].argmax(axis=-1) != winners[0]]
-start = others.max(initial=-1) + 1
-print(
-    f"{tokenizer.token(winners[0])} is the likeliest after {start} blocks, and stays so to the top"
-)
-
-# %% [markdown] key="lens-grid-why"
-# And for every token at once. A row is a token of the sentence, read from left to right: from its
-# embedding, with no block passed, to the top. Each cell shows the likeliest next token at that height, the
-# darker the more probable. A frame marks what is already the model's final answer; the last column is that
-# answer.
+# The stream has the same `D` columns at every height, so nothing keeps us from applying the last norm and the
+# output matrix earlier, as if the model ended there. This is the **logit lens**
+# ([nostalgebraist 2020](https://www.lesswrong.com/posts/AcKRB8wDpdaN6v6ru/interpreting-gpt-the-logit-lens)). A row is a token, read from left to right: from its embedding, with no block
+# passed, to the top. Each cell shows the likeliest next token at that height, the darker the more probable. A
+# frame marks what is already the model's final answer, the last column.
 
 # %% key="lens-grid"
+from llama_np import log_softmax, softmax
+
+lens = softmax(rms_norm(streams, weights.norm, config.norm_eps) @ weights.output)
+heights = np.unique(np.linspace(0, config.n_layers, 12).round().astype(int))
 likeliest = lens.argmax(axis=-1).T[:, heights]  # T, heights
 show.written(
     lens.max(axis=-1).T[:, heights],
@@ -232,302 +202,284 @@ show.written(
     title="the likeliest next token at each height",
 )
 
-# %% [markdown] key="lens-note"
-# Read the lens with care. Only the top was trained to be read in this way. Below it the model may well have
-# the answer in a form that the output matrix does not read. What one sees is from where on the stream
-# *points* towards the final tokens. In many models the answer takes shape over several blocks,
-# and the last ones sharpen it.
+# %% [markdown] key="lens-why-many"
+# In the last row, `{{ labels[-1] }}`, the lens says `{{ tokenizer.token(lens[config.n_layers // 2, -1].argmax()) }}` after half of the blocks, and `{{ tokenizer.token(hers) }}` comes to the front for good after {{ int(np.flatnonzero(lens[:, -1].argmax(axis=-1) != hers).max(initial=-1)) + 1 }}. Other
+# rows are settled at once, for instance where the next token hardly depends on the text.
+#
+# One sentence can deceive, so here is the same on 20 stories, 64 tokens each: how good would the predictions be if
+# the model ended after `n` blocks (the loss), how sure would they be (the **entropy**, in nats: 0 if sure), and how
+# many of them name the final answer already?
+
+# %% key="lens-many"
+from weights_tools.examine import all_prompts, token_losses
+
+texts = [row[:64] for row in all_prompts(tokenizer)["texts"].ids if len(row) >= 64]
+scores = np.zeros((3, config.n_layers + 1))
+for text in texts:
+    seen = {}
+    forward(weights, config, text, tap=record(seen, only={"embedded", "resid_out"}))
+    rows = np.array([seen["embedded"], *(seen[f"blocks.{i}.resid_out"] for i in blocks)])[:, :-1]
+    log_p = log_softmax(rms_norm(rows, weights.norm, config.norm_eps) @ weights.output)
+    best = log_p.argmax(axis=-1)
+    losses_of_lens = -np.take_along_axis(log_p, text[None, 1:, None], axis=-1)[..., 0]
+    entropy = -(np.exp(log_p) * log_p).sum(axis=-1)
+    scores += [each.mean(axis=-1) for each in (losses_of_lens, entropy, best == best[-1])]
+lens_loss, entropy, same = scores / len(texts)
+show.curves(
+    np.arange(config.n_layers + 1),
+    {"loss": lens_loss, "entropy": entropy},
+    ("blocks passed", "nats"),
+    title="the logit lens, over all tokens of the stories",
+)
+half = config.n_layers // 2
+print(
+    f"names the final answer after {half} blocks: {same[half]:.0%}, one before the top: {same[-2]:.0%}"
+)
+
+# %% [markdown] key="lens-read"
+# After half of the blocks {{ same[half] :.0% }} of the answers are there, and one block before the top {{ same[-2] :.0% }}, so {{ 1 - same[-2] :.0% }} are settled by
+# the very last block. The loss of the lens falls from {{ lens_loss[half] :.2f }} half-way to {{ lens_loss[-1] :.2f }}.
+# {{ claim: lens_loss[-1] < lens_loss[half] < lens_loss[0] and same[half] < same[-2] }}
+# Does the last block sharpen what the others have found? Over all tokens the entropy goes from {{ entropy[-2] :.2f }} to {{ entropy[-1] :.2f }} in it, so
+# it {{ "does" if entropy[-1] < entropy[-2] else "does not" }}; at the end of our sentence it {{ "raises" if lens[-1, -1, hers] > lens[-2, -1, hers] else "lowers" }} `{{ tokenizer.token(hers) }}` from {{ lens[-2, -1, hers] :.2f }} to {{ lens[-1, -1, hers] :.2f }}, and one should not make a rule of one token.
+#
+# Read the lens with care in general: only the top was trained to be read in this way. What one sees is from
+# where on the stream *points* towards the answer. The model may have it earlier, in a form that the output matrix
+# does not read ([Belrose et al. 2023](https://arxiv.org/abs/2303.08112) train a small matrix for each height, and find the plain lens often brittle).
 
 # %% [markdown] key="skip-experiment"
 # ## Try it: leave out one block
 #
-# Take a chain: leave out one link and it breaks. Before you run the next cell, predict: is a Llama such a
-# chain? We leave out one block, whichever it is, run all others, and look at the probability of the token
-# that the whole model likes best.
-
+# Now the question of the title. We leave out each block once, run the others, and measure the loss on the 20
+# stories. **Predict before you run it**: does the loss rise most without a block near the bottom, in the middle, or
+# near the top? And how large is the largest rise, if guessing among all tokens would cost {{ np.log(config.vocab_size) :.1f }} nats?
 
 # %% key="skip-cell"
-def run(layers, x):
-    for layer in layers:
-        x = block(x, layer, config, rotations, visible)
-    return softmax(rms_norm(x[-1], weights.norm, config.norm_eps) @ weights.output)
+from dataclasses import replace
+
+from llama_np import no_tap
 
 
-whole = lens[-1, -1]
-best = whole.argmax()
-without = np.array([run(weights.layers[i + 1 :], streams[i])[best] for i in range(config.n_layers)])
+def losses(order, tap_for=lambda text: no_tap):
+    """The mean loss of each story, with these blocks in this order."""
+    chosen = replace(weights, layers=[weights.layers[i] for i in order])
+    each = [
+        token_losses(chosen, config, text, np.arange(1, 64), tap=tap_for(text)) for text in texts
+    ]
+    return np.array(each).mean(axis=-1)
+
+
+whole = losses(blocks)
+rises = np.array([losses([i for i in blocks if i != out]) - whole for out in blocks])
+cost = rises.mean(axis=1)
 show.curves(
-    np.arange(config.n_layers),
-    {"without that block": without, "whole model": np.full(config.n_layers, whole[best])},
-    ("the block left out", f"probability of {tokenizer.token(best)}"),
+    np.array(blocks),
+    {"rise of the loss": cost},
+    ("the block left out", "nats"),
+    title="what the stories lose without one block",
+)
+worst = int(np.argsort(-cost)[1])  # the second costliest
+table(
+    ["left out", "loss rises by", "spread over the stories"],
+    [[f"block {i}", f"{cost[i]:.3f}", f"{rises[i].std():.3f}"] for i in (0, 1, half, worst)],
 )
 
 # %% [markdown] key="skip-answer"
 # <details><summary>Answer</summary>
 #
-# It is not a chain: the stream runs past every block. Without one block, the later ones still find what the
-# others have written. Missing are only its own part and what later blocks would have made of that. In a trained model with many blocks, most can be left out singly at a small price. The first
-# ones are often the exception, since everything after them builds on what they write.
-# ([Veit et al. 2016](https://arxiv.org/abs/1605.06431) found the same in image networks.)
+# Near the bottom, and there at one place only. Without block 0 the loss rises from {{ whole.mean() :.2f }} by {{ cost[0] :.2f }}. No other block costs more
+# than {{ np.delete(cost, 0).max() :.2f }}, and half of them cost less than {{ np.median(cost) :.3f }}.
+# {{ claim: cost[0] > 5 * np.delete(cost, 0).max() }}
 #
 # </details>
+#
+# So a Llama is no chain, because the stream runs past every block and the later ones still find what the others
+# have written ([Veit et al. 2016](https://arxiv.org/abs/1605.06431) found it in networks for images). But why is block 0 so different?
+
+# %% [markdown] key="table-why"
+# ## What is block 0?
+#
+# A trace of it was in step 3: its attention adds next to nothing, and its feed-forward step sees each token
+# alone. If so, block 0 depends on the token only, whatever stands around it, and a **table** could replace it: for
+# each token, what block 0 adds when this token is the whole text. We put the table in the place of the block.
+# The control does the same with the next costliest one, block {{ worst }}.
+
+# %% key="table"
+from llama_np import patch
+
+used = np.unique(np.concatenate(texts))
+alone = {}
+forward(
+    weights, config, used[:, None], tap=record(alone, only={"attn_out", "down"})
+)  # N texts of 1
+
+
+def from_table(i):
+    """A tap for each text, under which block i adds what it adds to each token alone."""
+
+    def tap_for(text):
+        place = np.searchsorted(used, text)
+        names = f"blocks.{i}.attn_out", f"blocks.{i}.down"
+        return patch({name: alone[name][place, 0] for name in names})
+
+    return tap_for
+
+
+by_table = {i: losses(blocks, from_table(i)) - whole for i in (0, worst)}
+table(
+    ["", "left out", "replaced by a table", "spread over the stories"],
+    [
+        [f"block {i}", f"+{cost[i]:.3f}", f"{r.mean():+.3f}", f"{r.std():.3f}"]
+        for i, r in by_table.items()
+    ],
+)
+
+# %% [markdown] key="table-read"
+# Without block 0 the loss rises by {{ cost[0] :.2f }}, and with a table in its place by {{ by_table[0].mean() :.3f }}.
+# {{ claim: by_table[0].mean() < 0.05 * cost[0] }}
+# The one block that nothing can do without has no need of the text around: it is a second embedding. For each token
+# it works out, from the {{ config.dim }} numbers that the first one holds, what the rest of the model wants to know of it; why training
+# has put this there, and not into the embedding itself, our experiment cannot tell. For block {{ worst }} the same
+# table costs {{ by_table[worst].mean() :.3f }} where leaving it out costs {{ cost[worst] :.3f }}, so what it adds does depend on the text around.
+# {{ claim: by_table[worst].mean() > 0.5 * cost[worst] }}
 
 # %% [markdown] key="order-experiment"
 # ## Try it: other orders
 #
-# If each block only adds, is the order of no importance? Predict what the model says with its blocks in
-# reverse order, with two neighbours in the middle swapped, and with the attention or the feed-forward
-# step silenced in every block. (`patch` is a tap that replaces named results, here by zeros.)
+# If single blocks hardly matter, does their order? Before you run the cell, put these by their cost: the first two
+# blocks swapped; two neighbours in the middle swapped; the whole middle half in random order; all blocks in
+# reverse.
 
 # %% key="order-cell"
-from llama_np import patch
-
-middle, layers = config.n_layers // 2, list(weights.layers)
-swapped = [*layers[: middle - 1], layers[middle], layers[middle - 1], *layers[middle + 1 :]]
-silence = {
-    name: patch({f"blocks.{i}.{part}": np.zeros_like for i in range(config.n_layers)})
-    for name, part in (("no attention", "attn_out"), ("no feed-forward", "down"))
-}
-results = {"as it is": whole, "two swapped": run(swapped, x), "in reverse": run(layers[::-1], x)}
-for name, tap in silence.items():
-    results[name] = softmax(forward(weights, config, ids, tap=tap)[-1])
-for name, p in results.items():
-    line = "  ".join(f"{tokenizer.token(i)} {p[i]:.2f}" for i in np.argsort(-p)[:4])
-    print(f"{name:16} {line}")
+quarter = max(1, config.n_layers // 4)
+middle = blocks[quarter:-quarter]
+shuffled = [middle[i] for i in np.random.default_rng(0).permutation(len(middle))]
+low, high = blocks[:quarter], blocks[-quarter:]
+pair = [*blocks[: half - 1], half, half - 1, *blocks[half + 1 :]]
+swapped, mixed, bottom, reverse = (
+    losses(order) - whole
+    for order in (pair, [*low, *shuffled, *high], [1, 0, *blocks[2:]], blocks[::-1])
+)
+table(
+    ["order", "loss rises by", "spread over the stories"],
+    [
+        [name, f"{rise.mean():.3f}", f"{rise.std():.3f}"]
+        for name, rise in (
+            (f"blocks {half - 1} and {half} swapped", swapped),
+            (f"blocks {middle[0]} to {middle[-1]} shuffled", mixed),
+            ("blocks 0 and 1 swapped", bottom),
+            ("in reverse", reverse),
+        )
+    ],
+)
 
 # %% [markdown] key="order-answer"
 # <details><summary>Answer</summary>
 #
-# The order matters, since each block *reads* what the earlier ones wrote before it adds its own. Reversed,
-# the late blocks read an almost empty stream and the early ones a full one. Two neighbours in the middle
-# of a deep model can often change places with little harm: neither depends much on the other. Without
-# attention, each row only knows its own token, and the prediction is a guess from the last token alone.
-# Such a guess can be a fair one where the last word gives much away. Without feed-forward, most of the
-# learned numbers are out of use, and in a trained model the prediction is lost.
+# From small to large in the order of the table. Even {{ len(middle) }} blocks in random order cost only
+# {{ mixed.mean() :.3f }}, while the reverse costs {{ reverse.mean() :.1f }}.
+# {{ claim: mixed.mean() < 0.1 * reverse.mean() }}
 #
 # </details>
+#
+# So the blocks in the middle are less like the links of a chain than like people who add to one list. Each adds
+# what it sees, and most of it does not depend on who came just before. In larger models it is alike:
+# [Lad et al. 2024](https://arxiv.org/abs/2406.19384) leave out and swap layers of eight models, and find the first and the last ones sensitive and those in
+# the middle robust. The order is not without meaning for that: someone must come first and say what the tokens are.
 
 # %% [markdown] key="count-why"
 # ## Step 6. How many parameters?
 #
-# The **parameters** are the learned numbers: all matrices and all weights of norms. One block has the
-# seven matrices and two norms that you know. With `D`, `F`, the numbers of heads `Hq` and `Hkv` and their
-# width `K`:
+# The **parameters** are the learned numbers. One block has the seven matrices and two norms that you know. With
+# `D`, `F`, the numbers of heads `Hq` and `Hkv` and their width `K`:
 #
 # $$\underbrace{2\, D\, H_q K}_{W_q,\, W_o} + \underbrace{2\, D\, H_{kv} K}_{W_k,\, W_v} + \underbrace{3\, D F}_{\text{feed-forward}} + \underbrace{2 D}_{\text{norms}}$$
 #
-# Outside the blocks there are the embedding, $V \times D$, the output matrix, $D \times V$, and the last
-# norm, $D$. In a tied model the output matrix is the embedding, transposed (lesson 02), and counts once.
-# First we add up the sizes of all arrays of this model.
+# Outside the blocks there are the embedding, $V \times D$, the output matrix, $D \times V$, and the last norm, $D$.
+# In a tied model the output matrix is the embedding, transposed (lesson [02](02_embedding.ipynb)), and counts once.
 
 # %% key="count-by-hand"
-counted = [array.size for name, array in weights.named()]
-print(f"arrays: {len(counted)}, parameters: {sum(counted):,}")
-print("output tied to the embedding:", config.tied_output)
-
-# %% key="count-named"
 from llama_np import LlamaConfig
-from weights_tools.formats.config_json import config_from_meta
 
+c = config
+per_block = (
+    2 * c.dim * (c.n_heads + c.n_kv_heads) * c.head_dim + 3 * c.dim * c.ffn_width + 2 * c.dim
+)
+outside = (1 if c.tied_output else 2) * c.vocab_size * c.dim + c.dim
+counted = sum(array.size for _, array in weights.named())
+agree(c.n_layers * per_block + outside, counted, tolerance=0)
+agree(counted, config.count_parameters(), tolerance=0)
 source(LlamaConfig.count_parameters)
 
-# %% key="count-agree"
-agree(sum(counted), config.count_parameters(), tolerance=0)
-
 # %% [markdown] key="published-why"
-# The count needs the config only, no weights. So we can count the models that Meta has published, from
-# the file `params.json` that lies beside the weights
-# (for example [Llama 3.2 3B](https://huggingface.co/meta-llama/Llama-3.2-3B/blob/main/original/params.json)).
-# Some things are not in these files. Llama 2 leaves the size of the vocabulary to its tokenizer. That Llama
-# 3.2's small models are tied, and by which factor they scale RoPE (lesson 05), stands in Hugging Face's
-# `config.json`. The library knows Llama 3 8B.
+# The count needs the config only, so we can count the models that Meta has published, from the file `params.json`
+# that lies beside their weights (for example [Llama 3.2 3B](https://huggingface.co/meta-llama/Llama-3.2-3B/blob/main/original/params.json)). That the small models of 3.2 are tied stands in
+# Hugging Face's `config.json`, and the vocabulary of Llama 2 in its tokenizer. The result must agree to the last
+# one with the number of parameters in the published files of weights.
 
 # %% key="published"
-from llama_np import RopeScaling
+from llama_np import LLAMA_3_8B
+from weights_tools.formats.config_json import config_from_meta
 
 llama_3 = {"vocab_size": 128256, "norm_eps": 1e-5, "rope_theta": 500000.0, "n_kv_heads": 8}
-llama_3_2 = llama_3 | {"use_scaled_rope": True, "multiple_of": 256}
-params_1b = llama_3_2 | {"dim": 2048, "n_layers": 16, "n_heads": 32, "ffn_dim_multiplier": 1.5}
-params_3b = llama_3_2 | {"dim": 3072, "n_layers": 28, "n_heads": 24, "ffn_dim_multiplier": 1.0}
-params_7b = {
-    "dim": 4096, "n_layers": 32, "n_heads": 32, "multiple_of": 256, "norm_eps": 1e-5,
-    "vocab_size": -1,
+params = {
+    "Llama 3.2 1B": llama_3 | {"dim": 2048, "n_layers": 16, "n_heads": 32, "multiple_of": 256,
+                               "ffn_dim_multiplier": 1.5},
+    "Llama 3.2 3B": llama_3 | {"dim": 3072, "n_layers": 28, "n_heads": 24, "multiple_of": 256,
+                               "ffn_dim_multiplier": 1.0},
+    "Llama 2 7B": {"dim": 4096, "n_layers": 32, "n_heads": 32, "multiple_of": 256,
+                   "norm_eps": 1e-5, "vocab_size": 32000},
+    "Llama 3 70B": llama_3 | {"dim": 8192, "n_layers": 80, "n_heads": 64, "multiple_of": 4096,
+                              "ffn_dim_multiplier": 1.3},
 }  # fmt: skip
-params_70b = llama_3 | {
-    "dim": 8192, "n_layers": 80, "n_heads": 64, "multiple_of": 4096, "ffn_dim_multiplier": 1.3,
-}  # fmt: skip
-small = {"tied_output": True, "rope_scaling": RopeScaling(32.0, 1.0, 4.0, 8192)}
-
-# %% key="published-configs"
-from llama_np import LLAMA_3_8B
-
-configs = {
-    "this model": config,
-    "Llama 3.2 1B": config_from_meta(params_1b, **small),
-    "Llama 3.2 3B": config_from_meta(params_3b, **small),
-    "Llama 2 7B": config_from_meta(params_7b, vocab_size=32000),
-    "Llama 3 8B": LLAMA_3_8B,
-    "Llama 3 70B": config_from_meta(params_70b),
-}
-fields = ("n_layers", "dim", "ffn_width", "n_heads", "n_kv_heads", "group", "vocab_size")
-table(
-    ["", "blocks", "D", "F", "Hq", "Hkv", "Hq / Hkv", "V", "tied", "parameters"],
-    [
-        [name, *(getattr(c, f) for f in fields), "yes" if c.tied_output else "no"]
-        + [f"{c.count_parameters():,}"]
-        for name, c in configs.items()
-    ],
-)
-
-# %% [markdown] key="published-check-why"
-# Are these counts right? Below are the numbers of parameters in the published files of weights. They must
-# agree to the last one.
-
-# %% key="published-check"
-published = {
+configs = {name: config_from_meta(p, tied_output="3.2" in name) for name, p in params.items()}
+configs = {"this model": config, "Llama 3 8B": LLAMA_3_8B} | configs
+in_files = {
     "Llama 3.2 1B": 1_235_814_400,
     "Llama 3.2 3B": 3_212_749_824,
     "Llama 2 7B": 6_738_415_616,
     "Llama 3 8B": 8_030_261_248,
     "Llama 3 70B": 70_553_706_496,
 }
-counts = [configs[name].count_parameters() for name in published]
-agree(counts, list(published.values()), tolerance=0)
-
-# %% [markdown] key="group-note"
-# Look at the column `Hq / Hkv`, the size of a group (lesson 07): it is 4 in 8B and in 1B, 8 in 70B, and
-# **3** in 3B. In Llama 2 7B it is 1: every query head has keys of its own. Code that takes 4 for granted, or
-# a power of two, breaks on 3B. The code here asks the config.
-
-# %% [markdown] key="memory-why"
-# ## Step 7. What fits where?
-#
-# To compute, the parameters must be at hand. How many bytes that is depends on the type of number they
-# are kept in: 4 bytes in float32, 2 in bfloat16 (the type of the published files), 1 in int8, and half a
-# byte with 4 bits. The last two are **quantised**: rounded to few steps, with a scale factor for each
-# group of numbers, which takes a little more room than shown here. A gigabyte (GB) is $10^9$ bytes. These
-# notebooks load every model as float32, so for them the first column counts.
-
-# %% key="memory-by-hand"
-kinds = {"float32": 4, "bfloat16": 2, "int8": 1, "4 bits": 0.5}
+agree([configs[name].count_parameters() for name in in_files], [*in_files.values()], tolerance=0)
+fields = "n_layers", "dim", "ffn_width", "n_heads", "n_kv_heads", "group", "vocab_size"
 table(
-    ["weights alone, in GB", *kinds],
+    ["", "blocks", "D", "F", "Hq", "Hkv", "Hq / Hkv", "V", "tied", "parameters", "GB in bfloat16"],
     [
-        [name, *(f"{c.count_parameters() * width / 1e9:,.3g}" for width in kinds.values())]
-        for name, c in configs.items()
+        [name, *(getattr(c, f) for f in fields), "yes" if c.tied_output else "no"]
+        + [f"{c.count_parameters():,}", f"{c.count_parameters() * 2 / 1e9:.3g}"]
+        for name, c in sorted(configs.items(), key=lambda item: item[1].count_parameters())
     ],
 )
 
-# %% [markdown] key="memory-cache-why"
-# While it writes, a Llama also keeps the keys and values of all tokens so far, in its cache (lesson 11).
-# Per token that is two rows, key and value, of `Hkv` · `K` numbers in every block. The more query heads
-# share a key, the smaller it is. We count 2 bytes for each number and 8192 tokens for every model, also
-# where it was made for shorter texts.
-
-
-# %% key="memory-cache"
-def cache_bytes(c, n_tokens, width=2):
-    return 2 * c.n_layers * c.n_kv_heads * c.head_dim * width * n_tokens
-
-
-table(
-    ["cache of keys and values", "bytes per token", "8192 tokens, in GB"],
-    [
-        [name, f"{cache_bytes(c, 1):,}", f"{cache_bytes(c, 8192) / 1e9:.3f}"]
-        for name, c in configs.items()
-    ],
-)
-
-# %% [markdown] key="memory-fits-why"
-# So what fits? Take the weights and a cache for 8192 tokens. Add a fifth for everything else on the machine:
-# the system, the program, the results on their way through a block. (A fifth is a rough guess.) For each
-# memory size, the largest model of our list:
-
-
-# %% key="memory-fits"
-def fits(memory_gb, width):
-    best = "none"
-    for name in published:  # small to large
-        needed = configs[name].count_parameters() * width + cache_bytes(configs[name], 8192)
-        best = name if 1.2 * needed <= memory_gb * 1e9 else best
-    return best
-
-
-table(
-    ["memory, in GB", *kinds],
-    [[gb, *(fits(gb, width) for width in kinds.values())] for gb in (4, 8, 16, 32, 64, 128, 256)],
-)
-
-# %% [markdown] key="memory-note"
-# No graphics card stands in this table, since none is needed to *run* a model. A processor computes the
-# same numbers from ordinary memory, only more slowly. When one text is written, what sets the pace is
-# reading: nearly every weight is read once for each new token. So a token takes about as long as it takes
-# to read the weights from memory, or longer. A graphics card has faster memory, which is the main reason
-# why it writes faster. Int8 and 4 bits help too: fewer bytes have to be read.
-#
-# And weights need not be in memory all at once. A file can be **mapped**: the system then reads the parts
-# that are needed and drops them again. That works with little memory, at the pace of the disk. Or take a
-# smaller model: the small ones are Llamas in every part, and these pages run on them. *Training* is
-# another matter: it needs several times as much memory, for gradients, the optimizer's averages, and the
-# activations of all blocks.
-
-# %% [markdown] key="shapes-note"
-# ## What you have seen
-
-# %% key="shapes"
-from classroom import shapes
-
-arrays = {
-    "x, resid_mid, resid_out": "T D",
-    "attn_out, down": "T D",
-    "gate, up, hidden": "T F",
-    "logits at one height of the lens": "T V",
-    "embedding": "V D",
-    "output": "D V",
-}
-shapes(arrays, config, n_tokens=len(ids))
+# %% [markdown] key="published-read"
+# Look at `Hq / Hkv`, the size of a group (lesson [07](07_multi_head.ipynb)): it is 4 in 8B and in 1B, 8 in 70B, 1 in Llama 2 7B, and **3** in 3B.
+# Code that takes 4 for granted, or a power of two, breaks on 3B. The last column is what the published files
+# take, with 2 bytes for a number; these notebooks load every model in float32, with 4. Llama 3 8B has 1.3 billion
+# parameters more than Llama 2 7B, with the same width and number of blocks: its vocabulary costs
+# {{ 2 * (128256 - 32000) * 4096 / 1e9 :.2f }} billion, its wider feed-forward steps {{ 32 * 3 * 4096 * (14336 - 11008) / 1e9 :.2f }}, and grouped queries save {{ 32 * 2 * 4096 * (32 - 8) * 128 / 1e9 :.2f }}.
 
 # %% [markdown] key="questions"
 # ## Questions
 #
-# <details><summary>Why can the same loop run 16 blocks or 80?</summary>
+# <details><summary>The lens shows a wrong answer after half of the blocks. Does the model not know the right one
+# there?</summary>
 #
-# A block takes rows of width `D` and gives back rows of width `D`. So its output can be the input of
-# another block, as often as one likes.
-#
-# </details>
-#
-# <details><summary>All blocks run the same code. What makes them do different things?</summary>
-#
-# Their weights, and what they read: each finds in the stream what the blocks before it have written.
+# That does not follow. The lens reads only what points the way of the output matrix, and only the top was trained
+# for that. Later blocks may read what the lens does not.
 #
 # </details>
 #
-# <details><summary>Why can the logit lens use the output matrix at any height?</summary>
+# <details><summary>Leaving out block {{ half }} costs next to nothing, and so it is with most. Could one leave them all out?</summary>
 #
-# The stream has the same columns everywhere, and blocks only add to it. So a direction that means
-# something at the top can already be there earlier. It need not be: only the top was trained for it.
-#
-# </details>
-#
-# <details><summary>Llama 3 8B has 1.3 billion parameters more than Llama 2 7B, with the same width and the
-# same number of blocks. Where are they?</summary>
-#
-# Its vocabulary is four times as large: embedding and output together have 1.05 billion parameters
-# instead of 0.26. The feed-forward step is wider, 14336 instead of 11008, which gives 1.31 billion more.
-# Grouped queries save 0.81 billion in attention.
-#
-# </details>
-#
-# <details><summary>A memory delivers 50 GB per second. How fast can Llama 3 8B write at best, in
-# bfloat16?</summary>
-#
-# It reads about 16 GB for each token, so about 3 tokens per second. With 4 bits, 4 GB, about 12.
+# No. Each costs little as long as the others are there to do what it does. Small costs of single parts say nothing
+# about the cost of all of them together; the exercise measures it.
 #
 # </details>
 
 # %% [markdown] key="next"
 # ## What comes next
 #
-# The stream has reached the top. Lesson 10, logits, turns its last row into probabilities and shows the
-# ways of choosing a token from them.
+# **Your turn:** [exercise 09](exercises/09_32_blocks.ipynb), where you build a block of your own parts and leave out more than one. The
+# stream has reached the top. [Lesson 10](10_logits.ipynb), logits, turns its last row into probabilities and shows the ways of choosing
+# a token from them. Before this page: [lesson 08](08_feed_forward.ipynb). Its code: `block` and `forward` in `llama_np/model.py`.

@@ -1,11 +1,11 @@
 # %% [markdown] key="title"
 # # Exercise 09: a block of your own parts
 #
-# This page belongs to [lesson 09](../09_32_blocks.ipynb). Put your code in the place of each `...` and run the
-# cell.
+# This page belongs to [lesson 09](../09_32_blocks.ipynb), task 1 to its step 1 and task 2 to its step 6. Put your
+# code in the place of each `...` and run the cell.
 
 # %% key="setup"
-from classroom import check, mine, predict, progress
+from classroom import check, measure, mine, predict, progress
 
 # %% [markdown] key="block-task"
 # ## Task 1. One block
@@ -71,23 +71,81 @@ check("count_block", my_count_block)
 # %% [markdown] key="predict-task"
 # ## Predict
 #
-# The width of the stream is doubled, and so are the number of query heads, of key-value heads, and the
-# feed-forward width. About how many times as many numbers does a block then have?
+# You may spend four times as many parameters on the blocks of a Llama. One way is to take four times as many
+# blocks. The other is to keep their number and make everything wider by the same factor: the stream, the number of
+# query heads and of key-value heads, and the feed-forward step. By which factor, about?
 
 
 # %% key="predict"
-def how_many_times():
-    return mine.count_block(8192, 64, 16, 128, 28672) / mine.count_block(4096, 32, 8, 128, 14336)
+def how_many_times_as_wide():
+    sizes = 4096, 32, 8, 14336  # D, Hq, Hkv and F of Llama 3 8B
+    before = mine.count_block(*sizes[:3], 128, sizes[3])
+    for factor in range(2, 9):
+        dim, n_heads, n_kv_heads, ffn_width = (factor * size for size in sizes)
+        if mine.count_block(dim, n_heads, n_kv_heads, 128, ffn_width) > 3.9 * before:
+            return factor
 
 
 guess = ...
-predict("09", guess, how_many_times)
+predict("09", guess, how_many_times_as_wide)
 
 # %% [markdown] key="predict-answer"
 # <details><summary>Why</summary>
 #
-# About 4 times: every matrix has twice as many rows and twice as many columns. Only the two norms grow by a
-# factor of 2, and they are very small. Twice as wide is four times as large.
+# Twice as wide: every matrix then has twice as many rows *and* twice as many columns, four times as many numbers.
+# Only the norms grow by a factor of 2, and they are very small. This is why the width of a Llama is chosen with more
+# care than the number of its blocks.
+#
+# </details>
+
+# %% [markdown] key="measure-task"
+# ## Measure and explain
+#
+# In the [lesson](../09_32_blocks.ipynb), leaving out one block cost little, with one exception. Now leave out the
+# whole middle half at once. `loss(without)` is the mean loss on ten stories while the blocks whose numbers are in
+# `without` are left out. Add up what each of the blocks in `middle` costs when it alone is missing. How many times
+# as much does it cost to leave out all of `middle` together (`found`)? Guess first: as much as the sum, less, or
+# more? Then say in one sentence why (`because`).
+
+# %% key="measure"
+from dataclasses import replace
+
+import numpy as np
+
+from weights_tools import load_model
+from weights_tools.examine import all_prompts, mean_loss
+
+model = load_model()
+config, weights = model.config, model.weights
+stories = all_prompts(model.tokenizer)["texts"]
+ids = [text[:64] for text in stories.ids[:10]]
+stories = stories._replace(ids=ids, scored=[np.arange(1, len(text)) for text in ids])
+middle = list(range(config.n_layers))[config.n_layers // 4 : -(config.n_layers // 4)]
+
+
+def loss(without=()):
+    """The mean loss in nats, without these blocks."""
+    layers = [layer for i, layer in enumerate(weights.layers) if i not in without]
+    return mean_loss(replace(weights, layers=layers), config, stories)
+
+
+def times_as_much():
+    whole = loss()
+    return (loss(middle) - whole) / sum(loss([i]) - whole for i in middle)
+
+
+print(f"whole: {loss():.3f}, without block {middle[0]}: {loss([middle[0]]):.3f}")
+
+found, because = ..., ...
+measure("09", found, times_as_much, because)
+
+# %% [markdown] key="measure-answer"
+# <details><summary>Compare</summary>
+#
+# It costs {{ times_as_much() :.1f }} times the sum, {{ loss(middle) - loss() :.2f }} nats. {{ claim: times_as_much() > 1.5 }}
+# A block that is missing alone is missed little, because the others still do most of what it would have done. When
+# all of them are missing, nobody is left to stand in, so that single costs say how replaceable a block is and not
+# how much work it does.
 #
 # </details>
 
@@ -98,4 +156,4 @@ predict("09", guess, how_many_times)
 progress()
 
 # %% [markdown] key="next"
-# Next: [lesson 10](../10_logits.ipynb) and [its exercise](10_logits.ipynb).
+# Back to [lesson 09](../09_32_blocks.ipynb). Next: [lesson 10](../10_logits.ipynb) and [its exercise](10_logits.ipynb).
