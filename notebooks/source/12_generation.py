@@ -17,7 +17,7 @@ import os
 
 os.environ["OPENBLAS_NUM_THREADS"] = "1"  # one core, before NumPy starts: steadier times in step 5
 import numpy as np
-from classroom import agree, show, source, table
+from classroom import agree, show, table
 
 from weights_tools import DOLL_HOUSE, load_model
 
@@ -32,7 +32,7 @@ show.model_map(config.n_layers, lit=["output", "next", "ids"])
 # token of the vocabulary, the likeliest token is taken (**greedy**), and that token is the next input.
 
 # %% key="loop-by-hand"
-from llama_np import KVCache, Sampling, forward, generate
+from llama_np import KVCache, Sampling, forward, generate, sampling
 
 prompt = "Once upon a time, there was a little girl named"
 ids = np.array(tokenizer.encode(prompt, bos=True))
@@ -46,19 +46,10 @@ for _ in range(n_new):
 agree(np.array(written), np.array(list(generate(weights, config, ids, n_new))))
 print(prompt + tokenizer.decode(written))
 
-# %% [markdown] key="loop-named-note"
-# `generate` is this loop with its arguments checked. Behind it stands `write_tokens`, where `prefill` is the
-# forward pass through the cache, `sample` the choice of lesson 10, and `yield` hands out each token as soon as
-# it is there. `room` is what is left in the model's `context_length`; `padding` belongs to step 4.
-
-# %% key="loop-named"
-from llama_np import sampling
-
-source(sampling.write_tokens)
-
 # %% [markdown] key="decoder-why"
-# Nothing in the loop tells the model where the prompt ends and its own text begins. The first Transformer, made
-# for translation, had an **encoder** for what it reads and a **decoder** for what it writes
+# `generate` is this loop, with its arguments checked; it hands out each token as soon as it is there. Nothing in it
+# tells the model where the prompt ends and its own text begins. The first Transformer, made for translation, had an
+# **encoder** for what it reads and a **decoder** for what it writes
 # ([Vaswani et al. 2017](https://arxiv.org/abs/1706.03762), section 3.1). Llama has one stack of blocks for both,
 # which shows when we give it the whole text as if all of it were a prompt.
 
@@ -67,10 +58,11 @@ whole = np.append(ids, written)
 best_everywhere = forward(weights, config, whole).argmax(axis=-1)  # T V -> T
 agree(best_everywhere[N - 1 : -1], np.array(written))
 
-# %% [markdown] key="stop-why"
+# %% [markdown] key="decoder-read"
 # One pass predicts at every position what the loop chose in {{ n_new }} passes. So writing is reading, with the
 # difference that the next token is not there yet.
-#
+
+# %% [markdown] key="stop-why"
 # ## Step 2. Knowing when to stop
 #
 # In training every text was closed by a special **stop token**, so the model has learned to predict one where a
@@ -125,11 +117,12 @@ agree(np.array(drawn), np.array(draw(3)))
 for seed in (3, 3, 4):
     print(f"seed {seed}:", repr(tokenizer.decode(draw(seed))))
 
-# %% [markdown] key="stream-why"
+# %% [markdown] key="seed-read"
 # The same seed throws the same numbers, and so writes the same text, here and today. On another machine, or in a
 # batch of another shape, sums are added up in another order, a logit differs in its last digit, and now and then
 # a throw falls on the other side of a border; from there on the texts part.
-#
+
+# %% [markdown] key="stream-why"
 # ### Showing the text as it comes
 #
 # `generate` computes a token only when it is asked for one, so that each can be shown at once. One thing stands
@@ -271,7 +264,10 @@ table(
 # Operations for each byte fetched are called **arithmetic intensity**, and below the bend one is **memory-bound**,
 # above it **compute-bound** ([kipply](https://kipp.ly/transformer-inference-arithmetic/); the
 # [scaling book](https://jax-ml.github.io/scaling-book/inference/) does it for TPUs). So a long prompt is
-# compute-bound and a lone text memory-bound, and that is why services run many conversations in one batch.
+# compute-bound and a lone text memory-bound, and that is why services run many conversations in one batch. A lone
+# text can use the idle rows, too: a small model guesses some tokens ahead, and the large one reads all guesses in one
+# pass and keeps those it agrees with (**speculative decoding**,
+# [Leviathan et al. 2022](https://arxiv.org/abs/2211.17192)).
 
 # %% [markdown] key="logprobs-why"
 # ## Step 6. How likely a text is
