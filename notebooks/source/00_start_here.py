@@ -363,37 +363,11 @@ show.bars(
 # Nothing in the library says "name" or "girl": all of it is in the {{ config.count_parameters() :, }} numbers that
 # training has set.
 
-# %% [markdown] key="inside"
-# ## Step 11. Looking inside
-#
-# Any pattern of any block is one look-up away in `trace`. Beside our head, the picture shows those that read most,
-# on average over this sentence, from the token before, from the first token, and from themselves. Every row is a
-# token that reads, every column a token it reads from.
-
-# %% key="patterns"
-patterns = np.stack([trace[f"blocks.{i}.pattern"] for i in blocks])  # L Hq T S
-wanted = {
-    "the token before": patterns[:, :, positions[1:], positions[:-1]].mean(axis=-1),
-    "the first token": patterns[:, :, 1:, 0].mean(axis=-1),
-    "itself": patterns[:, :, positions[1:], positions[1:]].mean(axis=-1),
-}
-drawn = {f"the girl: block {chosen}, head {head}": pattern}
-for name, weight in wanted.items():
-    i, h = np.unravel_index(weight.argmax(), weight.shape)
-    drawn[f"{name}: block {i}, head {h}"] = patterns[i, h]
-show.matrices(
-    drawn, ("query T", "key S"), rows=labels, columns=labels, across=2, quantity="weights"
-)
-
-# %% [markdown] key="patterns-read"
-# On average such a head puts a weight of {{ wanted["the token before"].max() :.2f }} on the token before,
-# {{ wanted["the first token"].max() :.2f }} on the first, {{ wanted["itself"].max() :.2f }} on its own.
-# [Lesson 07](07_multi_head.ipynb) measures what heads of this kind are good for.
-
 # %% [markdown] key="experiment"
-# ## Try it: what if nobody can read the girl?
+# ## Step 11. Cutting a connection
 #
-# Now we cut the connection in *all* blocks. The text still says "girl", but the last token cannot look there. Predict before you run it: will the model say a girl's name, a boy's, or no name at all?
+# What if the last token cannot read the girl in *any* block? The text still says "girl", but the last
+# token cannot look there. Predict before you run it: will the model say a girl's name, a boy's, or no name at all?
 
 # %% key="experiment-cell"
 cut = softmax(forward(weights, config, ids, tap=hide(girl, blocks))[-1])

@@ -268,58 +268,37 @@ for sample in (sentence, text, tricky, "naïve café, 你好 😀"):
     agree(encode_by_hand(sample), np.array(tokenizer.encode(sample)))
 
 # %% [markdown] key="llama3-note"
-# ## The same text in Llama 3's own vocabulary
+# ## The first trap: one word, many spellings
 #
-# All of this is Llama 3's rule; only the vocabulary is that of the model you have loaded, with {{ len(ranks) :, }} tokens
-# where Llama 3 has 128,000. Its file comes with a licence that one has to accept, so it is not part of these notebooks,
-# but what it makes of a few texts is written down here.
+# A little girl is little however you write it. **Predict before you run:** which of the spellings below share a token?
+# Beside the model you have loaded, whose vocabulary has {{ len(ranks) :, }} tokens, stands what Llama 3 makes of them with
+# its 128,000. (Its file comes with a licence that one has to accept, so its results are written down.)
 
 # %% key="llama3"
 llama3 = {
-    sentence: [12805, 5304, 264, 892, 11, 1070, 574, 264, 2697, 3828, 7086],
-    text: [1820, 4320, 311, 279, 17139, 3488, 315, 2324, 11, 279, 15861, 11, 323, 4395, 374, 220],
-    " strawberry": [73700],
-    "strawberry": [496, 675, 15717],
+    " little": [2697],
+    "little": [56492],
     " Little": [15013],
     " LITTLE": [445, 61209],
+    sentence: [12805, 5304, 264, 892, 11, 1070, 574, 264, 2697, 3828, 7086],
+    text: [1820, 4320, 311, 279, 17139, 3488, 315, 2324, 11, 279, 15861, 11, 323, 4395, 374, 220],
 }
-rows = [
-    [f"`{each.replace(' ', '␣')}`", len(split_pieces(each)), len(tokenizer.encode(each)), len(ids)]
-    for each, ids in llama3.items()
-]
-table(["text", "pieces", "tokens here", "tokens in Llama 3"], rows)
+spellings = [set(tokenizer.encode(each)) for each in list(llama3)[:4]]
+shared = {i for n, a in enumerate(spellings) for b in spellings[:n] for i in a & b}
+rows = []
+for each, ids in llama3.items():
+    found = tokenizer.encode(each)
+    cut = " ".join(map(tokenizer.token, found)) if len(found) < 9 else "..."
+    rows.append([f"`{each.replace(' ', '␣')}`", cut, len(found), len(ids), ids])
+table(["text", "cut here", "tokens", "tokens in Llama 3", "ids in Llama 3"], rows)
 
 # %% [markdown] key="llama3-read"
-# In Llama 3 every piece of the two sentences is a single token; here a few words are cut up. `the` at the beginning of
-# the second is 1820 there and `␣the` inside it 279: to the tokenizer they are different strings with different ids. The
-# space at the end is a token of its own, 220, as it is here. And `strawberry` is one token after a space and three
-# (`str`, `aw`, `berry`) without.
-
-# %% [markdown] key="variants-why"
-# ## The first trap: one word, many spellings
-#
-# **Predict before you run:** a little girl is little however you write it. Into how many tokens is each of these
-# spellings cut, and do any of them share a token?
-
-# %% key="variants"
-spellings = {s: tokenizer.encode(s) for s in (" little", "little", " Little", "Little", " LITTLE")}
-rows = [
-    [f"`{s.replace(' ', '␣')}`", len(ids), " ".join(map(tokenizer.token, ids)), ids]
-    for s, ids in spellings.items()
-]
-shared = [i for i, n in Counter(i for ids in spellings.values() for i in set(ids)).items() if n > 1]
-table(["spelling", "tokens", "cut", "ids"], rows)
-
-# %% [markdown] key="variants-answer"
-# <details><summary>Answer</summary>
-#
-# From {{ min(map(len, spellings.values())) }} to {{ max(map(len, spellings.values())) }} tokens. The frequent spelling is one
-# token, the others are cut up, capitals most of all. Tokens that more than one spelling has:
-# {{ ", ".join(f"`{tokenizer.token(i)}`" for i in shared) or "none" }}. `{{ tokenizer.token(spellings[" little"][0]) }}` itself
-# is in no other. If the model treats them alike, it has learned so from examples.
-# {{ claim: len(spellings[" little"]) == 1 < len(spellings[" LITTLE"]) }}
-#
-# </details>
+# `␣little` is one token in both, and no other spelling has any part of it. What the rarer spellings share here is
+# {{ ", ".join(f"`{tokenizer.token(i)}`" for i in sorted(shared)) or "nothing" }}; in Llama 3 they share nothing. So to the
+# tokenizer they are strangers, and if a model treats them alike, it has learned so from examples. In the last line
+# `the` at the beginning is 1820 and `␣the` inside it 279, for the same reason. The space at its end is a token of its
+# own, 220.
+# {{ claim: tokenizer.encode(" little")[0] not in shared and len(tokenizer.encode(" LITTLE")) > 1 }}
 
 # %% [markdown] key="space-why"
 # ## The second trap: a space at the end

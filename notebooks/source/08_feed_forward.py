@@ -259,7 +259,8 @@ table(["block, unit", "share", "key: loudest after", "value: pushes up"], rows)
 # few other places of 20 stories, and its value pushes up `{{ tokenizer.token(values[0][0]) }}` before all other
 # tokens that occur there. Of the five units {{ sum(yes in v for v in values) }} have
 # `{{ tokenizer.token(yes) }}` among their best five. The rest help in less legible ways, with keys that mix
-# places we would not have put together: nobody has assigned these jobs, and a unit may do several.
+# places we would not have put together. Nobody has assigned these jobs, and a unit may do several: networks can keep
+# more features than they have units, in **superposition** ([Elhage et al. 2022](https://transformer-circuits.pub/2022/toy_model/index.html)).
 # {{ claim: yes in values[0] and sum(yes in v for v in values) >= 2 }}
 # {{ claim: rows[0][2].find(repr(tokenizer.decode(ids[1 : first + 1].tolist()))) >= 0 }}
 
@@ -539,14 +540,7 @@ arrays = {
 shapes(arrays, config, n_tokens=len(ids))
 
 # %% [markdown] key="questions"
-# ## Questions
-#
-# <details><summary>Swap w_gate and w_up by mistake. All shapes fit. What happens?</summary>
-#
-# No error, and a wrong result: silu now bends what was meant as the offer, and the gate stays straight. Shapes
-# alone cannot find such a mistake; comparing numbers can.
-#
-# </details>
+# ## A question
 #
 # <details><summary>Attention could write the word as well: wv and wo are learned matrices. Why did the
 # feed-forward steps do it here?</summary>
