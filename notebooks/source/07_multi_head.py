@@ -6,10 +6,9 @@
 # hands over one mixture (lesson [04](04_single_head_attention.ipynb)), so a block has many heads side by side. Do they really
 # look for different things, and what is lost if we force them to look the same way?
 #
-# We find the heads that matter for this sentence by switching off each of them, and read in tokens what the best
-# of them looks for and what it says. Then we build a block's heads, in a loop and all at once, and an experiment
-# on 20 texts shows something that the word *head* hides. You need one head (04), the rotation ([05](05_rope.ipynb)) and
-# the mask ([06](06_masking.ipynb)).
+# We switch off each head to find those that matter for this sentence, and read in tokens what the best of them looks
+# for and what it says. Then we build a block's heads, and an experiment on 20 texts shows something that the word
+# *head* hides. You need one head (04), the rotation ([05](05_rope.ipynb)) and the mask ([06](06_masking.ipynb)).
 
 # %% key="map"
 import numpy as np
@@ -381,8 +380,7 @@ source(attention)
 # (here by the factor {{ group }}; lesson [11](11_kv_cache.ipynb) measures it), and fewer query heads would not. This is **grouped-query attention**
 # ([Ainslie et al. 2023](https://arxiv.org/abs/2305.13245), section 2.2). With a key-value head for every query head it is **multi-head attention**, and with
 # a single one for all **multi-query attention** ([Shazeer 2019](https://arxiv.org/abs/1911.02150)), which saves most and costs, as Ainslie et al. report,
-# some quality. Query heads are above, key-value heads below. How many share differs between Llamas (lesson
-# [09](09_32_blocks.ipynb) has a table), so code should take it from the config.
+# some quality. Query heads are above, key-value heads below.
 
 # %% key="share-picture"
 show.head_sharing(

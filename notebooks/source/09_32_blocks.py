@@ -203,8 +203,8 @@ show.written(
 )
 
 # %% [markdown] key="lens-why-many"
-# In the last row, `{{ labels[-1] }}`, the lens says `{{ tokenizer.token(lens[config.n_layers // 2, -1].argmax()) }}` after half of the blocks, and `{{ tokenizer.token(hers) }}` comes to the front for good after {{ int(np.flatnonzero(lens[:, -1].argmax(axis=-1) != hers).max(initial=-1)) + 1 }}. Other
-# rows are settled at once, for instance where the next token hardly depends on the text.
+# In the last row, `{{ labels[-1] }}`, the lens says `{{ tokenizer.token(lens[config.n_layers // 2, -1].argmax()) }}` after half of the blocks, and only after {{ int(np.flatnonzero(lens[:, -1].argmax(axis=-1) != hers).max(initial=-1)) + 1 }} does `{{ tokenizer.token(hers) }}` stay in front to the
+# top. Other rows are settled at once, for instance where the next token hardly depends on the text.
 #
 # One sentence can deceive, so here is the same on 20 stories, 64 tokens each: how good would the predictions be if
 # the model ended after `n` blocks (the loss), how sure would they be (the **entropy**, in nats: 0 if sure), and how
