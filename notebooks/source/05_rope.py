@@ -8,8 +8,7 @@
 #
 # Llama's answer has not a single learned number in it. Before a query meets a key, both are **turned**, by
 # an angle that grows with the position of their token. This is the **rotary position embedding**, RoPE for
-# short. Queries and keys of a head go in, one row of `K` numbers for each of `T` tokens, with the `T`
-# positions, and rows of the same shape come out.
+# short: queries and keys of a head go in (`T K`), with the `T` positions, and rows of the same shape come out.
 #
 # At the end of this page you will have built a head of that kind by hand, out of nothing but angles. It then
 # takes the place of the model's best trained one, and we measure how much of that head's work it does.
@@ -30,10 +29,9 @@ show.attention_map(lit=["rotate"], n_heads=config.n_heads, n_kv_heads=config.n_k
 # %% [markdown] key="head-why"
 # ## The head in question
 #
-# We look for it on twenty stories. For every head of every block the code takes the mean weight that a token
-# gives to the token before it. Of the five heads with most, it keeps the one that matters most: the one
-# without which the loss rises furthest. (The **loss** is the mean of $-\log p$, where $p$ is the probability
-# that the model gave to the token that did come next.)
+# We look for it on twenty stories. Of the five heads that give most weight to the token before their own, the
+# code keeps the one without which the loss rises furthest. (The **loss** is the mean of $-\log p$, where $p$
+# is the probability that the model gave to the token that did come next.)
 
 # %% key="head"
 from weights_tools.examine import job_weights, mean_loss, ordinary_texts, pairs, silence
@@ -114,12 +112,11 @@ order = np.random.default_rng(0).permutation(T)
 agree(attend(q[order], k[order], v[order], None), attend(q, k, v, None)[order], tolerance=1e-4)
 
 # %% [markdown] key="idea"
-# The first transformers *added* something to each row: a fixed pattern of waves ([Vaswani et al.
+# The first transformers *added* something to each row, a fixed pattern of waves ([Vaswani et al.
 # 2017](https://arxiv.org/abs/1706.03762), section 3.5) or, in GPT-2, a learned row for each position. Then
-# what a token is and where it stands share the same numbers, and a learned row exists only for positions
-# that training has seen. RoPE leaves the stream alone and acts on queries and keys. What we want from it is a
-# score that depends on what two tokens hold and on *how far apart* they are, because "the word before me"
-# should mean the same at position 3 and at position 300.
+# what a token is and where it stands share the same numbers. RoPE leaves the stream alone and acts on queries
+# and keys, so that a score depends on what two tokens hold and on *how far apart* they are: "the word before
+# me" should mean the same at position 3 and at position 300.
 #
 # ## Step 2. One pair, turned
 #
@@ -141,10 +138,9 @@ turned = np.stack([first, second], axis=1)
 show.arrows({f"first pair of the query of {labels[-1]}": turned}, places)
 
 # %% [markdown] key="one-pair-note"
-# Each arrow is the same pair at another position, from 0 to 6, and each has the same length: a turn takes
-# nothing away and adds nothing. At position 6 the arrow is nearly back, because 6 is nearly 6.28. One hand
-# is therefore not enough, for a head that only knew this angle would take the token seven places back for its
-# neighbour.
+# Each arrow is the same pair at another position, and each has the same length: a turn takes nothing away and
+# adds nothing. At position 6 the arrow is nearly back, because 6 is nearly 6.28. One hand is therefore not
+# enough, for it would take the token seven places back for the neighbour.
 #
 # ## Step 3. A frequency for every pair
 #
@@ -153,10 +149,9 @@ show.arrows({f"first pair of the query of {labels[-1]}": turned}, places)
 #
 # $$\theta_j = \mathrm{base}^{-2j/K} \qquad j = 0, 1, \dots, K/2 - 1$$
 #
-# Here $j$ counts the pairs, and the base is a constant that comes with the model, `rope_theta` in its config.
-# Pair 0 turns by 1 radian per position, each further pair more slowly by the same factor. At position $m$
-# the pair $j$ is turned by the angle $m\,\theta_j$ ([Su et al. 2021](https://arxiv.org/abs/2104.09864),
-# section 3.2.2).
+# Here $j$ counts the pairs, and the base is a constant of the model, `rope_theta` in its config. Pair 0 turns by
+# 1 radian per position, each further pair more slowly. At position $m$ the pair $j$ is turned by the angle
+# $m\,\theta_j$ ([Su et al. 2021](https://arxiv.org/abs/2104.09864), section 3.2.2).
 
 # %% key="frequencies-by-hand"
 pair = np.arange(K // 2)
@@ -201,9 +196,9 @@ table(header, [*rows, ["**Llama 3 8B**", "", "", ""], *some_pairs(LLAMA_3_8B)])
 # %% [markdown] key="angles-why"
 # ## Step 4. All tokens, all pairs
 #
-# Every token has its position and every pair its frequency, so the angles are a table with a row for each
-# token and a column for each pair. **Positions count from 0**: row 3 belongs to position 3, the fourth token.
-# How many columns there are comes from the width of the head and has nothing to do with the text.
+# The angles are a table with a row for each token and a column for each pair. **Positions count from 0**: row 3
+# belongs to position 3, the fourth token. How many columns there are comes from the width of the head and has
+# nothing to do with the text.
 
 # %% key="angles"
 positions = np.arange(T)
@@ -290,7 +285,8 @@ table(["moved by", "both move", "only the query moves"], rows)
 
 # %% key="distance-square"
 def polar(row):  # K -> K/2 lengths, K/2 directions
-    return np.hypot(row[0::2], row[1::2]), np.arctan2(row[1::2], row[0::2])
+    a, b = row[..., 0::2], row[..., 1::2]
+    return np.hypot(a, b), np.arctan2(b, a)
 
 
 def strength_and_angle(query, key):  # |q||k| / sqrt(K) and phi, for each pair
@@ -307,10 +303,9 @@ agree((strength * np.cos(phi + d[..., None] * frequencies)).sum(axis=-1), square
 show.matrix(square, ("query at m", "key at n"), title="score: the same along every diagonal")
 
 # %% [markdown] key="distance-model-note"
-# Along each diagonal the distance is the same, and so is the colour: the whole square is made of one row of
-# numbers. What holds for one score holds for the whole model, since position enters nowhere else. If all
-# tokens move on by 100 places, the probabilities stay as they are, but not if the same tokens stand twice as
-# far apart.
+# Along each diagonal the distance is the same, and so is the colour. What holds for one score holds for the
+# whole model, since position enters nowhere else: if all tokens move on by 100 places, the probabilities stay
+# as they are, but not if the same tokens stand twice as far apart.
 
 # %% key="distance-model"
 here = softmax(forward(weights, config, ids))
@@ -383,46 +378,59 @@ table(["budget goes to", f"{T} tokens", "120 tokens", f"{config.context_length} 
 #
 # ## Step 7. And how does the trained head do it?
 #
-# Training knows nothing of our construction. So we open the trained head: its mean query and its mean key
-# over the twenty stories, and from them the strength and the angle $\varphi_j$ of each pair. If this head
-# works as ours does, pair 0 lies at $-1$ radian, which is $-57$ degrees. The fourth column has the strength of
-# the same pair in the median of all heads.
+# Training knows nothing of our construction. So we open the trained head, on twenty other stories. For each
+# pair we take its strength, the mean of $|q_j|\,|k_j|$ over all tokens, and the angle $\varphi_j$ between the
+# mean query and the mean key. If this head works as ours does, pair 0 lies at $-1$ radian, which is $-57$
+# degrees. The fourth column has the strength of the same pair in the median of all heads.
 
 # %% key="trained"
 taken = []
-for row in stories.ids:
+for row in ordinary_texts(tokenizer, 40).ids[20:]:
     taken.append({})
     forward(weights, config, row, tap=record(taken[-1], only={"q", "k"}))
 
 
-def mean_rows(block, head):  # the mean query and key of a head, begin-of-text left out
+def rows_of(block, head):  # all queries and all keys of a head, begin-of-text left out
     names = (f"blocks.{block}.q", head), (f"blocks.{block}.k", head // config.group)
-    return [np.concatenate([t[name][n][1:] for t in taken]).mean(axis=0) for name, n in names]
+    return [np.concatenate([t[name][n][1:] for t in taken]) for name, n in names]
 
 
-mean_query, mean_key = mean_rows(i, h)
+def mean_strength(block, head):
+    return np.prod(
+        [polar(rows)[0].mean(axis=0) for rows in rows_of(block, head)], axis=0
+    ) / np.sqrt(K)
+
+
+ours = mean_strength(i, h)
+heads = [(block, head) for block in range(config.n_layers) for head in range(config.n_heads)]
+median = np.median([mean_strength(*head) for head in heads], axis=0)
+mean_query, mean_key = (rows.mean(axis=0) for rows in rows_of(i, h))
 strength, phi = strength_and_angle(mean_query, mean_key)
 phi = (phi + np.pi) % (2 * np.pi) - np.pi
-heads = [(block, head) for block in range(config.n_layers) for head in range(config.n_heads)]
-median = np.median([strength_and_angle(*mean_rows(*head))[0] for head in heads], axis=0)
-rows = zip(pair, 2 * np.pi / frequencies, strength, median, np.rad2deg(phi))
-table(
-    ["pair", "wavelength", "strength", "median head", "angle, degrees"],
-    [[j, f"{length:,.0f}", f"{s:.2f}", f"{m:.2f}", f"{p:.0f}"] for j, length, s, m, p in rows],
-)
+rows = [
+    [
+        j,
+        f"{2 * np.pi / frequencies[j]:,.0f}",
+        f"{ours[j]:.2f}",
+        f"{median[j]:.2f}",
+        f"{degrees:.0f}",
+    ]
+    for j, degrees in enumerate(np.rad2deg(phi))
+]
+table(["pair", "wavelength", "strength", "median head", "angle, degrees"], rows)
 
 # %% [markdown] key="trained-note"
 # Pair 0 lies at {{ np.rad2deg(phi[0]) :.0f }} degrees: training has found the angle that we derived. Its
-# strength there is {{ strength[0] / median[0] :.0f }} times that of the median head, in the slowest pair only
-# {{ strength[-1] / median[-1] :.1f }} times.
-# {{ claim: abs(phi[0] + 1) < 0.6 and strength[0] / median[0] > 3 }}
-# {{ claim: strength[0] / median[0] > strength[-1] / median[-1] }}
+# strength there is {{ ours[0] / median[0] :.0f }} times that of the median head, in the slowest pair only
+# {{ ours[-1] / median[-1] :.1f }} times.
+# {{ claim: abs(phi[0] + 1) < 0.6 and ours[0] / median[0] > 2 }}
+# {{ claim: ours[0] / median[0] > ours[-1] / median[-1] }}
 # The loudest pair is another one, though, number {{ strength.argmax() }}, with a wavelength of
 # {{ 2 * np.pi / frequencies[strength.argmax()] :,.0f }} positions and an angle of
 # {{ np.rad2deg(phi[strength.argmax()]) :.0f }} degrees. From pair 0 up to this one the angles are
 # {{ np.rad2deg(phi[: strength.argmax() + 1]).round().astype(int).tolist() }}: they begin where the cosine has its
 # peak at the token before, and end near 90 degrees, where a cosine is steepest. What could a slope be good for?
-# Here are the parts of the score, by distance.
+# Here are the parts of the score of the mean query and the mean key, by distance.
 
 # %% key="parts"
 distances = np.arange(61)
@@ -497,9 +505,9 @@ rows.append(["writes nothing", "", change, "0%"])
 table(["head", "on the token before", "change of the loss", "left"], rows)
 
 # %% [markdown] key="discovery"
-# Made blind to all words, the trained head keeps {{ left["blind"] :.0% }} of its effect. It even reads the
-# token before with {{ on_it["blind"] :.2f }} instead of {{ on_previous[i, h] :.2f }}, for on the mean the
-# words only distract it. Angles by hand and a ramp keep {{ left["angles and a ramp"] :.0% }}, the fast half
+# Made blind to all words, the trained head keeps {{ left["blind"] :.0% }} of its effect. It even gives the
+# token before {{ on_it["blind"] :.2f }} of its weight instead of {{ on_previous[i, h] :.2f }}, since words no
+# longer distract it; what is missing of its effect is the good that they did. Angles by hand and a ramp keep {{ left["angles and a ramp"] :.0% }}, the fast half
 # without a ramp {{ left["the fast half"] :.0% }}, and the slow half {{ left["the slow half"] :.0% }}. Behind ±
 # is the standard error over the twenty stories.
 # {{ claim: left["blind"] > 0.4 and left["angles and a ramp"] > left["the slow half"] + 0.2 }}
@@ -519,14 +527,6 @@ table(["head", "on the token before", "change of the loss", "left"], rows)
 #
 # With $\varphi_j = -3\,\theta_j$: every pair then has its peak at distance 3. The ramp has to be gentler, since
 # it pulls towards distance 0.
-#
-# </details>
-#
-# <details><summary>Could we turn the rows of the stream once, at the start, instead of queries and keys in every
-# block?</summary>
-#
-# No. `wq` and `wk` mix all numbers of a row, so the turns would not cancel in the dot product. And the
-# values would be turned as well.
 #
 # </details>
 
