@@ -32,7 +32,7 @@ THEIR_OWN = {  # what a format, a picture or a download needs: imported where it
         "gguf", "huggingface_hub", "matplotlib", "psutil", "safetensors", "sentencepiece",
         "threadpoolctl", "tiktoken",
     },
-    "classroom": {"IPython", "matplotlib", "PIL"},  # PIL comes with matplotlib
+    "classroom": {"IPython", "ipywidgets", "matplotlib", "PIL"},  # PIL comes with matplotlib
 }  # fmt: skip
 
 
