@@ -355,6 +355,42 @@ show.bar_panels(panels, names, "probability")
 # (0 itself would be a division by zero, and is taken to mean just that), and at 1000 it has
 # {{ at[1000][first] :.4f }}, hardly more than one in {{ config.vocab_size :, }}.
 
+# %% [markdown] key="own-try"
+# ### A beginning of your own
+#
+# How much a temperature does depends on the text before it. In a live notebook the next cell has a field for a
+# beginning of your own and a slider for the temperature; on a page that is only read it shows its first choice.
+#
+# **Predict before you run:** what will the likeliest token after `Once upon a` keep at temperature 2, where
+# `{{ tokenizer.token(first) }}` has kept {{ at[2][first] :.2f }}?
+
+# %% key="own"
+from classroom import explore
+
+
+def next_token(sentence, temperature=2.0):
+    ids = np.array(tokenizer.encode(sentence, bos=True))
+    z = forward(weights, config, ids, last_only=True)[0]
+    p = softmax(z.astype(np.float64) / temperature)
+    ten = np.argsort(-z)[:10]
+    names = [*(tokenizer.token(i) for i in ten), "all others"]
+    title = f"after {sentence[-40:]!r} at temperature {temperature:.1f}"
+    show.bars(np.append(p[ten], 1 - p[ten].sum()), names, "probability", title=title)
+    how, rng = Sampling(temperature), np.random.default_rng(0)
+    print(sentence + tokenizer.decode(list(generate(weights, config, ids, 20, how, rng=rng))))
+
+
+explore(next_token, sentence="Once upon a", temperature=(0.1, 2.0))
+once = forward(weights, config, tokenizer.encode("Once upon a", bos=True), last_only=True)[0]
+p_once = softmax(once.astype(np.float64) / 2)
+
+# %% [markdown] key="own-read"
+# It keeps {{ p_once.max() :.2f }}. There the model has seen one way to go on and no other, so that
+# `{{ tokenizer.token(int(once.argmax())) }}` leads by {{ np.diff(np.sort(once))[-1] :.1f }} where
+# `{{ tokenizer.token(first) }}` leads by {{ lead :.1f }}, and half of a large lead is still a lead. Can you
+# find a beginning after which even 0.3 leaves the model in doubt? (What somebody says is a good place to look.)
+# {{ claim: p_once.max() > 2 * at[2][first] }}
+
 # %% [markdown] key="top-k-why"
 # ## Step 7. Cutting the tail
 #

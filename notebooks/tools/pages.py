@@ -9,9 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import expressions
-import jupytext
 import nbformat
-import slides
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, DeadKernelError
 from nbclient.util import ensure_async
@@ -23,6 +21,7 @@ FORMAT = {"extension": ".py", "format_name": "percent", "comment_magics": False}
 # What a header may hold, and jupytext's own notes on the source's layout.
 KNOWN = {"key", "tags", "lines_to_next_cell", "cell_marker", "region_name"}
 KEY = re.compile(r"[a-z0-9-]{1,64}")  # also a valid cell id of nbformat 4.5
+CONTROLS = "application/vnd.jupyter.widget-view+json"
 ADDRESS = re.compile(r"\bat 0x[0-9a-f]{6,}")
 METADATA = {
     "kernelspec": {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"},
@@ -43,6 +42,8 @@ class LessonError(Exception):
 
 def read_source(path: Path) -> nbformat.NotebookNode:
     """Read a source as a notebook without outputs; each key becomes the id of its cell."""
+    import jupytext  # slides of a built page do without it
+
     try:
         notebook = jupytext.reads(path.read_text(encoding="utf-8"), fmt=FORMAT)
     except nbformat.ValidationError as error:
@@ -55,7 +56,6 @@ def read_source(path: Path) -> nbformat.NotebookNode:
         cell.id, tags = cell.metadata.key, cell.metadata.get("tags")
         taken.add(cell.id)
         cell.metadata = nbformat.from_dict({"tags": tags} if tags else {})
-    slides.mark(notebook.cells)
     notebook.metadata, notebook.nbformat_minor = nbformat.from_dict(METADATA), 5
     return notebook
 
@@ -138,6 +138,7 @@ def execute(
         except (DeadKernelError, LessonError) as error:
             raise LessonError(f"{name}: {runner.at}: {error}") from None
     for cell in page.cells:
+        drop_controls(cell)
         refuse_outputs(cell, name)
     page.metadata = metadata
     return page, runner.asked
@@ -159,6 +160,12 @@ def make_environment(profile: Path, model: Path | None) -> dict[str, str]:
         "MPLBACKEND": "module://matplotlib_inline.backend_inline",
         "PYDEVD_DISABLE_FILE_VALIDATION": "1",  # the debugger's greeting on the terminal
     }
+
+
+def drop_controls(cell: nbformat.NotebookNode) -> None:
+    """Leave out sliders and fields, which live in a kernel only; what they showed stays."""
+    if "outputs" in cell:
+        cell.outputs = [each for each in cell.outputs if CONTROLS not in each.get("data", {})]
 
 
 def refuse_outputs(cell: nbformat.NotebookNode, name: str) -> None:
@@ -199,8 +206,9 @@ def compare_cells(fresh: nbformat.NotebookNode, stored: nbformat.NotebookNode) -
 
 
 def same(fresh: nbformat.NotebookNode, stored: nbformat.NotebookNode) -> bool:
-    """Whether a built cell can have come from a cell of a source."""
-    if (fresh.cell_type, fresh.metadata) != (stored.cell_type, stored.metadata):
+    """Whether a built cell can have come from a cell of a source, marks for slides aside."""
+    noted = {name: value for name, value in stored.metadata.items() if name != "slideshow"}
+    if (fresh.cell_type, fresh.metadata) != (stored.cell_type, noted):
         return False
     if fresh.cell_type == "markdown" and expressions.find(fresh.source):
         return expressions.fits(stored.source, fresh.source)
