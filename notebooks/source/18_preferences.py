@@ -375,7 +375,7 @@ source(dpo_loss_backward)
 agree(d_log_p, dpo_loss_backward(log_p, reference, beta), tolerance=1e-12)
 entries = [*np.ndindex(log_p.shape)]
 by_trying = numerical_gradient(lambda x: dpo_loss(x, reference, beta), log_p, entries)
-agree(by_trying.reshape(log_p.shape), d_log_p, tolerance=1e-8)
+agree(by_trying.reshape(log_p.shape), d_log_p, tolerance=1e-6)
 
 # %% [markdown] key="torch-why"
 # ### The same in PyTorch
