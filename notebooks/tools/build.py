@@ -6,6 +6,9 @@ import sys
 import time
 from pathlib import Path
 
+from weights_tools.writing import replacing
+
+LACKS = "building the lessons needs {}: pip install -r tests/requirements.txt"
 try:
     import nbformat
     import pages
@@ -13,11 +16,7 @@ try:
     import translate
     from pages import LessonError
 except ModuleNotFoundError as missing:
-    raise SystemExit(
-        f"building the lessons needs {missing.name}: pip install -r tests/requirements.txt"
-    ) from None
-
-from weights_tools.writing import replacing
+    raise SystemExit(LACKS.format(missing.name)) from None
 
 HEADER = """\
 Every cell of a source (percent format, plain Python without magics) has a key of its own:
@@ -27,7 +26,9 @@ Every cell of a source (percent format, plain Python without magics) has a key o
 Markdown may quote what the code before it has computed, and claim what is true of it:
   The loss falls to {{ losses[-1] :.2f }}. {{ claim: losses[-1] < losses[0] }}
 """
-PICTURES = {("04_single_head_attention", "pattern-first"): "girl.png"}  # lesson and cell: file in pictures/
+PICTURES = {
+    ("04_single_head_attention", "pattern-first"): "girl.png"
+}  # lesson and cell: file in pictures/
 
 
 def write(notebook: nbformat.NotebookNode, path: Path) -> None:
@@ -212,6 +213,8 @@ def main(argv: list[str] | None = None, folder: Path = pages.NOTEBOOKS) -> int:
         except (LessonError, slides.SlidesError, translate.CatalogueError) as error:
             failed = True
             print(f"error: {error}", file=sys.stderr)
+        except ModuleNotFoundError as missing:  # slides are made with what a learner has
+            raise SystemExit(LACKS.format(missing.name)) from None
     return int(failed)
 
 

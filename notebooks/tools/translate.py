@@ -7,16 +7,21 @@ was translated from another English than today's. Where an entry is absent, empt
 today's English, the English stands. Entries that the page no longer has are kept as obsolete.
 """
 
+from __future__ import annotations
+
 import re
 from collections import Counter
 from collections.abc import Collection
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import expressions
 import nbformat
-import polib
 
 from weights_tools.writing import replacing
+
+if TYPE_CHECKING:  # slides of a built page do without it
+    import polib
 
 WORD = re.compile(r"[^\W\d_]{2}")  # T and D need no translation
 LANGUAGE = re.compile(r"[a-z]{2,3}([_-][A-Za-z]{2,8})?")  # also the name of a folder, and no path
@@ -28,6 +33,8 @@ class CatalogueError(Exception):
 
 def read(path: Path) -> polib.POFile:
     """The catalogue in a file, an empty one where there is no file; CatalogueError where broken."""
+    import polib
+
     if not path.exists():
         return polib.POFile(wrapwidth=0)
     try:
@@ -133,6 +140,8 @@ def refresh(
     No translation is lost: what was made from another English becomes fuzzy, but for the keys in
     ``accept``, which fit the English of today; what the page no longer has becomes obsolete.
     """
+    import polib
+
     cells, entries = markdown(page), texts(old)
     if unknown := [key for key in accept if key not in cells or key not in entries]:
         raise CatalogueError(f"nothing to accept: {', '.join(unknown)}")

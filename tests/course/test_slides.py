@@ -1,23 +1,27 @@
-"""Slides: which cells start one, and that a presentation opens without network."""
+"""Slides: what stands together on one, and that a presentation opens without network."""
 
+import base64
 import functools
 import hashlib
 import re
+import struct
+import subprocess
+import sys
 import zipfile
 from pathlib import Path
 
 import pytest
 
-for needed in ("jupytext", "nbclient", "nbconvert"):
+for needed in ("nbclient", "nbconvert"):
     pytest.importorskip(needed)
 nbformat = pytest.importorskip("nbformat")
 new_markdown_cell, new_code_cell = nbformat.v4.new_markdown_cell, nbformat.v4.new_code_cell
 new_notebook, new_output = nbformat.v4.new_notebook, nbformat.v4.new_output
 
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
-SOURCES = sorted((NOTEBOOKS / "source").glob("[0-9]*.py"))
+BUILT = sorted([*NOTEBOOKS.glob("[0-9]*.ipynb"), *NOTEBOOKS.glob("translations/*/*.ipynb")])
 
-build, pages = pytest.importorskip("build"), pytest.importorskip("pages")
+build = pytest.importorskip("build")
 slides = pytest.importorskip("slides")
 
 DOT = (  # a PNG of one pixel
@@ -26,39 +30,153 @@ DOT = (  # a PNG of one pixel
 STAND_INS = {"reveal.js": "const one = 1;", "reveal.css": "a { b: c }", "tex-svg.js": "let two;"}
 
 
-def kinds(*cells):
-    slides.mark(list(cells))
-    return [cell.metadata.get("slideshow", {}).get("slide_type") for cell in cells]
+def text(*paragraphs):
+    return new_markdown_cell("\n\n".join(paragraphs))
 
 
-def test_a_heading_starts_a_slide_and_what_fits_goes_with_it():
-    assert kinds(
-        new_markdown_cell("# Title\nText."),
-        new_markdown_cell("## Step 1\nText."),
-        new_code_cell("x = 1"),
-        new_markdown_cell("### Smaller"),
-        new_code_cell("y = 2\n" * slides.PAGE),
-        new_markdown_cell("A note."),
-    ) == ["slide", "slide", None, "subslide", "subslide", "subslide"]
+def shown(source="show.matrix(x)", high=200):
+    """Code that draws a picture, 600 pixels wide."""
+    return new_code_cell(source, outputs=[picture(600, high)])
 
 
-def test_folded_answers_and_formulas_count_as_they_look():
-    folded = "<details><summary>Answer</summary>\n" + "text\n" * 9 + "</details>"
-    assert slides.height(new_markdown_cell(folded)) == 1
-    assert slides.height(new_markdown_cell("$$x$$")) == 2
-    assert slides.height(new_code_cell("show.matrix(x)")) > 10
+def picture(across, down):
+    """A picture of that size on its page, as far as anybody asks."""
+    data = bytearray(base64.b64decode(DOT))
+    data[16:24] = struct.pack(">II", across, down)
+    data = {"image/png": base64.b64encode(data).decode(), "text/plain": "<Figure>"}
+    return new_output("display_data", data)
 
 
-@pytest.mark.parametrize("source", SOURCES, ids=lambda path: path.stem)
-def test_a_lesson_follows_its_headings(source):
-    """The builder puts the marks into the notebook; a slide starts where a heading stands."""
-    cells = pages.read_source(source).cells
-    for cell in cells:
-        kind = cell.metadata.get("slideshow", {}).get("slide_type")
-        heading = cell.cell_type == "markdown" and re.match("##? ", cell.source)
-        assert (kind == "slide") == bool(heading), cell.id
-        assert cell.cell_type == "code" or "![" not in cell.source  # a file beside the slides
-    assert cells[0].metadata["slideshow"]["slide_type"] == "slide"
+def on_slides(*cells):
+    """For each slide its title and what stands on it: texts, code, and pictures as [shown]."""
+    found = []
+    for slide in slides.cut(list(cells)):
+        flat = [cell for piece in slide.pieces for cell in piece]
+        found.append([slide.title] * bool(slide.title))
+        for cell in flat:
+            found[-1].append(cell.source + " [shown]" * bool(cell.get("outputs")))
+    return found
+
+
+SENTENCE = "A sentence that is read."
+PARAGRAPH = " ".join(["A sentence of a paragraph that is long."] * 9)
+
+
+def test_a_heading_starts_a_slide_and_a_picture_stands_with_its_sentences():
+    assert on_slides(
+        text("# Title", SENTENCE),
+        text("## Step 1", SENTENCE),
+        shown("x = 1"),
+        text(SENTENCE, "## Step 2", PARAGRAPH),
+        text("## Questions", SENTENCE),
+    ) == [
+        ["# Title", SENTENCE],
+        ["## Step 1", SENTENCE, "x = 1 [shown]", SENTENCE],
+        ["## Step 2", PARAGRAPH, "## Questions", SENTENCE],
+    ]
+
+
+def test_what_does_not_fit_goes_on_under_the_same_title():
+    first, second = on_slides(
+        text("## Step `1`", SENTENCE), shown("a", 500), text(PARAGRAPH), shown("b", 500),
+        text(PARAGRAPH),
+    )  # fmt: skip
+    assert first[0] == "## Step `1`" and first[2] == "a [shown]"
+    assert second[0] == "## Step `1`" and second[-2:] == ["b [shown]", PARAGRAPH]
+
+
+def test_what_belongs_together_is_cut_last():
+    said, announced, formula, answer = (
+        [new_markdown_cell(source)]
+        for source in (PARAGRAPH, "It is:", "$$x$$", "<details><summary>A</summary></details>")
+    )
+    between = slides.cut_cost(said, said)
+    for before, after in ((announced, said), (said, formula), ([shown()], answer)):
+        assert slides.cut_cost(before, after) > between + slides.cut_cost([shown()], said)
+    heading = [new_markdown_cell("### B")]
+    assert slides.cut_cost(said, heading) < between < slides.cut_cost(said, [shown()])
+
+
+def test_code_that_shows_nothing_but_code_is_never_alone():
+    library = new_output("display_data", {"text/markdown": "```python\ndef f(x):\n    1\n```"})
+    for cells in (
+        [text("## A", SENTENCE), new_code_cell("import x"), shown("b")],
+        [text("## A", SENTENCE), new_code_cell("import x")],
+        [text("## A"), new_code_cell("import x"), text(SENTENCE)],
+        [text("## A", SENTENCE), new_code_cell("import x", outputs=[library])],
+    ):
+        (slide,) = on_slides(*cells)
+        assert {"import x", "import x [shown]"} & {*slide} and len(slide) > 2
+    html = slides.to_html(new_notebook(cells=cells), "tiny", STAND_INS)
+    assert '<details class="code"><summary>def f</summary>' in html
+
+
+def test_a_long_lesson_is_cut_into_no_more_slides_than_a_class_sits_through():
+    sections = [
+        [text(f"## {n}", PARAGRAPH, PARAGRAPH), shown("a", 400), text(PARAGRAPH), shown("b", 400)]
+        for n in range(12)
+    ]
+    assert slides.MOST - 10 < len(slides.cut(sum(sections, []))) <= slides.MOST
+
+
+def test_paragraphs_answers_and_formulas_stay_whole():
+    answer = "<details><summary>Answer</summary>\n\ntext\n\n</details>"
+    formula, lines = "$$\na\n\n= b\n$$", "```\nx\n\ny\n```"
+    blocks = ["One.", "$$x$$", answer, formula, lines, "- a\n- b", "Last."]
+    assert [cell.source for cell in slides.paragraphs(text(*blocks))] == blocks
+    assert slides.text_height(answer, 1000) < slides.text_height(PARAGRAPH, 1000)
+
+
+def test_what_is_high_stands_beside_text_and_what_is_flat_below():
+    def chosen(*pieces):
+        return slides.choose([[piece] for piece in pieces])
+
+    one, three = new_markdown_cell(PARAGRAPH), new_markdown_cell(PARAGRAPH * 3)
+    formula = new_markdown_cell(f"$${'x + y - ' * 20}$$")
+    assert chosen(one, shown(high=480)) == 0  # all text beside it
+    assert chosen(one, shown(high=90), one) is None
+    assert chosen(three, shown(high=480), one) == 1  # the first paragraph above all
+    assert chosen(one, formula, one, shown(high=480)) == 2  # too wide for a column
+    rows = "| a | b |\n" * 16
+    table = [new_output("display_data", {"text/markdown": rows, "text/plain": rows})]
+    assert chosen(one, new_code_cell("x", outputs=table), three) is not None
+    columns = [new_output("stream", text=("1.0 " * 40 + "\n") * 30)]  # must not be broken
+    assert set(slides.layouts([[one], [new_code_cell("x", outputs=columns)]])) == {None}
+
+
+def test_what_is_read_after_a_picture_stands_at_its_right():
+    cells = [text("## A", PARAGRAPH * 2), shown(high=300), text(f"Read. {PARAGRAPH}")]
+    html = slides.to_html(new_notebook(cells=cells), "tiny", STAND_INS)
+    assert '<div class="beside">' not in html
+    above, below = html.split('<div class="after">')
+    assert PARAGRAPH * 2 in above and below.index("<img") < below.index("Read.")
+
+
+def test_what_follows_a_question_waits_for_a_key():
+    cells = [text("## A", "**Predict before you run:** how many?"), shown(), text("As many.")]
+    html = slides.to_html(new_notebook(cells=cells), "tiny", STAND_INS)
+    before, after = html.split('<div class="fragment" data-fragment-index="0">', 1)
+    assert "how many?" in before and "As many." not in before and "As many." in after
+    assert not slides.asks(new_markdown_cell("Is **this** a question: which?"))
+
+
+@pytest.mark.parametrize("path", BUILT, ids=lambda path: path.stem)
+def test_the_slides_of_a_lesson_are_few_and_say_something(path):
+    cells = nbformat.read(path, as_version=4).cells
+    found = slides.cut(cells)
+    assert len(found) <= max(slides.MOST, 0.45 * len(cells))  # some pages are very long
+    for slide in found:
+        texts, _ = slides.divide(slide.pieces)
+        assert texts or any(map(slides.shows, slide.pieces))
+        assert slide.title or slides.is_title(texts[0])
+    kept = [
+        output
+        for slide in found
+        for piece in slide.pieces
+        for c in piece
+        for output in c.get("outputs", [])
+    ]
+    assert kept == [output for cell in cells for output in cell.get("outputs", [])]
 
 
 def lesson():
@@ -81,11 +199,11 @@ def lesson():
     )
 
 
-def test_what_does_not_fit_under_its_code_gets_a_slide_of_its_own():
-    cells = slides.part_outputs(lesson().cells)
-    assert len(cells) == 6 and not cells[4].outputs and cells[5].outputs
+def test_code_is_folded_and_outputs_are_not():
     html = slides.to_html(lesson(), "tiny", STAND_INS)
-    assert html.count("code_of_tall") == 1
+    folded = re.findall(r'<details class="code">(.*?)</details>', html, re.S)
+    assert len(folded) == 2 and "code_of_tall" in folded[1]
+    assert html.count("code_of_tall") == 1 and not any("line\n" in code for code in folded)
 
 
 def test_an_answer_stays_folded():
@@ -95,10 +213,30 @@ def test_an_answer_stays_folded():
 
 
 def test_many_outputs_take_several_slides():
-    lines = [new_output("stream", text="line\n" * n) for n in (0, 10, 10, 20, 40, 1)]
+    lines = [new_output("stream", text="line\n" * n) for n in (1, 8, 8, 20, 40, 1)]
     shares = [[output.text.count("\n") for output in group] for group in slides.groups(lines)]
-    assert shares == [[0, 10, 10], [20], [40], [1]]
-    assert slides.groups([]) == []
+    assert shares == [[1, 8, 8], [20], [40], [1]]
+    first, *others = slides.cut([text("## A", SENTENCE), new_code_cell("code", outputs=lines)])
+    assert [slide.title for slide in (first, *others)] == ["", *["## A"] * len(others)]
+    html = slides.to_html(
+        new_notebook(cells=[new_code_cell("code", outputs=lines)]), "x", STAND_INS
+    )
+    assert html.count('<details class="code">') == 1
+
+
+def test_links_lead_where_they_led(monkeypatch, tmp_path):
+    monkeypatch.setattr(slides, "read_parts", lambda: STAND_INS)
+    (tmp_path / "translations/pl").mkdir(parents=True)
+    links = "[a](02_b.ipynb#c) [d](exercises/01_a.ipynb) [e](https://x.org/y.ipynb) [f](#g)"
+    for folder, page in (("", "slides"), ("translations/pl", "slides/pl")):
+        path = tmp_path / folder / "01_a.ipynb"
+        path.write_text(nbformat.writes(new_notebook(cells=[text("# A", links)])))
+        slides.write(path, tmp_path / page / "01_a.html")
+        html = (tmp_path / page / "01_a.html").read_text()
+        exercise = (tmp_path / folder / "exercises/01_a.ipynb").relative_to(tmp_path).as_posix()
+        up = "../" * (page.count("/") + 1)
+        for link in ("02_b.html", up + exercise, "https://x.org/y.ipynb", "#g"):
+            assert f'href="{link}"' in html, link
 
 
 def outside(html):
@@ -120,7 +258,7 @@ def test_a_presentation_holds_all_it_needs():
     for part in (*STAND_INS.values(), "A lesson", "a &lt; b", "\\frac{1}{2}", "<table>", DOT):
         assert part in html
     assert 'alt="One dot."' in html
-    assert html.count("<section>") == 1 + html.count('<div class="page">')
+    assert html.count("<section>") == html.count('<div class="page">')
     assert html.count("<section>") == html.count("</section>")
 
 
@@ -185,6 +323,27 @@ def test_the_builder_writes_them_and_leaves_the_notebook(monkeypatch, tmp_path):
     for argv in (["--slides", "--check"], ["--slides", "--translate", "pl"]):
         with pytest.raises(SystemExit):
             build.main(argv, tmp_path)
+
+
+def test_they_are_made_with_what_a_learner_has(tmp_path):
+    """Nothing that only the builder needs is imported; what does need it says so in one line."""
+    (tmp_path / "source").mkdir()
+    (tmp_path / "source/01_tiny.py").write_text('# %% key="a"\n1\n')
+    (tmp_path / "01_tiny.ipynb").write_text(nbformat.writes(lesson()))
+    code = f"""
+import sys
+sys.modules |= dict.fromkeys(["jupytext", "polib"])
+import build, pathlib, slides
+slides.read_parts = lambda: {STAND_INS}
+folder = pathlib.Path({str(tmp_path)!r})
+print(build.main(["--slides", "01"], folder))
+build.main(["--check"], folder)
+"""
+    here = {"cwd": NOTEBOOKS / "tools", "capture_output": True, "text": True}
+    done = subprocess.run([sys.executable, "-c", code], **here)
+    assert done.stdout == "0\n" and (tmp_path / "slides/01_tiny.html").exists()
+    assert "the lessons needs jupytext: pip install" in done.stderr.splitlines()[-1]
+    assert "Traceback" not in done.stderr
 
 
 @functools.cache
