@@ -88,7 +88,7 @@ agree(rms_norm(streams[-1], weights.norm, config.norm_eps) @ weights.output, log
 # %% [markdown] key="sum-why"
 # ## Step 3. The stream is a sum
 #
-# Nothing is ever overwritten, because each block only adds. So the stream at the top is the embedding, plus all
+# No block puts anything in the place of what is there, because each only adds. So the stream at the top is the embedding, plus all
 # that attention has added, plus all that feed-forward has added. This is why one speaks of the **residual stream**:
 # parts of the model write into it, and any later part can read what any earlier one wrote. It helps training,
 # too, since each part is connected with the top by plus signs alone
@@ -127,7 +127,7 @@ show.curves(
 #
 # If the stream is a sum, so is each logit, which is a product of the last row with one column of the output
 # matrix. Only the last norm stands between, and for a given text it divides by one number, the size of that row.
-# Held fast, this number makes the split exact: so much from the embedding, so much from each attention, so much
+# With this number held fixed, the split is exact: so much from the embedding, so much from each attention, so much
 # from each feed-forward step. This is **direct logit attribution**, which lesson 08 used for one word. Here we put
 # two questions. Why this name rather than *any* token (its logit minus the mean of all)? And why a girl's name
 # (minus the name that the model says after *boy*)?
@@ -169,10 +169,10 @@ table(
 )
 
 # %% [markdown] key="attribution-read"
-# That a name is due, and which one is common, is mostly said by feed-forward steps: of {{ any_total :.2f }} they give {{ for_any["feed-forward"].sum() :.2f }}. To the
+# Mostly it is the feed-forward steps that say that a name is due, and which one is common: of {{ any_total :.2f }} they give {{ for_any["feed-forward"].sum() :.2f }}. To the
 # question of girl or boy attention contributes {{ for_girl["attention"].sum() / girl_total :.0% }} instead of {{ for_any["attention"].sum() / any_total :.0% }}.
 # {{ claim: for_girl["attention"].sum() / girl_total > for_any["attention"].sum() / any_total }}
-# That makes sense, because only attention can bring *girl* to the last token. Its first large contribution to the
+# One sentence proves nothing here, but it fits what must be so: only attention can bring *girl* to the last token. Its first large contribution to the
 # difference comes at block {{ int(np.argmax(for_girl["attention"] > for_girl["attention"].max() / 2)) }}. A feed-forward step that adds to it
 # later can only work on what attention brought, and this is the limit of the method: it says who *writes* a word
 # into the stream, and not on whose information.
@@ -288,7 +288,7 @@ table(
 # <details><summary>Answer</summary>
 #
 # Near the bottom, and there at one place only. Without block 0 the loss rises from {{ whole.mean() :.2f }} by {{ cost[0] :.2f }}. No other block costs more
-# than {{ np.delete(cost, 0).max() :.2f }}, and half of them cost less than {{ np.median(cost) :.3f }}.
+# than {{ np.delete(cost, 0).max() :.3f }}, and half of them cost less than {{ np.median(cost) :.3f }}.
 # {{ claim: cost[0] > 5 * np.delete(cost, 0).max() }}
 #
 # </details>
@@ -383,7 +383,7 @@ table(
 # </details>
 #
 # So the blocks in the middle are less like the links of a chain than like people who add to one list. Each adds
-# what it sees, and most of it does not depend on who came just before. In larger models it is alike:
+# what it sees, and most of it does not depend on who came just before. Larger models behave the same way:
 # [Lad et al. 2024](https://arxiv.org/abs/2406.19384) leave out and swap layers of eight models, and find the first and the last ones sensitive and those in
 # the middle robust. The order is not without meaning for that: someone must come first and say what the tokens are.
 
@@ -455,7 +455,7 @@ table(
 # %% [markdown] key="published-read"
 # Look at `Hq / Hkv`, the size of a group (lesson [07](07_multi_head.ipynb)): it is 4 in 8B and in 1B, 8 in 70B, 1 in Llama 2 7B, and **3** in 3B.
 # Code that takes 4 for granted, or a power of two, breaks on 3B. The last column is what the published files
-# take, with 2 bytes for a number; these notebooks load every model in float32, with 4. Llama 3 8B has 1.3 billion
+# take, with 2 bytes for a number; in float32, with 4, it would be twice as much. Llama 3 8B has 1.3 billion
 # parameters more than Llama 2 7B, with the same width and number of blocks: its vocabulary costs
 # {{ 2 * (128256 - 32000) * 4096 / 1e9 :.2f }} billion, its wider feed-forward steps {{ 32 * 3 * 4096 * (14336 - 11008) / 1e9 :.2f }}, and grouped queries save {{ 32 * 2 * 4096 * (32 - 8) * 128 / 1e9 :.2f }}.
 

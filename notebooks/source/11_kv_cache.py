@@ -3,7 +3,7 @@
 #
 # To write the word after `Once upon a time, there was a little girl named`, the model has to know all the words
 # before it, and for the word after that one word more. So every further word of a story should cost more than the
-# last, and a long story should take for ever. It does not, because the model keeps something. What exactly, why
+# last, and a long story should take forever. It does not, because the model keeps something. What exactly, why
 # just that, and if what it keeps is wrong, how long until anybody notices?
 #
 # The last question is the serious one, and it is measured at the end: two errors that programmers really make in
@@ -67,7 +67,7 @@ for name in (f"{last}.k_rotated", f"{last}.v", f"{last}.resid_out"):
 # of the stream.
 #
 # We check this on one head, with the old keys and values from the *first* run, which knew nothing of the new token.
-# The code takes the head that matters most here: the one whose silence changes the next prediction most. (On a
+# The code takes the head that matters most here: the one whose silencing changes the next prediction most. (On a
 # model with a thousand heads that takes minutes.)
 
 # %% key="needs-choose"
@@ -154,7 +154,7 @@ show.cache_frames(labels, steps=3)
 
 # %% [markdown] key="cache-read"
 # Read from left to right: in each step the lit row is new, the grey ones are kept as they were, and the white ones
-# are places that were taken for later. In the library the writing is the last four lines of `KVCache.update`.
+# are places that were reserved for later. In the library the writing is the last four lines of `KVCache.update`.
 
 # %% key="cache-named"
 from llama_np import KVCache
@@ -314,8 +314,8 @@ lines = {"without a cache": 1000 * np.array(without), "with a cache": 1000 * np.
 show.curves(lengths, lines, ("tokens of the text", "milliseconds"), title="time for one more token")
 
 # %% [markdown] key="time-read"
-# Without a cache the time grows with the text, as it must. With one it stays nearly flat, though not quite, since a
-# longer text has more keys and values to read. {{ claim: without[-1] / without[0] > 2 * with_cache[-1] / with_cache[0] }}
+# Without a cache the time grows with the text, as it must. With one it grows far more slowly,
+# because no old row is computed again; it does grow, since a longer text has more keys and values to read. {{ claim: without[-1] / without[0] > 2 * with_cache[-1] / with_cache[0] }}
 # It is not zero either: every step still reads all the weights for the sake of one row, and in a large model that,
 # with the cache, is most of what a token costs ([Shazeer 2019](https://arxiv.org/abs/1911.02150)). Lesson
 # [12](12_generation.ipynb) measures it.
@@ -408,7 +408,8 @@ print(f"its weight: median {np.median(in_slot):.3f}, largest {in_slot.max():.2f}
 # The **empty slot** does not fade like that: {{ early["empty slot"] :.4f }} at first and
 # {{ late["empty slot"] :.4f }} at the end. {{ claim: early["shift"] / late["shift"] > early["empty slot"] / late["empty slot"] }}
 # A key of zeros gives a score of exactly 0, which is an ordinary score and not minus infinity, so that the softmax
-# gives it $e^0 = 1$ before dividing. In most heads that is little, since other scores are larger; in block
+# gives it $e^0 = 1$ before dividing. In half of the heads the slot gets less than
+# {{ np.median(in_slot) :.2f }} of the weight, where an equal share would be {{ 1 / (N + 1) :.2f }}; in block
 # {{ int(block) }}, head {{ int(head) }}, it is {{ in_slot.max() :.2f }} of all weight, and because the value is
 # zero too, that much is missing from what the head writes. {{ claim: not scores.any() and in_slot.max() > 0.1 }}
 #
@@ -416,7 +417,7 @@ print(f"its weight: median {np.median(in_slot):.3f}, largest {in_slot.max():.2f}
 # {{ n_texts * n_new }} places, {{ changed_by["both"] / (n_texts * n_new) :.1% }}. With another story's cache it is
 # {{ changed_by["another story's cache"] / (n_texts * n_new) :.0% }}, which anybody would notice.
 # {{ claim: changed_by["both"] / (n_texts * n_new) < 0.15 and 3 * changed_by["both"] < changed_by["another story's cache"] }}
-# **The text still looks like a text**, so that reading samples will hardly find this error. Holding a cached run against one
+# **Most tokens stay what they were**, so that reading samples will hardly find this error. Holding a cached run against one
 # without a cache, as in the first row, finds it at the first token.
 
 # %% [markdown] key="questions"
@@ -429,7 +430,7 @@ print(f"its weight: median {np.median(in_slot):.3f}, largest {in_slot.max():.2f}
 #
 # </details>
 #
-# <details><summary>You go back and change a word in the middle of the text. What of the cache is still good?</summary>
+# <details><summary>You go back and change a word in the middle of the text. How much of the cache is still valid?</summary>
 #
 # Everything before that word. From the word on, keys and values may have changed, because every later token
 # could read from it. Set the length back and run the rest again.

@@ -120,7 +120,7 @@ for seed in (3, 3, 4):
 # %% [markdown] key="seed-read"
 # The same seed throws the same numbers, and so writes the same text, here and today. On another machine, or in a
 # batch of another shape, sums are added up in another order, a logit differs in its last digit, and now and then
-# a throw falls on the other side of a border; from there on the texts part.
+# a throw falls on the other side of a border; from there on the texts diverge.
 
 # %% [markdown] key="stream-why"
 # ### Showing the text as it comes
@@ -161,7 +161,7 @@ for text in stream_text(tokenizer, story):
 # ## Step 4. Several texts at once
 #
 # Every step of the loop reads all weights to compute a single row. Several texts side by side, a **batch** with an
-# axis `B` in front, share that reading. But an array has rows of one length, and prompts have not, so the short
+# axis `B` in front, share that reading. But an array has rows of one length, and prompts do not, so the short
 # ones are filled up with **padding**. It goes on the *left*, so that all prompts end in the last column, where
 # each of them goes on. Two things keep the padding from being read: each text counts its **positions** from its
 # own first token, and each has a **mask** in which nobody looks at padding.
@@ -247,8 +247,8 @@ table(
 )
 
 # %% [markdown] key="speed-read"
-# The two lines are nearly one. Reading 32 tokens of one text costs about as much as writing one token in each of
-# 32 texts, so that **what counts is how many rows share a pass**, and not whether they are read or written.
+# The two lines lie close together. Reading 32 tokens of one text costs about as much as writing one token in each
+# of 32 texts, so that **what counts is how many rows share a pass**, far more than whether they are read or written.
 # {{ claim: 0.4 < writing[5] / reading[5] < 2.5 }}
 # A model writes a single text slowly for no other reason than that its passes have one row.
 # {{ claim: reading[5] > 3 * reading[0] and writing[5] > 3 * writing[0] }}
@@ -355,7 +355,7 @@ print(told, after_story, alone, sep="\n-----\n")
 
 # %% [markdown] key="turns-read"
 # After its story the model meets our thanks with `{{ after_story[:50] }}`, and without a story before with
-# `{{ alone[:50] }}`. Neither is manners. The model goes on as its dialogs went on, and most of those were a
+# `{{ alone[:50] }}`. Neither reply is politeness. The model goes on as its dialogs went on, and most of those were a
 # request and a story, while few were a talk with several turns. It also shows that the history matters, although
 # nothing but a longer prompt carries it.
 
@@ -417,14 +417,15 @@ for name, (in_answers, ended, went_on, _) in found.items():
 # The tuned model names the hero it was asked for in {{ named }} of 20 answers, the other in {{ control_named }}.
 # {{ claim: named > control_named }}
 # {{ ends["<|eot_id|>"] }} of its answers end within 200 tokens, with the end of a *turn*; where the untuned one
-# ends, it says so {{ control_ends["<|end_of_text|>"] }} times with the end of a *text*, having learned from texts.
+# ends, it says so {{ control_ends["<|end_of_text|>"] }} times with the end of a *text*, as most of its training texts
+# did, and {{ control_ends["<|eot_id|>"] }} times with the end of a turn, from the few dialogs among them.
 # {{ claim: ends["<|eot_id|>"] >= 8 and ends["<|eot_id|>"] > control_ends["<|eot_id|>"] }}
 #
 # Neither is silent afterwards. Of the tuned model's ends, {{ after["<|begin_of_text|>"] }} are followed by
 # `<|begin_of_text|>`, which starts another story as the texts of its training did, and
 # {{ after["<|start_header_id|>"] }} by the header of another turn, in which it may well write what *you* say. A
 # program that does not look for the stop token shows all of that as the answer. So the end of a turn is the
-# model's decision, one token among {{ config.vocab_size :, }}, and keeping to it is the loop's.
+# model's decision, one token among {{ config.vocab_size :, }}, and obeying it is the loop's job.
 # {{ claim: sum(after.values()) >= 5 }}
 #
 # The lengths tell what a batch costs. It runs until its last row has ended, and a row that ends early is computed
