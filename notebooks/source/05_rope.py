@@ -1,8 +1,8 @@
 # %% [markdown] key="title"
 # # 05 RoPE: how position gets in
 #
-# Some heads of this model do one thing only: from every token they read the token just before it, whatever
-# that is. In *Once upon a time, there was a little girl named* such a head reads the first word from the
+# A few heads of this model have one main job: from every token they read mostly the token just before it,
+# whatever that is. In *Once upon a time, there was a little girl named* such a head reads the first word from the
 # second, the second from the third, and so on. How does it find its neighbour, when a score is a dot product
 # of two rows, and a row says what a token is but not where it stands?
 #
@@ -10,7 +10,7 @@
 # an angle that grows with the position of their token. This is the **rotary position embedding**, RoPE for
 # short: queries and keys of a head go in (`T K`), with the `T` positions, and rows of the same shape come out.
 #
-# At the end of this page you will have built a head of that kind by hand, out of nothing but angles. It then
+# At the end of this page you will have built a head of that kind by hand, out of angles. It then
 # takes the place of the model's best trained one, and we measure how much of that head's work it does.
 #
 # Before this page: [lesson 04](04_single_head_attention.ipynb). Beside it: [exercise 05](exercises/05_rope.ipynb).
