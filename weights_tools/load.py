@@ -11,7 +11,9 @@ import numpy as np
 from llama_np.config import LlamaConfig
 from llama_np.weights import Weights, check
 
-from .formats.adapter import adapt, base_of, is_adapter
+from .formats.adapter import adapt, has_model, is_adapter
+from .formats.adapter_config import CONFIG as ADAPTER_CONFIG
+from .formats.adapter_config import base_of
 from .formats.hugging_face import open_hugging_face
 from .memory import MODES, choose_memory, side_by_side
 from .opened import OpenedModel, as_weight, check_shapes
@@ -113,7 +115,10 @@ def find(path: str | os.PathLike) -> Path:
 def open_folder(folder: Path) -> OpenedModel:
     """Open the model in a folder."""
     if is_adapter(folder):
+        refuse_ring(folder)
         return adapt(open_model(base_of(folder)), folder)
+    if has_model(folder) and (folder / ADAPTER_CONFIG).is_file():  # as transformers reads the two
+        return adapt(open_hugging_face(folder), folder)
     meta = next((f for f in (folder, folder / "original") if (f / "params.json").is_file()), None)
     if (folder / "config.json").is_file() and (meta is None or any(folder.glob("*.safetensors*"))):
         return open_hugging_face(folder)
@@ -133,6 +138,17 @@ def open_folder(folder: Path) -> OpenedModel:
         f"{folder}: found no model; expected config.json with model.safetensors (Hugging Face), "
         "params.json with consolidated.00.pth (Meta), a .gguf file, or a .bin file of llama2.c"
     )
+
+
+def refuse_ring(folder: Path) -> None:
+    """Raise where an adapter stands, in the end, beside itself."""
+    seen = {folder.resolve()}
+    below = folder
+    while is_adapter(below):
+        below = base_of(below)
+        if below in seen:
+            raise ValueError(f"{folder}: expected a model below, the adapters stand in a ring")
+        seen.add(below)
 
 
 def read_weights(checkpoint: OpenedModel, memory: str) -> Weights:

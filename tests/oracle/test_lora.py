@@ -172,7 +172,7 @@ def test_we_read_what_peft_writes(folders, tmp_path, torch, transformers):
     [
         ({"base_model_name_or_path": "../gone"}, "the model that was tuned, '../gone', is not at"),
         ({"base_model_name_or_path": None}, "expected base_model_name_or_path"),
-        ({"use_dora": True}, "use_dora = True; expected False, a plain LoRA"),
+        ({"use_dora": True}, "use_dora = True is not supported, only a plain LoRA"),
         ({"r": 0}, "expected lora_alpha and r, two numbers above 0"),
         ({"lora_alpha": "much"}, "expected lora_alpha and r, two numbers above 0"),
     ],

@@ -16,7 +16,8 @@ from llama_np.training.lora import Lora, initialize_lora
 from llama_np.training.preference import answer_log_probability
 from llama_np.weights import Weights
 
-from ..formats.adapter import base_of, is_adapter, read_lora, save_lora
+from ..formats.adapter import is_adapter, read_lora, save_lora
+from ..formats.adapter_config import base_of
 from ..load import Model, find, load_model
 from ..training.corpus import hold_out
 from ..training.dialogs import PREFERENCES, Comparison, Dialog, encode, read_lines

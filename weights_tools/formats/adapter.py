@@ -5,6 +5,7 @@ matrices for each matrix that was tuned: https://huggingface.co/docs/peft. The m
 where the config says, seen from the folder.
 """
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -12,83 +13,93 @@ import numpy as np
 
 from llama_np.axes import Array
 from llama_np.config import LlamaConfig
-from llama_np.training.lora import MATRICES, Lora, Pair
+from llama_np.training.lora import Lora, Pair
 from llama_np.weights import shapes
 
 from ..layout import hugging_face_name, is_rotated, to_adjacent_pairs, to_rotate_half
 from ..lazy_matrix import narrow_bf16
 from ..opened import OpenedModel, Rows, TensorOnDisk, in_float32
-from ..reading import read_object
 from ..tokenizers import load_tokenizer
 from ..writing import write_json
+from .adapter_config import CONFIG, rank_and_scale, read_adapter_config
+from .hugging_face import TOKENIZER_COMPANIONS
 from .safetensors_file import map_tensors, write_stream
 
-CONFIG, MATRICES_FILE = "adapter_config.json", "adapter_model.safetensors"
+MATRICES_FILE = "adapter_model.safetensors"
+TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model")  # one of them brings a tokenizer along
+WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
 
 
 def is_adapter(folder: Path) -> bool:
-    """Whether this is a folder that ``save_lora`` or peft wrote."""
-    return (folder / CONFIG).is_file() and not (folder / "config.json").is_file()
+    """Whether this is a folder that ``save_lora`` or peft wrote, without a model of its own."""
+    return (folder / CONFIG).is_file() and not has_model(folder)
 
 
-def base_of(folder: Path) -> Path:
-    """The model that the matrices stand beside."""
-    path = folder / CONFIG
-    base = read_object(path).get("base_model_name_or_path")
-    if not isinstance(base, str):
-        raise ValueError(f"{path}: expected base_model_name_or_path, the model that was tuned")
-    found = (folder / base).resolve()
-    if not found.exists():
-        raise FileNotFoundError(
-            f"{path}: the model that was tuned, {base!r}, is not at {found}; put it there, or "
-            "change base_model_name_or_path"
-        )
-    return found
+def has_model(folder: Path) -> bool:
+    """Whether a whole model lies here; matrices in its folder then stand beside this one."""
+    return (folder / "config.json").is_file() and any((folder / w).is_file() for w in WEIGHTS)
 
 
 def read_lora(folder: Path, config: LlamaConfig) -> Lora:
     """The thin matrices of a folder, float32, for a model with this config.
 
+    A pair with a scale of its own (``alpha_pattern``, ``rank_pattern``) has it in its ``b``.
     Raises ``FileNotFoundError`` or ``ValueError`` with the file, what was expected, what to do.
     """
-    tensors = map_tensors(folder / MATRICES_FILE)
+    described, values = folder / CONFIG, read_adapter_config(folder)
+    _, scale = rank_and_scale(described, values)
+    file = find_matrices(folder)
+    tensors = map_tensors(file)
     pairs = {}
     for ours, shape in shapes(config).items():
         a_name, b_name = names(ours)
         if a_name in tensors and b_name in tensors:
-            a, b = (widened(folder, name, tensors.pop(name)) for name in (a_name, b_name))
+            a, b = (widened(file, name, tensors.pop(name)) for name in (a_name, b_name))
             if a.shape[1:] != shape[:1] or b.shape[:1] != shape[1:] or len(a) != b.shape[1]:
                 raise ValueError(
-                    f"{folder / MATRICES_FILE}: {a_name} of shape {a.shape} and its partner of "
+                    f"{file}: {a_name} of shape {a.shape} and its partner of "
                     f"{b.shape} do not fit a matrix of {shape}; was another model tuned?"
                 )
+            rank, own_scale = rank_and_scale(described, values, module_name(ours))
+            if len(a) != rank:
+                raise ValueError(
+                    f"{file}: {a_name} of shape {a.shape} has not the rank {rank} of {CONFIG}"
+                )
+            b = b if own_scale == scale else np.float32(own_scale / scale) * b
             b = to_adjacent_pairs(b, config.head_dim) if is_rotated(ours) else b
             pairs[ours] = Pair(a.T, b.T)
     if tensors or not pairs:
         what = f"{next(iter(tensors))!r} is no LoRA matrix" if tensors else "no LoRA matrix found"
-        raise ValueError(f"{folder / MATRICES_FILE}: {what} of a Llama with this config")
-    return Lora(pairs, read_scale(folder))
+        raise ValueError(f"{file}: {what} of a Llama with this config")
+    return Lora(pairs, scale)
 
 
-def widened(folder: Path, name: str, tensor: tuple[str, np.ndarray]) -> np.ndarray:
+def find_matrices(folder: Path) -> Path:
+    """The file with the matrices. Raises ``FileNotFoundError`` where only a pickle is there."""
+    file = folder / MATRICES_FILE
+    if not file.is_file() and (folder / "adapter_model.bin").is_file():
+        raise FileNotFoundError(
+            f"{folder}: adapter_model.bin is a pickle, which is not read; load it with peft and "
+            "save it again: model.save_pretrained(FOLDER), which writes safetensors"
+        )
+    return file
+
+
+def widened(file: Path, name: str, tensor: tuple[str, np.ndarray]) -> np.ndarray:
     kind, array = tensor
-    wide = in_float32(TensorOnDisk(name, folder / MATRICES_FILE, kind, array, array.nbytes))
+    wide = in_float32(TensorOnDisk(name, file, kind, array, array.nbytes))
     if wide.ndim != 2 or not np.isfinite(wide).all():
-        raise ValueError(f"{folder / MATRICES_FILE}: {name} is no matrix of finite numbers")
+        raise ValueError(f"{file}: {name} is no matrix of finite numbers")
     return wide
 
 
-def read_scale(folder: Path) -> float:
-    """What the product of the thin matrices is multiplied by: lora_alpha / r."""
-    path = folder / CONFIG
-    values = read_object(path)
-    for key, plain in {"use_rslora": False, "use_dora": False, "bias": "none"}.items():
-        if values.get(key, plain) != plain:
-            raise ValueError(f"{path}: {key} = {values[key]!r}; expected {plain!r}, a plain LoRA")
-    alpha, rank = values.get("lora_alpha"), values.get("r")
-    if not all(isinstance(n, int | float) and n > 0 for n in (alpha, rank)):
-        raise ValueError(f"{path}: expected lora_alpha and r, two numbers above 0")
-    return alpha / rank
+def module_name(ours: str) -> str:
+    """What peft's patterns call the module of a matrix of ours.
+
+    >>> module_name("layers.0.wq")
+    'model.layers.0.self_attn.q_proj'
+    """
+    return hugging_face_name(ours).removesuffix(".weight")
 
 
 def names(ours: str) -> tuple[str, str]:
@@ -97,7 +108,7 @@ def names(ours: str) -> tuple[str, str]:
     >>> names("layers.0.wq")[0]
     'base_model.model.model.layers.0.self_attn.q_proj.lora_A.weight'
     """
-    stem = f"base_model.model.{hugging_face_name(ours).removesuffix('.weight')}"
+    stem = f"base_model.model.{module_name(ours)}"
     return f"{stem}.lora_A.weight", f"{stem}.lora_B.weight"
 
 
@@ -116,16 +127,21 @@ def save_lora(folder: Path, lora: Lora, config: LlamaConfig, base: str) -> None:
 
 def describe(lora: Lora, base: str) -> Mapping[str, object]:
     """What peft needs to know."""
-    rank = next(iter(lora.pairs.values())).a.shape[1]
-    tuned = [role for role in MATRICES if any(n.endswith(f".{role}") for n in lora.pairs)]
-    modules = [hugging_face_name(f"layers.0.{role}").split(".")[-2] for role in tuned]
+    ranks = {module_name(name): pair.a.shape[1] for name, pair in lora.pairs.items()}
+    rank = next(iter(ranks.values()))
+    others = {re.escape(module): r for module, r in ranks.items() if r != rank}
+    patterns = {
+        "rank_pattern": others,
+        "alpha_pattern": {module: lora.scale * r for module, r in others.items()},
+    }
     return {
         "peft_type": "LORA",
         "task_type": "CAUSAL_LM",
         "base_model_name_or_path": base,
         "r": rank,
         "lora_alpha": lora.scale * rank,
-        "target_modules": modules,
+        "target_modules": list(dict.fromkeys(module.split(".")[-1] for module in ranks)),
+        **(patterns if others else {}),
         "bias": "none",
         "lora_dropout": 0.0,
         "fan_in_fan_out": False,
@@ -159,12 +175,12 @@ def adapt(base: OpenedModel, folder: Path) -> OpenedModel:
             b = to_rotate_half(b, base.config.head_dim)
         rows: Rows = AdaptedRows(stored[name], pair.a.T, b, lora.scale)
         stored[name] = stored[name]._replace(kind="F32", rows=rows, scale=None)
-    own = any((folder / file).is_file() for file in ("tokenizer.json", "tokenizer.model"))
-    return base._replace(
-        path=folder,
-        format=f"LoRA beside {base.format}",
-        stored=stored,
-        read_tokenizer=(lambda: load_tokenizer(folder, base.config.vocab_size))
-        if own
-        else base.read_tokenizer,
-    )
+    own = any((folder / file).is_file() for file in TOKENIZER_FILES)
+    if own:
+        others = (f for f in base.companions if f.name not in TOKENIZER_COMPANIONS)
+        beside = (folder / name for name in TOKENIZER_COMPANIONS)
+        base = base._replace(
+            read_tokenizer=lambda: load_tokenizer(folder, base.config.vocab_size),
+            companions=(*others, *(file for file in beside if file.is_file())),
+        )
+    return base._replace(path=folder, format=f"LoRA beside {base.format}", stored=stored)

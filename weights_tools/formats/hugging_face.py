@@ -18,9 +18,13 @@ from .config_json import config_from_hugging_face
 from .safetensors_file import map_tensors
 
 SCALE = "_scale"  # behind the name of a matrix in int8
-COMPANIONS = (  # what goes along when a model is converted
+TOKENIZER_COMPANIONS = (
     *("tokenizer.json", "tokenizer.model", "tokenizer_config.json", "special_tokens_map.json"),
-    *("chat_template.jinja", "generation_config.json", "LICENSE", "LICENSE.txt", "USE_POLICY.md"),
+    *("added_tokens.json", "chat_template.jinja"),
+)
+COMPANIONS = (  # what goes along when a model is converted
+    *TOKENIZER_COMPANIONS,
+    *("generation_config.json", "LICENSE", "LICENSE.txt", "USE_POLICY.md"),
 )
 INDEX = "model.safetensors.index.json"
 OUTPUT = hugging_face_name("output")
