@@ -52,6 +52,16 @@ class BlockActivations:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class StreamActivations:
+    """What the whole stream keeps of the forward pass: ``x`` is what came out of the last block."""
+
+    ids: Array["... T"]
+    rotations: Array["... T K/2"]
+    blocks: list[BlockActivations]
+    x: Array["... T D"]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Dropout:
     """Drop numbers at random from what each half of a block adds to the stream: only for training.
 
@@ -364,32 +374,56 @@ def differentiate(
     """Forward pass, loss, backward pass: the loss and its gradient for every weight.
 
     ``loss_of`` takes the logits (... T V) and returns a loss and d_logits: cross-entropy in
-    pre-training and fine-tuning, a comparison of two answers in preference training. Each block's
-    activations are let go once the backward pass has been through it.
+    pre-training and fine-tuning, a comparison of two answers in preference training.
+    """
+    final_norm, seen = stream_forward(weights, config, ids, dropout)
+    logits = linear(final_norm, weights.output)
+    loss, d_logits = loss_of(logits.astype(np.result_type(logits, np.float32), copy=False))
+    d_normed, d_output = linear_backward(d_logits, final_norm, weights.output)
+    return loss, stream_backward(d_normed, weights, config, seen, d_output)
+
+
+def stream_forward(
+    weights: Weights, config: LlamaConfig, ids: Array["... T"], dropout: Dropout | None = None
+) -> tuple[Array["... T D"], StreamActivations]:
+    """``model.forward`` up to the final norm, and what the backward pass needs.
+
+    Raises ``ValueError`` for ids that the model cannot take.
     """
     ids = np.asarray(ids)
     check_ids(ids, config, past=0)
     positions = np.arange(ids.shape[-1])
     rotations = rotations_for(config, positions, weights.embedding.dtype)
-    mask, seen = causal_mask(positions, positions), []
+    mask, blocks = causal_mask(positions, positions), []
     x = embed(weights.embedding, ids)
     for layer in weights.layers:
         x, of_block = block_forward(x, layer, config, rotations, mask, dropout)
-        seen.append(of_block)
+        blocks.append(of_block)
     final_norm = rms_norm(x, weights.norm, config.norm_eps)
-    logits = linear(final_norm, weights.output)
-    loss, d_logits = loss_of(logits.astype(np.result_type(logits, np.float32), copy=False))
+    return final_norm, StreamActivations(ids=ids, rotations=rotations, blocks=blocks, x=x)
 
-    d_normed, d_output = linear_backward(d_logits, final_norm, weights.output)
-    d_x, d_norm = rms_norm_backward(d_normed, x, weights.norm, config.norm_eps)
+
+def stream_backward(
+    d_final_norm: Array["... T D"],
+    weights: Weights,
+    config: LlamaConfig,
+    seen: StreamActivations,
+    d_output: Array["D V"] | None = None,
+) -> Weights:
+    """Back through ``stream_forward``; returns the gradient of every weight.
+
+    ``d_output`` is that of the output, zero where it is not given: a reward model has a head of its
+    own in its place. Each block's activations are let go once the backward pass has been through.
+    """
+    d_x, d_norm = rms_norm_backward(d_final_norm, seen.x, weights.norm, config.norm_eps)
     d_layers = []
     for layer in reversed(weights.layers):
-        d_x, d_layer = block_backward(d_x, layer, config, rotations, seen.pop())
+        d_x, d_layer = block_backward(d_x, layer, config, seen.rotations, seen.blocks.pop())
         d_layers.insert(0, d_layer)
-    d_embedding = embed_backward(d_x, ids, config.vocab_size)
+    d_embedding = embed_backward(d_x, seen.ids, config.vocab_size)
+    if d_output is None:
+        d_output = np.zeros_like(weights.output)
     if config.tied_output:
         d_embedding += d_output.T
         d_output = d_embedding.T
-    return loss, Weights(
-        embedding=d_embedding, layers=tuple(d_layers), norm=d_norm, output=d_output
-    )
+    return Weights(embedding=d_embedding, layers=tuple(d_layers), norm=d_norm, output=d_output)
