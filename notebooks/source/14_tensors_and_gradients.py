@@ -1,757 +1,584 @@
 # %% [markdown] key="title"
-# # 14 Tensors and gradients: how weights are found
+# # 14 Tensors and gradients: which way should each weight move?
 #
-# So far the weights of the model were simply there. They were found by training: start from random numbers,
-# measure how wrong the model is, and change every weight a little so that it is less wrong. For that one
-# must know, for each weight, in which direction "a little" should go. The answer is the **gradient**. This
-# lesson is about what a gradient is, and how a program finds it.
+# *Once upon a time, there was a little girl named*: the model goes on with a girl's name, and suppose that we
+# would rather hear another one, the third on its list. Each weight of the model can be moved up a little, or
+# down. Which way should each of them go, and how far?
 #
-# **In** goes a computation that ends in one number, the **loss**: the smaller, the better. **Out** comes,
-# for every array that took part, an array of the same shape: how much the loss grows when each of its
-# numbers grows a little.
+# All weights were found by asking this again and again, beginning with random numbers. *Which way* is told by the
+# **gradient**, which you find by trying, by the chain rule, and with sixty lines of code that do it for any
+# computation. *How far* is decided by an **optimizer**. At the end you make a classic mistake of training loops on
+# purpose, on twenty networks, and see what it is good for.
 #
-# After this lesson you can say what a tensor is and read PyTorch code beside NumPy code. You can find a
-# slope by trial and by the chain rule, check one with the other, and explain sixty lines of code that do it
-# for any computation. At the end you train a small network with them. You need matrix products and, from
-# school, the idea of a steep curve. The rules of calculus are explained where they are used.
+# Before this page: [lesson 13](13_gpt2_to_llama.ipynb). Beside it:
+# [exercise 14](exercises/14_tensors_and_gradients.ipynb).
 
 # %% key="setup"
 import numpy as np
-from classroom import agree, show, source, table
+from classroom import agree, numerical_gradient, show, source, table
 
-from llama_np import LLAMA_3_8B, forward, record
-from llama_np.training import cross_entropy
+from llama_np import LLAMA_3_8B, forward, record, softmax
 from weights_tools import load_model
 
 model = load_model()
-config, weights, tokenizer = model.config, model.weights, model.tokenizer
+if model.config.count_parameters() > 300_000_000:
+    model = load_model("doll-house")
+config, tokenizer = model.config, model.tokenizer
 prompt = "Once upon a time, there was a little girl named"
-ids = np.array(tokenizer.encode(prompt, bos=True))
-trace = {}
-logits = forward(weights, config, ids, tap=record(trace, only={"attn_norm", "pattern"}))
+ids, trace = np.array(tokenizer.encode(prompt, bos=True)), {}
+forward(model.weights, config, ids, tap=record(trace, only={"final_norm"}))
 
-# %% [markdown] key="tensor-why"
-# ## Step 1. Scalar, vector, matrix, tensor
+x = trace["final_norm"][-1].astype(np.float64)  # D: the last row of the stream, normalised
+output = np.asarray(model.weights.output, np.float64)  # D V
+z = x @ output  # the logits
+p = softmax(z)
+best = np.argsort(-p)[:6]
+target = best[2]
+names = [tokenizer.token(t) for t in best]
+show.bars(p[best], names, "probability", title="what comes next", lit=2)
+
+# %% [markdown] key="loss-why"
+# We want `{{ names[2] }}`, which has a probability of {{ p[target] :.3f }}. How wrong that is we say in one number,
+# the **loss**: the surprise at the wanted token, $-\ln p$, which is 0 where the model is sure of it and
+# {{ -np.log(p[target]) :.2f }} here. (`np.log` is the natural logarithm, ln.)
 #
-# A **tensor** in this course is an array of numbers with any number of axes, and nothing more. (In physics
-# the word means more than that.) With no axis it is a single number, a **scalar**. With one axis it is a
-# **vector**, with two a **matrix**. From three on there is no special word. The lengths of all axes
-# together are its **shape**.
-#
-# Mind the word **dimension**. In mathematics a vector of 64 numbers has 64 dimensions. In NumPy and PyTorch
-# its `ndim` is 1, since it has one axis, and PyTorch calls that axis `dim=0`. These lessons say *axis*, and
-# *length* of an axis. Here are five tensors that you have met:
-
-# %% key="tensor-by-hand"
-loss = np.asarray(cross_entropy(logits[:-1], ids[1:]))  # how surprised the model is by the text
-five = {
-    "loss": ("scalar", "", loss),
-    "weights of the last norm": ("vector", "D", np.asarray(weights.norm)),
-    "logits": ("matrix", "T V", logits),
-    "pattern of a block": ("tensor", "Hq T S", trace["blocks.0.pattern"]),
-    "the same for two texts": ("tensor", "B Hq T S", np.stack([trace["blocks.0.pattern"]] * 2)),
-}
-table(
-    ["what", "kind", "axes", "number of axes", "shape"],
-    [[name, kind, axes, x.ndim, x.shape] for name, (kind, axes, x) in five.items()],
-)
-
-# %% [markdown] key="view-why"
-# ## Step 2. One memory, several arrays
-#
-# An array is a row of numbers in memory, with a note that says how to read it: shape, and how far to jump
-# for a step along each axis. Transposing changes only the note. The result is a **view**: a second array
-# over the same numbers.
-#
-# **Predict before you run:** one number of the transposed matrix is changed. Which of the four prints below
-# shows the change?
-
-# %% key="view"
-a = np.arange(6, dtype=np.float32).reshape(2, 3)
-turned, copied, flat = a.T, a.T.copy(), a.reshape(6)
-turned[0, 1] = 99
-print("a     ", a.tolist())
-print("turned", turned.tolist())
-print("copied", copied.tolist())
-print("flat  ", flat.tolist())
-
-# %% [markdown] key="view-answer"
-# <details><summary>Answer</summary>
-#
-# Three of them: `a`, `turned` and `flat` are the same memory. `copied` is memory of its own.
-# `np.shares_memory` tells. It is the same in PyTorch: `t.T` and `t.view(...)` are views. So if you change an
-# array in place, with `a[...] = ` or `a += `, you must know which other arrays share its memory.
-#
-# </details>
-
-# %% [markdown] key="dtype-why"
-# ## Step 3. The dtype, and how float64 slips in
-#
-# All numbers of an array have one type, its **dtype**. `float32` takes 4 bytes and keeps about 7 digits,
-# `float64` takes 8 and keeps about 16. When two arrays meet, the wider one wins. And NumPy makes float64
-# unless told otherwise.
-#
-# A Python number such as `1.5` leaves the dtype alone. One forgotten `np.zeros(4)` makes everything that is
-# computed from it float64: twice the memory, about half the speed, and no message. In PyTorch the default
-# is float32, so the same line is harmless there.
-
-# %% key="dtype"
-x = np.ones(4, dtype=np.float32)
-for code in ("x + 1.5", "x + np.zeros(4)", "x + np.zeros(4, x.dtype)", "x + np.zeros_like(x)"):
-    print(f"{code:26}", eval(code).dtype)
-
-# %% [markdown] key="torch-why"
-# ## Step 4. NumPy beside PyTorch
-#
-# Meta's own code for Llama is written with the library PyTorch
-# ([`model.py`](https://github.com/meta-llama/llama3/blob/main/llama/model.py)). Most of it is NumPy under
-# other names: an array is a `torch.Tensor`, and an `axis` is a `dim`. You do not need PyTorch here. The
-# last column is what it gives; where it is installed, the cell asks it.
-
-# %% key="torch-table"
-try:
-    import torch
-except ImportError:
-    torch = None
-
-a = np.arange(6, dtype=np.float32).reshape(2, 3)
-t = torch.tensor(a) if torch else None
-rows = [
-    ("dtype by default", "np.zeros(3).dtype", "torch.zeros(3).dtype", "torch.float32"),
-    ("shape", "a.shape", "tuple(t.shape)", "(2, 3)"),
-    ("another shape", "a.reshape(3, 2).shape", "tuple(t.view(3, 2).shape)", "(3, 2)"),
-    ("swap two axes", "a.swapaxes(0, 1).shape", "tuple(t.transpose(0, 1).shape)", "(3, 2)"),
-    ("matrix product", "(a @ a.T).shape", "tuple((t @ t.T).shape)", "(2, 2)"),
-    ("sum along an axis", "a.sum(axis=0)", "t.sum(dim=0)", "tensor([3., 5., 7.])"),
-    ("join", "np.concatenate([a, a]).shape", "tuple(torch.cat([t, t]).shape)", "(4, 3)"),
-    ("back to Python", "a.sum().item()", "t.sum().item()", "15.0"),
-    ("where it lies", "a.device", "t.device", "cpu"),
-    ("has a gradient", 'hasattr(a, "grad")', 'hasattr(t, "grad")', "True"),
-]
-for _, _, code, stored in rows:
-    assert torch is None or str(eval(code)) == stored, code
-lines = [[what, f"`{n}`", eval(n), f"`{t}`", stored] for what, n, t, stored in rows]
-table(["", "NumPy", "gives", "PyTorch", "gives"], lines)
-
-# %% [markdown] key="torch-note"
-# The last two rows are what PyTorch adds. **Devices**: `t.to("cuda")` moves a tensor to a graphics card,
-# and the same code runs there. **Gradients**: with `requires_grad=True`, everything that is computed from a tensor remembers
-# how, and one call finds all gradients. The arithmetic is the same. How the gradients are found is the
-# rest of this lesson. (A difference that bites: `view` refuses where the numbers do not lie in order, as in
-# `t.T.view(6)`; `reshape`, in both libraries, then makes a copy.)
+# For now only the last matrix may move, `output`, which turns the last row $x$ into logits $z$
+# ([lesson 10](10_logits.ipynb)). It has {{ output.size :,d }} weights. Arrays with any number of axes are called
+# **tensors**: the loss, with none, is a **scalar**, `x` a **vector**, `output` a **matrix**. (In mathematics `x` has
+# {{ config.dim }} dimensions. In NumPy and PyTorch it has one, its axis.)
 
 # %% [markdown] key="slope-why"
-# ## Step 5. A derivative is a slope
+# ## Step 1. One weight, by trying
 #
-# Take the smallest thing that can learn: one **neuron**. It has one input $x$, a weight $w$ and a bias $b$.
-# Its answer is a probability, by the sigmoid $\sigma$ of lesson 08. The right answer here is "yes", and the
-# loss is the surprise at it, $-\ln a$. (`np.log` is the natural logarithm, written ln.)
-#
-# $$z = x\,w + b \qquad a = \sigma(z) = \frac{1}{1 + e^{-z}} \qquad \mathrm{loss} = -\ln a$$
-#
-# Input and bias stay fixed. Only $w$ may move. Then the loss is a curve over $w$, and at our $w$ it has a
-# slope: the straight line that touches the curve there, the **tangent**, rises or falls by so much per unit
-# of $w$. That number is the **derivative** of the loss with respect to $w$.
+# We begin with one weight in the column of `{{ names[2] }}`, in the row where $x$ is largest, because there it does the
+# most. Everything else stays, so that the loss becomes a curve over this weight.
 
 # %% key="slope-by-hand"
-x, w, b = 1.1, 2.2, 0.0
+j = np.abs(x).argmax()
+w = output[j, target]
 
 
-def loss_of(w):
-    a = 1 / (1 + np.exp(-(x * w + b)))
-    return -np.log(a)
+def loss_at(w, dtype=np.float64):
+    """The loss if that one weight is w: only the logit of the target moves."""
+    moved = z.astype(dtype)
+    moved[target] += dtype(x[j]) * (dtype(w) - dtype(output[j, target]))
+    return -np.log(softmax(moved)[target])
 
 
 def slope_between(w, h):
-    return (loss_of(w + h) - loss_of(w)) / h
+    return (loss_at(w + h) - loss_at(w)) / h
 
 
-around = np.linspace(-2, 4, 61)
-lines = {"loss": loss_of(around)}
-for at in (-1.0, w):
-    line = loss_of(at) + slope_between(at, 1e-6) * (around - at)
-    lines[f"tangent at w = {at}"] = np.where(np.abs(around - at) < 1.3, line, np.nan)
-show.curves(around, lines, ("w", "loss"), title="the loss of one neuron, its slope at two places")
-for h in (2.0, 1.0, 0.1, 0.01, 0.001):
-    print(f"slope between w and w + {h:<5}: {slope_between(w, h):.6f}")
+reach = 7 / abs(x[j])
+around = np.linspace(w - reach, w + reach, 61)
+lines = {"loss": np.array([loss_at(v) for v in around])}
+for name, side in (("where it is improbable", -0.6), ("at our weight", 0), ("nearly sure", 0.6)):
+    at = w + side * reach * np.sign(x[j])
+    line = loss_at(at) + slope_between(at, 1e-6) * (around - at)
+    lines[f"slope {name}"] = np.where(np.abs(around - at) < reach / 2.5, line, np.nan)
+show.curves(around, lines, ("one weight", "loss"), title="the loss over a single weight")
+for h in (0.1, 0.01, 0.001, 0.0001):
+    print(f"slope between w and w + {h:<6}: {slope_between(w, h):.5f}")
+
+# %% [markdown] key="slope-read"
+# The printed slopes settle near {{ slope_between(w, 1e-6) :.3f }} as the second point comes closer. This is the
+# **derivative** of the loss with respect to the weight, the slope of the straight line that touches the curve. Its
+# sign answers our question for this weight: {{ "down" if slope_between(w, 1e-6) > 0 else "up" }}. Where the
+# token is improbable the curve is steep, and where it is nearly certain the curve is flat, because nothing is left
+# to gain.
+
+# %% [markdown] key="chain-why"
+# ## Step 2. The same slope by the chain rule
+#
+# Trying does not say why. The weight moves the logit $z$, the logit moves the probability $p$, and $p$ moves the
+# loss, each with a slope of its own:
+#
+# | link | slope | because |
+# |---|---|---|
+# | $z = \dots + x_j\,w$ | $x_j$ | one more $w$ is $x_j$ more in the sum |
+# | $p = e^z / (e^z + R)$ | $p\,(1 - p)$ | see below; $R$ comes from the other tokens |
+# | $\mathrm{loss} = -\ln p$ | $-1/p$ | the slope of ln at $p$ is $1/p$ |
+#
+# If $z$ grows by a tiny $h$, then $e^z$ becomes $1 + h$ times as large, and so does the top of the fraction. The bottom,
+# of which $e^z$ is the share $p$, becomes $1 + h\,p$ times as large, hence the fraction about $1 + h\,(1 - p)$ times.
+#
+# The **chain rule** says that slopes multiply along the way: where $z$ grows 3 times as fast as $w$, and $p$ half as
+# fast as $z$, $p$ grows 1.5 times as fast as $w$. We begin at the loss and go back. In code `d_z` is short for the
+# derivative of the loss with respect to `z`.
+
+# %% key="chain-by-hand"
+d_p = -1 / p[target]
+d_z = d_p * p[target] * (1 - p[target])
+d_w = d_z * x[j]
+print(f"d_p = {d_p:.4f}   d_z = {d_z:.4f}   d_w = {d_w:.4f}")
+agree(d_w, numerical_gradient(lambda v: loss_at(v[0]), np.array([w]), [(0,)])[0], 1e-7)
+
+# %% [markdown] key="chain-read"
+# The first two slopes multiply to $-\frac{1}{p} \cdot p\,(1 - p) = p - 1$, here {{ p[target] - 1 :.4f }}: what the
+# probability still lacks.
 
 # %% [markdown] key="numerical-why"
-# ## Step 6. The numerical gradient and its two errors
+# ## Step 3. How good is trying?
 #
-# Take a second point at distance $h$, divide the rise by the distance, and let $h$ shrink: the numbers
-# above settle. That is the derivative, and finding it so needs no rule. It is negative: a larger $w$ means
-# a smaller loss. At $w = -1$ the curve is steep, since the neuron is quite wrong there. At $w = 2.2$ it is
-# nearly right, and little is left to gain.
+# `numerical_gradient` has taken a step to *each* side. A curve bends away from its tangent by about
+# $\frac{1}{2} c\,h^2$ at distance $h$. With one side this is divided by $h$ and leaves an error of
+# $\frac{1}{2} c\,h$. With two it is the same in both losses and drops out:
 #
-# One can do better with the same number of looks, with one step to each side:
+# $$\frac{\mathrm{loss}(w + h) - \mathrm{loss}(w - h)}{2h}$$
 #
-# $$\frac{d\,\mathrm{loss}}{dw} \approx \frac{\mathrm{loss}(w + h) - \mathrm{loss}(w - h)}{2h}$$
-#
-# How small should $h$ be? **Predict before you run:** the smaller the better?
+# **Predict before you run:** is a smaller $h$ always better?
 
 # %% key="numerical-by-hand"
-steps = 10.0 ** -np.arange(0, 14.5, 0.5)
-exact = -x * (1 - 1 / (1 + np.exp(-(x * w + b))))  # from a formula that step 7 explains
+steps = 10.0 ** -np.arange(1, 14.5, 0.5)
 
 
 def two_sided(h, dtype):
-    w_, h = dtype(w), dtype(h)
-    return (loss_of(w_ + h) - loss_of(w_ - h)) / (2 * h)
+    up, down = dtype(w) + dtype(h), dtype(w) - dtype(h)
+    return (loss_at(up, dtype) - loss_at(down, dtype)) / dtype(2 * h)
 
 
 errors = {
-    "one side, float64": [abs(slope_between(w, h) - exact) for h in steps],
-    "two sides, float64": [abs(two_sided(h, np.float64) - exact) for h in steps],
-    "two sides, float32": [abs(two_sided(h, np.float32) - exact) for h in steps],
+    "one side, float64": [abs(slope_between(w, h) - d_w) for h in steps],
+    "two sides, float64": [abs(two_sided(h, np.float64) - d_w) for h in steps],
+    "two sides, float32": [abs(two_sided(h, np.float32) - d_w) for h in steps],
 }
-show.curves(
-    steps, errors, ("step h", "error of the slope"), log="xy", title="both axes in powers of ten"
-)
+show.curves(steps, errors, ("step h", "error of the slope"), log="xy", title="slopes by trying")
 for name, error in errors.items():
     print(f"{name:19} best step {steps[np.argmin(error)]:.0e}, error {min(error):.0e}")
 
 # %% [markdown] key="numerical-answer"
-# <details open><summary>Answer</summary>
+# <details><summary>Answer</summary>
 #
-# No. There are two errors. On the right of the picture $h$ is **too big**: the curve bends between the two
-# points. Halving $h$ halves this error with one side, and quarters it with two. On the left $h$ is **too
-# small**: the two losses have nearly all digits in common, the difference keeps only the last, rounded
-# ones, and these are divided by a tiny number. There the error grows as $h$ shrinks. In float32 that begins
-# so early that even the best step gives only a few right digits. Below about $10^{-7}$ the sum $w + h$ is
-# $w$ itself there, and the slope comes out as 0. So **a gradient is checked in float64, with two sides and
-# a step of about $10^{-5}$**.
+# No. At the right of the picture $h$ is too large, and the bend shows. At the left it is too small: the two losses
+# have nearly all digits in common, so that their difference keeps only the last, rounded ones.
 #
 # </details>
-
-# %% [markdown] key="chain-why"
-# ## Step 7. The chain rule
 #
-# The neuron is a chain: $w$ moves $z$, $z$ moves $a$, $a$ moves the loss. Each link has a slope of its own,
-# the **local slope**, which a short rule gives:
+# In float32 the best step leaves an error of {{ min(errors["two sides, float32"]) :.0e }}, in float64
+# {{ min(errors["two sides, float64"]) :.0e }}. A gradient is therefore checked in float64, with two sides and a
+# step near 1e-5.{{ claim: min(errors["two sides, float32"]) > 100 * min(errors["two sides, float64"]) }}
+
+# %% [markdown] key="gradient-why"
+# ## Step 4. All weights at once
 #
-# | link | local slope | why |
-# |---|---|---|
-# | $z = x\,w + b$, moved by $w$ | $x$ | one more $w$ is one more $x$ |
-# | the same, moved by $b$ | $1$ | it is simply added |
-# | the same, moved by $x$ | $w$ | one more $x$ is one more $w$ |
-# | $a = \sigma(z)$ | $a\,(1 - a)$ | steepest in the middle, flat at both ends |
-# | $\mathrm{loss} = -\ln a$ | $-1/a$ | the less likely, the steeper |
+# The other columns count too, since every logit is in the bottom of the softmax. With $y$ for the target, the loss
+# is $\ln \sum_v e^{z_v} - z_y$. If $z_v$ grows by $h$, the sum becomes $1 + h\,p_v$ times as large, and its logarithm
+# grows by $h\,p_v$. For the target 1 comes off; $[v = y]$ is 1 where that is true, else 0.
 #
-# The **chain rule** says: multiply them along the way. If $z$ grows 1.1 times as fast as $w$, and $a$ grows
-# 0.075 times as fast as $z$, then $a$ grows 1.1 · 0.075 times as fast as $w$.
+# $$\frac{d\,\mathrm{loss}}{d z_v} = p_v - [v = y] \qquad\qquad \frac{d\,\mathrm{loss}}{d w_{jv}} = x_j\,(p_v - [v = y])$$
 #
-# $$\frac{d\,\mathrm{loss}}{dw} = \frac{d\,\mathrm{loss}}{da} \cdot \frac{da}{dz} \cdot \frac{dz}{dw}$$
+# The derivatives with respect to all numbers of an array are the **gradient** of the loss *with respect to* that
+# array, and have its shape.
+
+# %% key="gradient-by-hand"
+d_z = p.copy()  # V
+d_z[target] -= 1
+d_output = np.outer(x, d_z)  # D V
+some = [(j, best[0]), (0, target), (1, best[1])]
+tried = numerical_gradient(lambda w: -np.log(softmax(x @ w)[target]), output, some)
+agree(np.array([d_output[entry] for entry in some]), tried, 1e-6)
+n_here, n_8b = config.count_parameters(), LLAMA_3_8B.count_parameters()
+show.bars(d_z[best], names, "d_z", title="the gradient with respect to six logits", lit=2)
+
+# %% [markdown] key="gradient-read"
+# Only `{{ names[2] }}` is to rise. All others are to fall in proportion to their probability, `{{ names[0] }}` the
+# most with {{ d_z[best[0]] :.2f }}, and together as much as the target
+# rises.{{ claim: abs(d_z.sum()) < 1e-9 }} Trying would take two runs for each weight,
+# {{ 2 * n_here :,d }} for this whole model and {{ 2 * n_8b / 1e9 :.0f }}
+# billion for Llama 3 8B. Going back takes one, because all weights before `d_z` share it. This is the
+# **backward pass**, or **backpropagation** ([Rumelhart et al. 1986](https://doi.org/10.1038/323533a0)).
+
+# %% [markdown] key="step-why"
+# ## Step 5. A step
 #
-# We start at the loss and go **back**, one link at a time. In code, `d_z` is short for "the derivative of
-# the loss with respect to $z$".
+# Now every weight moves against its slope, by $-r$ times its derivative $g$. Slope times distance is $-r\,g^2$, so that
+# all weights together promise to change the loss by $-r \sum g^2$. The number $r$ is the **learning rate**, one of the
+# **hyperparameters**, which nothing learns and we choose. Does the loss keep the promise?
 
-# %% key="chain-by-hand"
-z = x * w + b
-a = 1 / (1 + np.exp(-z))
-loss = -np.log(a)
-print(f"forward:  z = {z:.8f}   a = {a:.8f}   loss = {loss:.8f}")
+# %% key="step"
+rows = []
+for rate in (1e-5, 1e-4, 1e-3, 1e-2):
+    after = softmax(x @ (output - rate * d_output))
+    promised, got = -rate * (d_output**2).sum(), np.log(p[target] / after[target])
+    rows.append([rate, promised, got, after[target], tokenizer.token(after.argmax())])
+table(
+    ["rate", "promised", "got", f"probability of {names[2]}", "likeliest"],
+    [[f"{r:.0e}", f"{a:.4f}", f"{b:.4f}", f"{c:.3f}", f"`{d}`"] for r, a, b, c, d in rows],
+)
 
-d_loss = 1.0
-d_a = d_loss * (-1 / a)
-d_z = d_a * a * (1 - a)
-d_w, d_b, d_x = d_z * x, d_z * 1, d_z * w
-print(f"back:   d_a = {d_a:.8f} d_z = {d_z:.8f}")
-print(f"        d_w = {d_w:.8f} d_b = {d_b:.8f} d_x = {d_x:.8f}")
+# %% [markdown] key="step-read"
+# With the smallest rate the loss changes by {{ rows[0][2] :.5f }} where {{ rows[0][1] :.5f }} was promised. With the
+# largest one the promise, {{ rows[-1][1] :.1f }}, is more than there was to lose. Yet our wish is granted: the model now says
+# `{{ rows[-1][4] }}`.{{ claim: rows[-1][4] == names[2] and rows[0][2] / rows[0][1] > 0.95 }} A gradient is true
+# of small steps, and how far to go it does not say.
 
-# %% [markdown] key="chain-agree-note"
-# One walk back has found all three, and `d_z` was computed once for all of them. That is why going back is
-# cheap. Trying takes two runs for every number that may move; the last lines count them for a Llama. Do the
-# three agree: our walk, trying, and PyTorch? (What PyTorch gave is stored in the cell; where it is
-# installed, it is asked.)
-
-
-# %% key="chain-agree"
-def loss_at(x, w, b):
-    return -np.log(1 / (1 + np.exp(-(x * w + b))))
-
-
-by_hand, h = np.array([d_w, d_b, d_x]), 1e-5
-rises = [
-    loss_at(x, w + h, b) - loss_at(x, w - h, b),
-    loss_at(x, w, b + h) - loss_at(x, w, b - h),
-    loss_at(x + h, w, b) - loss_at(x - h, w, b),
-]
-agree(np.array(rises) / (2 * h), by_hand, tolerance=1e-9)
-
-by_torch = [-0.089826281008, -0.081660255462, -0.179652562016]
-if torch:
-    w_t, b_t, x_t = (torch.tensor(n, dtype=torch.float64, requires_grad=True) for n in (w, b, x))
-    (-torch.log(torch.sigmoid(x_t * w_t + b_t))).backward()
-    by_torch = [t.grad.item() for t in (w_t, b_t, x_t)]
-agree(np.array(by_torch), by_hand, tolerance=1e-10)
-for name, c in {"this model": config, "Llama 3 8B": LLAMA_3_8B}.items():
-    print(f"{name}: one gradient by trying takes {2 * c.count_parameters():,} runs")
-
-# %% [markdown] key="names-note"
-# ## What is called what
+# %% [markdown] key="product-why"
+# ### Many rows, one matrix
 #
-# With one number to move, one says *derivative*. With many, the derivatives with respect to each of them
-# form an array, the **gradient**. It always belongs to two things: the gradient **of** the loss **with
-# respect to** the weights. "The gradient of the weights" is often heard, but the weights have no slope; the
-# loss has one, over the weights. A gradient has the shape of what it is taken with respect to.
+# In training, every row of a text has a target. All rows use the same matrix, $z_{tv} = \sum_j x_{tj} w_{jv}$, so
+# that $w_{jv}$ moves the loss through every row, and $x_{tj}$ through every column. What reaches the loss on
+# several ways adds up:
 #
-# What is it good for? It says what a small step will do. A step of $-r \cdot$ gradient, where $r$ is a
-# small number called the **learning rate**, should lower the loss by about $r$ times the sum of the squared
-# derivatives. To take such steps again and again is **gradient descent**.
+# $$d_{w,jv} = \sum_t x_{tj}\, d_{z,tv} \;\Rightarrow\; d_w = x^{\mathsf T} d_z
+# \qquad\qquad d_{x,tj} = \sum_v d_{z,tv}\, w_{jv} \;\Rightarrow\; d_x = d_z\, w^{\mathsf T}$$
+#
+# Shapes often remind one of the order. For a square `w` they do not, and only the sums tell which product is right.
 
-# %% key="descent-by-hand"
-for rate in (0.01, 0.1, 1.0, 10.0):
-    promised = -rate * (d_w**2 + d_b**2)
-    got = loss_at(x, w - rate * d_w, b - rate * d_b) - loss
-    print(f"rate {rate:5}: the slope promises {promised:.6f}, the loss changes by {got:.6f}")
+# %% key="product-by-hand"
+from llama_np.training.backward import linear_backward
+
+many, targets = trace["final_norm"][:-1].astype(np.float64), ids[1:]  # T D, T
+d_many = softmax(many @ output)  # T V
+d_many[np.arange(len(targets)), targets] -= 1
+d_many /= len(targets)  # the loss is the mean over the rows
+d_x, d_w = d_many @ output.T, many.T @ d_many  # T V @ V D -> T D, D T @ T V -> D V
+agree(d_w, sum(np.outer(row, d) for row, d in zip(many, d_many)), 1e-12)
+agree(d_x, linear_backward(d_many, many, output)[0], 1e-12)
 
 # %% [markdown] key="machine-why"
-# ## Step 8. A machine that goes back by itself
+# ## Step 6. A machine that goes back by itself
 #
-# What we did by hand needs no thought: look up a local slope, multiply, go on. So a program can do it.
-# Write the computation as a list of operations. For each kind of operation, note how to compute it, and the
-# local slope for each of its inputs.
+# All this was looking up slopes, multiplying and adding, so a program can do it: write the computation as a list, run
+# it forward, then walk the list from its end and hand each derivative on to the inputs, times the slope. This is
+# **automatic differentiation** in reverse mode ([Baydin et al. 2015](https://arxiv.org/abs/1502.05767), section
+# 3.2). The list below is $f = x \cdot x + x$.
 #
-# To go back (the second cell), read the list from its end. Each line hands its derivative to its inputs,
-# times the local slope. This is **automatic differentiation**, in reverse mode ([Baydin et al.
-# 2015](https://arxiv.org/abs/1502.05767), section 3.2). In networks it is also called **backpropagation**
-# ([Rumelhart et al. 1986](https://doi.org/10.1038/323533a0)).
+# **Predict before you run:** what is the slope of $f$ at $x = 3$, and what comes out if a derivative that arrives
+# at `x` replaces the one before?
 
 # %% key="machine-by-hand"
-program = [
-    ("u", "times", "x", "w"),
-    ("z", "plus", "u", "b"),
-    ("a", "sigmoid", "z"),
-    ("loss", "-ln", "a"),
-]
-compute = {
-    "times": lambda p, q: p * q,
-    "plus": lambda p, q: p + q,
-    "sigmoid": lambda p: 1 / (1 + np.exp(-p)),
-    "-ln": lambda p: -np.log(p),
-}
-local_slopes = {
-    "times": lambda p, q: [q, p],
-    "plus": lambda p, q: [1.0, 1.0],
-    "sigmoid": lambda p: [np.exp(-p) / (1 + np.exp(-p)) ** 2],
-    "-ln": lambda p: [-1 / p],
-}
-values = {"x": x, "w": w, "b": b}
+compute = {"times": lambda a, b: a * b, "plus": lambda a, b: a + b}
+slopes = {"times": lambda a, b: (b, a), "plus": lambda a, b: (1, 1)}
+program = [("u", "times", "x", "x"), ("f", "plus", "u", "x")]
+values = {"x": 3.0}
 for name, op, *inputs in program:
     values[name] = compute[op](*(values[i] for i in inputs))
-    print(f"{name} = {op}({', '.join(inputs)}) = {values[name]:.8f}")
 
 
-# %% key="machine-back"
-def add(d, i, gradient):
-    d[i] += gradient
-
-
-def go_back(program, values, take=add):
+def go_back(add=True):
     d = dict.fromkeys(values, 0.0)
-    d[program[-1][0]] = 1.0
+    d["f"] = 1.0  # f grows by 1 when f grows by 1
     for name, op, *inputs in reversed(program):
-        slopes = local_slopes[op](*(values[i] for i in inputs))
-        for i, slope in zip(inputs, slopes):
-            take(d, i, d[name] * slope)
-    return d
+        for i, slope in zip(inputs, slopes[op](*(values[i] for i in inputs))):
+            d[i] = d[name] * slope + (d[i] if add else 0)
+    return d["x"]
 
 
-d = go_back(program, values)
-agree(np.array([d["w"], d["b"], d["x"]]), by_hand, tolerance=1e-12)
+print("adding", go_back(), "  replacing", go_back(add=False))
+print("tried ", numerical_gradient(lambda x: x[0] ** 2 + x[0], np.array([3.0]), [(0,)]).round(6))
 
-# %% [markdown] key="tensor-class-why"
-# ## Step 9. The library's Tensor
+# %% [markdown] key="machine-answer"
+# <details><summary>Answer</summary>
 #
-# The list above had to be written by hand. `llama_np.training.autodiff` makes it while the computation runs: a
-# `Tensor` is an array that remembers what it was computed from. It keeps five things: its value, its
-# gradient (as yet none), a name, its **parents** (the tensors that went in, each with a function that hands
-# a gradient back to it), and its **depth**, one more than that of its deepest parent.
-
-# %% key="tensor-init"
-from llama_np.training.autodiff import Tensor, graph, operation, unbroadcast
-
-source(Tensor.__init__)
-
-# %% [markdown] key="rules-note"
-# The operations are made by one function. It computes the result with NumPy, and notes each tensor that
-# went in beside its **rule**: how a gradient `g` with respect to the result becomes one with respect to
-# that input.
+# The slope of $x^2 + x$ is $2x + 1 = 7$. Replacing keeps only the last use of `x`: it gives 3, and no error.
 #
-# Below it are the rules. After the name and the NumPy function comes a `lambda`, a small function without a
-# name, for each input that may be a tensor. Read the third line: the result is `a * b`; to `a` goes `g *
-# b`, to `b` goes `g * a`. It is the table of step 7, for whole arrays. (`a.mT` swaps the last two axes;
-# `spread` and `scatter` undo a sum and an index. The last three lines are for a constant on the left, as in
-# `1 / x`, which Python hands over as `x` and `1`.)
+# </details>
+#
+# **Where a value is used several times, its derivatives add.** The matrix shared by all rows was one case. A
+# **bias** is another: NumPy stretches it over all rows (**broadcasting**), so that it gets the sum over them.
+#
+# The library's `Tensor` writes the list while the computation runs. It is an array that remembers its **parents**, the
+# tensors it was computed from, and for each a rule that turns the gradient `g` with respect to the result into that with
+# respect to the parent. Here are some rules, and the walk back:
 
-# %% key="operation-named"
-source(operation)
 
-# %% key="rules-named"
+# %% key="tensor-named"
+from llama_np.training.autodiff import Tensor, graph
+
 for line in source(Tensor).text.splitlines():
-    if "= operation(" in line:
+    if any(f'= operation("{name}", np' in line for name in ("+", "*", "@", "exp", "log", "tanh")):
         print(line.strip())
-
-# %% [markdown] key="backward-note"
-# `backward` walks from the result to the start. `due` holds what has come in for each tensor so far, and
-# `+=` adds. A tensor may hand on only when everything due to it has come in. So children must come before
-# their parents. That is what the depth is for: a child is deeper than its parents, and `graph` lists all
-# tensors by depth. (Step 10 explains `unbroadcast`.)
-
-# %% key="backward-named"
 source(Tensor.backward)
 
-# %% [markdown] key="neuron-note"
-# Now the neuron once more. It is written as one would write it in NumPy, and the backward pass comes for free.
-# The tensors and their arrows are called the **computation graph**. In each box stands the operation, below
-# it the value, and in orange the gradient of the loss with respect to that value. Read the values from left
-# to right, then the gradients from right to left.
-#
-# Each gradient is the one to its right times a local slope. At `+` the gradient goes through unchanged, to
-# both sides. At `*` the two sides swap values: to $w$ goes the gradient times $x$. The box before `log`
-# holds $a$, and its gradient is $-1/a$. The sigmoid is four boxes here; together they turn `d_a` into
-# `d_z`.
+# %% [markdown] key="backward-note"
+# `due` collects what comes in for each tensor, which hands on only when all has come in; `unbroadcast` sums over
+# stretched axes. The rule for `@` is the one of step 5, with `.mT` for "transposed". Our chain once more:
 
-# %% key="neuron-agree"
-x_t, w_t, b_t = Tensor(x, "x"), Tensor(w, "w"), Tensor(b, "b")
+# %% key="graph"
+rest = np.exp(z).sum() - np.exp(z[target])  # R: the other tokens
+x_t, w_t, b_t = Tensor(x[j], "x"), Tensor(w, "w"), Tensor(z[target] - x[j] * w, "b")
 z_t = x_t * w_t + b_t
-a_t = 1 / (1 + (-z_t).exp())
-loss_t = -a_t.log()
+loss_t = -(1 / (1 + rest * (-z_t).exp())).log()
 loss_t.backward()
-show.computation(*graph(loss_t), title="one neuron: value, and in orange the gradient of the loss")
-agree(np.array([w_t.grad, b_t.grad, x_t.grad]), by_hand, tolerance=1e-12)
+show.computation(*graph(loss_t), title="value, and in orange the gradient of the loss")
+agree(w_t.grad, slope_between(w, 1e-7), 1e-4)
 
-# %% [markdown] key="twice-why"
-# ## Try it: a value that is used twice
-#
-# In the machine of step 8, `take` **adds** what comes back to what is there already, and `backward` does
-# the same. For the neuron overwriting would do, since each value is used once. Now take $f = x \cdot x +
-# x$, where $x$ is used three times. **Predict before you run:** what is the slope of $f$ at $x = 3$, and
-# what comes out with overwriting?
-
-# %% key="twice"
-x_t = Tensor(3.0, "x")
-f_t = x_t * x_t + x_t
-f_t.backward()
-show.computation(*graph(f_t), title="x goes in three times, and gets the sum of what comes back")
-
-
-def overwrite(d, i, gradient):
-    d[i] = gradient
-
-
-square_plus = [("u", "times", "x", "x"), ("f", "plus", "u", "x")]
-values = {"x": 3.0, "u": 9.0, "f": 12.0}
-print("adding:     ", go_back(square_plus, values)["x"])
-print("overwriting:", go_back(square_plus, values, take=overwrite)["x"])
-print("tried:      ", round(((3.001**2 + 3.001) - (2.999**2 + 2.999)) / 0.002, 6))
-print("Tensor:     ", x_t.grad)
-f_t.backward()
-print("Tensor, after a second backward:", x_t.grad)
-
-# %% [markdown] key="twice-answer"
-# <details><summary>Answer</summary>
-#
-# The slope is $2x + 1 = 7$. With overwriting the last use wins, and 3 is left. **Where a value is used
-# several times, its gradients add**: it moves the loss along several ways at once. Nothing warns of the
-# mistake, since the shapes fit. In Llama every row of the stream is used many times: by attention, by
-# feed-forward, and by the addition that leads past both.
-#
-# The last line shows that a second `backward` adds to `grad` too, as in PyTorch. That is useful when a
-# large batch is computed in parts. But if you forget to clear `grad` before the next step, you use old
-# gradients as well. We shall see what that does.
-#
-# </details>
-
-# %% [markdown] key="broadcast-why"
-# ## Step 10. Whole arrays, and undoing a broadcast
-#
-# With arrays there is one thing more. In `x @ w + b` the product has four rows and `b` is a single one.
-# NumPy stretches `b` over all rows (**broadcasting**): each number of `b` is used four times. So each must
-# get the sum of four gradients. By hand:
-
-# %% key="broadcast-by-hand"
-rng = np.random.default_rng(seed=0)
-x_t, w_t, b_t = (
-    Tensor(rng.standard_normal(shape).astype(np.float32), name)
-    for name, shape in (("x", (4, 3)), ("w", (3, 2)), ("b", (2,)))
-)
-sum_t = x_t @ w_t + b_t  # 4 3 @ 3 2 -> 4 2
-loss_t = (sum_t * sum_t).mean()
-loss_t.backward()
-show.computation(
-    *graph(loss_t), title="shapes; each gradient, in orange, has the shape of its value"
-)
-d_sum = 2 * sum_t.value / sum_t.value.size
-print("d_sum", d_sum.shape, " d_b", d_sum.sum(axis=0).shape)
-
-# %% key="broadcast-named"
-source(unbroadcast)
-
-# %% key="broadcast-agree"
-agree(d_sum.sum(axis=0), unbroadcast(d_sum, b_t.value.shape))
-agree(d_sum.sum(axis=0), b_t.grad)
-for zeros in (np.zeros(2, np.float32), np.zeros(2)):  # a bias, made with care and without
-    nodes, _ = graph(x_t @ w_t + Tensor(zeros))
-    print(f"bias {zeros.dtype}, result {nodes[-1].value.dtype}")
-
-# %% [markdown] key="broadcast-wrong-note"
-# **Predict before you run:** suppose one forgets the sum and takes `d_sum` itself as the gradient with
-# respect to `b`. Will the step `b - rate * d_sum` fail?
-
-# %% key="broadcast-wrong"
-right = b_t.value - 0.1 * b_t.grad
-wrong = b_t.value - 0.1 * d_sum
-print("b", b_t.value.shape, " right", right.shape, " wrong", wrong.shape)
-print("x @ w + wrong still runs:", (x_t.value @ w_t.value + wrong).shape)
-
-# %% [markdown] key="broadcast-wrong-answer"
-# <details><summary>Answer</summary>
-#
-# It does not fail. Broadcasting helps again, and the bias is a matrix from now on: one row for each
-# example. With the same examples everything seems to work, and with another number of examples it stops,
-# far from the mistake. **A gradient has the shape of what it belongs to**: check that first.
-#
-# </details>
+# %% [markdown] key="graph-read"
+# Read the values from left to right, then the gradients back from right to left. The box `+` that holds $z$ has
+# {{ float(z_t.grad) :.4f }}, our $p - 1$. It hands this on unchanged to both sides, and `*` gives `w` that times
+# $x_j$, {{ float(w_t.grad) :.4f }}.{{ claim: abs(z_t.grad - (p[target] - 1)) < 1e-6 }} (The probability is written
+# as $1 / (1 + R\,e^{-z})$, the same fraction divided by $e^z$.)
 
 # %% [markdown] key="network-why"
-# ## Step 11. A network that learns
+# ## Step 7. From random numbers
 #
-# Two groups of points lie in a spiral. Given the two coordinates of a point, which group is it? No straight
-# line parts them. Our network has two **hidden layers**: matrix, bias, and the curve tanh, which bends;
-# then one neuron that answers with a probability. All weights are random at the start. (`P` counts points,
-# `H` hidden numbers.)
+# For *how far* we need a case in which all weights start at random, small enough to be trained many times: points on
+# two spirals, and a network that tells which of the two a point is on. It has two **hidden layers**, each a matrix, a
+# bias and the curve tanh, and then one logit $z$. "Yes" has the probability $1 / (1 + e^{-z})$, "no" the same with
+# $-z$, so that the loss is $\ln(1 + e^{\mp z})$.
+#
+# One start may be lucky, so we train **twenty** networks at once: one axis more in every tensor. (`B` counts networks,
+# `P` points, `H` hidden numbers.)
 
 # %% key="network"
+n_points, n_networks, H = 70, 20, 16
 rng = np.random.default_rng(seed=1)
-n_points, H = 70, 16
 way = np.linspace(0.12, 1, n_points)
 angle = 2.5 * np.pi * way
 arm = np.stack([way * np.cos(angle), way * np.sin(angle)], axis=-1)
 points = np.concatenate([arm, -arm]) + 0.02 * rng.standard_normal((2 * n_points, 2))
 points, group = points.astype(np.float32), np.repeat([0, 1], n_points)
+sign = np.where(group == 1, 1, -1).astype(np.float32)[:, None]  # P 1
 
 
-def random_weights(seed):
+def random_weights(seed=0):
     rng = np.random.default_rng(seed)
-    shapes = {"w1": (2, H), "b1": (H,), "w2": (H, H), "b2": (H,), "w3": (H, 1), "b3": (1,)}
-    size = {"w1": 1.5, "b1": 0.5, "w2": H**-0.5, "b2": 0, "w3": H**-0.5, "b3": 0}
+    scale = {"w1": 1.5, "b1": 0.5, "w2": H**-0.5, "b2": 0, "w3": H**-0.5, "b3": 0}
+    shapes = {"w1": (2, H), "b1": (1, H), "w2": (H, H), "b2": (1, H), "w3": (H, 1), "b3": (1, 1)}
     return {
-        name: Tensor((size[name] * rng.standard_normal(shape)).astype(np.float32), name)
+        name: Tensor((scale[name] * rng.standard_normal((n_networks, *shape))).astype(np.float32))
         for name, shape in shapes.items()
     }
 
 
 def network(w, points):
-    h1 = (points @ w["w1"] + w["b1"]).tanh()  # P 2 @ 2 H -> P H
-    h2 = (h1 @ w["w2"] + w["b2"]).tanh()  # P H @ H H -> P H
-    return h2 @ w["w3"] + w["b3"]  # P H @ H 1 -> P 1
+    h1 = (points @ w["w1"] + w["b1"]).tanh()  # P 2 @ B 2 H -> B P H
+    h2 = (h1 @ w["w2"] + w["b2"]).tanh()  # B P H @ B H H -> B P H
+    return h2 @ w["w3"] + w["b3"]  # B P H @ B H 1 -> B P 1
 
 
-w = random_weights(seed=0)
-print("weights:", sum(tensor.value.size for tensor in w.values()))
-print("tensors in the graph:", len(graph(network(w, points))[0]))
+def losses(w):
+    return (1 + (-sign * network(w, points)).exp()).log().mean(axis=(1, 2))  # B
+
 
 # %% [markdown] key="train-why"
-# The loss is the one of step 5: $-\ln \sigma(z)$ is $\ln(1 + e^{-z})$. For a point of the other group the
-# right answer is "no", whose probability is $\sigma(-z)$; so $z$ is multiplied by -1 there. The loop has
-# four parts: the loss, clearing the old gradients, the backward pass, a step against the gradient.
+# A training loop repeats four moves: the forward pass, the backward pass, a step, and clearing the gradients, because
+# `backward` *adds* to the `grad` that is there, as in PyTorch. Each step sees all {{ len(points) }} points, its **batch
+# size**; large data are taken in smaller batches ([lesson 16](16_pretraining.ipynb)).
+
 
 # %% key="train"
-sign = np.where(group == 1, 1, -1).astype(np.float32)[:, None]
-
-
-def mean_loss(w):
-    return (1 + (-sign * network(w, points)).exp()).log().mean()
-
-
-def train(w, mean_loss, n_steps=1000, rate=1.0, clear=True):
-    losses = []
+def train(rate, keep=0, n_steps=100, make=None):
+    """`keep`: how much of a gradient stays for the next step. `make`: an optimizer (step 9)."""
+    w, log = random_weights(), []
+    change = {name: make(rate) if make else lambda g: rate * g for name in w}
     for _ in range(n_steps):
-        loss = mean_loss(w)
-        for tensor in w.values():
-            if clear:
-                tensor.grad = None
-        loss.backward()
-        for tensor in w.values():
-            tensor.value -= rate * tensor.grad
-        losses.append(float(loss.value))
-    return losses
+        loss = losses(w)  # forward pass
+        loss.sum().backward()  # backward pass; each network's loss depends on its own weights
+        for name, tensor in w.items():
+            tensor.value -= change[name](tensor.grad)  # step
+            tensor.grad = keep * tensor.grad if keep else None  # clear
+        log.append(loss.value)
+    return w, np.array(log)  # steps B
 
 
-losses = train(w, mean_loss)
-right = ((network(w, points).value > 0) == (sign > 0)).mean()
-print(f"loss {losses[0]:.3f} -> {losses[-1]:.4f}, right for {right:.0%} of the points")
-
-# %% key="surface"
-every = np.linspace(-1.2, 1.2, 80, dtype=np.float32)
+trained, cleared = train(rate=1.0, n_steps=400)
+every = np.linspace(-1.2, 1.2, 60, dtype=np.float32)
 grid = np.stack(np.meshgrid(every, every), axis=-1).reshape(-1, 2)
-
-
-def probability(w):
-    return (1 / (1 + np.exp(-network(w, grid).value))).reshape(len(every), len(every))
-
-
-panels = {
-    "before: probability of red": probability(random_weights(seed=0)),
-    "after": probability(w),
-}
+panels = {}
+for name, w_n in {"before: probability of red": random_weights(), "after": trained}.items():
+    panels[name] = (1 / (1 + np.exp(-network(w_n, grid).value[0]))).reshape(len(every), -1)
 show.regions(panels, points, group, reach=1.2)
 
-# %% [markdown] key="train-wrong-why"
-# At the start the network tosses a coin, more or less: a probability of one half has the loss ln 2, about
-# 0.693. Nobody has told it about spirals. It has got there by slopes alone, all weights at once, a little
-# in each step. What it says far from any point means nothing: there it was never corrected.
+
+# %% [markdown] key="mistake-why"
+# This is the first of the twenty. Nobody told it of spirals. From a loss of {{ cleared[0, 0] :.2f }}, about that of
+# a tossed coin (ln 2 = 0.69), slopes alone have brought it to {{ cleared[-1, 0] :.3f }} in {{ len(cleared) }} steps.
+# {{ claim: cleared[-1, 0] < 0.3 }}
 #
-# ## Try it: three ways to spoil it
+# ## Step 8. The mistake
 #
-# **Predict before you run** what each of these does to the loss: no tanh, so that only matrices and biases
-# are left; forgetting to clear the gradients; a learning rate ten times as large.
+# **Predict before you run:** what happens to the loss if the gradients are never cleared (`keep=1`), so that each
+# step uses all the old ones as well? And if nine tenths are kept?
 
-
-# %% key="train-wrong"
-def linear_loss(w):
-    h1 = points @ w["w1"] + w["b1"]
-    z = (h1 @ w["w2"] + w["b2"]) @ w["w3"] + w["b3"]
-    return (1 + (-sign * z).exp()).log().mean()
-
-
-tries = {"as above": losses, "no tanh": train(random_weights(seed=0), linear_loss)}
-with np.errstate(over="ignore", invalid="ignore"):  # weights may run away, beyond float32
-    tries["never cleared"] = train(random_weights(seed=0), mean_loss, clear=False)
-    tries["rate times 10"] = train(random_weights(seed=0), mean_loss, rate=10.0)
-shown = np.arange(0, len(losses), 20)
-lines = {name: np.array(y)[shown] for name, y in tries.items()}
-show.curves(shown, lines, ("step", "loss"), log="y", title="the loss while it learns")
-for name, y in tries.items():
-    print(f"{name:13} loss after {len(y)} steps: {y[-1]:.2f}")
-
-# %% [markdown] key="train-wrong-answer"
-# <details><summary>Answer</summary>
-#
-# Without tanh the product of the matrices is one matrix (lesson 08): the network can draw one straight
-# line, and the loss stays near ln 2. With gradients that are never cleared each step is the sum of all
-# slopes so far, most of them from places left long ago. The weights swing further and further, until a
-# number is beyond float32 and the loss is `nan`, not a number; there the curve ends. With a large rate the
-# steps leave the region where the slope was true, and the loss gets worse than a coin. A gradient says what
-# a *small* step does.
-#
-# </details>
-
-# %% [markdown] key="llama-why"
-# ## Step 12. What Llama needs of this: the matrix product
-#
-# A Llama is trained the same way, with larger matrices and a better rule for the step (a later lesson).
-# Most of its weights stand in products `x @ w`. So one rule matters most. For $q = x\,w$ and a gradient
-# $d_q$:
-#
-# $$d_x = d_q\, w^{\mathsf T} \qquad\qquad d_w = x^{\mathsf T} d_q$$
-#
-# There is little to memorise. `d_x` must have the shape of `x`, and `d_w` that of `w`. From what is at hand
-# there is one way each to multiply so that the shapes fit. In `x.T @ d_q` the axis `T` is on the inside: it
-# is summed away. Every token uses the same `w`, so `w` gets what comes back from all of them. That is the
-# value used twice, again.
-#
-# Here with the real rows of the first block and the queries of its first head, in float64, so that we can
-# check. As loss we take the sum of the squares of `q`.
-
-# %% key="llama-by-hand"
-x = trace["blocks.0.attn_norm"].astype(np.float64)
-w = np.asarray(weights.layers[0].wq[:, : config.head_dim], np.float64)
-q = x @ w  # T D @ D K -> T K
-d_q = 2 * q
-d_x = d_q @ w.T  # T K @ K D -> T D
-d_w = x.T @ d_q  # D T @ T K -> D K
-print("x  ", x.shape, " w  ", w.shape, " q  ", q.shape)
-print("d_x", d_x.shape, " d_w", d_w.shape, " d_q", d_q.shape)
-labels = [tokenizer.token(i) for i in ids]
-show.matrices({"x": x, "d_x": d_x}, ("T", "D"), rows=labels, across=1)
-
-# %% key="llama-named"
-from llama_np.training.backward import linear_backward
-
-source(linear_backward)
-
-# %% key="llama-agree"
-x_t, w_t = Tensor(x, "x"), Tensor(w, "w")
-q_t = x_t @ w_t
-(q_t * q_t).sum().backward()
-for ours, named, by_tensor in zip((d_x, d_w), linear_backward(d_q, x, w), (x_t.grad, w_t.grad)):
-    agree(ours, named, tolerance=1e-12)
-    agree(ours, by_tensor, tolerance=1e-12)
-agree(sum(np.outer(x[token], d_q[token]) for token in range(len(ids))), d_w, tolerance=1e-12)
-
-rng, h = np.random.default_rng(seed=0), 1e-5
-for i, j in zip(rng.integers(0, config.dim, 3), rng.integers(0, config.head_dim, 3)):
-    nudge = np.zeros_like(w)
-    nudge[i, j] = h
-    tried = (((x @ (w + nudge)) ** 2).sum() - ((x @ (w - nudge)) ** 2).sum()) / (2 * h)
-    print(f"d_w[{i}, {j}] = {d_w[i, j]:.8f}, tried {tried:.8f}")
-    assert abs(tried - d_w[i, j]) < 1e-6 * np.abs(d_w).max()
-
-# %% [markdown] key="seen-note"
-# ## What you have seen
-
-# %% key="seen"
-table(
-    ["forward", "back: what the inputs get", "often forgotten"],
-    [
-        ["`a + b`", "`g` each", "undo the broadcast: sum over the stretched axes"],
-        ["`a * b`", "`g * b` and `g * a`", "the values of the forward pass are needed"],
-        ["`x @ w`", "`g @ w.T` and `x.T @ g`", "the sum over all tokens is in the product"],
-        ["`x.sum()`", "`g`, copied to every place", "for `mean`, divided by the count"],
-        ["`x[index]`", "`g`, added at the index", "an entry that was read twice gets both"],
-        ["`x.T`, `x.reshape`", "`g`, turned back", "a view: changing one changes the other"],
-        ["a value used twice", "the sum of both", "`+=`, not `=`"],
-    ],
+# %% key="mistake"
+kept = {"cleared": 0, "never cleared": 1, "0.9 kept": 0.9}
+lines = {name: np.median(train(1.0, keep)[1], axis=1) for name, keep in kept.items()}
+show.curves(
+    np.arange(100), lines, ("step", "loss"), log="y", title="median of twenty networks, rate 1"
 )
 
-# %% [markdown] key="questions"
-# ## Questions
+# %% [markdown] key="mistake-read"
+# Never cleared, the loss falls faster at first than in the correct loop, down to {{ lines["never cleared"].min() :.2f }}
+# at step {{ lines["never cleared"].argmin() }}, and then climbs again. With 0.9 kept it ends at
+# {{ lines["0.9 kept"][-1] :.4f }}, where the correct loop has {{ lines["cleared"][-1] :.2f }}. What is going on? We do
+# the same with a single weight in a bowl, $\mathrm{loss} = w^2 / 2$, whose slope is $w$ itself.
+# {{ claim: lines["0.9 kept"][-1] < lines["cleared"][-1] / 10 }}
+# {{ claim: lines["never cleared"].min() < lines["cleared"][lines["never cleared"].argmin()] }}
+# {{ claim: lines["never cleared"][-1] > 1.5 * lines["never cleared"].min() }}
+
+
+# %% key="bowl"
+def roll(keep, rate=0.03):
+    w, v, path = 3.0, 0.0, []
+    for _ in range(100):
+        path.append(w)
+        v = keep * v + w  # the slope is w
+        w -= rate * v
+    return np.array(path)
+
+
+swings = {name: roll(keep) for name, keep in kept.items()}
+show.curves(np.arange(100), swings, ("step", "weight"), title="one weight in a bowl")
+
+# %% [markdown] key="valley-why"
+# What is kept is the sum of all slopes so far, a velocity $v$. It is largest at the bottom, so that the weight runs up
+# the other side, and without friction it swings for ever. To keep 0.9 of the velocity is the friction. This is **momentum**
+# ([Sutskever et al. 2013](https://proceedings.mlr.press/v28/sutskever13.html)), with a $\beta$ between the correct loop (0)
+# and the mistake (1):
 #
-# <details><summary>The gradient with respect to a weight is 0. Is the weight useless?</summary>
+# $$v \leftarrow \beta\,v + g \qquad\qquad w \leftarrow w - r\,v$$
 #
-# No. The loss is flat there: a small step up or down changes nothing, for these inputs. The weight may be
-# just right. Or it may stand before a curve that is flat at this place, as relu is below zero.
+# On a slope that stays the same, $v$ grows to $g\,(1 + 0.9 + 0.81 + \dots) = g / (1 - 0.9) = 10\,g$. So is momentum only
+# a rate ten times as large?
 #
-# </details>
+# ## Step 9. In a valley
 #
-# <details><summary>A weight has the gradient 0.5, and the loss is to become smaller. Up or down with it, and by how much?</summary>
+# Take two weights, and a loss a hundred times as curved along $b$ as along $a$:
+# $\mathrm{loss} = (a^2 + 100\,b^2) / 2$, with the slopes $a$ and $100\,b$. A plain step turns $a$ into $(1 - r)\,a$
+# and $b$ into $(1 - 100\,r)\,b$. Once $r$ exceeds 0.02, the second factor is below −1, and $b$ swings wider with each
+# step. So the steep direction sets the rate, and for the flat one it is far too small
+# ([Goh 2017](https://distill.pub/2017/momentum/)).
+
+# %% [markdown] key="adam-why"
+# Another remedy is to give each weight a rate of its own. **Adam** ([Kingma and Ba
+# 2014](https://arxiv.org/abs/1412.6980)) keeps two running means, of the gradient, which is momentum again, and of its
+# square:
 #
-# Down: the loss grows with the weight. How far, the gradient does not say. It is a slope and no distance;
-# the learning rate decides.
+# $$m \leftarrow \beta_1 m + (1 - \beta_1)\,g \qquad v \leftarrow \beta_2 v + (1 - \beta_2)\,g^2 \qquad
+# w \leftarrow w - r\,\frac{m'}{\sqrt{v'}}$$
 #
-# </details>
+# The root of $v$ is the usual size of this weight's slope, so that the quotient is near 1 where it is steep and where
+# it is flat. Both means start at 0 and are too small at first: after $t$ equal gradients, $m = (1 - \beta_1^t)\,g$.
+# Divided by that factor it is $m'$, and $v'$ likewise.
+
+
+# %% key="optimizers"
+def momentum(rate, keep=0.9):
+    v = 0
+
+    def step(g):
+        nonlocal v
+        v = keep * v + g
+        return rate * v
+
+    return step
+
+
+def adam(rate, keep=0.9, keep_square=0.95):
+    m = v = t = 0
+
+    def step(g):
+        nonlocal m, v, t
+        m, v, t = keep * m + (1 - keep) * g, keep_square * v + (1 - keep_square) * g * g, t + 1
+        unbiased, square = m / (1 - keep**t), v / (1 - keep_square**t)
+        return rate * unbiased / (np.sqrt(square) + 1e-8)
+
+    return step
+
+
+def walk(step, n_steps=30):
+    path = [np.array([-3.0, 0.8])]
+    for _ in range(n_steps):
+        path.append(path[-1] - step(path[-1] * [1, 100]))
+    return np.array(path)
+
+
+a, b = np.linspace(-3.4, 1.4, 80), np.linspace(-1.1, 1.1, 80)
+bowl = (a**2 + 100 * b[:, None] ** 2) / 2
+walks = {
+    "plain, rate 0.019": walk(momentum(0.019, keep=0)),
+    "momentum, rate 0.019": walk(momentum(0.019)),
+    "Adam, rate 0.15": walk(adam(0.15)),
+}
+show.paths(a, b, bowl, walks, ("a, flat", "b, steep"), title="thirty steps in a valley")
+
+# %% [markdown] key="walks-read"
+# Plain descent jumps from wall to wall and has only come to $a$ = {{ walks["plain, rate 0.019"][-1, 0] :.1f }}. Momentum
+# swings as well, but along $b$ the slopes change their sign and largely cancel in $v$, while along $a$ they add up and
+# carry it past the lowest point, the cross, and back. Adam starts diagonally, equally fast in both. The library's
+# `AdamW` also shrinks matrices a little at each step ([lesson 16](16_pretraining.ipynb)); here that plays no part.
+
+# %% key="adam-agree"
+from types import SimpleNamespace
+
+from llama_np.training import AdamW
+
+at, g = np.array([-3.0, 0.8]), np.zeros(2)
+place, gradient = (SimpleNamespace(named=lambda array=array: [("w", array)]) for array in (at, g))
+optimizer = AdamW(place)
+for _ in range(30):
+    g[:] = at * [1, 100]
+    optimizer.step(place, gradient, rate=0.15)
+agree(walks["Adam, rate 0.15"][-1], at, 1e-6)
+
+# %% [markdown] key="trial-why"
+# ## Step 10. Is it more than a larger rate?
 #
-# <details><summary>Why does the backward pass start with 1?</summary>
+# Twenty starts, a hundred steps each, the loss as mean of the last five. Plain descent gets the best of four rates. If
+# momentum were only a factor of ten, each **control** would equal its partner: plain descent at ten times the rate of
+# momentum, and momentum at a tenth of the rate of plain descent. The mistake gets a smaller rate, to be fair to it.
 #
-# Because the loss grows by 1 when the loss grows by 1. That is also why `backward` wants a single number:
-# with several results there would be several questions, and one would have to say how much each counts.
+# **Predict before you run:** where will it come in the table?
+
+
+# %% key="trial"
+def final(*how, **more):
+    return np.nan_to_num(train(*how, **more)[1][-5:].mean(axis=0), nan=np.inf)  # B
+
+
+with np.errstate(over="ignore", invalid="ignore"):  # weights may run away, beyond float32
+    plain = {rate: final(rate) for rate in (0.5, 1.0, 2.0, 3.0)}
+    best_rate = min(plain, key=lambda rate: np.median(plain[rate]))
+    trials = {
+        f"plain, best rate {best_rate}": plain[best_rate],
+        "momentum, rate 1": final(1.0, 0.9),
+        "control: plain, rate 10": final(10.0),
+        "plain, rate 1": plain[1.0],
+        "control: momentum, rate 0.1": final(0.1, 0.9),
+        "never cleared, rate 0.3": final(0.3, 1),
+        "Adam, rate 0.1": final(0.1, make=adam),
+    }
+table(
+    ["20 starts", "median", "lowest", "highest"],
+    [[n, *(f"{f(e):.4f}" for f in (np.median, np.min, np.max))] for n, e in trials.items()],
+)
+
+# %% [markdown] key="trial-read"
+# {{ claim: trials["momentum, rate 1"].max() < min(e.min() for e in plain.values()) }}
+# {{ claim: np.median(trials["control: plain, rate 10"]) > 0.7 }}
+# {{ claim: 0.5 < np.median(trials["control: momentum, rate 0.1"]) / np.median(plain[1.0]) < 2 }}
+# {{ claim: np.median(trials["never cleared, rate 0.3"]) < np.median(plain[best_rate]) / 5 }}
+# The worst of twenty networks with momentum, {{ trials["momentum, rate 1"].max() :.4f }}, is better than the best
+# plain one at any of the four rates, {{ min(e.min() for e in plain.values()) :.4f }}. Where the rate is small, momentum
+# is a factor of ten and little else: {{ np.median(trials["control: momentum, rate 0.1"]) :.2f }} against
+# {{ np.median(plain[1.0]) :.2f }}. But plain descent at the rate 10, which goes as far along a flat direction, ends at
+# {{ np.median(trials["control: plain, rate 10"]) :.0f }}, far worse than a coin. **Momentum goes ten times as far where it
+# is flat, and is not thrown out of the valley where it is steep.**
 #
-# </details>
+# And the mistake? With a smaller rate it has a median of
+# {{ np.median(trials["never cleared, rate 0.3"]) :.4f }}, far below the correct loop at its best. What it lacks is
+# rest: without friction nothing settles, and one of the twenty is at
+# {{ trials["never cleared, rate 0.3"].max() :.2f }} when the time is up. With a tenth of the past let go at each step, all
+# twenty arrive.
 #
-# <details><summary>Your formula and the numerical gradient differ in the fourth digit, in float32. What now?</summary>
-#
-# Repeat the check in float64 with a step of about 1e-5. In float32 a numerical gradient has few right
-# digits anyway. If they then differ in the fourth digit, the formula is wrong.
-#
-# </details>
-#
-# <details><summary>In training, why must the values of the forward pass be kept, and what does that mean for memory?</summary>
-#
-# The rules need them: for `a * b` the gradient with respect to `a` is `g * b`. So training keeps all
-# activations of a run until the backward pass has used them. Writing text needs none of that, and so far less
-# memory.
-#
-# </details>
+# These networks see all data in each step. With small batches gradients are noisy, and other rates are best.
+
 
 # %% [markdown] key="next"
 # ## What comes next
 #
-# In Tensors a step such as RMS norm is half a dozen operations, and each keeps its result for the backward pass.
-# Lesson 15, backward, takes each step of Llama as a whole: the rules put together on paper, a few lines of
-# NumPy are left. It goes from the loss on a real sentence through the output matrix, the norms,
-# feed-forward, attention and its rotation to the embedding, and checks each step as we did here.
+# In PyTorch the loop of this page reads
 #
-# (PyTorch does both. It has a graph of operations, and some whole steps, such as softmax or layer norm, are
-# one operation in it, with a rule of their own.)
+# ```python
+# optimizer = torch.optim.SGD(model.parameters(), lr=1.0, momentum=0.9)  # or AdamW
+# for x, y in batches:
+#     loss = F.cross_entropy(model(x), y)  # forward pass
+#     optimizer.zero_grad()                # clear; momentum is kept elsewhere
+#     loss.backward()                      # backward pass
+#     optimizer.step()
+# ```
+#
+# In [exercise 14](exercises/14_tensors_and_gradients.ipynb) you write gradients, momentum and Adam yourself, and
+# find out what the step of this page has changed for a *boy*. [Lesson 15](15_backward.ipynb) takes the gradient with
+# respect to the logits and carries it back through every step of a Llama.

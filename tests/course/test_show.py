@@ -38,6 +38,10 @@ MAPS = {  # drawings in which no text may stand on another
     "tokens": lambda: show.tokens(LABELS, range(T)),
     "splits": lambda: show.splits(SPLIT),
     "curves": lambda: show.curves(STEPS, LINES, ("step", "nats"), log="xy"),
+    "paths": lambda: show.paths(
+        np.arange(12), np.arange(8), np.add.outer((np.arange(8) - 3) ** 2, np.arange(12)),
+        {"plain": ROWS[:5, :2] + 4, "momentum": ROWS[:9, :2] + 5}, ("a", "b"), title="a valley",
+    ),
     "matrix": lambda: show.matrix(SCORES, AXES, title="scores", **NAMED),
     "patterns": lambda: show.matrices(
         {f"head {i}": PATTERN for i in range(8)}, AXES, quantity="weights", **NAMED
@@ -364,6 +368,10 @@ SAID = {
     "Loss. x: step. y: nats. train, held out. train: 5 → 3. held out: 6 → 4.": lambda: show.curves(
         np.arange(3), {"train": [5, 4, 3], "held out": [6, 5, 4]}, ("step", "nats"), title="Loss"
     ),
+    "Valley. x: a. y: b. lowest, plain. plain: 2 steps, (0, 1) to (2, 0).": lambda: show.paths(
+        np.arange(3), np.arange(2), np.array([[2, 1, 0], [3, 2, 1]]),
+        {"plain": np.array([[0, 1], [1, 1], [2, 0]])}, ("a", "b"), title="Valley",
+    ),
     "Sizes. x: norm. y: (a, b). 1.000, 2.000.": lambda: show.bars(
         np.array([1.0, 2.0]), ["a", "b"], "norm", title="Sizes"
     ),
@@ -445,6 +453,17 @@ def test_a_draw_falls_where_sampling_puts_it(shown, draw, falls_on):
 def test_a_draw_off_the_line_is_refused(draw, share):
     with pytest.raises(ValueError, match="expected a draw"):
         show.sampling_line(["a", "b"], np.array([0.5, share]), draw)
+
+
+def test_paths_lie_in_front_of_lines_of_equal_height_and_differ_without_colour(shown):
+    across, up = np.linspace(-2, 2, 9), np.linspace(-1, 1, 5)
+    walk = np.array([[-2, 1], [0, 0.5]])
+    show.paths(across, up, across**2 + up[:, None] ** 2, {"a": walk, "b": walk}, ("x", "y"))
+    (place,) = shown().axes
+    assert [*place.collections[-1].get_offsets()[0]] == [0, 0]  # the cross, at the lowest
+    assert len({(line.get_linestyle(), line.get_marker()) for line in place.lines}) == 2
+    assert all(np.array_equal(line.get_xydata(), walk) for line in place.lines)
+    assert all(line.get_zorder() > place.collections[0].get_zorder() for line in place.lines)
 
 
 def test_the_hands_turn_together(shown):

@@ -20,7 +20,7 @@ from llama_np.norm import rms_norm
 from llama_np.rope import rope_frequencies, rotate
 from llama_np.sampling import keep_top_k, keep_top_p
 
-from . import final_task, inputs, references
+from . import final_task, inputs, learning, references
 from .inputs import normal, whole, with_numbers
 
 
@@ -102,7 +102,11 @@ ORDER = [
     Task("generate", "12_generation", references.generate,
          inputs.model_and_stop(references.generate)),
     Task("story", "12_generation", final_task.told, final_task.draw, cases=2),
+    Task("d_weight", "14_tensors_and_gradients", learning.d_weight, learning.gradient_and_rows),
+    Task("descend", "14_tensors_and_gradients", learning.descend, learning.one_row_to_step),
+    Task("velocity", "14_tensors_and_gradients", learning.velocity, learning.gradients_and_keep),
+    Task("adam", "14_tensors_and_gradients", learning.adam, learning.weights_and_gradients),
 ]  # fmt: skip
 TASKS = {task.name: task for task in ORDER}
 # Lessons whose exercise asks for a number, too, and why it is so.
-MEASURED = ("00", "01", "02", "03", "04", "05", "06", "07", "08", "09", "10", "11", "12")
+MEASURED = (*(f"{n:02d}" for n in range(13)), "14")

@@ -18,6 +18,7 @@ from . import (  # noqa: F401  each enters its own into the list
     lesson_10,
     lesson_11,
     lesson_12,
+    lesson_14,
 )  # fmt: skip
 from .registry import MISCONCEPTIONS, Misconception, known_for
 

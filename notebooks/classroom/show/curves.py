@@ -8,6 +8,7 @@ import numpy as np
 from .base import (
     BLUE,
     COLOURS,
+    FAINT,
     INK,
     LIT,
     QUIET,
@@ -93,7 +94,8 @@ def curves(
     for n, (name, y) in enumerate(lines.items()):
         every = max(1, len(x) // 10)
         place.plot(
-            x, y, color=_turn(COLOURS, n), linestyle=_turn(DASHES, n), marker=_turn(MARKERS, n),
+            x, y, color=_turn(COLOURS, n), linestyle=_turn(DASHES, n),
+            marker=_turn(MARKERS, n) if len(lines) > 1 else None,  # which would look like the data
             markersize=5, markevery=(n * every // len(lines), every),
             linewidth=1.4 + 2.0 * (len(lines) - 1 - n) / len(lines),
         )  # fmt: skip
@@ -179,6 +181,40 @@ def points(
     place.spines[["top", "right"]].set_visible(False)
     if len(groups) > 1:
         place.legend(frameon=False, fontsize=9, markerscale=1.8)
+    finish()
+
+
+def paths(
+    across: np.ndarray,
+    up: np.ndarray,
+    surface: np.ndarray,
+    lines: Mapping[str, np.ndarray],
+    axes: tuple[str, str],
+    *,
+    title: str = "",
+) -> None:
+    """Draw walks over a landscape: lines of equal height, and on them one or more paths.
+
+    ``surface`` has the shape (up, across), and each path (steps, 2): where across, where up. The
+    lines of equal height lie closer where it is steep; its lowest place is marked with a cross.
+    """
+    _, place = subplots(figsize=(WIDTH, 3.4))
+    low, high = float(surface.min()), float(surface.max())
+    levels = low + (high - low) * np.linspace(0, 1, 12)[1:] ** 2
+    place.contour(across, up, surface, levels, colors=FAINT, linewidths=0.9, zorder=1)
+    row, column = np.unravel_index(surface.argmin(), surface.shape)
+    place.scatter(across[column], up[row], s=90, marker="+", color=INK, zorder=5, label="lowest")
+    for n, (name, path) in enumerate(lines.items()):
+        place.plot(
+            *np.transpose(path), color=_turn(COLOURS, n), linestyle=_turn(DASHES, n),
+            marker=_turn(MARKERS, n), markersize=3.5, linewidth=1.2, label=name,
+        )  # fmt: skip
+        where = " to ".join(f"({x:.2g}, {y:.2g})" for x, y in (path[0], path[-1]))
+        say(f"{name}: {len(path) - 1} steps, {where}", **TOKEN)
+    place.set(xlabel=axes[0], ylabel=axes[1], xlim=(across[0], across[-1]), ylim=(up[0], up[-1]))
+    heading(place, title)
+    place.spines[["top", "right"]].set_visible(False)
+    place.figure.legend(loc="outside right upper", frameon=False, fontsize=9)
     finish()
 
 
