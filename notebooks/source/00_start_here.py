@@ -88,7 +88,7 @@ sizes(config)
 # A model computes with numbers, so a text becomes a list of numbers. It is cut into tokens: a word, part of a
 # word, a punctuation mark, at worst a single byte. The model has a fixed list of them, its **vocabulary**, and a
 # token's place in it is its **id**. The space before a word is usually part of that word's token, drawn here as
-# `␣`. `bos=True` puts the special token `<|begin_of_text|>` in front.
+# `␣`. `bos=True` puts the special token `<|begin_of_text|>` in front, which pictures call `<|bos|>`.
 
 # %% key="tokens"
 prompt = "Once upon a time, there was a little girl named"
@@ -122,11 +122,11 @@ table(["token", "id", f"the first of its {config.dim} numbers"], rows)
 # %% [markdown] key="choose-why"
 # ## Which block to open?
 #
-# Now come {{ config.n_layers }} blocks, which run the same code with different weights. We want the one in which
+# Now come {{ config.n_layers }} blocks, which run the same code with different weights. We want one in which
 # ` named` learns who is named. So we *forbid* it: in one block at a time, the last token may not read ` girl`. A
 # **tap** does this. The library's `forward`, which is the whole model, hands every named result to it, and the tap
-# may look at it or change it. We measure how much the model prefers the girl's name to a boy's: the difference of
-# their scores. Where that falls most, ` girl` was read.
+# may look at it or change it. We measure how much the model prefers the girl's name to a boy's, by the difference of
+# their **logits**, the numbers that step 10 turns into probabilities. Where that falls most, ` girl` was read.
 
 # %% key="choose"
 from llama_np import forward, patch
@@ -137,20 +137,20 @@ hers, his = (int(forward(weights, config, each)[-1].argmax()) for each in (ids, 
 
 
 def hide(hidden, blocks, heads=slice(None)):
-    """A tap under which the last token cannot read some tokens, in some blocks and heads."""
+    """A tap under which the last token cannot read some tokens, in some blocks and heads (step 4)."""
 
     def change(scores):
         scores = scores.copy()
         scores[heads, -1, hidden] = -np.inf
         return scores
 
-    return patch({f"blocks.{i}.masked": change for i in blocks})
+    return patch({f"blocks.{i}.masked": change for i in blocks})  # puts a changed result in place
 
 
 def preference(**options):
-    """By how much her name's score is above his."""
-    scores = forward(weights, config, ids, **options)[-1]
-    return float(scores[hers] - scores[his])
+    """By how much her name's logit is above his."""
+    logits = forward(weights, config, ids, **options)[-1]
+    return float(logits[hers] - logits[his])
 
 
 blocks, heads = range(config.n_layers), range(config.n_heads)
@@ -158,6 +158,7 @@ lost = np.array([preference() - preference(tap=hide(girl, [i])) for i in blocks]
 chosen = int(lost.argmax())
 lost_by_head = [preference() - preference(tap=hide(girl, [chosen], h)) for h in heads]
 head = int(np.argmax(lost_by_head))
+print(f"her name leads by {preference():.1f}; most is lost in block {chosen}: {lost[chosen]:.1f}")
 show.curves(
     np.array(blocks),
     {"": lost},
@@ -167,10 +168,11 @@ show.curves(
 
 # %% [markdown] key="choose-read"
 # With the girl the likeliest next token is `{{ tokenizer.token(hers) }}`, with a boy `{{ tokenizer.token(his) }}`, and
-# at our sentence the former is ahead by {{ preference() :.1f }}. In most blocks it does not matter whether ` girl` can
-# be read. In block {{ chosen }} it does: {{ lost[chosen] :.1f }} is lost, and most through its head {{ head }}. That
-# block and that head we open. The blocks before it have already added to `x`; we take the stream as it arrives.
-# {{ claim: hers != his and lost[chosen] > 10 * np.median(np.abs(lost)) }}
+# at our sentence the former is ahead by {{ preference() :.1f }}. In half of the blocks it does not matter whether
+# ` girl` can be read, or next to nothing: less than {{ np.median(np.abs(lost)) :.2f }} is lost. There are a few peaks, since more than one block brings the news, and the
+# highest stands at block {{ chosen }}, where {{ lost[chosen] :.1f }} is lost. That block we open, and in it head
+# {{ head }}, through which most of it comes. The blocks before it have already added to `x`; we take the stream as it arrives.
+# {{ claim: hers != his and lost[chosen] > 5 * np.median(np.abs(lost)) }}
 
 # %% [markdown] key="norm-why"
 # ## Step 3. RMS norm: the same size for every row
@@ -250,7 +252,7 @@ agree(q_rotated, rotate(q, positions, frequencies))
 # the query of ` named` and the key of ` girl`.
 
 # %% key="one-score"
-show.one_cell(q_rotated, k_rotated, len(ids) - 1, girl, labels=labels)
+show.one_cell(q_rotated, k_rotated, len(ids) - 1, girl, names=("q", "k", "q kᵀ"), labels=labels)
 
 # %% [markdown] key="mask-why"
 # A token must not read from the future, since the future is what it has to predict. So the scores of later keys
@@ -272,7 +274,7 @@ show.reads(labels, pattern, title=f"what {labels[-1]} reads, block {chosen}, hea
 
 # %% [markdown] key="attend-read"
 # `{{ labels[-1] }}` reads `{{ labels[girl] }}` with a weight of {{ pattern[-1, girl] :.2f }}, out of 1. Nobody told this
-# head to look for the one who is named: it has learned a query and keys that fit. Their product of
+# head to look for whoever is being named: training has set its matrices so that this query and this key fit. Their product of
 # {{ scores[-1, girl] * np.sqrt(K) :.1f }}, divided by $\sqrt{K}$, is a score of {{ scores[-1, girl] :.1f }}, while the
 # next best of that row is {{ np.sort(np.delete(scores[-1], girl))[-1] :.1f }}, and the softmax makes much of such a gap.
 # {{ claim: pattern[-1].argmax() == girl and pattern[-1, girl] > 0.5 }}
@@ -379,10 +381,11 @@ for name, each in {"as it is": probabilities, "girl hidden": cut}.items():
 # <details><summary>Answer</summary>
 #
 # Still a name, because ` named` itself asks for one. But `{{ tokenizer.token(hers) }}` falls from
-# {{ probabilities[hers] :.2f }} to {{ cut[hers] :.2f }}. The best is now `{{ tokenizer.token(cut.argmax()) }}`, and with
-# {{ cut.max() :.2f }} it is far from certain: these are the names that the model has ready for somebody of whom it
-# knows nothing but that there is a name.
-# {{ claim: cut[hers] < 0.3 * probabilities[hers] and cut.argmax() != hers }}
+# {{ probabilities[hers] :.2f }} to {{ cut[hers] :.2f }}, while the boy's `{{ tokenizer.token(his) }}` comes up from {{ probabilities[his] :.4f }} to
+# {{ cut[his] :.2f }}, and the names of girls and boys now stand side by side. These are what the model falls back on when
+# it knows only that a name is due, the commonest in its stories first.
+# {{ claim: cut[hers] < 0.7 * probabilities[hers] and cut[his] > 5 * probabilities[his] }}
+# {{ claim: {hers, his} < set(np.argsort(-cut)[:8]) }}
 #
 # </details>
 
@@ -420,7 +423,8 @@ print(f"another token:       {other_moves.mean():.2f} ± {other_moves.std():.2f}
 # Hiding the hero moves {{ hero_moves.mean() :.2f }} of the probability, hiding another token {{ other_moves.mean() :.2f }},
 # and in {{ (hero_moves > largest_other).sum() }} of {{ len(moved) }} texts the hero matters more than any other single
 # token.{{ claim: (hero_moves > largest_other).mean() > 0.7 }} So of all that stands there, the last token depends most on one word, and it fetches it through heads
-# like the one you have opened. {{ claim: hero_moves.mean() - other_moves.mean() > hero_moves.std() }}
+# like the one you have opened. The hero also stands nearest to it, and whether that is the reason cannot be told from here; lesson
+# [04](04_single_head_attention.ipynb) exchanges *what* the hero is and leaves it where it stands. {{ claim: hero_moves.mean() - other_moves.mean() > hero_moves.std() }}
 
 # %% [markdown] key="writing-why"
 # ## Step 12. Writing
@@ -439,9 +443,9 @@ print(tokenizer.decode(text[1:]))
 agree(text[len(ids) :], np.array(list(generate(weights, config, ids, 12))))
 
 # %% [markdown] key="story-note"
-# Always taking the likeliest token makes a small model go in circles before long. So for a whole story the next
-# token is **drawn** at random, each as often as its probability says, after all logits have been divided by a
-# **temperature** ([lesson 10](10_logits.ipynb)). Another **seed** gives other draws, and another story.
+# Always taking the likeliest token makes a small model repeat itself, as lesson [10](10_logits.ipynb) measures. So for a
+# whole story the next token is **drawn** at random, each as often as its probability says, after all logits have been divided by a
+# **temperature**. Another **seed** gives other draws, and another story.
 
 # %% key="story"
 from llama_np import Sampling
@@ -477,6 +481,5 @@ for piece in stream_text(tokenizer, story):
 # [Exercise 00](exercises/00_start_here.ipynb) shows how the exercises work, and lets you hide a word yourself. Then
 # [lesson 01, tokens](01_tokens.ipynb), takes step 1 apart, byte by byte.
 #
-# No cell above states a size: each asks the model. So this page and the others run on any Llama in Hugging Face's
-# format. Give its folder in the first cell, `load_model("path/to/folder")`, or set the variable `LLAMA_MODEL` to it
-# before you start Jupyter.
+# No cell above states a size, so this page and the others run on any Llama: give `load_model` its folder, or set the
+# variable `LLAMA_MODEL` to it before you start Jupyter.
