@@ -1,123 +1,73 @@
 # %% [markdown] key="title"
-# # 15 Backward: the backward pass through every step of Llama
+# # 15 The backward pass: who is to blame for a surprise?
 #
-# Lesson 14 ended with one matrix product and its backward pass. A Llama is a chain of such steps. Here we go the
-# whole way, from the loss on a real sentence back to the embedding. Each step gets its rule: a few lines of
-# NumPy, compared with the library, and with trying it out.
+# *Once upon a time, there was a little girl named Lily. Lily had a red boat.* At every word of it the model is more or
+# less surprised, and the mean of these surprises is one number, the loss. Which of its weights are to blame, and which
+# of its heads? Trying takes two runs for every weight (lesson [14](14_tensors_and_gradients.ipynb)); one run forward
+# and one run back, the **backward pass**, answer for all of them at once.
 #
-# **In** goes a sentence: every token is asked to predict the one after it. **Out** comes one number, the
-# loss, and for every weight of the model the gradient of the loss with respect to it, an array of the same
-# shape as the weight.
-#
-# After this lesson you can measure how surprised a model is by a text, in nats, bits and perplexity. You can
-# write the backward pass of each step of a Llama, say what it must keep from the forward pass, and check a
-# gradient that you do not trust. You have seen what the residual stream does for gradients.
-
-# %% [markdown] key="recall"
-# ## What we need from lesson 14
-#
-# `d_x` means: how much the loss grows per unit of growth in `x`, number by number, so it has the shape of
-# `x`. In the backward pass each step gets `d_out`, for what it gave out, and returns a `d_` for each thing that
-# went in, by the chain rule. Where a value was used several times, its gradients add.
-#
-# The weights are widened to float64 here, since we want to check every rule to many digits. Each array of weights gets
-# a gradient of the same shape. That is 16 bytes per parameter, 8 for the weight and 8 for its gradient. If the model you have chosen is too large
-# for that, the doll-house takes its place.
-#
-# Every token of the sentence but the last is an input. Every token but the first is a **target**: what the
-# token before it should have predicted. We run the model once and keep every activation under its name.
+# We go back from the loss to the embedding and write the rule of each step in a few lines: **backpropagation**, as
+# training needs it (lesson [16](16_pretraining.ipynb)) and as PyTorch's `loss.backward()` does it. Then comes a hard
+# test. A gradient speaks of tiny changes, yet we ask it what would happen if a whole head were taken out, and take each
+# one out to see, on 20 stories. Where it errs says something about Llama. You need lesson 14 and about 50 minutes;
+# [exercise 15](exercises/15_backward.ipynb) goes with it.
 
 # %% key="setup"
 import numpy as np
-from classroom import agree, clearest_head, numerical_gradient, show, source, table
+from classroom import agree, numerical_gradient, show, source, table
 
-from llama_np import LLAMA_3_8B, Weights, forward, log_softmax, patch, record, softmax
+from llama_np import Weights, forward, patch, record, softmax
 from weights_tools import load_model
 
 model = load_model()
-if model.config.count_parameters() > 300_000_000:
+if model.config.count_parameters() > 300_000_000:  # all gradients at once need much memory
     model = load_model("doll-house")
 config, tokenizer = model.config, model.tokenizer
 weights = model.weights.map(lambda w: np.asarray(w, np.float64))
-print(f"{config.count_parameters():,} parameters; with gradients in float64:", end=" ")
-print(f"{16 * config.count_parameters() / 1e6:,.0f} MB, for Llama 3 8B", end=" ")
-print(f"{16 * LLAMA_3_8B.count_parameters() / 1e9:,.0f} GB")
-show.model_map(config.n_layers, lit=["output", "next"])
-
-# %% key="sentence"
-text = "Once upon a time, there was a little girl named Lily. She had a red boat."
+text = "Once upon a time, there was a little girl named Lily. Lily had a red boat."
 tokens = np.array(tokenizer.encode(text, bos=True))
-ids, targets = tokens[:-1], tokens[1:]
+ids, targets = tokens[:-1], tokens[1:]  # each token is to predict the one after it
 labels, answers = ([tokenizer.token(i) for i in some] for some in (ids, targets))
-positions = np.arange(len(ids))
+positions, T, K, last = np.arange(len(ids)), len(ids), config.head_dim, config.n_layers - 1
+lilys = np.flatnonzero(targets == tokenizer.encode(" Lily")[0])
 trace = {}
 logits = forward(weights, config, ids, tap=record(trace))
-show.tokens([tokenizer.token(i) for i in tokens], tokens)
-print("ids", ids.shape, "targets", targets.shape, "logits", logits.shape, logits.dtype)
+show.model_map(config.n_layers, lit=["norm", "output", "next"])
 
 # %% [markdown] key="loss-why"
-# ## Step 1. The loss: how surprised is the model?
+# ## Step 1. The loss
 #
-# The model gave the token that really came a probability $p$. Its **surprise** is $-\ln p$: 0 if it was
-# sure, 0.69 if it gave the token one half, 4.6 for one hundredth. The unit, with the natural logarithm, is
-# the **nat**. The loss is the mean surprise over all positions. This is called **cross-entropy**.
-#
-# $$\mathrm{loss} = -\frac{1}{N} \sum_t \ln p_t \qquad p_t = \mathrm{softmax}(z_t)_{y_t}$$
-#
-# $z_t$ is the row of logits at position $t$, $y_t$ the token that came next, and $N$ the number of positions
-# that count. Each bar below is one token that came, with its surprise.
+# The way back runs through this picture from right to left. To the token that really came the model gave a probability
+# $p$. Its **surprise** is $-\ln p$, which is 0 if the model was sure. The loss, called **cross-entropy**, is the mean
+# surprise over all positions that count.
 
 # %% key="loss-by-hand"
-probabilities = softmax(logits)
-surprise = -np.log(probabilities[positions, targets])  # T V -> T
-loss = surprise.mean()
-show.bars(surprise, answers, "surprise in nats", title="the token that came", lit=surprise.argmax())
-print(f"loss {loss:.4f} nats")
-
-# %% key="loss-named"
 from llama_np.training import cross_entropy
 
-source(cross_entropy)
-
-# %% [markdown] key="loss-note"
-# The library takes `log_softmax`, so that a probability too small to be stored does no harm. And it leaves
-# out the positions whose target is `IGNORE`. That is used, for example, where a question is given and only
-# the answer is to be learned.
-#
-# The same number has other names. Divided by $\ln 2$ it is counted in **bits**. $e^{\mathrm{loss}}$ is the
-# **perplexity**: so many equally likely tokens would be as surprising. **Bits per byte** divides all the
-# bits by the length of the text in bytes, so that models with different tokenizers can be compared.
-
-# %% key="loss-agree"
+probabilities = softmax(logits)  # T V
+surprise = -np.log(probabilities[positions, targets])  # T
+loss, worst = surprise.mean(), int(surprise.argmax())
 agree(loss, cross_entropy(logits, targets), tolerance=1e-12)
-V, n_bytes = config.vocab_size, len(text.encode())
-table(
-    ["", "this model", "a model that knows nothing"],
-    [
-        ["loss, nats per token", f"{loss:.3f}", f"{np.log(V):.3f}"],
-        ["bits per token", f"{loss / np.log(2):.3f}", f"{np.log2(V):.3f}"],
-        ["perplexity", f"{np.exp(loss):.2f}", f"{V}"],
-        ["bits per byte", f"{surprise.sum() / np.log(2) / n_bytes:.3f}"]
-        + [f"{len(ids) * np.log2(V) / n_bytes:.3f}"],
-    ],
-)
+show.bars(surprise, answers, "surprise in nats", title="the token that came", lit=worst)
+
+# %% [markdown] key="loss-read"
+# `{{ answers[worst] }}` surprises most, with {{ surprise[worst] :.2f }}. As a girl's name, *Lily* costs
+# {{ surprise[lilys[0]] :.2f }}. The second time it stands in the text already and costs {{ surprise[lilys[1]] :.2f }},
+# because a story may go on in other ways: the model's favourite there was
+# `{{ tokenizer.token(int(logits[lilys[1]].argmax())) }}`, with a probability of {{ probabilities[lilys[1]].max() :.2f }}.
+#
+# The mean is {{ loss :.3f }} **nats** or, divided by $\ln 2$, {{ loss / np.log(2) :.2f }} **bits**. The **perplexity**
+# $e^{\mathrm{loss}}$ says that the model hesitates as if between {{ np.exp(loss) :.1f }} equally likely tokens. To
+# compare tokenizers, one divides all bits by the length of the text:
+# {{ surprise.sum() / np.log(2) / len(text.encode()) :.2f }} **bits per byte**.
 
 # %% [markdown] key="trying-why"
-# ## Step 2. How we shall check
+# ## Step 2. A way to check
 #
-# A rule for a gradient is easily wrong by a sign or a factor, and the shapes fit all the same. So each is
-# checked by trying: move one number a little up, a little down, run the rest of the model, and see how the
-# loss moves (lesson 14, step 6). `patch` replaces an activation on its way through the model. So we can try
-# any matrix that has a name, in the middle of the run, and every weight.
-#
-# Here is the function of the library, and below it our tools. `check` tries four entries: the one with the
-# largest gradient, and three at random. Differences are measured against the largest gradient of the array.
-#
-# The last lines try one weight of the last norm in two dtypes. In float32 the two losses differ in the last digit
-# at most, so the slope comes out as zero, or as nonsense. So we check in float64.
-
-# %% key="trying-named"
-source(numerical_gradient)
+# As in lesson 14, `d_x` is the gradient of the loss with respect to `x`, with the shape of `x`. A rule for it is easily
+# wrong by a sign or a factor while the shapes fit, so we move single numbers a little up and down inside the running
+# model (`patch`) and compare slopes. That needs float64. `check` takes the entry with the largest gradient and three at
+# random, and measures differences against the largest.
 
 # %% key="trying"
 named = dict(weights.named())
@@ -127,769 +77,526 @@ rng = np.random.default_rng(seed=0)
 
 def loss_when(name, value):
     if name in trace:
-        changed = forward(weights, config, ids, tap=patch({name: value}))
-    else:
-        changed = forward(Weights.from_named({**named, name: value}), config, ids)
-    return cross_entropy(changed, targets)
+        return cross_entropy(forward(weights, config, ids, tap=patch({name: value})), targets)
+    return cross_entropy(forward(Weights.from_named({**named, name: value}), config, ids), targets)
 
 
-def slope_at(name, entry):
-    return numerical_gradient(lambda value: loss_when(name, value), values[name], [entry])[0]
+def slopes(name, entries):
+    return numerical_gradient(lambda value: loss_when(name, value), values[name], entries)
 
 
-def check(name, d, n_random=3):
-    largest = np.unravel_index(np.abs(d).argmax(), d.shape)
-    entries = [largest, *zip(*(rng.integers(0, size, n_random) for size in d.shape))]
-    by_rule, tried = np.array([[d[e], slope_at(name, e)] for e in entries]).T
-    print(f"{name:22} by rule", *(f"{n:11.3e}" for n in by_rule))
-    print(f"{'':22} tried  ", *(f"{n:11.3e}" for n in tried))
-    agree(by_rule / np.abs(d).max(), tried / np.abs(d).max(), tolerance=1e-5)
+def check(name, d):
+    entries = [np.unravel_index(np.abs(d).argmax(), d.shape)]
+    entries += zip(*(rng.integers(0, size, 3) for size in d.shape))
+    by_rule, tried = np.array([d[entry] for entry in entries]), slopes(name, entries)
+    off = np.abs(by_rule - tried).max() / np.abs(d).max()
+    assert off < 1e-5, (name, by_rule, tried)
+    print(
+        f"{name}: largest slope {by_rule[0]:.4e}, tried {tried[0]:.4e}; all four within {off:.0e}"
+    )
 
-
-for dtype in (np.float64, np.float32):
-    some, h = weights.map(dtype), dtype(1e-5)
-    up, down = some.norm.copy(), some.norm.copy()
-    up[0], down[0] = up[0] + h, down[0] - h
-    two = [
-        cross_entropy(forward(Weights.from_named(dict(some.named(), norm=w)), config, ids), targets)
-        for w in (up, down)
-    ]
-    print(f"{dtype.__name__}: {two[0]:.14f} - {two[1]:.14f} gives {(two[0] - two[1]) / 2e-5:.9f}")
 
 # %% [markdown] key="logits-why"
-# ## Step 3. Back through softmax and cross-entropy
+# ## Step 3. Softmax and cross-entropy
 #
-# The backward pass starts at the loss, with 1. The first step has a short answer. For one position the loss is
-# $-z_y + \ln \sum_j e^{z_j}$, with $y$ the token that came. Raise the logit $z_j$ a little: the second part
-# grows by $e^{z_j} / \sum_i e^{z_i}$, which is $p_j$. If $j$ is the right token, the first part falls by 1.
-# So, with $1/N$ for the mean:
+# At one position the loss is $-z_y + \ln \sum_j e^{z_j}$, where $z$ are the logits and $y$ is the token that came. Raise
+# $z_j$ a little: the second part grows by $e^{z_j} / \sum_i e^{z_i}$, which is $p_j$, and the first falls by 1 if $j$
+# is $y$. Let $[\,j = y\,]$ be 1 where this is so and 0 elsewhere:
 #
-# $$d\_logits_j = \frac{p_j - [\,j = y\,]}{N}$$
+# $$d\_logits_j = \frac{p_j - [\,j = y\,]}{\text{positions that count}}$$
 #
-# $[\,j = y\,]$ is 1 for the right token and 0 for all others. **What was predicted, minus what was right.**
-# Only the right token can be negative: to raise it would lower the loss. A position that is predicted well
-# has a row near zero: nothing to learn there. In the picture are the columns of tokens of the sentence.
+# **What was predicted, minus what was right.** The product before it, `final_norm @ output`, has the two rules of
+# lesson 14, $d_x = d_{out}\, w^{\mathsf T}$ and $d_w = x^{\mathsf T} d_{out}$.
 
 # %% key="logits-by-hand"
-d_logits = probabilities.copy()
-d_logits[positions, targets] -= 1
-d_logits /= len(ids)
-print("d_logits", d_logits.shape, " rows sum to", np.abs(d_logits.sum(axis=-1)).max().round(12))
-print("negative numbers:", (d_logits < 0).sum(), "in", len(ids), "rows")
-seen_tokens = list(dict.fromkeys(targets.tolist()))
-columns = [tokenizer.token(i) for i in seen_tokens]
-axes = ("T", "V, some columns")
-show.matrix(d_logits[:, seen_tokens], axes, rows=labels, columns=columns, title="d_logits")
-
-# %% key="logits-named"
 from llama_np.training.backward import cross_entropy_backward
 
-source(cross_entropy_backward)
-
-# %% key="logits-agree"
+d_logits = probabilities.copy()  # T V
+d_logits[positions, targets] -= 1
+d_logits /= T
 agree(d_logits, cross_entropy_backward(logits, targets), tolerance=1e-12)
+d_final_norm = d_logits @ weights.output.T  # T V @ V D -> T D
+d_output = trace["final_norm"].T @ d_logits  # D T @ T V -> D V
 check("logits", d_logits)
+check("output", d_output)
+seen_tokens = list(dict.fromkeys([*targets.tolist(), *logits.argmax(axis=-1).tolist()]))
+columns = [tokenizer.token(i) for i in seen_tokens]
+axes = ("after", "gradient of the logit of")
+show.matrix(d_logits[:, seen_tokens], axes, rows=labels, columns=columns, title="d_logits")
+
+# %% [markdown] key="logits-read"
+# Each row has one blue cell, the token that came: only there would a higher logit lower the loss. Red are tokens that
+# got probability in vain, such as `{{ tokenizer.token(int(logits[lilys[1]].argmax())) }}` where *Lily* came, and every row
+# sums to zero. The row in which `{{ answers[worst] }}` was to be predicted
+# reaches {{ np.abs(d_logits[worst]).max() * T :.2f }} (in units of one over {{ T }} tokens), the palest one
+# {{ np.abs(d_logits).max(axis=-1).min() * T :.3f }}. All further gradients are made from these rows, so that a position
+# which is predicted well teaches nearly nothing.
+# {{ claim: np.abs(d_logits[worst]).max() > 5 * np.abs(d_logits).max(axis=-1).min() }}
 
 # %% [markdown] key="count-why"
-# ## Try it: the wrong count
+# ## Try it: the count
 #
-# Suppose only the second half of the sentence is to be learned; the first half has the target `IGNORE`. By
-# which number should `d_logits` be divided? **Predict before you run:** what goes wrong if it is divided by
-# the number of all tokens, and will anything warn us?
-#
-# <details><summary>Answer</summary>
-#
-# By the number of positions that **count**, as in the loss itself. With the other number all gradients are
-# too small by the same factor. Nothing warns: the directions are right, and training works, as if with a
-# smaller learning rate. With batches in which different shares are ignored, the factor changes from batch
-# to batch. Only a comparison of numbers finds it.
-#
-# </details>
+# If a **batch** of texts is too large for memory, one computes the gradients of its parts one after the other and adds
+# them up: **gradient accumulation**. Let one part be our sentence and the other a longer story, each with the gradient
+# of its own mean loss. **Predict before you run:** is the mean of the two the gradient of the whole batch?
 
 # %% key="count"
-from llama_np.training.loss import IGNORE
+from llama_np.training.backward import loss_and_gradients
+from weights_tools.training.corpus import STORIES, read_documents
 
-half = np.where(positions < len(ids) // 2, IGNORE, targets)
-d_half = cross_entropy_backward(logits, half)
-d_wrong = d_half * (half != IGNORE).sum() / len(ids)  # as divided by all of them
-at = np.unravel_index(np.abs(d_half).argmax(), d_half.shape)
-tried = numerical_gradient(lambda z: cross_entropy(z, half), logits, [at])[0]
-print(f"tried {tried:.6f}   over those that count {d_half[at]:.6f}   over all {d_wrong[at]:.6f}")
-print("rows of the first half are zero:", not d_half[: len(ids) // 2].any())
+stories = read_documents(STORIES)
+longer = np.array(tokenizer.encode(stories[0], bos=True))[:120]
 
-# %% [markdown] key="output-why"
-# ## Step 4. Back through the output matrix
-#
-# Forward: `logits = final_norm @ output`. That is the product of lesson 14, with its two rules:
-#
-# $$d_x = d_{out}\, w^{\mathsf T} \qquad\qquad d_w = x^{\mathsf T} d_{out}$$
-#
-# It must remember `x`, for `d_w`. The axis `T` is on the inside of the second product: each weight gets the
-# sum over all tokens.
 
-# %% key="output-by-hand"
-from llama_np.training.backward import linear_backward
+def flat_gradient(text):
+    _, gradients = loss_and_gradients(weights, config, text[:-1], text[1:])
+    return np.concatenate([d.ravel() for _, d in gradients.named()])
 
-d_final = d_logits @ weights.output.T  # T V @ V D -> T D
-d_output = trace["final_norm"].T @ d_logits  # D T @ T V -> D V
-print("d_final", d_final.shape, "d_output", d_output.shape)
-for by_hand, by_library in zip(
-    (d_final, d_output), linear_backward(d_logits, trace["final_norm"], weights.output)
-):
-    agree(by_hand, by_library, tolerance=1e-12)
-check("final_norm", d_final)
-check("output", d_output)
+
+short, long = flat_gradient(tokens), flat_gradient(longer)
+counts = np.array([T, len(longer) - 1])
+whole = (counts[0] * short + counts[1] * long) / counts.sum()
+mean = (short + long) / 2
+cosine = whole @ mean / np.linalg.norm(whole) / np.linalg.norm(mean)
+longer_by = np.linalg.norm(mean) / np.linalg.norm(whole)
+print(f"tokens {counts}: cosine of the two directions {cosine:.3f}, length {longer_by:.2f} times")
+
+# %% [markdown] key="count-read"
+# It is not. With {{ counts[0] }} tokens in one part and {{ counts[1] }} in the other, a token of the short text counts
+# {{ counts[1] / counts[0] :.1f }} times as much as one of the long text. The length is {{ longer_by :.2f }} times the
+# right one, and even the direction is wrong, with a cosine of {{ cosine :.2f }}, which no learning rate mends.
+# {{ claim: cosine < 0.99 }}
+# Each part has to be weighted with its count. Widely used trainers took the plain mean until October 2024
+# ([Hugging Face](https://huggingface.co/blog/gradient_accumulation), [Unsloth](https://unsloth.ai/blog/gradient)),
+# since nothing warns: the loss falls all the same.
 
 # %% [markdown] key="norm-why"
-# ## Step 5. Back through RMS norm
+# ## Step 4. RMSNorm
 #
-# Forward: a row $x$ is divided by its size, then each column is multiplied by a weight $w$:
+# A row $x$ of width $D$ is multiplied by $r = (\mathrm{mean}(x^2) + \varepsilon)^{-1/2}$, which gives $n = x\,r$, and
+# then, number by number ($\odot$), by the weight $w$. So $d_w = d_{out} \odot n$, summed over all tokens, and what comes
+# to $n$ is $g = d_{out} \odot w$. Each $x_j$ moves its own $n_j$, and it moves $r$ (with the slope
+# $\partial r / \partial x_j$) and so the whole row:
 #
-# $$n = x\, r \qquad r = \frac{1}{\sqrt{\mathrm{mean}(x^2) + \varepsilon}} \qquad out = n \odot w$$
+# $$\frac{\partial r}{\partial x_j} = -\tfrac12\,(\mathrm{mean}(x^2) + \varepsilon)^{-3/2} \cdot \frac{2 x_j}{D} = -\frac{r^2 n_j}{D}$$
 #
-# The weight is simple: $d_w = d_{out} \odot n$, summed over all tokens, since all use the same $w$. With
-# $g = d_{out} \odot w$ for what comes to $n$, the row is moved in two ways. Each number of $x$ moves its own
-# number of $n$, by $r$. And it moves $r$, which moves **all** numbers of the row:
+# $$d_{x_j} = g_j\, r + \Bigl(\sum_i g_i\, x_i\Bigr) \frac{\partial r}{\partial x_j} = g_j\, r - \Bigl(\sum_i g_i\, n_i\Bigr) \frac{r\, n_j}{D}$$
 #
 # $$d_x = r\,\bigl(g - n \cdot \mathrm{mean}(g \odot n)\bigr)$$
 #
-# The second term takes away the part of $g$ that points along the row itself. It must be so: to stretch
-# the row changes (up to $\varepsilon$) nothing that comes out, so the gradient may not point that way.
+# **Predict before you run:** suppose one forgets that $r$ moves, and takes $r\,g$. What is too much in it?
 
 # %% key="norm-by-hand"
-L = config.n_layers - 1  # the last block
-x = trace[f"blocks.{L}.resid_out"]
-r = 1 / np.sqrt((x * x).mean(axis=-1, keepdims=True) + config.norm_eps)
-n = x * r
-g = d_final * weights.norm
-along = (g * n).mean(axis=-1, keepdims=True)
-d_norm = (d_final * n).sum(axis=0)  # T D -> D
-d_resid_out = r * (g - n * along)
-print("d_norm", d_norm.shape, "d_resid_out", d_resid_out.shape)
-show.matrices({"d_final": d_final, "d_resid_out": d_resid_out}, ("T", "D"), rows=labels, across=1)
-
-# %% key="norm-named"
 from llama_np.training.backward import rms_norm_backward
 
-source(rms_norm_backward)
-
-# %% [markdown] key="norm-wrong-why"
-# **Predict before you run:** the last line leaves the second term out, as if the size of the row were a
-# constant. Where does such a gradient point?
-#
-# <details><summary>Answer</summary>
-#
-# Partly along the row. A step in that direction would be for nothing, since the norm takes it back. And
-# where most of $g$ points along the row, most of the wrong gradient is wrong. The cosine below is 0 for two
-# directions at right angles and 1 for the same direction.
-#
-# </details>
+x = trace[f"blocks.{last}.resid_out"]
+r = 1 / np.sqrt((x * x).mean(axis=-1, keepdims=True) + config.norm_eps)  # T 1
+n, g = x * r, d_final_norm * weights.norm  # T D
+d_norm = (d_final_norm * n).sum(axis=0)  # T D -> D
+d_resid_out = r * (g - n * (g * n).mean(axis=-1, keepdims=True))
+agree(d_resid_out, rms_norm_backward(d_final_norm, x, weights.norm, config.norm_eps)[0])
+check(f"blocks.{last}.resid_out", d_resid_out)
 
 
-# %% key="norm-agree"
-def show_wrong(name, right, wrong):
-    at = np.unravel_index(np.abs(right - wrong).argmax(), right.shape)
-    print(f"{name}: tried {slope_at(name, at):.6f}  right {right[at]:.6f}  wrong {wrong[at]:.6f}")
+def along_the_row(d):  # the largest cosine between a gradient and its row
+    return np.abs(
+        (d * x).sum(axis=-1) / np.linalg.norm(d, axis=-1) / np.linalg.norm(x, axis=-1)
+    ).max()
 
 
-by_library = rms_norm_backward(d_final, x, weights.norm, config.norm_eps)
-agree(d_resid_out, by_library[0], tolerance=1e-12)
-agree(d_norm, by_library[1], tolerance=1e-12)
-check(f"blocks.{L}.resid_out", d_resid_out)
-check("norm", d_norm)
-for name, d in (("right", d_resid_out), ("wrong", r * g)):
-    lengths = np.linalg.norm(d, axis=-1) * np.linalg.norm(x, axis=-1)
-    print(f"{name}: largest cosine with the row {np.abs((d * x).sum(axis=-1) / lengths).max():.1e}")
-show_wrong(f"blocks.{L}.resid_out", d_resid_out, r * g)
+right, wrong = along_the_row(d_resid_out), along_the_row(r * g)
+print(f"cosine with the row itself: right {right:.1e}, without the second term {wrong:.2f}")
+
+# %% [markdown] key="norm-read"
+# The part along the row. To stretch a row changes nothing behind the norm, up to $\varepsilon$, so the right gradient
+# stands at right angles to the row, while the wrong one leans towards it with a cosine of up to {{ wrong :.2f }}.
+# {{ claim: right < 1e-3 and wrong > 20 * right }}
+# Note also the factor $r$ in front: where the rows are long, the gradient that leaves their norm is small.
 
 # %% [markdown] key="swiglu-why"
-# ## Step 6. Back through feed-forward
+# ## Step 5. Feed-forward, and the way around it
 #
-# We are in the last block now, and enter its second half from behind:
+# The last block ends in `resid_out = resid_mid + hidden @ w_down`, with `hidden = silu(gate) * up`. At `*` each factor
+# gets the gradient times the other one. The slope of silu is $s\,(1 + g\,(1 - s))$ with $s = \sigma(g)$,
+# by the product rule on $g\,s$. The normalised row went into gate and up, so two gradients add.
 #
-# `resid_out = resid_mid + down`, with `down = hidden @ w_down`, `hidden = silu(gate) * up`
-#
-# The addition hands `d_resid_out` to both sides unchanged; the side of `resid_mid` waits until step 7. Then
-# a product of matrices, twice the rule of step 4. Between them stands `*`: each factor gets the gradient
-# times the **other** factor. And silu has a slope, which we draw. With $s = \sigma(g)$:
-#
-# $$\mathrm{silu}'(g) = s\,\bigl(1 + g\,(1 - s)\bigr)$$
-#
-# The normalised row went in twice, to gate and to up. So its two gradients add.
-
-# %% key="silu-slope"
-around = np.linspace(-6, 6, 61)
-s = 1 / (1 + np.exp(-around))
-lines = {"silu": around * s, "its slope": s * (1 + around * (1 - s))}
-show.curves(around, lines, ("gate", ""), title="silu and its slope")
+# `resid_mid` was used twice as well, by feed-forward and by the plus sign that leads around it. **Predict before you
+# run:** a program forgets the way around, in all blocks. What becomes of the gradient on its way to the first?
 
 # %% key="swiglu-by-hand"
-block = f"blocks.{L}."
-last = {name.removeprefix(block): a for name, a in trace.items() if name.startswith(block)}
-layer = weights.layers[L]
-gate, up, hidden = last["gate"], last["up"], last["hidden"]
-s = 1 / (1 + np.exp(-gate))
+block = f"blocks.{last}."
+kept = {name.removeprefix(block): a for name, a in trace.items() if name.startswith(block)}
+layer, gate, up = weights.layers[last], kept["gate"], kept["up"]
+s = 1 / (1 + np.exp(-gate))  # T F
 
-d_down = d_resid_out
-d_hidden = d_down @ layer.w_down.T  # T D @ D F -> T F
+d_hidden = d_resid_out @ layer.w_down.T  # T D @ D F -> T F
 d_up = d_hidden * gate * s
 d_gate = d_hidden * up * s * (1 + gate * (1 - s))
 d_ffn_norm = d_gate @ layer.w_gate.T + d_up @ layer.w_up.T  # T F @ F D -> T D
-d_w_gate, d_w_up = last["ffn_norm"].T @ d_gate, last["ffn_norm"].T @ d_up  # D T @ T F -> D F
-d_w_down = hidden.T @ d_down  # F T @ T D -> F D
-print("d_gate", d_gate.shape, "d_ffn_norm", d_ffn_norm.shape, "d_w_down", d_w_down.shape)
+d_w_down = kept["hidden"].T @ d_resid_out  # F T @ T D -> F D
+through, _ = rms_norm_backward(d_ffn_norm, kept["resid_mid"], layer.ffn_norm, config.norm_eps)
+d_resid_mid = through + d_resid_out  # the way through, and the way around
+check(block + "gate", d_gate)
+check(f"layers.{last}.w_down", d_w_down)
+check(block + "resid_mid", d_resid_mid)
 
-# %% key="swiglu-named"
-from llama_np.training.backward import swiglu_backward
-
-source(swiglu_backward)
-
-# %% key="swiglu-agree"
-by_library = swiglu_backward(
-    d_down, last["ffn_norm"], layer.w_gate, layer.w_up, layer.w_down, gate, up, hidden
-)
-for by_hand, theirs in zip((d_ffn_norm, d_w_gate, d_w_up, d_w_down), by_library):
-    agree(by_hand, theirs, tolerance=1e-12)
-check(f"blocks.{L}.gate", d_gate)
-check(f"blocks.{L}.ffn_norm", d_ffn_norm)
-check(f"layers.{L}.w_down", d_w_down)
-
-# %% [markdown] key="residual-why"
-# ## Step 7. Back through the residual: gradients add
-#
-# `resid_mid` was used twice: feed-forward read a normalised copy of it, and it went straight on. So its
-# gradient is the sum of both. One part comes through feed-forward and the norm; the other is `d_resid_out`
-# itself, untouched.
-#
-# **Predict before you run:** what happens if one forgets the part that goes straight on?
-#
-# <details><summary>Answer</summary>
-#
-# The rule is wrong, the shapes fit, and only trying shows it. In a deep model it is worse than in one block:
-# what goes straight on is what reaches the early blocks. Step 14 shows that.
-#
-# </details>
-
-# %% key="residual-by-hand"
-d_through, d_ffn_weight = rms_norm_backward(
-    d_ffn_norm, last["resid_mid"], layer.ffn_norm, config.norm_eps
-)
-d_resid_mid = d_through + d_resid_out
-check(f"blocks.{L}.resid_mid", d_resid_mid)
-show_wrong(f"blocks.{L}.resid_mid", d_resid_mid, d_through)
-
-
-def size(d):
-    return np.sqrt((d * d).mean())
-
-
-print(f"size straight on {size(d_resid_out):.2e}, through the half block {size(d_through):.2e}")
-
-# %% [markdown] key="pattern-why"
-# ## Step 8. Back through one head
-#
-# The first half of the block: `resid_mid = x + mixes @ wo`. The addition hands `d_resid_mid` on, the product
-# with `wo` is again the rule of step 4, and the row falls into heads. For each head, forward:
-#
-# `scores = q @ k.T / sqrt(K)` → `masked` → `pattern = softmax(masked)` → `mix = pattern @ v`
-#
-# Back through the last product: `d_v = pattern.T @ d_mix` and `d_pattern = d_mix @ v.T`. Then the softmax.
-# A row $p$ of the pattern sums to one, so to raise one score takes weight from all others. What counts is
-# how far the gradient $d_p$ at a key lies above the mean of the row, taken with the weights $p$:
-#
-# $$d\_scores = p \odot \bigl(d_p - \mathrm{sum}(d_p \odot p)\bigr)$$
-#
-# And the mask? It gave hidden keys the weight 0, and the rule multiplies by the weight. **Predict before
-# you run:** is `d_pattern` zero for hidden keys? Is `d_scores`?
-
-# %% key="pattern-by-hand"
-K, T = config.head_dim, len(ids)
-d_mixes = d_resid_mid @ layer.wo.T  # T D @ D Hq*K -> T Hq*K
-_, h = clearest_head(trace, [L], config.n_heads)
-shared = h // config.group
-own = slice(h * K, (h + 1) * K)
-q, k, v = last["q_rotated"][h], last["k_rotated"][shared], last["v"][shared]
-pattern, d_mix = last["pattern"][h], d_mixes[:, own]
-
-d_v_head = pattern.T @ d_mix  # S T @ T K -> S K
-d_pattern = d_mix @ v.T  # T K @ K S -> T S
-d_scores = pattern * (d_pattern - (d_pattern * pattern).sum(axis=-1, keepdims=True))
-d_q_head = d_scores @ k / np.sqrt(K)  # T S @ S K -> T K
-d_k_head = d_scores.T @ q / np.sqrt(K)  # S T @ T K -> S K
-show.matrices(
-    {"pattern": pattern, "d_pattern": d_pattern, "d_scores": d_scores},
-    ("query T", "key S"), rows=labels, columns=labels, across=3,
-)  # fmt: skip
-
-# %% [markdown] key="pattern-note"
-# `d_pattern` is full: if a query *could* give weight to a later key, that would change the loss. `d_scores`
-# is a lower triangle. Above the diagonal it is not small but exactly 0, and the mask needs no step of its
-# own. The rows of `d_scores` sum to zero: to raise all scores of a row by the same changes nothing. And the
-# first row is all zero, since the first token has no choice.
-
-# %% key="pattern-named"
-from llama_np.training.backward import attend_backward, softmax_backward
-
-source(softmax_backward)
-
-# %% key="attend-named"
-source(attend_backward)
-
-# %% key="pattern-agree"
-later = ~np.tri(T, dtype=bool)
-for name, d in (("d_pattern", d_pattern), ("d_scores", d_scores)):
-    print(f"{name:9} above the diagonal: {np.count_nonzero(d[later])} of {later.sum()} are not 0")
-print("rows of d_scores sum to", np.abs(d_scores.sum(axis=-1)).max().round(12))
-agree(d_scores, softmax_backward(d_pattern, pattern), tolerance=1e-12)
-for by_hand, theirs in zip(
-    (d_q_head, d_k_head, d_v_head), attend_backward(d_mix, q, k, v, pattern)
-):
-    agree(by_hand, theirs, tolerance=1e-12)
-at = (h, T - 1, int(np.abs(d_scores[-1]).argmax()))
-print(f"one score: by rule {d_scores[at[1:]]:.9f}, tried {slope_at(block + 'scores', at):.9f}")
-print("a hidden score, tried:", slope_at(block + "scores", (h, 0, T - 1)))
-
-# %% [markdown] key="group-why"
-# ## Step 9. Grouped queries: sum over the group
-#
-# Several query heads read the same keys and values (lesson 07). One key-value head is used once by each
-# query head of its group, so it gets the **sum** of what comes back from them. We go through all heads in a
-# loop and let `+=` do it. The picture shows the gradients that the members of one group send back, and the
-# sum.
-
-# %% key="group-by-hand"
-d_q, d_k, d_v = (np.zeros_like(last[name]) for name in ("q_rotated", "k_rotated", "v"))
-by_head = []
-for head in range(config.n_heads):
-    shared = head // config.group
-    d_q[head], d_k_head, d_v_head = attend_backward(
-        d_mixes[:, head * K : (head + 1) * K],
-        last["q_rotated"][head], last["k_rotated"][shared], last["v"][shared],
-        last["pattern"][head],
-    )  # fmt: skip
-    d_k[shared] += d_k_head
-    d_v[shared] += d_v_head
-    by_head.append(d_k_head)
-print("d_q", d_q.shape, "d_k", d_k.shape, "d_v", d_v.shape)
-sent = {f"from query head {head}": by_head[head].T for head in range(config.group)}
-panels, most = {**sent, "sum: d_k of key head 0": d_k[0].T}, np.abs(d_k[0]).max()
-show.matrices(panels, ("K", "key S"), columns=labels, limit=most, across=3)
-
-# %% key="group-named"
-from llama_np.training.backward import attend_grouped_backward
-
-source(attend_grouped_backward)
-
-# %% [markdown] key="group-wrong-why"
-# **Predict before you run:** the last line forgets the sum, and keeps what the last head of each group sent.
-# Where a model has as many key heads as query heads, would you notice?
-#
-# <details><summary>Answer</summary>
-#
-# No. There each group has one member, and a sum over one is that one. The mistake appears with the first
-# model that has grouped queries. So a test must use such a model.
-#
-# </details>
-
-# %% key="group-agree"
-from llama_np import split_heads
-
-by_library = attend_grouped_backward(
-    split_heads(d_mixes, K), last["q_rotated"], last["k_rotated"], last["v"], last["pattern"]
-)
-for by_hand, theirs in zip((d_q, d_k, d_v), by_library):
-    agree(by_hand, theirs, tolerance=1e-12)
-check(block + "k_rotated", d_k)
-check(block + "v", d_v)
-show_wrong(block + "k_rotated", d_k, np.stack(by_head[config.group - 1 :: config.group]))
-
-# %% [markdown] key="rope-why"
-# ## Step 10. RoPE: rotate back
-#
-# Forward, each pair of numbers of a query or key was turned by an angle $\alpha$, its position times a
-# frequency (lesson 05). That is a product with a small matrix, so its backward pass is a product with its
-# transpose. And the transpose of a rotation is the rotation the other way round:
-#
-# $$\begin{pmatrix} \cos\alpha & -\sin\alpha \\ \sin\alpha & \cos\alpha \end{pmatrix}^{\mathsf T}
-# = \begin{pmatrix} \cos(-\alpha) & -\sin(-\alpha) \\ \sin(-\alpha) & \cos(-\alpha) \end{pmatrix}$$
-#
-# It must remember nothing but the positions. Nothing is learned in this step, so there is no `d_w`.
-
-# %% key="rope-by-hand"
-from llama_np import rope_frequencies
-
-frequencies = rope_frequencies(K, config.rope_theta, config.rope_scaling)
-angles = positions[:, None] * frequencies  # T 1 * K/2 -> T K/2
-cos, sin = np.cos(angles), np.sin(angles)
-even, odd = d_q[..., 0::2], d_q[..., 1::2]
-d_q_unturned = np.empty_like(d_q)
-d_q_unturned[..., 0::2] = even * cos + odd * sin
-d_q_unturned[..., 1::2] = -even * sin + odd * cos
-lengths = np.linalg.norm(d_q, axis=-1), np.linalg.norm(d_q_unturned, axis=-1)
-agree(*lengths, tolerance=1e-12)
-
-# %% key="rope-named"
-from llama_np.training.backward import rotate_backward
-
-source(rotate_backward)
-
-# %% [markdown] key="rope-wrong-why"
-# **Predict before you run:** the last lines turn forward once more instead of back. For which token would
-# that be no mistake?
-#
-# <details><summary>Answer</summary>
-#
-# For the first: at position 0 nothing is turned, so nothing is to be turned back. A test with a single
-# token would not find the mistake. The lengths of all rows are right too.
-#
-# </details>
-
-# %% key="rope-agree"
-from llama_np import rope_rotations, rotate
-
-rotations = rope_rotations(positions, frequencies)
-agree(d_q_unturned, rotate_backward(d_q, rotations), tolerance=1e-12)
-d_k_unturned = rotate_backward(d_k, rotations)
-check(block + "q", d_q_unturned)
-check(block + "k", d_k_unturned)
-turned_again = rotate(d_q, positions, frequencies)
-show_wrong(block + "q", d_q_unturned, turned_again)
-off = np.abs(turned_again - d_q_unturned).max(axis=(0, 2))
-for t in (0, 1, T - 1):
-    print(f"position {t}: off by {off[t]:.1e}")
-
-# %% [markdown] key="block-why"
-# ## Step 11. Out of the block
-#
-# Three products with `wq`, `wk` and `wv`. The normalised row went into all three, so three gradients add.
-# Then the norm, and the residual again: what comes through, plus what goes straight on.
-#
-# The library's `block_backward` holds the whole block together: feed-forward and its norm, `+= d_out`,
-# attention and its norm, `+= d_mid`. What it needs from the forward pass, `block_forward` has kept for it under
-# the names that you know. (`ffn_kept` and `attn_kept` are for dropout, a help in training that leaves out some
-# numbers at random. Here there is none.)
-
-# %% key="block-by-hand"
-merged = [np.swapaxes(d, 0, 1).reshape(T, -1) for d in (d_q_unturned, d_k_unturned, d_v)]
-matrices = layer.wq, layer.wk, layer.wv
-d_attn_norm = sum(d @ w.T for d, w in zip(merged, matrices))  # T Hq*K @ Hq*K D -> T D
-d_wq, d_wk, d_wv = (last["attn_norm"].T @ d for d in merged)  # D T @ T Hq*K -> D Hq*K
-before = trace[f"blocks.{L - 1}.resid_out"] if L else trace["embedded"]
-d_through, d_attn_weight = rms_norm_backward(d_attn_norm, before, layer.attn_norm, config.norm_eps)
-d_x = d_through + d_resid_mid
-check(f"layers.{L}.wk", d_wk)
-check(f"blocks.{L - 1}.resid_out" if L else "embedded", d_x)
-
-# %% key="block-agree"
-from llama_np import causal_mask
+# %% key="around"
+from llama_np import causal_mask, rope_frequencies, rope_rotations
 from llama_np.training.backward import block_backward, block_forward
 
-mask = causal_mask(positions, positions)
-resid_out, kept = block_forward(before, layer, config, rotations, mask)
-agree(resid_out, last["resid_out"], tolerance=1e-12)
-d_x_library, d_layer = block_backward(d_resid_out, layer, config, rotations, kept)
-agree(d_x, d_x_library, tolerance=1e-12)
-agree(d_attn_weight, d_layer.attn_norm, tolerance=1e-12)
-agree(d_ffn_weight, d_layer.ffn_norm, tolerance=1e-12)
-agree(d_wq, d_layer.wq, tolerance=1e-12)
-source(block_backward)
-
-# %% [markdown] key="embedding-why"
-# ## Step 12. All other blocks, and the embedding
-#
-# Every block is the same, so the rest of the way is a loop. At its end `d_x` belongs to the rows that were
-# looked up in the embedding. Row `t` was a copy of the row of token `ids[t]`. So its gradient is **added** to
-# that row. A token that occurs twice gets both, and one that does not occur gets zero. (If the output matrix
-# is the embedding transposed, as in tied models, the gradient of that use is added too.)
-
-# %% key="embedding-by-hand"
-d_layers = {L: d_layer}
-for i in reversed(range(L)):
-    before, w = trace[f"blocks.{i - 1}.resid_out"] if i else trace["embedded"], weights.layers[i]
-    _, kept = block_forward(before, w, config, rotations, mask)
-    d_x, d_layers[i] = block_backward(d_x, w, config, rotations, kept)
-check("embedded", d_x)
-
-d_embedding = np.zeros_like(weights.embedding)
-for t in range(T):
-    d_embedding[ids[t]] += d_x[t]
-in_text = list(dict.fromkeys(ids.tolist()))
-absent = [i for i in range(config.vocab_size // 2, config.vocab_size) if i not in in_text][:3]
-names = [f"{tokenizer.token(i)} x {(ids == i).sum()}" for i in in_text + absent]
-rows = d_embedding[in_text + absent]
-show.matrix(rows, ("V, some rows", "D"), rows=names, title="d_embedding, by the look-up")
-
-# %% key="embedding-named"
-from llama_np.training.backward import embed_backward
-
-source(embed_backward)
-
-# %% [markdown] key="embedding-wrong-why"
-# **Predict before you run:** one would like to write `d_embedding[ids] += d_x`, without a loop. What does
-# NumPy do with a token that stands in `ids` several times?
-#
-# <details><summary>Answer</summary>
-#
-# It reads all rows first, adds, and writes them back: for a token that occurs several times the last one
-# wins. `np.add.at` adds one after the other, as the loop does. In PyTorch it is the same trap: there
-# `index_add_` is what adds.
-#
-# </details>
-
-# %% key="embedding-agree"
-agree(d_embedding, embed_backward(d_x, ids, config.vocab_size), tolerance=1e-12)
-in_one_go = np.zeros_like(d_embedding)
-in_one_go[ids] += d_x
-off = np.abs(in_one_go - d_embedding).max(axis=-1)
-wrong = [f"{tokenizer.token(i)} x {(ids == i).sum()}" for i in np.flatnonzero(off)]
-print("wrong rows:", *wrong)
-
-# %% [markdown] key="whole-why"
-# ## Step 13. The whole model
-#
-# `loss_and_gradients` does all of this in one call and returns the loss, and gradients in the same form as
-# the weights. Does it find what we found? And does the whole hold against trying, for ten weights from
-# anywhere in the model? In the tests of this project every gradient is compared with PyTorch too.
-
-# %% key="whole-agree"
-from llama_np.training.backward import loss_and_gradients
-
-loss_found, gradients = loss_and_gradients(weights, config, ids, targets)
-agree(loss, loss_found, tolerance=1e-12)
-found = {f"layers.{i}.{n}": d for i, each in d_layers.items() for n, d in vars(each).items()}
-found |= {"norm": d_norm, "output": d_output, "embedding": d_embedding}
-if config.tied_output:
-    found["embedding"] = d_embedding + found.pop("output").T
-gradient_of, picked = dict(gradients.named()), []
-off = [np.abs(found[n] - d).max() / np.abs(d).max() for n, d in gradient_of.items()]
-print(f"{len(off)} arrays, largest relative difference {max(off):.0e}")
-agree(np.array(off), np.zeros(len(off)), tolerance=1e-10)
-for name in rng.choice(list(named), 10, replace=False):
-    entry = np.unravel_index(rng.integers(named[name].size), named[name].shape)
-    picked.append([name, tuple(map(int, entry)), gradient_of[name][entry], slope_at(name, entry)])
-by_rule, tried = np.array([row[2:] for row in picked]).T
-agree(by_rule / np.abs(by_rule).max(), tried / np.abs(by_rule).max(), tolerance=1e-5)
-rows = [[f"`{name}`", entry, f"{a:.4e}", f"{b:.4e}"] for name, entry, a, b in picked]
-table(["weight", "entry", "by the rules", "tried"], rows)
-
-# %% [markdown] key="sizes-why"
-# ## Step 14. What the residual does for gradients
-#
-# How large are the gradients in the first blocks, far from the loss? We compare three sets of weights, each
-# with the residual and without it: trained weights, fresh random ones as training starts from, and the same
-# fresh ones five times as large. Without the residual a half block *replaces* the stream by its result
-# instead of adding it. In the code that is one factor, `keep`: 1 or 0. It stands in four places: two in
-# `there`, the forward pass, and two in `sizes_back`, the backward pass. That one returns, for each block, the size
-# of the gradient with respect to its seven matrices, as root mean square (RMS).
-#
-# **Predict before you run:** without the residual, do the gradients become smaller towards the first block,
-# or larger?
-
-# %% key="sizes-there"
-from dataclasses import replace
-
-from llama_np import merge_heads, rms_norm, silu
-
-eps = config.norm_eps
+frequencies = rope_frequencies(K, config.rope_theta, config.rope_scaling)
+rotations, mask = rope_rotations(positions, frequencies), causal_mask(positions, positions)
 
 
-def there(weights, keep):
-    x, blocks = weights.embedding[ids], []
-    for w in weights.layers:
-        _, seen = block_forward(x, w, config, rotations, mask)  # its first half is what we want
-        mid = keep * x + merge_heads(seen.mix) @ w.wo
-        ffn_norm = rms_norm(mid, w.ffn_norm, eps)
-        gate, up = ffn_norm @ w.w_gate, ffn_norm @ w.w_up
-        hidden = silu(gate) * up
-        x = keep * mid + hidden @ w.w_down
-        second_half = {"ffn_norm": ffn_norm, "gate": gate, "up": up, "hidden": hidden}
-        blocks.append(replace(seen, resid_mid=mid, **second_half))
-    return x, blocks
+def stream(i):  # what goes into block i
+    return trace[f"blocks.{i - 1}.resid_out"] if i else trace["embedded"]
 
 
-agree(there(weights, keep=1)[0], trace[f"blocks.{L}.resid_out"], tolerance=1e-12)
-
-# %% key="sizes-back"
-from llama_np.training.backward import attention_backward
-
-
-def sizes_back(weights, keep):
-    x, blocks = there(weights, keep)
-    d_logits = cross_entropy_backward(rms_norm(x, weights.norm, eps) @ weights.output, targets)
-    d_x, _ = rms_norm_backward(d_logits @ weights.output.T, x, weights.norm, eps)
-    sizes = []
-    for w, seen in zip(reversed(weights.layers), reversed(blocks)):
-        of_gate = seen.gate, seen.up, seen.hidden
-        d, *d_ffn = swiglu_backward(d_x, seen.ffn_norm, w.w_gate, w.w_up, w.w_down, *of_gate)
-        d_mid = rms_norm_backward(d, seen.resid_mid, w.ffn_norm, eps)[0] + keep * d_x
-        d, d_attn = attention_backward(d_mid, w, config, rotations, seen)
-        d_x = rms_norm_backward(d, seen.x, w.attn_norm, eps)[0] + keep * d_mid
-        sizes.append(size(np.concatenate([each.ravel() for each in (*d_ffn, *d_attn.values())])))
+def sizes_on_the_way(around):
+    d, sizes = d_resid_out, []
+    for i in reversed(range(config.n_layers)):
+        _, seen = block_forward(stream(i), weights.layers[i], config, rotations, mask)
+        d_in, _ = block_backward(d, weights.layers[i], config, rotations, seen)
+        d = d_in if around else d_in - d  # what went straight past the block is left out
+        sizes.append(np.sqrt((d * d).mean()))
     return np.array(sizes[::-1])
 
 
-ours = [
-    size(np.concatenate([d.ravel() for d in vars(w).values() if d.ndim == 2]))
-    for w in gradients.layers
-]
-agree(sizes_back(weights, keep=1), np.array(ours), tolerance=1e-12)
+both, forgotten = sizes_on_the_way(True), sizes_on_the_way(False)
+lines = {"both ways": both, "way around forgotten": forgotten}
+show.curves(np.arange(config.n_layers), lines, ("block", "size"), log="y",
+            title="size (RMS) of the gradient that arrives before each block")  # fmt: skip
 
-# %% key="sizes"
-from llama_np.weights import initialize
+# %% [markdown] key="around-read"
+# With both ways the gradient keeps its size: before block 1 it is {{ both[1] / both[-1] :.1f }} times what it is before
+# the last. (The jump at block 0 is the factor $r$ of step 4, because rows of the embedding are short.) Without the way
+# around it fades at every block, and the first would get {{ forgotten[0] / both[0] :.0e }} of what it should.
+# {{ claim: 0.1 < both[1] / both[-1] < 10 and forgotten[0] < 1e-3 * both[0] }}
+# A path through every block carries next to nothing, and what arrives has gone around most of them
+# ([Veit et al. 2016](https://arxiv.org/abs/1605.06431)). This is what the plus signs are for in training.
 
-fresh = initialize(config, np.random.default_rng(seed=0)).map(lambda w: w.astype(np.float64))
-larger = fresh.map(lambda w: 5 * w if w.ndim == 2 else w)
-models = {"trained": weights, "fresh": fresh, "fresh, times 5": larger}
-sizes = {
-    f"{name}, {how}": sizes_back(w, keep)
-    for how, keep in (("with residual", 1), ("without", 0))
-    for name, w in models.items()
-}
-shown = {name: s for name, s in sizes.items() if (s > 1e-30).all()}
-title = "size of the gradient with respect to the matrices of a block"
-show.curves(np.arange(config.n_layers), shown, ("block", "RMS"), log="y", title=title)
-for name, s in sizes.items():
-    print(f"{name:29} first block {s[0]:.1e}   last block {s[-1]:.1e}")
-stream = [size(seen.x) for seen in there(fresh, keep=0)[1]]
-print("fresh, without: the stream before each block", *(f"{n:.0e}" for n in stream[:5]), "...")
+# %% [markdown] key="pattern-why"
+# ## Step 6. One head
+#
+# `scores = q @ k.T / sqrt(K)`, `pattern = softmax(masked scores)`, `mix = pattern @ v`. The products go as always:
+# `d_v = pattern.T @ d_mix`, `d_pattern = d_mix @ v.T`. Between them stands the softmax. Raising the score $s_j$ raises
+# its own weight and, since a row $p$ sums to one, lowers the others:
+#
+# $$\frac{\partial p_i}{\partial s_j} = p_i\,\bigl([\,i = j\,] - p_j\bigr)$$
+#
+# $$d_{s_j} = \sum_i d_{p_i}\, p_i\, \bigl([\,i = j\,] - p_j\bigr) = d_{p_j}\, p_j - p_j \sum_i d_{p_i}\, p_i$$
+#
+# $$d_s = p \odot \bigl(d_p - \mathrm{sum}(d_p \odot p)\bigr)$$
+#
+# So a score matters as far as its token has something better or worse to offer than the mixture. **Predict before you
+# run:** hidden keys have the weight 0. Is `d_pattern` zero there? Is `d_scores`?
 
-# %% [markdown] key="sizes-answer"
-# <details open><summary>Answer</summary>
-#
-# It depends on the weights, and neither is good. Without the residual each half block multiplies the
-# gradient by something, and dozens of such factors in a row blow it up or leave nothing of it. In the
-# doll-house it blows up with trained weights, and with fresh ones that are not too small: at the first block
-# the gradient is thousands of times as large as at the last, or hundreds of thousands. No learning rate would suit all blocks. With
-# fresh weights of the usual size the stream itself dies in the forward pass. It falls so far below
-# `eps` that the norm can no longer lift it, and what comes back is 0 (so there is no line in the picture). Such
-# a model cannot begin to learn.
-#
-# With the residual the gradients of all blocks stay within a factor of about ten of each other, from the first step of
-# training on. The
-# gradient at a block is the gradient at the end, plus what comes through the steps between. That sum does not
-# vanish just because a factor in it is small ([He et al. 2016](https://arxiv.org/abs/1603.05027), equation
-# 5, for networks that look at pictures).
-#
-# </details>
+# %% key="pattern-by-hand"
+from llama_np.training.backward import attend_backward
 
-# %% [markdown] key="descent-why"
-# ## Step 15. One step of gradient descent
-#
-# The gradient says what a small step does: `w - rate * gradient` should lower the loss by `rate` times the
-# sum of all squared gradients. We take one step with several rates, from the same weights each time.
-#
-# **Predict before you run:** which rate is the first for which the promise fails badly?
+d_mixes = d_resid_mid @ layer.wo.T  # T D @ D Hq*K -> T Hq*K
+d_mix_of = d_mixes.reshape(T, config.n_heads, K).swapaxes(0, 1)  # Hq T K
+h = int(np.abs((d_mix_of * kept["mix"]).sum(axis=(1, 2))).argmax())  # the head that matters most
+q, k, v = kept["q_rotated"][h], kept["k_rotated"][h // config.group], kept["v"][h // config.group]
+pattern, d_mix = kept["pattern"][h], d_mix_of[h]
 
-# %% key="descent"
-squared = sum((d * d).sum() for d in gradient_of.values())
+d_v = pattern.T @ d_mix  # S T @ T K -> S K
+d_pattern = d_mix @ v.T  # T K @ K S -> T S
+d_scores = pattern * (d_pattern - (d_pattern * pattern).sum(axis=-1, keepdims=True))
+d_q = d_scores @ k / np.sqrt(K)  # T S @ S K -> T K
+d_k = d_scores.T @ q / np.sqrt(K)  # S T @ T K -> S K
+by_library = attend_backward(d_mix, q, k, v, pattern)
+agree(np.stack([d_q, d_k, d_v]), np.stack(by_library), tolerance=1e-12)
+at = (h, T - 1, int(np.abs(d_scores[-1]).argmax()))
+print(f"one score: {d_scores[at[1:]]:.6e}, tried {slopes(block + 'scores', [at])[0]:.6e}")
+show.matrices({"d_pattern": d_pattern, "d_scores": d_scores}, ("query T", "key S"),
+              rows=labels, columns=labels, across=2)  # fmt: skip
+
+# %% [markdown] key="pattern-read"
+# `d_pattern` is full: if a token *could* read from a later one, that would change the loss. `d_scores` is exactly zero
+# above the diagonal, because the rule multiplies by the weight, and the mask needs no step of its own.
+# {{ claim: not d_scores[np.triu_indices(T, 1)].any() and d_pattern[np.triu_indices(T, 1)].any() }}
+# The first row is zero too, as the first token has no choice. Where a head gives nearly all its weight to one token,
+# the bracket is nearly zero there and the weight everywhere else: such a **saturated** head hardly learns where to look.
+
+# %% [markdown] key="group-why"
+# ## Step 7. Shared keys, turned keys
+#
+# The heads of a group share a key-value head (lesson [07](07_multi_head.ipynb)), which gets the sum of what they send
+# back. And RoPE has turned each pair of numbers (lesson [05](05_rope.ipynb)), a product with a small matrix; the way back
+# is its transpose, and the transpose of a rotation is the rotation the other way round.
+#
+# **Predict before you run:** one program keeps only what the last head of each group sent. Another turns on instead of
+# back. On which models, or for which tokens, would a test not notice?
+
+# %% key="group-by-hand"
+from llama_np import rotate
 
 
-def after_step(rate):
-    return Weights.from_named({name: w - rate * gradient_of[name] for name, w in named.items()})
+def sent_by(n):  # what head n sends back to its keys
+    g = n // config.group
+    seen = kept["q_rotated"][n], kept["k_rotated"][g], kept["v"][g], kept["pattern"][n]
+    return attend_backward(d_mix_of[n], *seen)[1]  # S K
 
 
-for rate in (1e-4, 1e-3, 1e-2, 1e-1, 1.0):
-    new = cross_entropy(forward(after_step(rate), config, ids), targets)
-    print(f"rate {rate:<6}  promised {-rate * squared:9.5f}   got {new - loss:9.5f}")
-least = after_step(1e-2)
-new_surprise = -log_softmax(forward(least, config, ids))[positions, targets]
-worst = surprise.argmax()
-print(
-    f"{answers[worst]}: surprise {surprise[worst]:.2f} -> {new_surprise[worst]:.2f} with rate 0.01"
-)
+sent = np.stack([sent_by(n) for n in range(config.n_heads)])  # Hq S K
+in_groups = sent.reshape(config.n_kv_heads, config.group, T, K)
+d_k_rotated = in_groups.sum(axis=1)  # Hkv S K
+d_k = rotate(d_k_rotated, -positions, frequencies)  # turned back
+check(block + "k_rotated", d_k_rotated)
+check(block + "k", d_k)
 
-# %% [markdown] key="descent-note"
-# With the smallest step the promise is kept to all digits that are printed, one more check of the whole gradient. With a large
-# one the slope is no longer true, and the loss can rise. And the lesson that the model has just learned is
-# one sentence. What it does to all other sentences, nobody has asked. That is why training takes many texts
-# at once and small steps.
+most = np.abs(d_k).max()
+off_head = np.abs(in_groups[:, -1] - d_k_rotated).max() / most
+off = np.abs(rotate(d_k_rotated, positions, frequencies) - d_k).max(axis=(0, 2)) / most
+print(f"one head of {config.group} alone: off by {off_head:.2f} of the largest gradient")
+print("turned on: off by", *(f"{o:.2f} {label} " for label, o in zip(labels, off)))
 
-# %% [markdown] key="seen-note"
-# ## What you have seen
-#
-# Each matrix product of the forward pass becomes **two** in the backward pass, one for `d_x` and one for `d_w`, of
-# the same size. So the backward pass costs about twice as much as the forward pass
-# ([Kaplan et al. 2020](https://arxiv.org/abs/2001.08361), section 2.1). The table counts multiplications in
-# matrix products, in all blocks together. The rest is small beside them. What must be remembered is what
-# training needs memory for: it grows with the length of the text (the patterns even with its square) and with the number of texts in a batch.
+# %% [markdown] key="group-read"
+# The first, off by {{ off_head :.2f }} of the largest gradient here, is right wherever a group has one head, so a test
+# needs grouped queries. The second is right at position 0, where nothing was turned, and nearly so wherever little comes
+# back; the lengths are right everywhere. {{ claim: off[0] == 0 and off[1:].max() > 0.1 }}
 
-# %% key="seen"
-D, F, Hq, Hkv = config.dim, config.ffn_width, config.n_heads, config.n_kv_heads
-in_block = {
-    "feed-forward": 3 * T * D * F,
-    "projections": 2 * T * D * (Hq + Hkv) * K,
-    "attend": 2 * Hq * T * T * K,
-}
-products = {name: config.n_layers * n for name, n in in_block.items()} | {"output": T * D * V}
-products["together"] = sum(products.values())
-cost = {name: (f"{n:,}", f"{2 * n:,}") for name, n in products.items()}
-rows = [
-    ["look-up", "ids", "add to the rows: `np.add.at`", "", ""],
-    ["norm", "its input", "`r * (g - n * mean(g * n))`", "", ""],
-    ["`wq wk wv wo`", "the normalised row, mixes", "`d @ w.T`, `x.T @ d`", *cost["projections"]],
-    ["rotation", "positions", "turn by the negative angle", "", ""],
-    ["scores, mix", "q, k, v, pattern", "`d @ v.T`, `pattern.T @ d`, ...", *cost["attend"]],
-    ["softmax", "pattern", "`w * (d - sum(d * w))`", "", ""],
-    ["grouped queries", "", "sum over the group", "", ""],
-    [
-        "feed-forward",
-        "the normalised row, gate, up, hidden",
-        "`d @ w.T`, `x.T @ d`",
-        *cost["feed-forward"],
-    ],
-    ["silu, times", "gate, up", "slope; the other factor", "", ""],
-    ["residual", "", "add", "", ""],
-    ["output", "the last normalised row", "`d @ w.T`, `x.T @ d`", *cost["output"]],
-    ["cross-entropy", "logits, targets", "`(p - one_hot) / count`", "", ""],
-    ["together", "", "", *cost["together"]],
-]
-_, blocks = there(weights, keep=1)
-arrays = [a for seen in blocks for a in (*vars(seen).values(), *seen.patterns)]
-kept = sum(a.size for a in arrays if isinstance(a, np.ndarray))
-print(f"kept for the backward pass: {kept:,} numbers for {T} tokens, {kept // T:,} per token")
-print(f"the model itself: {config.count_parameters():,} numbers")
-table(["step", "must remember", "back", "products there", "products back"], rows)
+# %% [markdown] key="blocks-why"
+# ## Step 8. All blocks, and the embedding
+#
+# `wq`, `wk` and `wv` are products again, whose gradients add in the normalised row; then norm and plus sign, and the
+# block is done. A loop goes through all blocks. At the end, row `t` was a copy of the row `ids[t]` of the embedding, so
+# its gradient is added to that row. **Predict before you run:** for which tokens is `d_embedding[ids] += d_x` wrong?
 
-# %% [markdown] key="questions"
-# ## Questions
+# %% key="blocks-named"
+source(block_backward)
+
+
+# %% key="embedding"
+from llama_np import rms_norm
+
+
+def backward_pass(ids, targets, keep=True):
+    """The loss, and the gradients of the blocks and the embedding; ``keep`` what the blocks saw?"""
+    positions = np.arange(len(ids))
+    rotations, mask = rope_rotations(positions, frequencies), causal_mask(positions, positions)
+    x, seen = weights.embedding[ids], []
+    for layer in weights.layers:
+        row, (x, of_block) = x, block_forward(x, layer, config, rotations, mask)
+        seen.append(of_block if keep else row)
+    final_norm = rms_norm(x, weights.norm, config.norm_eps)
+    d_logits = cross_entropy_backward(final_norm @ weights.output, targets)
+    d_x, _ = rms_norm_backward(d_logits @ weights.output.T, x, weights.norm, config.norm_eps)
+    d_layers = []
+    for layer in reversed(weights.layers):
+        of_block = seen.pop()
+        if not keep:  # compute it again, from the row that went in
+            _, of_block = block_forward(of_block, layer, config, rotations, mask)
+        d_x, d_layer = block_backward(d_x, layer, config, rotations, of_block)
+        d_layers.insert(0, d_layer)
+    d_embedding = np.zeros_like(weights.embedding)
+    np.add.at(d_embedding, ids, d_x)
+    return d_x, d_layers, d_embedding
+
+
+d_x, d_layers, d_embedding = backward_pass(ids, targets)
+check("embedded", d_x)
+at_once = np.zeros_like(d_embedding)
+at_once[ids] += d_x
+wrong_rows = np.flatnonzero(np.abs(at_once - d_embedding).max(axis=-1))
+print("wrong rows:", *(f"{tokenizer.token(i)} x {(ids == i).sum()}" for i in wrong_rows))
+
+_, gradients = loss_and_gradients(weights, config, ids, targets)
+d_tied = d_output.T if config.tied_output else 0
+agree(d_embedding + d_tied, gradients.embedding, tolerance=1e-10)
+for ours, theirs in zip(d_layers, gradients.layers):
+    for d, by_library in zip(vars(ours).values(), vars(theirs).values()):
+        assert np.abs(d - by_library).max() <= 1e-10 * np.abs(by_library).max()
+for name in rng.choice(list(named), 3, replace=False):
+    check(name, dict(gradients.named())[name])
+
+# %% [markdown] key="embedding-read"
+# For those that come several times: NumPy reads all rows, adds, and writes them back, so that the last copy wins, where
+# `np.add.at` adds one after the other. The library's `loss_and_gradients` has found what we found. Each product has
+# become two, one for `d_x` and one for `d_w`, so the way back costs about twice as much as the way there
+# ([Kaplan et al. 2020](https://arxiv.org/abs/2001.08361), section 2.1).
+
+# %% [markdown] key="memory-why"
+# ## Step 9. What has to be remembered
 #
-# <details><summary>The loss at a position is nearly 0. What does that position teach the model?</summary>
+# Most rules need what the forward pass saw, so training keeps the activations of all blocks until the way back has used
+# them. One can also keep only the rows that went into each block, and run it forward once more when the way back
+# arrives: **gradient checkpointing** ([Chen et al. 2016](https://arxiv.org/abs/1604.06174)), `keep=False` in our
+# function. **Predict before you run:** what does it cost in time?
+
+# %% key="memory" tags=["timing"]
+import time
+import tracemalloc
+
+many = np.resize(ids, 200)  # our sentence again and again
+peak, seconds = {}, {True: [], False: []}
+for keep in (True, False):
+    tracemalloc.start()
+    backward_pass(many[:-1], many[1:], keep)
+    peak[keep] = tracemalloc.get_traced_memory()[1] / 1e6
+    tracemalloc.stop()
+for keep in (True, False) * 3:
+    start = time.process_time()
+    backward_pass(many[:-1], many[1:], keep)
+    seconds[keep].append(time.process_time() - start)
+names = {True: "everything", False: "one row for each block"}
+cells = {keep: (f"{peak[keep]:.0f} MB", f"{min(seconds[keep]):.2f} s") for keep in names}
+table(["kept", "most memory", "time"], [[names[keep], *cells[keep]] for keep in names])
+
+# %% [markdown] key="memory-read"
+# In both rows {{ sum(w.nbytes for w in named.values()) / 1e6 :.0f }} MB are the gradients themselves, as large as the
+# weights. The rest is activations of {{ len(many) }} tokens, and forgetting them brings the peak down to
+# {{ peak[False] / peak[True] :.0% }}. {{ claim: peak[False] < 0.6 * peak[True] }}
+# It takes {{ min(seconds[False]) / min(seconds[True]) :.2f }} times as long, where one would expect about 4/3: one more
+# run forward, beside one forward and one back that is worth two.
+
+# %% [markdown] key="blame-why"
+# ## Step 10. Who is to blame?
 #
-# Nearly nothing. Its row of `d_logits` is $p$ minus one-hot, and both are nearly the same. All its further
-# gradients are made from that row.
+# Back to the question. A head is taken out by setting its rows of `wo` to zero. A gradient promises that a step
+# $\Delta w$ changes the loss by $\mathrm{sum}(d_w \odot \Delta w)$, and here $\Delta w = -w$ on those rows:
 #
-# </details>
+# $$\text{promised change} = -\,\mathrm{sum}(d_{w_o} \odot w_o) \quad \text{over the rows of one head}$$
 #
-# <details><summary>Which tokens' rows get a gradient from a sentence: in the matrix wk, and in the
-# embedding?</summary>
+# One backward pass gives this for all heads. But a slope is true for *small* steps, and this one goes all the way to
+# zero. We take 20 stories, up to where the hero is named a second time, and ask for the surprise at that name.
+
+# %% key="blame"
+import re
+from collections import Counter
+
+from llama_np.training.loss import IGNORE
+
+begun = (re.match(r"[^.]* named (\w+)\. \1\b", story) for story in stories)
+texts = [tokenizer.encode(t, bos=True) for t in dict.fromkeys(found[0] for found in begun if found)]
+((length, _),) = Counter(map(len, texts)).most_common(1)
+texts = np.array([text for text in texts if len(text) == length][:20])
+n_heads = config.n_layers * config.n_heads
+
+
+def by_head(rows):  # for each head the sum over its rows of wo
+    return rows.reshape(config.n_heads, -1).sum(axis=1)
+
+
+def promised(text):
+    only_last = np.where(np.arange(length - 1) == length - 2, text[1:], IGNORE)
+    _, d = loss_and_gradients(weights, config, text[:-1], only_last)
+    both = zip(d.layers, weights.layers)
+    return np.concatenate([-by_head(d_layer.wo * w.wo) for d_layer, w in both])
+
+
+promise = np.stack([promised(text) for text in texts])  # texts, heads
+print(len(texts), "texts of", length, "tokens, such as", repr(tokenizer.decode(texts[0][1:])))
+
+# %% [markdown] key="taken-out-why"
+# Now each of the {{ n_heads }} heads is really taken out, one run for each. The control is how much a head writes:
+# perhaps the loud ones matter. **Predict before you run:** in how many of the {{ len(texts) }} texts does the promise
+# name the head whose loss hurts most?
+
+# %% key="taken-out"
+from dataclasses import replace
+
+from llama_np.model import block as run_block
+
+positions = np.arange(length - 1)
+rotations, mask = rope_rotations(positions, frequencies), causal_mask(positions, positions)
+
+
+def surprise_after(x, layers):  # at the last token of each text
+    for layer in layers:
+        x = run_block(x, layer, config, rotations, mask)
+    logits = rms_norm(x[:, -1], weights.norm, config.norm_eps) @ weights.output
+    return -np.log(softmax(logits)[np.arange(len(texts)), texts[:, -1]])
+
+
+small = model.weights.map(lambda w: np.asarray(w, np.float32))  # float32 is enough here, and faster
+x, without, loud = small.embedding[texts[:, :-1]], [], []
+as_it_is = surprise_after(x, small.layers)
+for i, layer in enumerate(small.layers):
+    _, seen = block_forward(x, layer, config, rotations, mask)
+    for n in range(config.n_heads):
+        own = slice(n * K, (n + 1) * K)
+        wo = layer.wo.copy()
+        wo[own] = 0
+        without.append(surprise_after(x, [replace(layer, wo=wo), *small.layers[i + 1 :]]))
+        loud.append(np.linalg.norm(seen.mix[:, n] @ layer.wo[own], axis=(1, 2)))
+    x = run_block(x, layer, config, rotations, mask)
+found = np.stack(without, axis=1) - as_it_is[:, None]  # texts, heads
+
+# %% key="compare"
+
+
+def correlations(some, others):  # one for each text, over its heads
+    return np.array([np.corrcoef(a, b)[0, 1] for a, b in zip(some, others)])
+
+
+fit, fit_loud = correlations(promise, found), correlations(np.stack(loud, axis=1), np.abs(found))
+named_right = int((promise.argmax(axis=1) == found.argmax(axis=1)).sum())
+print(f"promised and found: correlation {fit.mean():.2f} ± {fit.std():.2f} over {len(texts)} texts")
+print(f"loudness and found: correlation {fit_loud.mean():.2f} ± {fit_loud.std():.2f}")
+print(f"the head that hurts most is named right in {named_right} of {len(texts)}")
+both = {"as promised": promise.ravel(), "found": found.ravel()}
+axes = ("promised change of the loss", "change of the loss")
+show.points(promise.ravel(), both, axes, title="one head taken out of one text")
+
+# %% [markdown] key="compare-read"
+# Each point is one head in one text. The promise names the most important of {{ n_heads }} heads in {{ named_right }} of
+# {{ len(texts) }} texts, and its correlation with what is found is {{ fit.mean() :.2f }} ± {{ fit.std() :.2f }}, where
+# loudness reaches {{ fit_loud.mean() :.2f }} ± {{ fit_loud.std() :.2f }}.
+# {{ claim: named_right >= 0.7 * len(texts) and fit.mean() > 0.8 and fit.mean() - fit_loud.mean() > 0.2 }}
+# So the silencing of lesson 07 can be had for one backward pass. It is used to prune heads
+# ([Michel et al. 2019](https://arxiv.org/abs/1905.10650)) and, as **attribution patching**
+# ([Nanda](https://www.neelnanda.io/mechanistic-interpretability/attribution-patching)), to search large models.
 #
-# `wk` has no rows for tokens. All tokens use the whole matrix, and it gets the sum. The embedding
-# has one row for each token, and only tokens that occur get a gradient through the look-up. In a tied model
-# every row gets one, since every token takes part in the softmax at the end.
+# Yet the points bend upwards from the line of the promise: losing a head that helps hurts more than promised, and losing
+# one that harms helps less. The blocks behind a head are full of curves, but there is one more at the very end. With the
+# **log-odds** $z = \ln \frac{p}{1 - p}$ of the right token, the loss is $\ln(1 + e^{-z})$, whose slope is $p - 1$, as
+# in step 3. Divided by it, a promise becomes the promised change of $z$, before that curve.
+
+# %% key="bend"
+p = np.exp(-as_it_is.astype(np.float64))  # probability of the name, for each text
+
+
+def log_odds(surprise):
+    return -np.log(np.expm1(surprise))
+
+
+promise_z = promise / (p - 1)[:, None]
+found_z = log_odds(as_it_is[:, None] + found) - log_odds(as_it_is)[:, None]
+
+
+def per_promised(promise, found):  # the slope of the line through the points of each text
+    return (promise * found).sum(axis=1) / (promise * promise).sum(axis=1)
+
+
+in_loss, in_z = per_promised(promise, found), per_promised(promise_z, found_z)
+fit_z = correlations(promise_z, found_z)
+print(f"found, per promised, in the loss:     {in_loss.mean():.2f} ± {in_loss.std():.2f}")
+print(f"found, per promised, in the log-odds: {in_z.mean():.2f} ± {in_z.std():.2f}")
+print(f"correlation in the log-odds {fit_z.mean():.3f} ± {fit_z.std():.3f}")
+axes = ("probability of the name, with all heads", "found beyond the promise, %")
+beyond = {"in the log-odds": 100 * (in_z - 1), "in the loss": 100 * (in_loss - 1)}
+show.points(p, beyond, axes, title="one text, all its heads")
+
+# %% [markdown] key="bend-read"
+# ## What this shows
 #
-# </details>
+# Each text is two points, and on the zero line the promise is kept. In the loss, the surer the model was, the more the
+# promise falls short (correlation {{ np.corrcoef(p, in_loss)[0, 1] :.2f }}), because near $p = 1$ the loss is flat and
+# every gradient small. In the log-odds the same heads nearly keep it: what is found is {{ in_z.mean() :.2f }} ±
+# {{ in_z.std() :.2f }} times what was promised, against {{ in_loss.mean() :.2f }} ± {{ in_loss.std() :.2f }}.
+# {{ claim: abs(in_z.mean() - 1) < 0.2 and np.corrcoef(p, in_loss)[0, 1] > 0.5 and fit_z.mean() > fit.mean() }}
 #
-# <details><summary>The last token of the inputs has a key and a value. Which queries send a gradient back
-# to them?</summary>
-#
-# Only its own. No later query exists, and earlier ones may not see it. The first token is the opposite: all
-# queries may see it, and its key and value get the sum from all of them.
-#
-# </details>
-#
-# <details><summary>In training, memory runs out because of what must be remembered. What can one do, without
-# changing the result?</summary>
-#
-# Forget and compute again. Keep only the stream at each block, and run a block forward once more when the
-# backward pass arrives there: one more forward run, far less memory
-# ([Chen et al. 2016](https://arxiv.org/abs/1604.06174)). Or cut the batch in parts and add up the gradients.
-#
-# </details>
+# So the bend was hardly in the blocks. All {{ config.n_layers }} of them, with their softmaxes, gates and norms, answer
+# to the loss of one head almost in proportion, and what misleads the gradient is the one formula of step 3. For one head
+# at a time, that is: saturated heads can hide from a gradient ([Kramár et al. 2024](https://arxiv.org/abs/2403.00745)),
+# and the exercise takes out more at once.
 
 # %% [markdown] key="next"
 # ## What comes next
 #
-# You can now compute, for every weight of a Llama, in which direction it should go. What is missing is a
-# good rule for the step, one that suits all weights, and a great many texts. Lesson 16, pre-training, has
-# both: AdamW, a learning rate that rises and falls, a limit on the length of the gradient. It trains a
-# small Llama from random numbers, with the gradients that you have seen here.
+# **Your turn:** [exercise 15](exercises/15_backward.ipynb), the backward pass of RMSNorm and of a head. What is missing
+# for training is a good rule for the step and a great many texts; lesson [16](16_pretraining.ipynb), pre-training, has
+# both. Before this page: lesson [14](14_tensors_and_gradients.ipynb). Its code: `llama_np/training/backward.py` and
+# `loss.py`.

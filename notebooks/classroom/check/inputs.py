@@ -9,6 +9,7 @@ from llama_np.attention import causal_mask
 from llama_np.config import LlamaConfig
 from llama_np.functional import softmax
 from llama_np.rope import rope_frequencies
+from llama_np.training.loss import IGNORE
 from llama_np.weights import Weights, initialize
 
 
@@ -326,3 +327,38 @@ def cache_sizes(rng, case):
     _, n_heads, n_kv_heads, width = heads_of_a_model(rng)
     n_tokens, bytes_each = whole(rng, 10, 99), int(rng.choice([2, 4]))
     return whole(rng, 3, 40), n_heads, n_kv_heads, width, n_tokens, bytes_each
+
+
+# --- the way back ---
+
+
+def logits_and_targets(rng, case):
+    """Targets of which some do not count."""
+    tokens, vocab_size = whole(rng, 5, 9), whole(rng, 10, 14)
+    targets = rng.integers(vocab_size, size=tokens)
+    targets[rng.permutation(tokens)[: whole(rng, 1, 3)]] = IGNORE
+    return rng.standard_normal((tokens, vocab_size)), targets
+
+
+def parts_of_a_batch(rng, case):
+    parts, size = sizes(rng, 2, 3, 8)
+    counts = 1 + rng.permutation(40)[:parts]
+    return rng.standard_normal((parts, size)), counts
+
+
+def behind_a_norm(rng, case):
+    x, weight, eps = norm(rng, case)
+    return rng.standard_normal(x.shape), x, weight, eps
+
+
+def behind_a_softmax(rng, case):
+    scores = rng.standard_normal(sizes(rng, 2))
+    weights = softmax(square(scores) if case == 2 else scores)
+    return rng.standard_normal(weights.shape), weights
+
+
+def behind_a_head(rng, case):
+    """What comes back to a head, its queries, keys and values, and the pattern that they made."""
+    q, k, v, visible = to_attend(rng, case)
+    scores = np.where(visible, q @ k.T / np.sqrt(q.shape[-1]), -np.inf)
+    return rng.standard_normal(q.shape), q, k, v, softmax(scores)

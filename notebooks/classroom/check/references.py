@@ -13,6 +13,8 @@ from llama_np.norm import rms_norm as normalise
 from llama_np.rope import rope_rotations, rotate
 from llama_np.sampling import generate as write
 from llama_np.tokenizer.bpe import merge_steps
+from llama_np.training.backward import attend_backward as head_backward
+from llama_np.training.backward import rms_norm_backward
 from llama_np.weights import LayerWeights
 
 
@@ -135,3 +137,19 @@ def cache_bytes(
 
 def generate(weights, config, ids: Array["T"], n_new: int, stop_ids: set[int]) -> list[int]:
     return list(write(weights, config, ids, n_new, stop_tokens=stop_ids))
+
+
+def accumulate(gradients: Array["B P"], counts: Array["B"]) -> Array["P"]:
+    return counts @ gradients / counts.sum()
+
+
+def norm_backward(
+    d_out: Array["T D"], x: Array["T D"], weight: Array["D"], eps: float
+) -> Array["T D"]:
+    return rms_norm_backward(d_out, x, weight, eps)[0]
+
+
+def attend_backward(
+    d_mix: Array["T K"], q: Array["T K"], k: Array["T K"], v: Array["T K"], pattern: Array["T T"]
+) -> Array["3 T K"]:
+    return np.stack(head_backward(d_mix, q, k, v, pattern))

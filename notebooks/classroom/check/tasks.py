@@ -19,6 +19,7 @@ from llama_np.model import embed, forward
 from llama_np.norm import rms_norm
 from llama_np.rope import rope_frequencies, rotate
 from llama_np.sampling import keep_top_k, keep_top_p
+from llama_np.training.backward import cross_entropy_backward, softmax_backward
 
 from . import final_task, inputs, learning, references
 from .inputs import normal, whole, with_numbers
@@ -106,7 +107,12 @@ ORDER = [
     Task("descend", "14_tensors_and_gradients", learning.descend, learning.one_row_to_step),
     Task("velocity", "14_tensors_and_gradients", learning.velocity, learning.gradients_and_keep),
     Task("adam", "14_tensors_and_gradients", learning.adam, learning.weights_and_gradients),
+    Task("d_logits", "15_backward", cross_entropy_backward, inputs.logits_and_targets),
+    Task("accumulate", "15_backward", references.accumulate, inputs.parts_of_a_batch),
+    Task("norm_backward", "15_backward", references.norm_backward, inputs.behind_a_norm),
+    Task("softmax_backward", "15_backward", softmax_backward, inputs.behind_a_softmax),
+    Task("attend_backward", "15_backward", references.attend_backward, inputs.behind_a_head),
 ]  # fmt: skip
 TASKS = {task.name: task for task in ORDER}
 # Lessons whose exercise asks for a number, too, and why it is so.
-MEASURED = (*(f"{n:02d}" for n in range(13)), "14")
+MEASURED = (*(f"{n:02d}" for n in range(13)), "14", "15")

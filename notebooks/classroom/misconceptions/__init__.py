@@ -19,6 +19,7 @@ from . import (  # noqa: F401  each enters its own into the list
     lesson_11,
     lesson_12,
     lesson_14,
+    lesson_15,
 )  # fmt: skip
 from .registry import MISCONCEPTIONS, Misconception, known_for
 
