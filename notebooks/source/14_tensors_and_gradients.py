@@ -38,8 +38,8 @@ names = [tokenizer.token(t) for t in best]
 show.bars(p[best], names, "probability", title="what comes next", lit=2)
 
 # %% [markdown] key="loss-why"
-# We want `{{ names[2] }}`, which has a probability of {{ p[target] :.3f }}. How wrong that is we say in one number,
-# the **loss**: the surprise at the wanted token, $-\ln p$, which is 0 where the model is sure of it and
+# We want `{{ names[2] }}`, which has a probability of {{ p[target] :.3f }}. One number is to say how wrong that is, the
+# **loss**. We take the surprise at the wanted token, $-\ln p$, which is 0 where the model is sure of it and
 # {{ -np.log(p[target]) :.2f }} here. (`np.log` is the natural logarithm, ln.)
 #
 # For now only the last matrix may move, `output`, which turns the last row $x$ into logits $z$
@@ -519,7 +519,7 @@ agree(walks["Adam, rate 0.15"][-1], at, 1e-6)
 # momentum were only a factor of ten, each **control** would equal its partner: plain descent at ten times the rate of
 # momentum, and momentum at a tenth of the rate of plain descent. The mistake gets a smaller rate, to be fair to it.
 #
-# **Predict before you run:** where will it come in the table?
+# **Predict before you run:** where in the table will the mistake come, by its median?
 
 
 # %% key="trial"
