@@ -132,13 +132,19 @@ def sample(
     """One token for each row of logits. The same generator state gives the same tokens.
 
     A draw is a throw onto a line from 0 to 1 on which every token has a stretch as long as its
-    probability. Greedy needs no ``rng``.
+    probability. Greedy needs no ``rng``. A logit of minus infinity is never drawn.
+
+    Raises ``FloatingPointError`` for a row with NaN or infinity, or with nothing that can be drawn.
 
     PyTorch: ``torch.multinomial(probabilities, 1)``.
 
     >>> sample(np.array([[0.0, 1.0], [1.0, 0.0]])).tolist()
     [1, 0]
     """
+    if not np.isfinite(logits.max(axis=-1)).all():  # NaN is the largest of its row
+        raise FloatingPointError(
+            "logits with NaN or infinity, from which no token can be drawn; what computed them?"
+        )
     if sampling.temperature == 0:
         return greedy(logits)
     ends = np.cumsum(probabilities_of(logits, sampling), axis=-1)
@@ -155,19 +161,23 @@ def generate(
     *,
     rng: "np.random.Generator | None" = None,
     stop_tokens: Collection[int] = (),
+    vocab_size: int | None = None,
 ) -> Iterator[int]:
     """Continue a prompt, yielding each new token as soon as it is chosen.
 
     Ends before a token of ``stop_tokens``, which is not yielded, after ``max_new_tokens``, or where
     the model's context is full. Where ``sampling`` draws, ``rng`` throws the dice: a fixed seed
-    gives the same text.
+    gives the same text. ``vocab_size`` is the tokenizer's: ids from there on, with which a model's
+    vocabulary may be padded, are then never chosen.
 
     Raises ``ValueError`` for an empty prompt or one that fills the context, and
     ``FloatingPointError`` when the model computes NaN.
 
     transformers: ``model.generate(ids, ...)``.
     """
-    steps = generation_steps(weights, config, ids, max_new_tokens, sampling, rng=rng)
+    steps = generation_steps(
+        weights, config, ids, max_new_tokens, sampling, rng=rng, vocab_size=vocab_size
+    )
 
     def tokens() -> Iterator[int]:  # apart, so that errors come at the call, not with a token
         for token, _ in steps:
@@ -187,6 +197,7 @@ def generate_batch(
     *,
     rng: "np.random.Generator | None" = None,
     stop_tokens: Collection[int] = (),
+    vocab_size: int | None = None,
 ) -> list[list[int]]:
     """``generate`` for many prompts at once: the new tokens of each, without its stop token.
 
@@ -202,9 +213,11 @@ def generate_batch(
     ids, padding = pad_left(prompts)
     rows: list[list[int]] = [[] for _ in prompts]
     writing = np.ones(len(prompts), dtype=bool)
-    for tokens, _ in generation_steps(
-        weights, config, ids, max_new_tokens, sampling, rng=rng, padding=padding
-    ):
+    steps = generation_steps(
+        weights, config, ids, max_new_tokens, sampling,
+        rng=rng, padding=padding, vocab_size=vocab_size,
+    )  # fmt: skip
+    for tokens, _ in steps:
         writing &= ~np.isin(tokens, list(stop_tokens))
         for i in np.flatnonzero(writing):
             rows[i].append(int(tokens[i]))
@@ -222,18 +235,20 @@ def generation_steps(
     *,
     rng: "np.random.Generator | None" = None,
     padding: Array["..."] | None = None,
+    vocab_size: int | None = None,
 ) -> Iterator[tuple[Array["..."], Array["... V"]]]:
     """Token after token, each with the logits that it was chosen from; nothing stops it but room.
 
     ``ids`` may have leading axes: every sequence gets one token a step. ``padding`` says how much
-    of each row is padding in front: see ``pad_left``. Raises as ``generate`` does.
+    of each row is padding in front: see ``pad_left``. Raises as ``generate`` does; ``vocab_size``
+    is as there.
     """
     ids = as_ids(ids)
     room = room_to_write(config, ids.shape[-1], max_new_tokens)
     check_ids(ids, config, past=0)
     if sampling.temperature and rng is None:
         rng = np.random.default_rng()
-    return write_tokens(weights, config, ids, room, sampling, rng, padding)
+    return write_tokens(weights, config, ids, room, sampling, rng, padding, vocab_size)
 
 
 def write_tokens(
@@ -244,6 +259,7 @@ def write_tokens(
     sampling: Sampling,
     rng: "np.random.Generator | None",
     padding: Array["..."] | None,
+    vocab_size: int | None,
 ) -> Iterator[tuple[Array["..."], Array["... V"]]]:
     """The loop behind ``generation_steps``: the prompt goes in, then each token that was chosen."""
     cache = KVCache(config, ids.shape[-1] + room)
@@ -253,7 +269,7 @@ def write_tokens(
             raise FloatingPointError(
                 "the model computed NaN or infinity; its weights are damaged, or not a Llama's"
             )
-        tokens = sample(logits, sampling, rng)
+        tokens = sample(logits[..., :vocab_size], sampling, rng)
         yield tokens, logits
         ids = tokens[..., None]
 

@@ -16,7 +16,7 @@ from .formats.adapter_config import CONFIG as ADAPTER_CONFIG
 from .formats.adapter_config import base_of
 from .formats.hugging_face import open_hugging_face
 from .memory import MODES, choose_memory, side_by_side
-from .opened import OpenedModel, as_weight, check_shapes
+from .opened import OpenedModel, as_weight, check_shapes, read_tokenizer
 from .progress import Progress
 
 HERE = Path(__file__).parent
@@ -52,6 +52,9 @@ def load_model(path: str | os.PathLike | None = None, memory: str | None = None)
     "auto" takes float32 where it fits into the memory that is free, and says what it chose for a
     large model. Without it, the variable ``LLAMA_MEMORY``, or else "auto".
 
+    A tokenizer that cannot be read does not stand in the way of the weights: a note on standard
+    error says why, and ``tokenizer`` is None.
+
     Raises ``FileNotFoundError`` or ``ValueError`` with the file, what was expected, and what to do.
     """
     memory = memory or os.environ.get("LLAMA_MEMORY") or "auto"
@@ -66,10 +69,13 @@ def load_model(path: str | os.PathLike | None = None, memory: str | None = None)
         memory, why = choose_memory(checkpoint)
         if why:
             print(why, file=sys.stderr)
+    tokenizer, notes = read_tokenizer(checkpoint)
+    for note in notes:
+        print(note, file=sys.stderr)
     return Model(
         config=checkpoint.config,
         weights=read_weights(checkpoint, memory),
-        tokenizer=checkpoint.read_tokenizer(),
+        tokenizer=tokenizer,
         path=checkpoint.path,
         memory=memory,
     )

@@ -11,10 +11,12 @@ import numpy as np
 
 from llama_np.axes import Array
 from llama_np.config import LlamaConfig
+from llama_np.tokenizer import Tokenizer
 from llama_np.weights import shapes
 
 from .layout import is_rotated, names_elsewhere, to_adjacent_pairs, to_rotate_half
 from .lazy_matrix import Bf16Matrix, F16Matrix, Int8Matrix, StoredMatrix, widen_bf16
+from .tokenizers.fit import without_row
 
 
 class Rows(Protocol):
@@ -57,6 +59,20 @@ class OpenedModel(NamedTuple):
     rotate_half: bool
     read_tokenizer: Callable[[], Any]
     companions: tuple[Path, ...] = ()
+
+
+def read_tokenizer(checkpoint: OpenedModel) -> tuple[Tokenizer | None, list[str]]:
+    """The tokenizer of a model, None where it has none that can be read, and what is to be said.
+
+    Weights are of use without a tokenizer, so one that cannot be read does not stand in their way.
+    """
+    try:
+        tokenizer = checkpoint.read_tokenizer()
+    except (ValueError, OSError) as error:
+        return None, [f"note: the tokenizer cannot be read, only the weights: {error}"]
+    if tokenizer is None:
+        return None, []
+    return tokenizer, [f"note: {line}" for line in without_row(tokenizer, checkpoint.config)]
 
 
 def in_float32(stored: TensorOnDisk) -> Array["..."]:

@@ -11,6 +11,9 @@ class Tokenizer:
     A tokenizer adds `_encode_ordinary`, which makes ids of text without special tokens. `bos` and
     `bos_id` are name and id of the token that the model expects in front of every text, `eos` and
     `eos_id` of the one behind it, and None where there is none. `stop_ids` end the writing.
+
+    Many models have more rows than there are tokens: their vocabulary was padded to a round number.
+    `padded_size` is then how many; the ids from `vocab_size` on stand for no text.
     """
 
     def __init__(
@@ -24,6 +27,7 @@ class Tokenizer:
         self.special_tokens = dict(special_tokens)
         named = {i: name.encode() for name, i in self.special_tokens.items()}
         self.vocab_size = len(ordinary) + len(self.special_tokens)
+        self.padded_size = self.vocab_size
         self._bytes = [named.get(i, ordinary.get(i)) for i in range(self.vocab_size)]
         if None in self._bytes:
             raise ValueError(
@@ -61,17 +65,17 @@ class Tokenizer:
                 f' {error.start}; text.encode("utf-8", "replace").decode() puts a ? in its place'
             ) from None
         ids = [self.bos_id] if bos and self.bos_id is not None else []
-        for stretch in self._split_special(text) if allow_special else [text]:
+        for i, stretch in enumerate(self._split_special(text) if allow_special else [text]):
             if allow_special and stretch in self.special_tokens:
                 ids.append(self.special_tokens[stretch])
             else:
-                ids += self._encode_ordinary(stretch)
+                ids += self._encode_ordinary(stretch, at_start=i == 0)
         return ids + [self.special_id(self._end)] if eos else ids
 
     def decode_bytes(self, ids: Iterable[int]) -> bytes:
-        """The bytes of the ids; special tokens appear by name.
+        """The bytes of the ids; special tokens appear by name, padded ids not at all.
 
-        Raises ValueError for an id outside 0 to vocab_size - 1.
+        Raises ValueError for an id outside 0 to padded_size - 1.
         """
         return b"".join([self._bytes_of(token_id) for token_id in ids])
 
@@ -83,7 +87,12 @@ class Tokenizer:
         return self.decode_bytes(ids).decode(errors="replace")
 
     def token(self, token_id: int) -> str:
-        r"""A label for one token: ␣ for a space, \n for a newline, \xe2 for part of a character."""
+        r"""A label for one token: ␣ for a space, \n for a newline, \xe2 for part of a character.
+
+        An id that only pads the vocabulary is (none).
+        """
+        if self.vocab_size <= token_id < self.padded_size:
+            return "(none)"
         text = self._bytes_of(token_id).decode(errors="backslashreplace").replace(" ", "␣")
         return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
@@ -96,10 +105,12 @@ class Tokenizer:
             )
         return self.special_tokens[name]
 
-    def _encode_ordinary(self, text: str) -> list[int]:
+    def _encode_ordinary(self, text: str, at_start: bool) -> list[int]:
         raise NotImplementedError
 
     def _bytes_of(self, token_id: int) -> bytes:
+        if self.vocab_size <= token_id < self.padded_size:
+            return b""
         if not 0 <= token_id < self.vocab_size:  # a negative index would count from the end
             raise ValueError(
                 f"expected ids from 0 to {self.vocab_size - 1}, got {token_id};"

@@ -169,7 +169,7 @@ class BPETokenizer(Tokenizer):
             "ranks", pat_str=pattern, mergeable_ranks=self.ranks, special_tokens={}
         )
 
-    def _encode_ordinary(self, text: str) -> list[int]:
+    def _encode_ordinary(self, text: str, at_start: bool) -> list[int]:
         ids = [
             self._id_of_rank[rank]
             for part in _cut_long_runs(text)

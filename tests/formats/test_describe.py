@@ -1,7 +1,9 @@
 """inspect: the numbers of a model, small or large, without reading it."""
 
+import dataclasses
 import os
 import re
+import shutil
 import subprocess
 import sys
 
@@ -9,7 +11,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from llama_np.config import LLAMA_3_8B
+from llama_np.config import LLAMA_3_1_SCALING, LLAMA_3_8B
 from llama_np.weights import shapes
 from tests.folders import as_stored, command, write_config, write_empty, write_folder
 from tests.tiny import random_weights, tiny_config
@@ -21,8 +23,9 @@ from weights_tools.memory import in_bytes
 
 def table_of(out: str) -> dict[str, tuple]:
     """Name here, name there, shape, type and size of every line about tensors, and how often."""
-    row = r"^  (\S+) +(\S+\.weight) +(\d+(?: x \d+)?) +(\w+) +([\d.]+ \w+)(?:  x (\d+))?$"
-    return {name: found for name, *found in re.findall(row, out, re.MULTILINE)}
+    row = r"^  (\S+) +(\d+(?: x \d+)?) +(\w+) +([\d.]+ \w+) +(\d+)  (\S+\.weight)$"
+    found = re.findall(row, out, re.MULTILINE)
+    return {name: [theirs, *about] for name, *about, theirs in found}
 
 
 def test_8b(tmp_path, monkeypatch):
@@ -45,7 +48,7 @@ def test_8b(tmp_path, monkeypatch):
     assert table["layers.*.w_down"] == [
         "model.layers.*.mlp.down_proj.weight", "4096 x 14336", "BF16", "117.4 MB", "32"
     ]  # fmt: skip
-    assert table["output"] == ["lm_head.weight", "128256 x 4096", "BF16", "1.1 GB", ""]
+    assert table["output"] == ["lm_head.weight", "128256 x 4096", "BF16", "1.1 GB", "1"]
 
 
 @pytest.mark.parametrize("tied", [False, True], ids=["untied", "tied"])
@@ -56,7 +59,7 @@ def test_every_block(tmp_path, tied):
     table = table_of(out)
     assert table.keys() == shapes(config).keys()
     assert table["layers.1.wq"] == [
-        "model.layers.1.self_attn.q_proj.weight", "60 x 18", "F32", "4.3 kB", ""
+        "model.layers.1.self_attn.q_proj.weight", "60 x 18", "F32", "4.3 kB", "1"
     ]  # fmt: skip
     count = config.count_parameters()
     assert f"{count:,} parameters" in out
@@ -72,7 +75,7 @@ def test_int8_says_so(tmp_path):
     assert "(Hugging Face, int8)" in out
     table = table_of(out)
     assert table["layers.*.wq"][2:] == ["I8", "1.1 kB", "2"]
-    assert table["embedding"][2:] == ["F32", "3.8 kB", ""]
+    assert table["embedding"][2:] == ["F32", "3.8 kB", "1"]
 
 
 def test_blocks_that_differ_are_shown_apart(tmp_path):
@@ -85,7 +88,7 @@ def test_blocks_that_differ_are_shown_apart(tmp_path):
     write_config(tmp_path, config)
     table = table_of(command("inspect", tmp_path)[1])
     assert table["layers.*.w_up"][2:] == ["F32", "2.4 kB", "2"]
-    assert table["layers.1.w_up"][2:] == ["F16", "1.2 kB", ""]
+    assert table["layers.1.w_up"][2:] == ["F16", "1.2 kB", "1"]
 
 
 def test_what_does_not_fit_is_shown_and_refused(tmp_path, house):
@@ -94,6 +97,44 @@ def test_what_does_not_fit_is_shown_and_refused(tmp_path, house):
     status, out, err = command("inspect", tmp_path)
     assert status == 1 and "should have shape (34, 18) by the config, got (33, 18)" in err
     assert table_of(out)["layers.*.w_up"][1] == "33 x 18"
+
+
+def test_it_fits_a_terminal_of_80_columns():
+    config = dataclasses.replace(LLAMA_3_8B, rope_scaling=LLAMA_3_1_SCALING)
+    for checkpoint in (open_model(DOLL_HOUSE), open_model(DOLL_HOUSE)._replace(config=config)):
+        lines = list(describe_module.describe(checkpoint, columns=80))[1:]  # after the path
+        assert max(map(len, lines)) <= 80
+
+
+def test_the_cache_is_that_of_this_context():
+    _, out, _ = command("inspect", DOLL_HOUSE)
+    assert re.findall(r"on top for (\d+) tokens", out) == ["512"]
+
+
+def test_what_generating_would_meet(tmp_path):
+    _, out, _ = command("inspect", DOLL_HOUSE)
+    for line in (
+        "text             1024 tokens, 5 of them special",
+        "a text begins    with <|begin_of_text|> (1019)",
+        "and ends         at <|end_of_text|> (1020), <|eot_id|> (1023)",
+        "--chat           with Llama 3's dialogs",
+        "context          512 tokens, question and answer together",
+    ):
+        assert f"\n  {line}\n" in out
+    config = tiny_config(vocab_size=2000)
+    write_folder(tmp_path, config, random_weights(config, np.float32))
+    assert "\n  text             no tokenizer that can be read\n" in command("inspect", tmp_path)[1]
+    for file in DOLL_HOUSE.glob("tokenizer*"):
+        shutil.copy(file, tmp_path)
+    assert (
+        "\n  note: the tokenizer has 1024 tokens, the model 2000; the ids between them stand f"
+        in (command("inspect", tmp_path)[1])
+    )
+    (tmp_path / "tokenizer.model").write_text("damaged")
+    assert (
+        f"\n  note: the tokenizer cannot be read, only the weights: {tmp_path}"
+        in (command("inspect", tmp_path)[1])
+    )
 
 
 @pytest.mark.parametrize(

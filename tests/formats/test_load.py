@@ -1,6 +1,7 @@
 """Folders that transformers writes: its logits and its greedy tokens, in memory or in the file."""
 
 import json
+import shutil
 import time
 import tracemalloc
 
@@ -14,6 +15,7 @@ from llama_np.sampling import generate
 from tests.checks import agree, agree_by_name
 from tests.folders import (
     as_stored,
+    command,
     logits_of_transformers,
     one_line,
     refusal,
@@ -24,8 +26,10 @@ from tests.folders import (
 )
 from tests.tiny import SCALING, random_ids, random_weights, tiny_config
 from weights_tools import load, memory
+from weights_tools.commands.convert import convert
+from weights_tools.commands.generate import main as generate_main
 from weights_tools.lazy_matrix import Bf16Matrix, F16Matrix, StoredMatrix
-from weights_tools.load import load_model, open_model
+from weights_tools.load import DOLL_HOUSE, load_model, open_model
 from weights_tools.memory import BLOCK, MODES, choose_memory, free_memory, side_by_side
 
 OLD = ("head_dim", "rope_parameters", "rope_scaling", "rope_theta", "num_key_value_heads")
@@ -295,3 +299,56 @@ def test_a_path_that_leads_nowhere_says_from_where(tmp_path, monkeypatch):
     monkeypatch.setenv("LLAMA_MODEL", "models/llama")
     with pytest.raises(FileNotFoundError, match=f"models/llama.*looked for in {tmp_path}"):
         load_model()
+
+
+# --- the tokenizer ---
+
+
+def with_tokenizer(folder, vocab_size):
+    """A model of this size with the doll-house's tokenizer of 1024 tokens."""
+    config = tiny_config(vocab_size=vocab_size)
+    write_folder(folder, config, random_weights(config, np.float32))
+    for file in DOLL_HOUSE.glob("tokenizer*"):
+        shutil.copy(file, folder)
+    return folder
+
+
+def test_a_padded_vocabulary_is_written_through(tmp_path, capsys):
+    """Two of three ids are no token's."""
+    with_tokenizer(tmp_path, 3000)
+    for options in (["--temperature", "0"], ["--temperature", "5", "--seed", "0"]):
+        for more in ([], ["--logprobs"]):
+            options = ["Once", "--model", str(tmp_path), "--max-new-tokens", "50", *options]
+            assert generate_main(options + more) == 0
+    assert "(none)" not in capsys.readouterr().out
+    assert load_model(tmp_path).tokenizer.decode([2999]) == ""
+
+
+def test_special_tokens_without_a_row_are_refused_alone(tmp_path, capsys):
+    with_tokenizer(tmp_path, 1023)  # <|eot_id|> has none
+    model = load_model(tmp_path)
+    assert capsys.readouterr().err == (
+        "note: the tokenizer has 1024 tokens, the model 1023: it has no row for <|eot_id|>, and "
+        "refuses texts that need one\n"
+    )
+    ids = model.tokenizer.encode("Once<|eot_id|>", bos=True, allow_special=True)
+    assert forward(model.weights, model.config, ids[:-1]).shape == (len(ids) - 1, 1023)
+    with pytest.raises(ValueError, match="id 1023 is outside the vocabulary of 1023"):
+        forward(model.weights, model.config, ids)
+
+
+@pytest.mark.parametrize("damage", ["words", "another model"])
+def test_a_tokenizer_that_cannot_be_read_leaves_the_weights(tmp_path, capsys, damage):
+    with_tokenizer(tmp_path, 1024 if damage == "words" else 700)
+    if damage == "words":
+        (tmp_path / "tokenizer.model").write_text("damaged")
+    model = load_model(tmp_path)
+    assert model.tokenizer is None and len(model.weights.layers) == 2
+    told = capsys.readouterr().err
+    assert told.startswith("note: the tokenizer cannot be read, only the weights: ")
+    assert str(tmp_path) in told and told.count("\n") == 1
+    convert(open_model(tmp_path), tmp_path / "to")
+    assert load_model(tmp_path / "to").tokenizer is None
+    assert generate_main(["Once", "--model", str(tmp_path)]) == 1
+    assert "error: " in capsys.readouterr().err
+    assert command("verify", tmp_path)[0] == 1

@@ -151,9 +151,25 @@ def test_what_files_beside_declare(tmp_path):
     (tmp_path / "generation_config.json").write_text('{"eos_token_id": [0, 2]}')
     ours = saved(theirs, tmp_path / "tokenizer.json")
     assert (ours.bos_id, ours.eos_id, ours.stop_ids) == (None, 2, {0, 2})
-    (tmp_path / "tokenizer_config.json").write_text(json.dumps(config | {"add_bos_token": True}))
-    ours = read_tokenizer_json(tmp_path / "tokenizer.json")
-    assert (ours.bos_id, ours.encode("", bos=True, eos=True)) == (1, [1, 2])
+
+
+@pytest.mark.parametrize("has_template", [True, False])
+@pytest.mark.parametrize("says", [None, True, False])
+def test_the_template_alone_puts_a_begin_token_in_front(tmp_path, has_template, says):
+    transformers = pytest.importorskip("transformers")
+    theirs = smollm(pre_tokenizers.ByteLevel.alphabet())
+    if has_template:
+        theirs.post_processor = processors.TemplateProcessing(
+            single="<|im_start|> $A", special_tokens=[("<|im_start|>", 1)]
+        )
+    config = {"bos_token": "<|im_start|>", "eos_token": "<|im_end|>"}
+    config |= {"tokenizer_class": "PreTrainedTokenizerFast"}
+    config |= {} if says is None else {"add_bos_token": says}
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps(config))
+    ours = saved(theirs, tmp_path / "tokenizer.json")
+    assert ours.bos_id == (1 if has_template else None)
+    again = transformers.AutoTokenizer.from_pretrained(tmp_path)
+    assert ours.encode("a b", bos=True) == again("a b").input_ids
 
 
 def test_a_byte_that_is_no_token(tmp_path):
@@ -280,7 +296,7 @@ TEMPLATE = {"type": "BertProcessing", "sep": ["x", 1], "cls": ["y", 2]}
         (("model", "type"), "WordPiece", "the model type BPE, got 'WordPiece'"),
         (("model", "dropout"), 0.1, "no dropout, got 0.1"),
         (("model", "end_of_word_suffix"), "</w>", "no end_of_word_suffix"),
-        (("model", "byte_fallback"), True, "the normalizer of Llama 2"),
+        (("model", "byte_fallback"), True, "the normalizer of Llama 2 beside byte_fallback, or a"),
         (("model", "vocab"), [], "expected vocab as dict"),
         (("model", "vocab"), {"a": "0"}, "the id of 'a' as int"),
         (("model", "vocab"), {"a": 0, "b": 0}, "an id with two of them|not one of two tokens"),

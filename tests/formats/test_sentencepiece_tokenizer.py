@@ -9,6 +9,7 @@ import pytest
 
 from llama_np.tokenizer import stream_text
 from tests.varied_text import VARIED
+from weights_tools.tokenizers import load_tokenizer, save_tokenizer
 from weights_tools.tokenizers.gguf_tokenizer import tokenizer_from_gguf
 from weights_tools.tokenizers.read_tokenizer_json import read_tokenizer_json
 from weights_tools.tokenizers.sentencepiece_json import (
@@ -293,7 +294,9 @@ def test_other_layouts_of_tokenizer_json_are_refused(tmp_path):
     metaspace = {"type": "Metaspace", "replacement": "▁", "prepend_scheme": "first"}
     unmade = values["model"] | {"merges": values["model"]["merges"][5:]}
     for changes, message in (
-        ({"pre_tokenizer": metaspace}, "a pre_tokenizer beside byte_fallback; put"),
+        ({"pre_tokenizer": metaspace}, "or a Metaspace that does not split, got"),
+        ({"normalizer": None, "pre_tokenizer": metaspace | {"split": True}}, "does not split"),
+        ({"normalizer": None, "pre_tokenizer": {"type": "Whitespace"}}, "does not split, got"),
         ({"normalizer": None}, "the normalizer of Llama 2"),
         ({"model": unmade}, "no merge makes the token"),
         ({"model": values["model"] | {"ignore_merges": True}}, "no ignore_merges"),
@@ -302,6 +305,61 @@ def test_other_layouts_of_tokenizer_json_are_refused(tmp_path):
         (tmp_path / "tokenizer.json").write_text(json.dumps(values | changes))
         with pytest.raises(ValueError, match=message):
             read_tokenizer_json(tmp_path / "tokenizer.json")
+
+
+def metaspace(scheme) -> dict:
+    return {"type": "Metaspace", "replacement": "▁", "prepend_scheme": scheme, "split": False}
+
+
+TO_SPACE = {"type": "Replace", "pattern": {"String": " "}, "content": "▁"}
+DOUBLE = {"type": "Replace", "pattern": {"Regex": "\\A▁"}, "content": "▁▁"}
+LAYOUTS = {  # as transformers 5 writes them: LlamaTokenizer, without a prefix, TokenizersBackend
+    "first": (None, metaspace("first")),
+    "always": (None, metaspace("always")),
+    "never": (None, metaspace("never")),
+    "doubled": (
+        {"type": "Sequence", "normalizers": [TO_SPACE, DOUBLE]},
+        {"type": "Sequence", "pretokenizers": [metaspace("always")]},
+    ),
+}
+SPACED = [*VARIED, " the", "  the", "▁the", "\nthe", " ", "  ", "▁", "the  the ", "the</s> the"]
+SPACED += ["<s>the", " <s>the<s> the</s>", "the</s>the", "</s>", "<s> ", "the </s>\n"]
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("with_model", [False, True], ids=["json alone", "with tokenizer.model"])
+def test_the_spaces_of_transformers_5(model, tmp_path, layout, with_model):
+    """The rule of tokenizer.json counts, also beside a tokenizer.model."""
+    tokenizers = pytest.importorskip("tokenizers")
+    values = sentencepiece_json(SentencePieceTokenizer(parse_model(model)))
+    normalizer, pre_tokenizer = LAYOUTS[layout]
+    values |= {"normalizer": normalizer, "pre_tokenizer": pre_tokenizer}
+    values["model"]["unk_token"] = None
+    (tmp_path / "tokenizer.json").write_text(json.dumps(values), encoding="utf-8")
+    if with_model:
+        (tmp_path / "tokenizer.model").write_bytes(model)
+    theirs = tokenizers.Tokenizer.from_file(str(tmp_path / "tokenizer.json"))
+    ours = load_tokenizer(tmp_path)
+    (tmp_path / "again").mkdir()
+    save_tokenizer(ours, tmp_path / "again")
+    again = load_tokenizer(tmp_path / "again")
+    for text in SPACED:
+        wanted = theirs.encode(text, add_special_tokens=False).ids
+        assert ours.encode(text, allow_special=True) == wanted, text
+        assert again.encode(text, allow_special=True) == wanted, text
+
+
+def test_what_transformers_5_writes(model, tmp_path):
+    transformers = pytest.importorskip("transformers")
+    written = sentencepiece_json(SentencePieceTokenizer(parse_model(model)))["model"]
+    merges = [tuple(merge.split(" ")) for merge in written["merges"]]
+    theirs = transformers.LlamaTokenizer(vocab=written["vocab"], merges=merges, add_bos_token=True)
+    theirs.save_pretrained(tmp_path)
+    assert not (tmp_path / "tokenizer.model").exists()
+    ours = load_tokenizer(tmp_path)
+    assert (ours.bos_id, ours.eos_id, ours.stop_ids) == (1, 2, {2})
+    for text in filter(None, SPACED):
+        assert ours.encode(text, bos=True, allow_special=True) == theirs(text).input_ids, text
 
 
 def test_equal_scores_cannot_be_merges():

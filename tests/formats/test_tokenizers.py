@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from llama_np.tokenizer import stream_text
 from llama_np.tokenizer.bpe import LLAMA3_SPECIAL_TOKENS, BPETokenizer
 from tests.varied_text import VARIED
 from weights_tools.tokenizers import load_tokenizer, save_tokenizer
@@ -140,11 +141,104 @@ def test_special_tokens_behind_the_pieces(llama2, tmp_path):
         load_tokenizer(tmp_path)
 
 
+NEW = ["<|im_start|>", "<|im_end|>"]
+
+
+def beside_the_pieces(folder, layout):
+    """What fine-tuning of 2023 left beside a tokenizer.model, in either spelling."""
+    config = {"tokenizer_class": "LlamaTokenizer", "bos_token": "<s>"}
+    if layout == "added_tokens.json":
+        added = {name: 262 + i for i, name in enumerate(NEW)}
+        (folder / layout).write_text(json.dumps(added))
+        ends = {"eos_token": {"content": NEW[1], "lstrip": False}}
+        (folder / "special_tokens_map.json").write_text(json.dumps(ends))
+    else:
+        added = {str(262 + i): {"content": name} for i, name in enumerate(NEW)}
+        config |= {"added_tokens_decoder": added | {"1": {"content": "<s>", "special": True}}}
+        config |= {"eos_token": NEW[1]}
+    (folder / "tokenizer_config.json").write_text(json.dumps(config))
+
+
+@pytest.mark.parametrize("layout", ["added_tokens.json", "added_tokens_decoder"])
+def test_special_tokens_without_a_tokenizer_json(llama2, tmp_path, layout):
+    save_tokenizer(llama2, tmp_path)
+    (tmp_path / "tokenizer.json").unlink()
+    beside_the_pieces(tmp_path, layout)
+    ours = load_tokenizer(tmp_path)
+    assert (ours.vocab_size, ours.bos_id, ours.eos_id, ours.stop_ids) == (264, 1, 263, {263})
+    assert ours.encode("a<|im_end|>", bos=True, allow_special=True) == [1, 261, 263]
+    assert ours.decode([262, 261, 263]) == "<|im_start|> a<|im_end|>"
+    (tmp_path / "generation_config.json").write_text('{"eos_token_id": [2, 262]}')
+    assert load_tokenizer(tmp_path).stop_ids == {2, 262, 263}
+    (tmp_path / "to").mkdir()
+    save_tokenizer(ours, tmp_path / "to")
+    same(load_tokenizer(tmp_path / "to"), ours)
+    path = tmp_path / "tokenizer_config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"add_bos_token": False}))
+    assert load_tokenizer(tmp_path).bos_id is None
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("added_tokens.json", {"<a>": 270}, "with the ids from 262 on, without gaps"),
+        ("added_tokens.json", {"<a>": 5}, "the added token '<a>' has the id 5, which is another"),
+        ("added_tokens.json", {"<a>": -1}, "the added token '<a>' has the id -1"),
+        ("added_tokens.json", {"<a>": "x"}, "expected id as int"),
+        ("added_tokens.json", {"plain": 262}, "to be a name like"),
+        ("tokenizer_config.json", {"added_tokens_decoder": [1]}, "added_tokens_decoder as dict"),
+        ("tokenizer_config.json", {"added_tokens_decoder": {"x": {}}}, "expected an id as the key"),
+        ("tokenizer_config.json", {"added_tokens_decoder": {"262": 5}}, "an added token as dict"),
+        ("tokenizer_config.json", {"eos_token": "<gone>"}, "which is no added token"),
+    ],
+)
+def test_added_tokens_that_cannot_be(llama2, tmp_path, name, content, message):
+    save_tokenizer(llama2, tmp_path)
+    (tmp_path / "tokenizer.json").unlink()
+    (tmp_path / name).write_text(json.dumps(content))
+    with pytest.raises(ValueError, match=message) as refusal:
+        load_tokenizer(tmp_path)
+    assert str(tmp_path) in str(refusal.value) and "\n" not in str(refusal.value)
+
+
+def test_ranks_without_a_tokenizer_json(llama3, tmp_path):
+    """Their names stand in tokenizer_config.json, and generation_config.json stops the writing."""
+    write_ranks(RANKS, tmp_path / "tokenizer.model")
+    assert load_tokenizer(tmp_path).special_tokens["<|eot_id|>"] == 409
+    (tmp_path / "generation_config.json").write_text('{"eos_token_id": [409, 408]}')
+    stops = {408, 409, 401}
+    assert load_tokenizer(tmp_path).stop_ids == stops
+    added = {str(400 + i): {"content": name} for i, name in enumerate(NAMES)}
+    config = {"added_tokens_decoder": added, "eos_token": "<|eot_id|>"}
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps(config))
+    ours = load_tokenizer(tmp_path)
+    assert (ours.vocab_size, ours.bos_id, ours.eos_id) == (403, 400, 402)
+    added["405"] = {"content": "<|gap|>"}
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps(config))
+    with pytest.raises(ValueError, match="expected added tokens with the ids from 400 on"):
+        load_tokenizer(tmp_path)
+
+
 def test_a_vocabulary_too_large_for_the_model(llama3, tmp_path):
     save_tokenizer(llama3, tmp_path)
     assert load_tokenizer(tmp_path, 403).vocab_size == 403
-    with pytest.raises(ValueError, match="the tokenizer has 403 tokens, the model only 402"):
-        load_tokenizer(tmp_path, 402)
+    assert load_tokenizer(tmp_path, 401).vocab_size == 403  # two special tokens without a row
+    with pytest.raises(ValueError, match="the tokenizer has 403 tokens, the model only 399"):
+        load_tokenizer(tmp_path, 399)
+
+
+def test_ids_that_pad_the_vocabulary_decode_to_nothing(llama3, llama2, tmp_path):
+    for number, tokenizer in enumerate((llama3, llama2)):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        save_tokenizer(tokenizer, folder)
+        padded, n = load_tokenizer(folder, 500), tokenizer.vocab_size
+        ids = tokenizer.encode("the end")
+        assert padded.decode([*ids, n, 499, *ids]) == tokenizer.decode(ids + ids)
+        assert list(stream_text(padded, [n, 499])) == [] and padded.token(499) == "(none)"
+        for tok, outside in ((padded, 500), (padded, -1), (tokenizer, n)):
+            with pytest.raises(ValueError, match=f"got {outside}; use the tokenizer"):
+                tok.decode([outside])
 
 
 @pytest.mark.parametrize("content", [b"", b"\n", b"\n\x0e\n\x05<unk>", b"\x00\x01", b"\xff" * 50])
@@ -207,10 +301,39 @@ def test_gguf_with_ids_in_another_order():
     same(tokenizer_from_gguf(gguf(in_front(), "llama-bpe", add_bos_token=False)), in_front())
 
 
-@pytest.mark.parametrize("pre", ["smollm", "gpt-2"])
+def test_gguf_of_a_llama3_that_joins_what_it_can(llama3):
+    """As llama.cpp cuts under this name: Llama 3's pieces, merged from their bytes."""
+    ours = tokenizer_from_gguf(gguf(llama3, "smaug-bpe"))
+    assert (ours.bos_id, ours.pattern) == (None, llama3.pattern)
+    assert tokenizer_from_gguf(gguf(llama3, "smaug-bpe", add_bos_token=True)).bos_id == 400
+    for text in VARIED:
+        assert ours.decode(ours.encode(text)) == text
+
+
+def test_gguf_stops_at_names_that_llama_cpp_knows(llama3):
+    ranks = dict(list(RANKS.items())[:400])
+    named = BPETokenizer(ranks, [*NAMES, "<|im_end|>", "<|endoftext|>", "<|other|>"])
+    values = gguf(named, "llama-bpe")
+    values["tokenizer.ggml.token_type"][403] = 1  # as an ordinary token, which is a common fault
+    values["tokenizer.ggml.token_type"][404] = USER_DEFINED
+    ours = tokenizer_from_gguf(values)
+    assert ours.stop_ids == {401, 402, 403, 404}
+    assert ours.encode("a<|im_end|>", allow_special=True)[-1] == 403
+
+
+def test_gguf_without_types_of_tokens(llama3, llama2):
+    values = gguf(llama3, "llama-bpe")
+    del values["tokenizer.ggml.token_type"]
+    same(tokenizer_from_gguf(values), llama3)
+    listed = zip(*pieces().pieces, strict=True)
+    values = {"model": "llama"} | dict(zip(("tokens", "scores"), map(list, listed), strict=False))
+    same(tokenizer_from_gguf({f"tokenizer.ggml.{k}": v for k, v in values.items()}), llama2)
+
+
+@pytest.mark.parametrize("pre", ["smollm", "starcoder", "gpt-2", "phi-2"])
 def test_gguf_with_other_pieces(llama3, pre):
     library = pytest.importorskip("tokenizers")
-    steps = [library.pre_tokenizers.Digits(True)] if pre == "smollm" else []
+    steps = [library.pre_tokenizers.Digits(True)] if pre in ("smollm", "starcoder") else []
     steps.append(library.pre_tokenizers.ByteLevel(add_prefix_space=False))
     theirs = library.Tokenizer.from_str(json.dumps(tokenizer_json(llama3)))
     theirs.pre_tokenizer = library.pre_tokenizers.Sequence(steps)
@@ -241,6 +364,8 @@ def test_gguf_of_llama2(llama2):
 
 def test_no_tokenizer_in_the_file():
     assert tokenizer_from_gguf({"general.architecture": "llama"}) is None
+    for kind in ("none", "no_vocab"):
+        assert tokenizer_from_gguf({"tokenizer.ggml.model": kind}) is None
 
 
 TYPES = [1] * 400 + [CONTROL] * 3

@@ -24,6 +24,7 @@ from weights_tools.load import DOLL_HOUSE, open_model
 from weights_tools.save import save_model
 
 TOKENIZER = BPETokenizer({bytes([byte]): byte for byte in range(256)}, ["<|begin_of_text|>"])
+ENDLESS = "note: no token ends a text"  # of TOKENIZER
 NORM, UP = "model.norm.weight", "model.layers.1.mlp.up_proj.weight"
 
 
@@ -36,10 +37,13 @@ def model(tmp_path):
     return tmp_path, as_stored(config, weights)
 
 
-def lines_of(folder) -> list[str]:
+def lines_of(folder, *begin_of_notes) -> list[str]:
     """What is printed about a folder that is not whole; the last line says how much it is."""
     status, out, err = command("verify", folder)
-    lines = out.splitlines()
+    noted = [line for line in out.splitlines() if line.startswith("note: ")]
+    for begin, line in zip((*begin_of_notes, ENDLESS)[: len(noted)], noted, strict=True):
+        assert line.startswith(begin)
+    lines = [line for line in out.splitlines() if line not in noted]
     count = "1 thing is wrong" if len(lines) == 1 else f"{len(lines)} things are wrong"
     assert (status, err) == (1, f"error: {folder}: {count}\n")
     return lines
@@ -50,7 +54,10 @@ def test_a_whole_model(model, path):
     status, out, err = command("verify", model[0] / path)
     count = tiny_config(vocab_size=257).count_parameters()
     assert (status, err) == (0, "")
-    assert out == f"{model[0]}: all is well (Hugging Face, {count:,} parameters)\n"
+    assert out == (
+        f"{ENDLESS}: writing goes on until the context is full\n"
+        f"{model[0]}: all is well (Hugging Face, {count:,} parameters)\n"
+    )
 
 
 def test_the_doll_house_is_whole():
@@ -124,8 +131,12 @@ def test_no_tokenizer(tmp_path, house):
 def test_a_vocabulary_at_odds_with_the_tokenizer(tmp_path):
     config = tiny_config(vocab_size=256)
     save_model(tmp_path, config, random_weights(config, np.float32), TOKENIZER)
-    (line,) = lines_of(tmp_path)
-    assert "the tokenizer has 257 tokens, the model only 256" in line and str(tmp_path) in line
+    (line,) = lines_of(tmp_path, "note: the tokenizer has 257 tokens, the model 256: it has no row")
+    assert "every text begins with <|begin_of_text|>, id 256, and the model has 256 rows" in line
+    config = tiny_config(vocab_size=255)
+    save_model(tmp_path / "other", config, random_weights(config, np.float32), TOKENIZER)
+    (line,) = lines_of(tmp_path / "other")
+    assert "the tokenizer has 257 tokens, the model only 255" in line and str(tmp_path) in line
 
 
 # --- shards ---

@@ -119,7 +119,7 @@ def test_at_least_one_step_and_one_evaluation(tmp_path):
     with pytest.raises(ValueError, match="at least one step, got 0"):
         Hyperparameters(steps=0)
     with pytest.raises(ValueError, match="--evaluate-every must be at least 1, got 0"):
-        run_training(None, tmp_path / "out", 0, None, "", None, None)
+        run_training(None, tmp_path / "out", 0, None, None, None)
     assert not (tmp_path / "out").exists()
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from weights_tools.__main__ import make_parser
-from weights_tools.commands import dpo, finetune
+from weights_tools.commands import dpo, finetune, grpo
 from weights_tools.training.corpus import SEPARATOR
 from weights_tools.training.options import recipe_of
 from weights_tools.training.trainer import Hyperparameters
@@ -76,13 +76,18 @@ def test_what_must_be_said():
     found = {(name, action.dest) for name, action in OPTIONS if action.required}
     assert found >= {
         ("train", "out"), ("train", "corpus"), ("finetune", "out"), ("dpo", "out"),
-        ("evaluate", "corpus"), ("quantize", "int8"),
+        ("grpo", "out"), ("evaluate", "corpus"), ("quantize", "int8"),
     }  # fmt: skip
 
 
 @pytest.mark.parametrize(
     "name, recipe",
-    [("train", Hyperparameters()), ("finetune", finetune.RECIPE), ("dpo", dpo.RECIPE)],
+    [
+        ("train", Hyperparameters()),
+        ("finetune", finetune.RECIPE),
+        ("dpo", dpo.RECIPE),
+        ("grpo", grpo.RECIPE),
+    ],
 )
 def test_the_recipe_where_nothing_is_said(name, recipe):
     assert recipe_of(PARSERS[name].parse_args(minimal(name))) == recipe

@@ -112,14 +112,14 @@ def rows_of(path):
 def test_the_log_has_a_line_for_every_evaluation(tmp_path):
     path = tmp_path / "log.csv"
     for step in (5, 10, 15):
-        write_line(path, training(step), "held_out", 1 / step)
+        write_line(path, training(step), {"held_out": 1 / step, "different": step})
     assert rows_of(path)[1] == {
         "step": "10", "tokens": "640", "epoch": "1.250", "learning_rate": "5.000e-01",
-        "train_loss": "0.2000", "held_out": "0.1000", "seconds": "15",
+        "train_loss": "0.2000", "held_out": "0.1000", "different": "10", "seconds": "15",
     }  # fmt: skip
-    write_line(path, training(10), "held_out", 7.0)  # gone on from a checkpoint before
+    write_line(path, training(10), {"held_out": 7.0})  # gone on from a checkpoint before
     assert [(row["step"], row["held_out"]) for row in rows_of(path)] == [
         ("5", "0.2000"), ("10", "7.0000")
     ]  # fmt: skip
-    draw_curve(tmp_path, "held_out")
+    draw_curve(tmp_path)
     assert (tmp_path / "loss_curve.png").read_bytes().startswith(b"\x89PNG")

@@ -12,6 +12,7 @@ from llama_np.sampling import (
     Sampling,
     apply_temperature,
     generate,
+    generate_batch,
     generation_steps,
     greedy,
     keep_top_k,
@@ -253,6 +254,41 @@ def test_prompts_that_no_model_takes_are_refused(house, ids, message):
     config, weights = house
     with pytest.raises(ValueError, match=message):
         generate(weights, config, ids)
+
+
+@pytest.mark.parametrize("how", [Sampling(), Sampling(1.0), Sampling(1e-310, top_k=3, top_p=0.9)])
+@pytest.mark.parametrize("damage", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("shape", [(5,), (3, 5)])
+def test_logits_from_which_nothing_can_be_drawn(shape, damage, how):
+    """One row of a batch is enough."""
+    logits = np.zeros(shape, np.float32)
+    row = logits if logits.ndim == 1 else logits[-1]
+    row[-1 if damage != -np.inf else slice(None)] = damage
+    with np.errstate(all="raise"), pytest.raises(FloatingPointError, match="no token can be drawn"):
+        sample(logits, how, np.random.default_rng(0))
+
+
+def test_a_logit_of_minus_infinity_is_never_drawn():
+    logits = np.array([-np.inf, 0.0, -np.inf, 1.0])
+    for how in (Sampling(100.0), Sampling(1e-310), Sampling(5.0, top_k=4), Sampling(5.0, top_p=1)):
+        assert set(sample(np.tile(logits, (200, 1)), how, np.random.default_rng(0))) <= {1, 3}
+
+
+@pytest.mark.parametrize("how", [Sampling(), Sampling(50.0)])
+def test_ids_that_no_tokenizer_knows_are_never_chosen(how):
+    """They are the likeliest, and at this temperature all are as likely."""
+    config = tiny_config(vocab_size=53)
+    weights = random_weights(config)
+    weights.output[...] *= np.where(np.arange(53) < 30, 1e-3, 1)
+    prompts = [[1, 2, 3], [4]]
+    for prompt in prompts:
+        rng = np.random.default_rng(0)
+        free = list(generate(weights, config, prompt, 60, how, rng=rng))
+        known = list(generate(weights, config, prompt, 60, how, rng=rng, vocab_size=30))
+        assert max(free) >= 30 > max(known) and len(known) == 60
+    rng = np.random.default_rng(0)
+    rows = generate_batch(weights, config, prompts, 60, how, rng=rng, vocab_size=30)
+    assert [len(row) for row in rows] == [60, 60] and max(map(max, rows)) < 30
 
 
 @pytest.mark.parametrize("damage", [np.nan, np.inf])

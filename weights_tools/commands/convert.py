@@ -4,6 +4,7 @@ import argparse
 import math
 import shlex
 import shutil
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,15 @@ from ..layout import hugging_face_name
 from ..lazy_matrix import narrow_bf16, widen_bf16
 from ..load import open_model
 from ..memory import in_bytes
-from ..opened import OpenedModel, TensorOnDisk, as_matrix, check_shapes, halves_order, in_float32
+from ..opened import (
+    OpenedModel,
+    TensorOnDisk,
+    as_matrix,
+    check_shapes,
+    halves_order,
+    in_float32,
+    read_tokenizer,
+)
 from ..progress import Progress
 from ..tokenizers import save_tokenizer
 from ..writing import new_folder, replacing, write_json
@@ -66,7 +75,9 @@ def convert(
     Raises ``ValueError`` or ``OSError`` in one line; the folder is there whole or not at all.
     """
     check_shapes(source)
-    tokenizer = source.read_tokenizer()
+    tokenizer, notes = read_tokenizer(source)
+    for note in notes:
+        print(note, file=sys.stderr)
     with new_folder(folder) as beside:
         check_room(source, beside, kind)
         write_model(source, beside, kind, tokenizer, report)

@@ -1,7 +1,6 @@
 """``dpo``: from pairs of answers, of which one was preferred, to a model that prefers alike."""
 
 import argparse
-import os
 import sys
 from collections.abc import Sequence
 from functools import partial
@@ -16,7 +15,7 @@ from llama_np.training.lora import Lora, initialize_lora
 from llama_np.training.preference import answer_log_probability
 from llama_np.weights import Weights
 
-from ..formats.adapter import is_adapter, read_lora, save_lora
+from ..formats.adapter import is_adapter, read_lora
 from ..formats.adapter_config import base_of
 from ..load import Model, find, load_model
 from ..training.corpus import hold_out
@@ -26,7 +25,7 @@ from ..training.run import run_training
 from ..training.stages import Answer, Preference, Preferences, pad
 from ..training.trainer import Hyperparameters, Training
 from ..workers import each
-from .finetune import answer_of, load_chat_base
+from .finetune import answer_of, load_chat_base, save_learned
 
 HELP = "teach a chat model what is preferred"
 DESCRIPTION = (
@@ -50,14 +49,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     add_option(parser, "held_out", 0.1, "share at the end that training never sees")
     add_option(parser, "beta", 0.1, "how strongly the model is held to the reference")
-    add_option(parser, "lora_rank", 8, "rank of new matrices, where the model has none")
+    add_lora_option(parser)
     add_option(parser, "pairs_per_step", 8, "pairs in a batch")
     add_option(parser, "evaluate_every", 30, "steps from one evaluation and checkpoint to the next")
     add_recipe_options(parser, RECIPE)
 
 
+def add_lora_option(parser: argparse.ArgumentParser) -> None:
+    """The option that ``base_and_lora`` goes by."""
+    told = "rank of new matrices, where the model has none; 0: all weights learn"
+    add_option(parser, "lora_rank", 8, told)
+
+
 def run(args: argparse.Namespace) -> None:
-    """Tune, and write the thin matrices."""
+    """Tune, and write the thin matrices or the whole model."""
     if not args.beta > 0:
         raise ValueError(f"--beta must be above 0, got {args.beta}")
     recipe, model = recipe_of(args), load_chat_base(args.model)
@@ -72,20 +77,22 @@ def run(args: argparse.Namespace) -> None:
     )
     base, lora = base_and_lora(args.model, model, args.lora_rank, args.seed)
 
-    def evaluate(weights: Weights) -> float:
-        return agreement(weights, config, held_out)
-
-    def save(now: Training) -> None:
-        save_lora(args.out, now.average, config, os.path.relpath(base.path, args.out))
+    def evaluate(weights: Weights) -> dict[str, float]:
+        return {"held_out_agreement": agreement(weights, config, held_out)}
 
     run_training(
         Training(config, recipe, stage, base.weights, lora), args.out, args.evaluate_every,
-        evaluate, "held_out_agreement", save, partial(answer_of, model),
+        evaluate, partial(save_learned, args.out, base), partial(answer_of, model),
     )  # fmt: skip
 
 
-def base_and_lora(path: str, model: Model, rank: int, seed: int) -> tuple[Model, Lora]:
-    """What stays frozen and what learns, so that together they are the model to begin with."""
+def base_and_lora(path: str, model: Model, rank: int, seed: int) -> tuple[Model, Lora | None]:
+    """What stays frozen and what learns, so that together they are the model to begin with.
+
+    With a rank of 0 all weights of the model learn, and there is no LoRA.
+    """
+    if rank == 0:
+        return model, None
     folder = find(path)
     if is_adapter(folder):
         return load_model(base_of(folder), "float32"), read_lora(folder, model.config)

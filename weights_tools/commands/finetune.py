@@ -71,19 +71,21 @@ def run(args: argparse.Namespace) -> None:
     rng = np.random.default_rng(args.seed)
     lora = initialize_lora(config, args.lora_rank, rng) if args.lora_rank else None
 
-    def evaluate(weights: Weights) -> float:
-        return nats_per_token(weights, config, held_out)
-
-    def save(now: Training) -> None:
-        if lora:
-            save_lora(args.out, now.average, config, os.path.relpath(model.path, args.out))
-        else:
-            save_model(args.out, config, now.average, tokenizer)
+    def evaluate(weights: Weights) -> dict[str, float]:
+        return {"held_out_nats_per_token": nats_per_token(weights, config, held_out)}
 
     run_training(
         Training(config, recipe, stage, model.weights, lora), args.out, args.evaluate_every,
-        evaluate, "held_out_nats_per_token", save, partial(answer_of, model),
+        evaluate, partial(save_learned, args.out, model), partial(answer_of, model),
     )  # fmt: skip
+
+
+def save_learned(out: Path, base: Model, now: Training) -> None:
+    """Write what was learned beside ``base``: thin matrices that name it, or the whole model."""
+    if now.frozen:
+        save_lora(out, now.average, now.config, os.path.relpath(base.path, out))
+    else:
+        save_model(out, now.config, now.average, base.tokenizer)
 
 
 def answer_of(model: Model, weights: Weights) -> str:

@@ -96,8 +96,9 @@ def model_for(args: argparse.Namespace) -> Model:
     model = load_model(args.model or (chat_model if args.chat else None), args.memory)
     if model.tokenizer is None:
         raise ValueError(
-            f"{model.path}: found no tokenizer, so the prompt cannot be encoded; put the "
-            "tokenizer.model, tokenizer.json or (llama2.c) tokenizer.bin of the model beside it"
+            f"{model.path}: found no tokenizer, or none that can be read, so the prompt cannot be "
+            "encoded; put the tokenizer.model, tokenizer.json or (llama2.c) tokenizer.bin of the "
+            "model beside it"
         )
     if args.chat and "<|eot_id|>" not in model.tokenizer.special_tokens:
         raise ValueError(
@@ -122,7 +123,7 @@ def continuation(model: Model, ids: list[int], args: argparse.Namespace, rng) ->
     """What ``generate`` yields with the settings of the command line."""
     return generate(
         model.weights, model.config, ids, args.max_new_tokens, sampling_of(args),
-        rng=rng, stop_tokens=model.tokenizer.stop_ids,
+        rng=rng, stop_tokens=model.tokenizer.stop_ids, vocab_size=model.tokenizer.vocab_size,
     )  # fmt: skip
 
 
@@ -134,8 +135,9 @@ def with_logprobs(
     It is the model's own, before temperature and cuts. The first token has nothing before it.
     """
     steps = generation_steps(
-        model.weights, model.config, ids, args.max_new_tokens, sampling_of(args), rng=rng
-    )
+        model.weights, model.config, ids, args.max_new_tokens, sampling_of(args),
+        rng=rng, vocab_size=model.tokenizer.vocab_size,
+    )  # fmt: skip
     yield ids[0], None
     known = log_probabilities(model.weights, model.config, ids)
     yield from zip(ids[1:], known.tolist(), strict=True)

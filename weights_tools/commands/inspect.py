@@ -3,19 +3,26 @@
 import argparse
 import dataclasses
 import re
+import shutil
+import sys
+import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 
+from llama_np.rope import RopeScaling
+
 from ..load import open_model
 from ..memory import as_float32, as_stored, free_memory, in_bytes
-from ..opened import OpenedModel, TensorOnDisk, shape_problems
+from ..opened import OpenedModel, TensorOnDisk, read_tokenizer, shape_problems
+from ..outlook import lines, notes
 
 HELP = "show what is in a model and the memory it needs"
 DESCRIPTION = (
     "Show a model's config, its tensors with shape, type and size, and the memory it needs. Only "
     "headers are read, so this takes a moment even for a large model."
 )
-CACHE_LENGTHS = (1024, 8192)  # tokens for which the size of the cache is shown
+CACHE_LENGTHS = (1024, 8192)  # tokens for which the cache is shown, where the context has them
+WIDE = 200  # columns where the output goes to no terminal
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -26,27 +33,44 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Print the description; what does not fit is an error after it."""
     checkpoint = open_model(Path(args.model))
-    print("\n".join(describe(checkpoint, args.all)))
+    columns = shutil.get_terminal_size().columns if sys.stdout.isatty() else WIDE
+    print("\n".join(describe(checkpoint, args.all, columns)))
     for problem in shape_problems(checkpoint):
         raise ValueError(problem)
 
 
-def describe(checkpoint: OpenedModel, every_block: bool = False) -> Iterator[str]:
-    """The lines of the description."""
+def describe(
+    checkpoint: OpenedModel, every_block: bool = False, columns: int = WIDE
+) -> Iterator[str]:
+    """The lines of the description, those of the tensors cut at so many columns."""
     config = checkpoint.config
     yield f"{checkpoint.path} ({checkpoint.format}): {config.count_parameters():,} parameters"
     yield ""
     for field in dataclasses.fields(config):
-        yield f"  {field.name:16} {getattr(config, field.name)}"
+        yield f"  {field.name:16} {shown(getattr(config, field.name))}"
     yield ""
-    yield f"  {'tensor':24} {'in the source':44} {'stored shape':>16}  {'type':6} {'size':>10}"
+    yield f"  {'tensor':18} {'stored shape':>14} {'type':5} {'size':>9} {'times':>5}  in the source"
     for name, stored, count in gathered(checkpoint, every_block):
         shape = " x ".join(map(str, stored.rows.shape))
-        times = f"  x {count}" if count > 1 else ""
         size = in_bytes(stored.n_bytes)
-        yield f"  {name:24} {stored.name:44} {shape:>16}  {stored.kind:6} {size:>10}{times}"
+        line = f"  {name:18} {shape:>14} {stored.kind:5} {size:>9} {count:>5}  {stored.name}"
+        too_long = max(0, len(line) - columns)
+        end = f"…{stored.name[too_long + 1 :]}" if too_long else stored.name
+        yield f"{line.removesuffix(stored.name)}{end}"
     yield ""
     yield from memory_lines(checkpoint)
+    yield ""
+    yield from generating_lines(checkpoint, columns)
+
+
+def shown(value: object) -> str:
+    """A value of the config; rope scaling in one short line."""
+    if isinstance(value, RopeScaling):
+        return (
+            f"{value.factor} (from {value.original_context_length} tokens, "
+            f"{value.low_freq_factor} to {value.high_freq_factor} turns)"
+        )
+    return str(value)
 
 
 def gathered(checkpoint: OpenedModel, every_block: bool) -> Iterator[tuple[str, TensorOnDisk, int]]:
@@ -67,10 +91,22 @@ def memory_lines(checkpoint: OpenedModel) -> Iterator[str]:
     config = checkpoint.config
     yield f"  memory=float32   {in_bytes(as_float32(checkpoint)):>10} of memory"
     yield (
-        f"  memory=mapped    {in_bytes(as_stored(checkpoint)):>10} stay in the file; reading it "
-        "again is fast while that much memory is free"
+        f"  memory=mapped    {in_bytes(as_stored(checkpoint)):>10} stay in the file; "
+        "fast while that much is free"
     )
-    for length in sorted({*CACHE_LENGTHS, config.context_length}):
+    whole = config.context_length
+    for length in sorted({*(n for n in CACHE_LENGTHS if n < whole), whole}):
         n_bytes = 2 * 4 * config.n_layers * config.n_kv_heads * config.head_dim * length
         yield f"  cache            {in_bytes(n_bytes):>10} on top for {length} tokens"
     yield f"  free now         {in_bytes(free_memory()):>10}"
+
+
+def generating_lines(checkpoint: OpenedModel, columns: int) -> Iterator[str]:
+    """What letting it write would meet."""
+    tokenizer, said = read_tokenizer(checkpoint)
+    for word, what in lines(tokenizer, checkpoint.config):
+        yield f"  {word:16} {what}"
+    if tokenizer is not None:
+        said = [f"note: {line}" for line in notes(tokenizer, checkpoint.config)]
+    for line in said:
+        yield from textwrap.wrap(line, columns, initial_indent="  ", subsequent_indent="    ")

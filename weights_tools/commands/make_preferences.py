@@ -5,7 +5,6 @@ one can see whether the model has learned what was preferred.
 """
 
 import argparse
-import re
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -17,6 +16,7 @@ from llama_np.tokenizer.chat import encode_dialog
 from ..load import Model
 from ..progress import Progress
 from ..training.dialogs import Comparison, request, write_lines
+from ..training.endings import ends_well
 from ..training.heroes import Hero, draw_opening, find_hero
 from ..training.options import add_model_option, add_option
 from .finetune import load_chat_base
@@ -27,22 +27,6 @@ DESCRIPTION = (
     "Ask a chat model for stories, several times for each, and pair one that ends well with one "
     "that does not: a story ends well if its last sentence says that somebody is happy."
 )
-HAPPY = re.compile(r"\b(happy|happily|happier|smil\w+|laugh\w+|hug\w*|proud|glad|joy\w*)\b", re.I)
-
-
-def ends_well(story: str) -> bool:
-    """The rule: the last sentence says that somebody is happy, smiles, laughs, hugs or is proud.
-
-    >>> ends_well("He fell. Mom came and he was happy again."), ends_well("He was happy. He fell.")
-    (True, False)
-    """
-    sentences = re.findall(r"[^.!?]+", story)
-    return bool(sentences) and bool(HAPPY.search(last_words(sentences)))
-
-
-def last_words(sentences: Sequence[str]) -> str:
-    """The last sentence that has words in it, not just a closing quotation mark."""
-    return next((s for s in reversed(sentences) if re.search(r"\w", s)), "")
 
 
 def answers(

@@ -54,6 +54,7 @@ def continuations(
         told = generate_batch(
             model.weights, model.config, prompts, room, Sampling(temperature, top_p=0.95),
             rng=rng, stop_tokens=model.tokenizer.stop_ids,
+            vocab_size=model.tokenizer.vocab_size,
         )  # fmt: skip
     return [model.tokenizer.decode(ids) if len(ids) < room else None for ids in told]
 

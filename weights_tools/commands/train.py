@@ -116,8 +116,9 @@ def run(args: argparse.Namespace) -> None:
     start = beginning(config, np.random.default_rng(recipe.seed), args.init_std)
     prompt = tokenizer.encode(PROMPT, bos=True)
 
-    def evaluate(weights: Weights) -> float:
-        return bits_per_byte(weights, config, tokenizer, corpus.held_out)
+    def evaluate(weights: Weights) -> dict[str, float]:
+        found = bits_per_byte(weights, config, tokenizer, corpus.held_out)
+        return {"held_out_bits_per_byte": found}
 
     def sample(weights: Weights) -> str:
         return PROMPT + first_words(weights, config, tokenizer, prompt)
@@ -127,7 +128,7 @@ def run(args: argparse.Namespace) -> None:
 
     run_training(
         Training(config, recipe, stage, start), args.out, args.evaluate_every,
-        evaluate, "held_out_bits_per_byte", save, sample,
+        evaluate, save, sample,
     )  # fmt: skip
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from ..formats.hugging_face import index_problems
 from ..load import open_model
 from ..opened import OpenedModel, TensorOnDisk, as_matrix, in_float32, shape_problems
+from ..outlook import notes, troubles
 from ..progress import Progress
 from ..workers import share
 from ..writing import replacing
@@ -57,11 +58,11 @@ def problems(checkpoint: OpenedModel) -> Iterator[str]:
         tokenizer = checkpoint.read_tokenizer()
         if tokenizer is None:
             yield f"{checkpoint.path}: has no tokenizer, so text cannot be encoded"
-        elif tokenizer.vocab_size < checkpoint.config.vocab_size:
-            print(
-                f"note: the tokenizer has {tokenizer.vocab_size} tokens, the model "
-                f"{checkpoint.config.vocab_size}; ids between them stand for no text"
-            )
+        else:
+            for note in notes(tokenizer, checkpoint.config):
+                print(f"note: {note}")
+            for trouble in troubles(tokenizer, checkpoint.config):
+                yield f"{checkpoint.path}: {trouble}"
     except (ValueError, OSError) as error:
         yield str(error)
     yield from index_problems(folder_of(checkpoint))

@@ -23,6 +23,7 @@ from llama_np.weights import shapes
 
 from ..layout import names_elsewhere
 from ..opened import OpenedModel, Rows, TensorOnDisk
+from ..tokenizers.fit import fitted
 from ..tokenizers.gguf_tokenizer import tokenizer_from_gguf
 from .gguf_config import config_from_gguf, with_scaling
 from .gguf_header import Header, TensorInfo, read_header
@@ -84,7 +85,8 @@ def open_gguf(file: Path) -> OpenedModel:
 
     def read_tokenizer() -> Tokenizer | None:
         with naming(file):
-            return tokenizer_from_gguf(metadata)
+            tokenizer = tokenizer_from_gguf(metadata)
+        return None if tokenizer is None else fitted(tokenizer, config.vocab_size, file)
 
     stored = {name: named[theirs] for name, theirs in gguf_names(config).items() if theirs in named}
     return OpenedModel(

@@ -6,6 +6,7 @@ from pathlib import Path
 from llama_np.tokenizer import BPETokenizer, Tokenizer
 from llama_np.tokenizer.bpe import LLAMA3_PATTERN
 
+from .fit import fitted
 from .ranks import read_tiktoken, write_ranks
 from .tokenizer_json import special_tokens_follow, write_tokenizer_json
 
@@ -22,19 +23,16 @@ def load_tokenizer(path: str | os.PathLike, vocab_size: int | None = None) -> To
     also under `original`, where Meta puts it.
 
     Raises FileNotFoundError where there is nothing, ValueError for what the readers refuse, and for
-    a tokenizer with more ids than the `vocab_size` of the model.
+    a tokenizer with ordinary tokens beyond the `vocab_size` of the model.
     """
     path = Path(path).expanduser()
     if not path.exists():
         raise FileNotFoundError(f"no such file or folder: {path}; expected a tokenizer")
     found = path if path.is_file() else _find(path)
     tokenizer = None if found is None else _read(found, path if path.is_dir() else path.parent)
-    if tokenizer is not None and vocab_size is not None and tokenizer.vocab_size > vocab_size:
-        raise ValueError(
-            f"{path}: the tokenizer has {tokenizer.vocab_size} tokens, the model only "
-            f"{vocab_size}; the two belong to different models"
-        )
-    return tokenizer
+    if tokenizer is None or vocab_size is None:
+        return tokenizer
+    return fitted(tokenizer, vocab_size, path)
 
 
 def _find(folder: Path) -> Path | None:

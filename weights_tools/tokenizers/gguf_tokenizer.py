@@ -7,28 +7,41 @@ from llama_np.tokenizer.bpe import (
     DIGITS_PATTERN,
     GPT2_PATTERN,
     LLAMA3_PATTERN,
-    STOP_TOKENS,
     BPETokenizer,
 )
 
 from .read_tokenizer_json import byte_level, pairs_of
-from .sentencepiece_model import NORMAL, USER_DEFINED, Piece, PieceList
+from .sentencepiece_model import BYTE, CONTROL, NORMAL, UNKNOWN, USER_DEFINED, Piece, PieceList
 from .sentencepiece_tokenizer import SentencePieceTokenizer
 from .special_tokens import Ends, is_name
 
 # How llama.cpp cuts text under the names of `tokenizer.ggml.pre` that Llamas have, and whether a
 # piece that is a token is taken whole. Source: github.com/ggml-org/llama.cpp, src/llama-vocab.cpp
 _GGUF_PIECES = {
-    **dict.fromkeys(["llama3", "llama-v3", "llama-bpe"], (LLAMA3_PATTERN, True)),
-    "smollm": (DIGITS_PATTERN, False),
-    "gpt-2": (GPT2_PATTERN, False),
+    **dict.fromkeys(["llama3", "llama-v3", "llama-bpe", "falcon3"], (LLAMA3_PATTERN, True)),
+    **dict.fromkeys(["smaug-bpe", "dbrx"], (LLAMA3_PATTERN, False)),
+    **dict.fromkeys(
+        ["smollm", "starcoder", "refact", "command-r", "codeshell", "exaone", "minerva-7b"],
+        (DIGITS_PATTERN, False),
+    ),
+    **dict.fromkeys(["gpt-2", "phi-2", "mpt", "olmo", "jais", "trillion"], (GPT2_PATTERN, False)),
 }
+# Tokens that llama.cpp stops at because of their names, whatever type the file gives them:
+# `special_eog_ids` there.
+_STOPS = (
+    *("<|eot_id|>", "<|eom_id|>", "<|im_end|>", "<|end|>", "<end_of_turn>", "<|endoftext|>"),
+    *("<|end_of_text|>", "</s>", "<eos>", "[EOS]", "<EOT>", "_<EOT>", "[EOT]"),
+    *("<end_of_utterance>", "<|fim_pad|>", "<fim-pad>", "<fim_pad>", "<PAD>", "[PAD]"),
+    *("<|fim_repo|>", "<|repo_name|>", "<fim-repo>", "<REPO>", "<reponame>", "<|file_sep|>"),
+)
 
 
 def tokenizer_from_gguf(
     metadata: Mapping[str, Any],
 ) -> BPETokenizer | SentencePieceTokenizer | None:
     """The tokenizer in a GGUF file's metadata, given as plain values; None where there is none.
+
+    It stops where llama.cpp stops, which knows many of the tokens by name.
 
     Raises ValueError for another `tokenizer.ggml.model` than "llama" (SentencePiece) and "gpt2"
     (byte-level BPE), for a `tokenizer.ggml.pre` that cuts text in another way than Llama 3, GPT-2
@@ -42,7 +55,7 @@ def tokenizer_from_gguf(
         if key.startswith("tokenizer.ggml.")
     }
     kind = values.get("model")
-    if kind is None:
+    if kind in (None, "none", "no_vocab"):
         return None
     try:
         if kind == "llama":
@@ -57,9 +70,10 @@ def tokenizer_from_gguf(
 def _gguf_sentencepiece(values: Mapping[str, Any]) -> SentencePieceTokenizer:
     tokens = _list(values, "tokens", str)
     scores = _list(values, "scores", (int, float), len(tokens))
-    kinds = _list(values, "token_type", int, len(tokens))
+    kinds = _kinds(values, tokens)
     if values.get("remove_extra_whitespaces"):
         raise ValueError("expected a model that leaves spaces as they are")
+    kinds = [CONTROL if token in _STOPS else k for token, k in zip(tokens, kinds, strict=True)]
     pieces = [Piece(*piece) for piece in zip(tokens, scores, kinds, strict=True)]
     ends = _gguf_ends(values, tokens, add_bos=True, bos=1, eos=2)
     dummy_prefix = bool(values.get("add_space_prefix", True))
@@ -72,17 +86,38 @@ def _gguf_byte_level(values: Mapping[str, Any]) -> BPETokenizer:
         raise ValueError(f"expected a tokenizer.ggml.pre among {[*_GGUF_PIECES]}, got {pre!a}")
     pattern, whole_pieces = _GGUF_PIECES[pre]
     tokens = _list(values, "tokens", str)
-    kinds = _list(values, "token_type", int, len(tokens))
+    kinds = _kinds(values, tokens)
     if len(set(tokens)) != len(tokens):
         raise ValueError("expected tokens that differ, got one of them twice")
     ids, special = {}, {}
     for i, (token, kind) in enumerate(zip(tokens, kinds, strict=True)):
         if kind == USER_DEFINED and not is_name(token):
             raise ValueError(f"expected user-defined tokens to be names like <...>, got {token!a}")
-        (ids if kind == NORMAL else special)[token] = i
+        (ids if kind == NORMAL and token not in _STOPS else special)[token] = i
     merges = pairs_of(_list(values, "merges", str))
     ends = _gguf_ends(values, tokens, add_bos=whole_pieces)
     return byte_level(ids, merges, special, pattern, whole_pieces, ends)
+
+
+def _kinds(values: Mapping[str, Any], tokens: list[str]) -> list[int]:
+    """The types of the tokens, from their names and the ids with a role where a file has none."""
+    if "token_type" in values:
+        return _list(values, "token_type", int, len(tokens))
+    role = [values.get(f"{name}_token_id") for name in ("bos", "eos", "eot", "eom", "padding")]
+    if values["model"] == "llama":
+        unknown = values.get("unknown_token_id", 0)
+        bytes_ = {f"<0x{byte:02X}>" for byte in range(256)}
+        role += [1, 2]
+    else:
+        unknown, bytes_ = None, set()
+
+    def kind(i: int, token: str) -> int:
+        if token in bytes_ or i == unknown:
+            return BYTE if token in bytes_ else UNKNOWN
+        named = token in _STOPS or (token[:2] == "<|" and token[-2:] == "|>")
+        return CONTROL if named or i in role else NORMAL
+
+    return [kind(i, token) for i, token in enumerate(tokens)]
 
 
 def _gguf_ends(
@@ -101,7 +136,7 @@ def _gguf_ends(
         return None if i is None else tokens[i]
 
     first = name("bos", bos) if values.get("add_bos_token", add_bos) else None
-    stop = (name("eot"), name("eom"), *STOP_TOKENS)
+    stop = (name("eot"), name("eom"), *_STOPS)
     return Ends(first, name("eos", eos), tuple(token for token in stop if token is not None))
 
 

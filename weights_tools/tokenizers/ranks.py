@@ -8,8 +8,9 @@ from pathlib import Path
 
 from llama_np.tokenizer.bpe import LLAMA3_SPECIAL_TOKENS, BPETokenizer, check_ranks
 
+from ..reading import read_object
 from ..writing import replacing
-from .special_tokens import ends_beside
+from .special_tokens import added_beside, declared_ends
 
 
 def read_ranks(path: str | os.PathLike) -> dict[bytes, int]:
@@ -78,16 +79,25 @@ def special_tokens_of(path: Path, first_id: int) -> list[str]:
 def read_tiktoken(path: Path, folder: Path) -> BPETokenizer:
     """Ranks, with the special tokens and ends that the Hugging Face files in the folder declare.
 
-    Without a `tokenizer.json` there they are Llama 3's 256. Raises ValueError if the two files do
-    not fit together.
+    Where they list no tokens, these are Llama 3's 256. Raises ValueError if the files do not fit
+    together.
     """
     ranks, described = read_ranks(path), folder / "tokenizer.json"
-    if not described.is_file():
-        return BPETokenizer(ranks, LLAMA3_SPECIAL_TOKENS)
-    names = special_tokens_of(described, first_id=len(ranks))
-    special = {name: i for i, name in enumerate(names, start=len(ranks))}
-    ends = ends_beside(described, special)
+    values = None
     try:
+        if described.is_file():
+            names = special_tokens_of(described, first_id=len(ranks))
+            values = read_object(described)
+        else:
+            added = added_beside(folder)
+            names = sorted(added, key=added.__getitem__) or LLAMA3_SPECIAL_TOKENS
+            if added and sorted(added.values()) != [*range(len(ranks), len(ranks) + len(added))]:
+                raise ValueError(f"expected added tokens with the ids from {len(ranks)} on")
+        special = {name: i for i, name in enumerate(names, start=len(ranks))}
+        usual = (name if name in special else None for name in LLAMA3_SPECIAL_TOKENS[:2])
+        ends = declared_ends(folder, special, values, *usual)
         return BPETokenizer(ranks, names, **ends._asdict())
     except ValueError as error:
-        raise ValueError(f"{described}: {error}") from None
+        of_which = described if described.is_file() else folder
+        named = str(error) if str(error).startswith(str(folder)) else f"{of_which}: {error}"
+        raise ValueError(named) from None

@@ -21,12 +21,15 @@ from .sentencepiece_tokenizer import SentencePieceTokenizer
 from .special_tokens import Ends, declared_ends, expect, need, special_tokens, typed
 from .tokenizer_json import PRE_TOKENIZERS, byte_letters
 
+UNKNOWN_NAME = "<unk>"  # where the file names none, as those that transformers 5 writes
+
 
 def read_tokenizer_json(path: str | os.PathLike) -> BPETokenizer | SentencePieceTokenizer:
     """Read a tokenizer.json, and the begin and end tokens that files beside it declare.
 
     `bos` is what transformers puts in front of a text, so None for SmolLM2, which names a begin
-    token and does not use it. Added tokens are special tokens here, whatever the file calls them.
+    token and does not use it (compared with transformers 5.24). Added tokens are special tokens
+    here, whatever the file calls them.
 
     Raises FileNotFoundError, ValueError with the file's name for what is damaged or not supported.
     """
@@ -37,7 +40,7 @@ def read_tokenizer_json(path: str | os.PathLike) -> BPETokenizer | SentencePiece
         refuse_other_models(model)
         special = special_tokens(values.get("added_tokens"))
         ids = _vocabulary(model, special)
-        ends = declared_ends(path.parent, values.get("post_processor"), special)
+        ends = declared_ends(path.parent, special, values)
         merges = pairs_of(need(model, "merges", list))
         if model.get("byte_fallback"):
             return sentencepiece_from(values, ids, merges, special, ends)
@@ -88,15 +91,13 @@ def sentencepiece_from(
 
     Raises ValueError for other normalizers and for tokens that no merge makes.
     """
-    dummy_prefix = _prepends(values.get("normalizer"))
-    if values.get("pre_tokenizer") is not None:  # Metaspace adds no space to a text that has one
-        raise ValueError("a pre_tokenizer beside byte_fallback; put its tokenizer.model beside it")
+    dummy_prefix, metaspace = space_in_front(values.get("normalizer"), values.get("pre_tokenizer"))
     expect(not values["model"].get("ignore_merges"), "no ignore_merges beside byte_fallback")
     names = {f"<0x{byte:02X}>" for byte in range(256)}
     normal = {token: i for token, i in ids.items() if token not in names}
     order = order_of_merging(normal, merges, whole_pieces=False) if normal else []
     scores = {token: -float(i) for i, token in enumerate(order)}
-    unknown = values["model"].get("unk_token")
+    unknown = values["model"].get("unk_token") or UNKNOWN_NAME
     by_id: dict[int, Piece] = {}
     for token, i in {**ids, **special}.items():
         kind = UNKNOWN if token == unknown else CONTROL if token in special else NORMAL
@@ -107,7 +108,8 @@ def sentencepiece_from(
     if by_id.keys() != set(range(len(ids) + len(special))):
         raise ValueError("expected ids from 0 on without gaps, each of one token")
     pieces = [by_id[i] for i in range(len(by_id))]
-    return SentencePieceTokenizer(PieceList(pieces, ends.bos, ends.eos, dummy_prefix), ends.stop)
+    piece_list = PieceList(pieces, ends.bos, ends.eos, dummy_prefix, metaspace)
+    return SentencePieceTokenizer(piece_list, ends.stop)
 
 
 def refuse_other_models(model: Mapping[str, Any]) -> None:
@@ -150,17 +152,46 @@ def _vocabulary(model: Mapping[str, Any], special: Mapping[str, int]) -> dict[st
     return {token: i for token, i in vocab.items() if token not in special}
 
 
-def _prepends(normalizer: object) -> bool:
-    """Whether Llama 2's normalizer puts a ▁ in front; ValueError for another normalizer."""
+def space_in_front(normalizer: object, pre_tokenizer: object) -> tuple[bool, str | None]:
+    """Whether a ▁ is put before every text, or by which of Metaspace's schemes where it has none.
+
+    Three spellings: Llama 2's normalizer, a Metaspace that leaves the text in one piece, and the
+    two together, where the normalizer doubles a ▁ at the start, so that Metaspace does the same as
+    the first. ValueError for others.
+    """
     replace = {"type": "Replace", "pattern": {"String": " "}, "content": SPACE}
     prepend = {"type": "Prepend", "prepend": SPACE}
-    if normalizer == _sequence("normalizers", prepend, replace):
-        return True
-    expect(
-        normalizer in (replace, _sequence("normalizers", replace)),
-        f"the normalizer of Llama 2 beside byte_fallback, got {json.dumps(normalizer)[:200]}",
+    double = {"type": "Replace", "pattern": {"Regex": rf"\A{SPACE}"}, "content": SPACE * 2}
+    steps = _steps(normalizer, "normalizers")
+    cutting = _steps(pre_tokenizer, "pretokenizers")
+    if not cutting and steps in ([replace], [prepend, replace]):
+        return len(steps) == 2, None
+    scheme = cutting[0].get("prepend_scheme") if len(cutting) == 1 else None
+    metaspace = {
+        "type": "Metaspace",
+        "replacement": SPACE,
+        "prepend_scheme": scheme,
+        "split": False,
+    }
+    if cutting == [metaspace] and scheme in ("always", "first", "never"):
+        if not steps:
+            return False, None if scheme == "never" else scheme
+        if steps == [replace, double] and scheme == "always":
+            return True, None
+    raise ValueError(
+        "expected the normalizer of Llama 2 beside byte_fallback, or a Metaspace that does not "
+        f"split, got {json.dumps([normalizer, pre_tokenizer])[:200]}"
     )
-    return False
+
+
+def _steps(described: object, key: str) -> list[dict]:
+    """The steps of a normalizer or pre-tokenizer: none, one, or a sequence."""
+    if described is None:
+        return []
+    steps = [typed(described, dict, key)]
+    if described.get("type") == "Sequence":
+        steps = need(described, key, list)
+    return [typed(step, dict, f"a step of {key}") for step in steps]
 
 
 def _sequence(key: str, *steps: dict) -> dict:

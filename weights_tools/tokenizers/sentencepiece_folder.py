@@ -1,29 +1,61 @@
-"""A folder with SentencePiece's tokenizer.model, and perhaps a tokenizer.json that adds to it."""
+"""A folder with SentencePiece's tokenizer.model, and the JSON files that add to it."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from ..reading import read_object
-from .sentencepiece_model import CONTROL, Piece
+from .read_tokenizer_json import space_in_front
+from .sentencepiece_model import CONTROL, Piece, PieceList
 from .sentencepiece_tokenizer import SentencePieceTokenizer
-from .special_tokens import ends_beside, special_tokens
+from .special_tokens import added_beside, declared_ends, special_tokens
 
 
 def read_sentencepiece(path: Path, folder: Path) -> SentencePieceTokenizer:
-    """Pieces, with the special tokens that fine-tuning added behind them in tokenizer.json."""
+    """Pieces, with the special tokens that fine-tuning added behind them.
+
+    They stand in tokenizer.json, or without one in tokenizer_config.json or added_tokens.json.
+    """
     tokenizer, described = SentencePieceTokenizer.from_file(path), folder / "tokenizer.json"
-    if not described.is_file():
-        return tokenizer
-    first = tokenizer.vocab_size
+    values = read_object(described) if described.is_file() else None
+    own = tokenizer.piece_list
     try:
-        added = special_tokens(read_object(described).get("added_tokens"))
-        behind = sorted((i, name) for name, i in added.items() if i >= first)
-        if [i for i, _ in behind] != list(range(first, first + len(behind))):
-            raise ValueError(f"expected added tokens with the ids from {first} on, without gaps")
-        more = [Piece(name, 0.0, CONTROL) for _, name in behind]
-        ends = ends_beside(described, tokenizer.special_tokens | added)
-        pieces = tokenizer.piece_list.pieces + more
-        piece_list = tokenizer.piece_list._replace(pieces=pieces, eos=ends.eos or tokenizer.eos)
-        return SentencePieceTokenizer(piece_list, ends.stop)
+        if values is None:
+            added = added_beside(folder)
+        else:
+            added = special_tokens(values.get("added_tokens"))
+        pieces = with_added(own.pieces, added)
+        special = tokenizer.special_tokens | added
+        ends = declared_ends(folder, special, values, tokenizer.bos, tokenizer.eos)
+        piece_list = own._replace(pieces=pieces, bos=ends.bos, eos=ends.eos)
+        return SentencePieceTokenizer(spaced(piece_list, values), ends.stop)
     except ValueError as error:
-        named = str(error) if str(error).startswith(str(folder)) else f"{described}: {error}"
+        of_which = folder if values is None else described
+        named = str(error) if str(error).startswith(str(folder)) else f"{of_which}: {error}"
         raise ValueError(named) from None
+
+
+def with_added(pieces: list[Piece], added: Mapping[str, int]) -> list[Piece]:
+    """The pieces, those that were added too: behind them, or special tokens among them."""
+    all_of_them, first = list(pieces), len(pieces)
+    by_id = sorted((i, name) for name, i in added.items())
+    behind = [i for i, _ in by_id if i >= first]
+    if behind != list(range(first, first + len(behind))):
+        raise ValueError(f"expected added tokens with the ids from {first} on, without gaps")
+    for i, name in by_id:
+        if i >= first:
+            all_of_them.append(Piece(name, 0.0, CONTROL))
+        elif i < 0 or pieces[i].text != name:
+            raise ValueError(f"the added token {name!a} has the id {i}, which is another piece")
+    return all_of_them
+
+
+def spaced(piece_list: PieceList, values: Mapping[str, Any] | None) -> PieceList:
+    """With the space in front as tokenizer.json has it, where its rule is one that we know."""
+    try:
+        if values is None or "normalizer" not in values:
+            return piece_list
+        dummy_prefix, scheme = space_in_front(values["normalizer"], values.get("pre_tokenizer"))
+    except ValueError:
+        return piece_list
+    return piece_list._replace(dummy_prefix=dummy_prefix, metaspace=scheme)

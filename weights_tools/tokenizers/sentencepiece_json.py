@@ -52,15 +52,25 @@ def sentencepiece_json(tokenizer: SentencePieceTokenizer) -> dict:
     to_space = {"type": "Replace", "pattern": {"String": SPACE}, "content": " "}
     from_space = {"type": "Replace", "pattern": {"String": " "}, "content": SPACE}
     prepend = [{"type": "Prepend", "prepend": SPACE}] * dummy_prefix
-    strip = [{"type": "Strip", "content": " ", "start": 1, "stop": 0}] * dummy_prefix
+    scheme = tokenizer.piece_list.metaspace
+    metaspace = {
+        "type": "Metaspace",
+        "replacement": SPACE,
+        "prepend_scheme": scheme,
+        "split": False,
+    }
+    puts_space = dummy_prefix or scheme is not None
+    strip = [{"type": "Strip", "content": " ", "start": 1, "stop": 0}] * puts_space
     decoders = [to_space, {"type": "ByteFallback"}, {"type": "Fuse"}, *strip]
     return {
         "version": "1.0",
         "truncation": None,
         "padding": None,
         "added_tokens": added_tokens(tokenizer),
-        "normalizer": {"type": "Sequence", "normalizers": [*prepend, from_space]},
-        "pre_tokenizer": None,
+        "normalizer": {"type": "Sequence", "normalizers": [*prepend, from_space]}
+        if scheme is None
+        else None,
+        "pre_tokenizer": None if scheme is None else metaspace,
         "post_processor": begin_of_text(tokenizer),
         "decoder": {"type": "Sequence", "decoders": decoders},
         "model": {
@@ -85,13 +95,15 @@ def write_sentencepiece(
 ) -> None:
     """Write tokenizer.model, tokenizer.json and tokenizer_config.json into an existing folder.
 
+    No tokenizer.model where that could not say the same.
     Raises ValueError, before anything is written, where tokenizer.json could not say the same.
     """
     folder = Path(folder)
     content = sentencepiece_json(tokenizer)
     config = tokenizer_config(tokenizer, model_max_length)
     config["unk_token"] = content["model"]["unk_token"]
-    with replacing(folder / "tokenizer.model") as beside:
-        beside.write_bytes(model_bytes(tokenizer.piece_list))
+    if tokenizer.piece_list.metaspace is None:
+        with replacing(folder / "tokenizer.model") as beside:
+            beside.write_bytes(model_bytes(tokenizer.piece_list))
     write_json(content, folder / "tokenizer.json")
     write_json(config, folder / "tokenizer_config.json")

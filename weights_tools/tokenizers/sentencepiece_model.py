@@ -28,12 +28,17 @@ class Piece(NamedTuple):
 
 
 class PieceList(NamedTuple):
-    """What a file holds. `dummy_prefix`: a text is encoded with a space put in front of it."""
+    """What a file holds. `dummy_prefix`: a text is encoded with a space put in front of it.
+
+    `metaspace`, instead: only in front of a text that begins with none, "always" or "first" (not
+    behind special tokens). A tokenizer.model cannot say that, a tokenizer.json can.
+    """
 
     pieces: list[Piece]
     bos: str | None = "<s>"
     eos: str | None = "</s>"
     dummy_prefix: bool = True
+    metaspace: str | None = None
 
 
 def parse_model(data: bytes) -> PieceList:

@@ -38,6 +38,9 @@ class SentencePieceTokenizer(Tokenizer):
     start a text, `[1:]` takes the space off. With `allow_special` each stretch between special
     tokens has its own space, as in Meta's dialogs, where every message is encoded apart.
 
+    Files that transformers 5 writes have another rule (`metaspace`): the space is put only before a
+    text that does not begin with one, and with "first" only once, not behind special tokens too.
+
     What does not come back: a text's own ▁ (U+2581), which the format cannot tell from a space.
 
     User-defined pieces (which sentencepiece would find in any text) become special tokens, so that
@@ -71,7 +74,11 @@ class SentencePieceTokenizer(Tokenizer):
         """Read llama2.c's `tokenizer.bin`."""
         return _read(path, parse_llama2c)
 
-    def _encode_ordinary(self, text: str) -> list[int]:
+    def _encode_ordinary(self, text: str, at_start: bool) -> list[int]:
+        scheme = self.piece_list.metaspace
+        wanted = scheme == "always" or (scheme == "first" and at_start)
+        if wanted and text and not text.startswith((" ", SPACE)):
+            text = f" {text}"
         return self._engine.encode(text, out_type=int, add_bos=False, add_eos=False)
 
 

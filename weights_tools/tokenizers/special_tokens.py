@@ -1,7 +1,7 @@
 """What the JSON files of a model say about special tokens: names, ids, which begin and end a text.
 
-The files are tokenizer.json, tokenizer_config.json, generation_config.json and config.json, as on
-huggingface.co.
+The files are tokenizer.json, tokenizer_config.json, special_tokens_map.json, added_tokens.json,
+generation_config.json and config.json, as on huggingface.co.
 """
 
 import json
@@ -39,22 +39,61 @@ def special_tokens(added: object) -> dict[str, int]:
     return special
 
 
-def declared_ends(folder: Path, post_processor: object, special: Mapping[str, int]) -> Ends:
+def added_beside(folder: Path) -> dict[str, int]:
+    """Names and ids of what was added to a tokenizer.model whose folder has no tokenizer.json.
+
+    Newer files list them under `added_tokens_decoder`, by id; older ones in added_tokens.json.
+    """
+    listed = object_beside(folder, "tokenizer_config.json").get("added_tokens_decoder")
+    if listed is not None:
+        tokens = typed(listed, dict, "added_tokens_decoder").items()
+        described = [typed(token, dict, "an added token") | {"id": _id(i)} for i, token in tokens]
+        return special_tokens(described)
+    named = object_beside(folder, "added_tokens.json").items()
+    return special_tokens([{"id": i, "content": name} for name, i in named])
+
+
+def _id(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) < 10):
+        raise ValueError(f"expected an id as the key of an added token, got {text[:40]!a}")
+    return int(text)
+
+
+def object_beside(folder: Path, name: str) -> dict[str, Any]:
+    """The contents of a JSON file; empty where there is none."""
+    return read_object(folder / name) if (folder / name).is_file() else {}
+
+
+def declared_ends(
+    folder: Path,
+    special: Mapping[str, int],
+    described: Mapping[str, Any] | None,
+    usual_bos: str | None = None,
+    usual_eos: str | None = None,
+) -> Ends:
     """Begin, end and stop tokens, as transformers finds them in the files of a model's folder.
 
-    tokenizer_config.json has the last word on the begin token if it says `add_bos_token`; else the
-    template in tokenizer.json says it. The ends of generation_config.json (or config.json) stop the
-    writing too, and so do Llama 3's.
+    `described`, the content of tokenizer.json, says by its template alone whether a begin token is
+    put in front: `add_bos_token` in tokenizer_config.json is ignored then, as by transformers 5.24.
+    Without a tokenizer.json the files beside name begin and end, or else the tokenizer.model does
+    (`usual_bos`, `usual_eos`), and `add_bos_token` can only switch the first off: Llama 2 and 3
+    expect one (transformers 4 and Meta's code put it there by default, transformers 5.24 does not).
+
+    The ends of generation_config.json (or config.json) stop the writing too, and so do Llama 3's.
     """
-    files = ("tokenizer_config.json", "generation_config.json", "config.json")
-    config, generation, model = (
-        read_object(folder / name) if (folder / name).is_file() else {} for name in files
+    config, named, generation, model = (
+        object_beside(folder, name)
+        for name in (
+            *("tokenizer_config.json", "special_tokens_map.json"),
+            *("generation_config.json", "config.json"),
+        )
     )
-    bos, eos = (_name(config.get(key)) for key in ("bos_token", "eos_token"))
-    if "add_bos_token" not in config:
-        bos = _first_of_template(post_processor)
-    elif not config["add_bos_token"]:
-        bos = None
+    bos, eos = (_name(config.get(key, named.get(key))) for key in ("bos_token", "eos_token"))
+    if described is not None:
+        bos = _first_of_template(described.get("post_processor"))
+    else:
+        bos = (bos or usual_bos) if config.get("add_bos_token", True) else None
+        eos = eos or usual_eos
     for name in (bos, eos):
         if name is not None and name not in special:
             raise ValueError(
@@ -110,12 +149,3 @@ def need(values: Mapping[str, Any], key: str, kind: type) -> Any:
     if key not in values:
         raise ValueError(f"expected {key!r}, found only {list(values)[:8]}")
     return typed(values[key], kind, key)
-
-
-def ends_beside(described: Path, special: Mapping[str, int]) -> Ends:
-    """The ends that the files beside a tokenizer.json declare; its name is in what is raised."""
-    post_processor = read_object(described).get("post_processor")
-    try:
-        return declared_ends(described.parent, post_processor, special)
-    except ValueError as error:
-        raise ValueError(f"{described}: {error}") from None

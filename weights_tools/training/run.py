@@ -1,7 +1,7 @@
 """One run as all training commands do it: go on or begin, show progress, keep a log."""
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from llama_np.sampling import generate
@@ -10,22 +10,22 @@ from llama_np.weights import Weights
 
 from ..progress import Progress
 from .trainer import Training, train
-from .training_log import draw_curve, write_line
+from .training_log import draw_curve, shown, write_line
 
 
 def run_training(
     training: Training,
     out: Path,
     evaluate_every: int,
-    evaluate: Callable[[Weights], float],
-    measure: str,
+    evaluate: Callable[[Weights], Mapping[str, float]],
     save: Callable[[Training], None],
     sample: Callable[[Weights], str],
 ) -> None:
     """Train to the end. ``out / "training"`` gets log, curve and checkpoint.
 
-    At every evaluation ``measure`` is logged, ``sample`` writes something to look at, and ``save``
-    writes the model. A run that was stopped goes on from its checkpoint.
+    At every evaluation the figures that ``evaluate`` returns are logged, ``sample`` writes
+    something to look at, and ``save`` writes the model. A run that was stopped goes on from its
+    checkpoint.
     """
     if evaluate_every < 1:
         raise ValueError(f"--evaluate-every must be at least 1, got {evaluate_every}")
@@ -41,21 +41,24 @@ def run_training(
     print(f"{count:,} parameters learn; in all {seen}", file=sys.stderr)
     progress, before = Progress(steps), (training.step, training.seconds)
 
-    def report(now: Training, figure: float | None) -> None:
+    def report(now: Training, figures: Mapping[str, float] | None) -> None:
         pace = (now.seconds - before[1]) / (now.step - before[0])
         said = f"loss {now.loss:.3f}  {pace:.2f} s a step"
-        progress.show(now.step, said, force=figure is not None)
-        if figure is not None:
-            write_line(folder / "log.csv", now, measure, figure)
-            progress.say(f"step {now.step}: {figure:.4f} {measure.replace('_', ' ')}")
+        progress.show(now.step, said, force=figures is not None)
+        if figures is not None:
+            write_line(folder / "log.csv", now, figures)
+            told = (f"{shown(value)} {key.replace('_', ' ')}" for key, value in figures.items())
+            progress.say(f"step {now.step}: {', '.join(told)}")
             progress.say("    " + sample(now.weights(now.average)))
             save(now)
 
     train(training, checkpoint, evaluate, report, evaluate_every)
-    draw_curve(folder, measure)
+    draw_curve(folder)
 
 
 def first_words(weights, config, tokenizer: Tokenizer, ids: list[int], n: int = 60) -> str:
     """What a model goes on to write, greedily."""
-    new = generate(weights, config, ids, n, stop_tokens=tokenizer.stop_ids)
+    new = generate(
+        weights, config, ids, n, stop_tokens=tokenizer.stop_ids, vocab_size=tokenizer.vocab_size
+    )
     return tokenizer.decode(new).replace("\n", " ")

@@ -13,7 +13,7 @@ import hashlib
 import json
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from zipfile import BadZipFile
 
@@ -122,6 +122,10 @@ class Training:
                     "use the same options, or another --out"
                 )
 
+    def batch(self, weights: Weights) -> list[MicroBatch]:
+        """The parts of this step's batch; ``weights`` is the model as it is by now."""
+        return self.stage.parts(self.step)
+
     def take_step(self) -> float:
         """One update from one batch; returns the batch's mean loss.
 
@@ -135,7 +139,7 @@ class Training:
             loss, gradients = differentiate(weights, self.config, part.ids, part.loss_of, dropout)
             return loss, lora_gradients(gradients, self.learned) if self.frozen else gradients
 
-        parts = self.stage.parts(self.step)
+        parts = self.batch(weights)
         loss, gradients = add_up(each(learn, parts), [part.share for part in parts])
         length = clip_by_global_norm(gradients, recipe.clip)
         if not math.isfinite(loss) or not math.isfinite(length):
@@ -189,22 +193,23 @@ def add_up(results, shares) -> tuple[float, Weights | Lora]:
 def train(
     training: Training,
     checkpoint: Path,
-    evaluate: Callable[[Weights], float],
-    report: Callable[[Training, float | None], None],
+    evaluate: Callable[[Weights], Mapping[str, float]],
+    report: Callable[[Training, Mapping[str, float] | None], None],
     evaluate_every: int,
 ) -> None:
     """Run to the last step, with a checkpoint at every evaluation.
 
-    ``evaluate`` takes the averaged weights and returns a figure on what was held out. ``report`` is
-    called after every step with the training, and the figure when it was measured.
+    ``evaluate`` takes the averaged weights and returns figures by name, measured on what was held
+    out. ``report`` is called after every step with the training, and the figures when there are
+    some.
     """
     started = time.monotonic() - training.seconds
     while training.step < training.recipe.steps:
         training.take_step()
         training.seconds = time.monotonic() - started
-        figure = None
+        figures = None
         if training.step % evaluate_every == 0 or training.step == training.recipe.steps:
-            figure = evaluate(training.weights(training.average))
-        report(training, figure)
-        if figure is not None:
+            figures = evaluate(training.weights(training.average))
+        report(training, figures)
+        if figures is not None:
             training.save(checkpoint)

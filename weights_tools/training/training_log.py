@@ -1,6 +1,7 @@
 """What a training run leaves to read: a table, and a picture of it."""
 
 import csv
+from collections.abc import Mapping
 from pathlib import Path
 
 from llama_np.training.optimizer import learning_rate
@@ -9,10 +10,10 @@ from ..writing import replacing
 from .trainer import Training
 
 
-def write_line(path: Path, training: Training, measure: str, figure: float) -> None:
+def write_line(path: Path, training: Training, figures: Mapping[str, float]) -> None:
     """Append to the log; lines of steps that a resumed run repeats are dropped first.
 
-    ``measure`` names the column of the held-out ``figure``.
+    ``figures`` are what was measured, by the names of their columns.
     """
     rows = []
     if path.exists():
@@ -26,7 +27,7 @@ def write_line(path: Path, training: Training, measure: str, figure: float) -> N
             **training.stage.seen(training.step),
             "learning_rate": f"{rate:.3e}",
             "train_loss": f"{training.loss:.4f}",
-            measure: f"{figure:.4f}",
+            **{key: shown(value) for key, value in figures.items()},
             "seconds": f"{training.seconds:.0f}",
         }
     )
@@ -36,13 +37,23 @@ def write_line(path: Path, training: Training, measure: str, figure: float) -> N
         writer.writerows(rows)
 
 
-def draw_curve(folder: Path, measure: str) -> None:
-    """The log as a picture beside it."""
+def shown(figure: float) -> str:
+    """A figure as the log has it: a count is whole, all else has four places.
+
+    >>> shown(0.5), shown(3)
+    ('0.5000', '3')
+    """
+    return str(figure) if isinstance(figure, int) else f"{figure:.4f}"
+
+
+def draw_curve(folder: Path) -> None:
+    """The log as a picture beside it: the loss, and the first of the figures that were measured."""
     import matplotlib.pyplot as plt  # takes a second, and only this needs it
 
     with (folder / "log.csv").open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
-    unit = next(unit for unit in ("tokens", "dialogs", "pairs") if unit in rows[0])
+    columns = list(rows[0])
+    unit, measure = columns[1], columns[columns.index("train_loss") + 1]
     scale, label = (1e6, "million tokens") if unit == "tokens" else (1, unit)
     seen = [int(row[unit]) / scale for row in rows]
     figure, left = plt.subplots(figsize=(6.4, 3.6), layout="constrained")

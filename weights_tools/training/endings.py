@@ -1,0 +1,34 @@
+"""The rule that stands in for taste: which stories end well.
+
+It can be counted, so one can see whether a model has learned what was preferred, and what else it
+does to obey. Pairs of answers are made with it (``make-preferences``), and rewards (``grpo``).
+"""
+
+import re
+from collections.abc import Sequence
+
+HAPPY = re.compile(r"\b(happy|happily|happier|smil\w+|laugh\w+|hug\w*|proud|glad|joy\w*)\b", re.I)
+
+
+def ends_well(story: str) -> bool:
+    """The rule: the last sentence says that somebody is happy, smiles, laughs, hugs or is proud.
+
+    >>> ends_well("He fell. Mom came and he was happy again."), ends_well("He was happy. He fell.")
+    (True, False)
+    """
+    sentences = re.findall(r"[^.!?]+", story)
+    return bool(sentences) and bool(HAPPY.search(last_words(sentences)))
+
+
+def last_words(sentences: Sequence[str]) -> str:
+    """The last sentence that has words in it, not just a closing quotation mark."""
+    return next((s for s in reversed(sentences) if re.search(r"\w", s)), "")
+
+
+def last_sentence(story: str) -> str:
+    """A story's last words, without what stands around them: to count how many there are.
+
+    >>> last_sentence('She sat. "I am glad!" said Tom. ')
+    'said Tom'
+    """
+    return last_words(re.findall(r"[^.!?]+", story)).strip("\"' \\n")
