@@ -6,8 +6,8 @@
 # hands over one mixture (lesson [04](04_single_head_attention.ipynb)), so a block has many heads side by side. Do they really
 # look for different things, and what is lost if we force them to look the same way?
 #
-# We switch off each head to find those that matter for this sentence, and read in tokens what the best of them looks
-# for and what it says. Then we build a block's heads, and an experiment on 20 texts shows something that the word
+# We exchange what each head says, to find those that matter for this sentence, and read in tokens what the best of them
+# looks for and what it writes. Then we build a block's heads, and an experiment on 20 texts shows something that the word
 # *head* hides. You need one head (04), the rotation ([05](05_rope.ipynb)) and the mask ([06](06_masking.ipynb)).
 
 # %% key="map"
@@ -27,10 +27,11 @@ show.attention_map(["q", "k", "v", "wo"], n_heads=Hq, n_kv_heads=Hkv)
 # ## Step 1. Which heads matter for this sentence?
 #
 # The model goes on with one name after *girl* and with another after *boy*. How far the girl's name leads the
-# boy's, in logits, says how firmly the last token knows that a girl is meant. Lesson 04 found heads that bring it
-# this news; here we ask where they lie and what the heads beside them do. We **silence** one head after the other,
-# which means that `patch`, the tap that replaces, puts zeros in the place of its mix, and look at how far the lead
-# falls. So heads are chosen by what they do, and not by how clear their patterns look.
+# boy's, in logits, says how firmly the last token knows that a girl is meant. As in lesson 04 we **patch**: in one head
+# after the other, the last token gets the mix that this head has in the text about a boy, while all else stays as it
+# is. How far the lead then falls is this head's part in the answer. So heads are chosen by what they do, and not
+# by how clear their patterns look. Lesson 04 asked how many it takes; here we ask where they lie, and what the heads beside
+# them do.
 
 # %% key="silence"
 from llama_np import forward, patch, record
@@ -38,19 +39,21 @@ from llama_np import forward, patch, record
 prompt = "Once upon a time, there was a little girl named"
 ids = np.array(tokenizer.encode(prompt, bos=True))
 labels = [tokenizer.token(i) for i in ids]
-trace = {}
-logits = forward(weights, config, ids, tap=record(trace))
-about_a_boy = tokenizer.encode(prompt.replace("girl", "boy"), bos=True)
-hers, his = logits[-1].argmax(), forward(weights, config, about_a_boy)[-1].argmax()
+about_a_boy = np.array(tokenizer.encode(prompt.replace("girl", "boy"), bos=True))
+trace, of_boy = {}, {}
+hers = forward(weights, config, ids, tap=record(trace))[-1].argmax()
+his = forward(weights, config, about_a_boy, tap=record(of_boy, only={"mix"}))[-1].argmax()
 
 
-def silent(block, heads):  # a tap under which these heads write nothing
-    def without(mix):
+def as_of_boy(
+    block, head
+):  # a tap under which the last token gets this head's mix from the other text
+    def exchanged(mix):
         mix = mix.copy()
-        mix[heads] = 0
+        mix[head, -1] = of_boy[f"blocks.{block}.mix"][head, -1]
         return mix
 
-    return patch({f"blocks.{block}.mix": without})
+    return patch({f"blocks.{block}.mix": exchanged})
 
 
 def lead(text, **options):
@@ -59,19 +62,19 @@ def lead(text, **options):
 
 
 blocks, heads = range(config.n_layers), [f"head {n}" for n in range(Hq)]
-effect = np.array([[lead(ids, tap=silent(b, [n])) for n in range(Hq)] for b in blocks])
+effect = np.array([[lead(ids, tap=as_of_boy(b, n)) for n in range(Hq)] for b in blocks])
 effect -= lead(ids)  # blocks Hq
 show.matrix(
     effect.T,
     ("", "block"),
     rows=heads,
     columns=[str(b) for b in blocks],
-    title=f"change of {tokenizer.token(hers)} over {tokenizer.token(his)}, with that head silenced",
+    title=f"change of {tokenizer.token(hers)} over {tokenizer.token(his)}, with that head exchanged",
 )
 
 # %% [markdown] key="silence-read"
-# Each cell is one head of the model, {{ effect.size }} of them. With all in place, `{{ tokenizer.token(hers) }}` leads `{{ tokenizer.token(his) }}` by {{ lead(ids) :.2f }}. Most cells are nearly
-# white, because most heads have no part in this question: silencing one changes the lead by {{ np.abs(effect).mean() :.2f }} on average. A few
+# Each cell is one head of the model, {{ effect.size }} of them. As the text is, `{{ tokenizer.token(hers) }}` leads `{{ tokenizer.token(his) }}` by {{ lead(ids) :.2f }}. Most cells are nearly
+# white, because most heads have no part in this question: exchanging one changes the lead by {{ np.abs(effect).mean() :.2f }} on average. A few
 # are blue, and the strongest takes away {{ -effect.min() :.2f }}.
 # {{ claim: -effect.min() > 4 * np.abs(effect).mean() }}
 # The blue cells tend to stand in one column, below one another. {{ f"Heads 0 to {group - 1}" if group > 1 else "Groups of one head" }} share their keys, and so do the next (step 7
@@ -149,17 +152,28 @@ show.matrices(
 # would put {{ even["previous token"] :.0% }}, and its picture is a dark line just below the diagonal.
 # {{ claim: found["previous token"].max() > 0.3 }}
 # Where a weight is no more than two or three times the equal share, *nobody* holds that job: the table then names
-# the best of many who do not do it.
+# the best of many who do not do it. The induction head, {{ "{}.{}".format(*best["induction"]) }} with {{ found["induction"].max() :.2f }}, raises a question, since
+# nothing in a token's own row says what came before it: how does this head find its place? [Page 07b](07b_induction.ipynb) follows it
+# through two blocks.
 #
-# Does a clear pattern mean a large effect? We silence these heads on 20 stories and measure the **loss** (lesson
-# [06](06_masking.ipynb)), and on 20 sentences that end in *girl named* and measure the lead. The controls are heads drawn at
-# random, and the other heads of our block.
+# Does a clear pattern mean a large effect? Now we **silence** heads, putting zeros in the place of their mix: on 20
+# stories, where we measure the **loss** (lesson [06](06_masking.ipynb)), and on 20 sentences that end in *girl named*, where we
+# measure the lead. The controls are heads drawn at random, and the other heads of our block.
 
 # %% key="effects"
 texts = [row[:64] for row in prompts["texts"].ids if len(row) >= 64]
 starts = "Once upon a time, there was a", "One day, a", "There once was a", "Long ago there lived a"
 kinds = "little", "small", "happy", "young", "sad"
 girls = [np.array(tokenizer.encode(f"{a} {b} girl named", bos=True)) for a in starts for b in kinds]
+
+
+def silent(block, heads):  # a tap under which these heads write nothing
+    def without(mix):
+        mix = mix.copy()
+        mix[heads] = 0
+        return mix
+
+    return patch({f"blocks.{block}.mix": without})
 
 
 def losses(**options):  # the mean loss of each story
@@ -176,7 +190,7 @@ as_it_is, leading = losses(), np.array([lead(text) for text in girls])
 change = {f"{job}, {b}.{n}": changes(b, [n]) for job in anywhere for b, n in [best[job]]}
 some = np.random.default_rng(0).choice(effect.size, 8, replace=False)
 at_random = [changes(n // Hq, [n % Hq]) for n in some]
-change["a head at random (mean of 8)"] = [np.mean(each, axis=0) for each in zip(*at_random)]
+change["a head at random, of 8"] = [np.concatenate(each) for each in zip(*at_random)]
 change[f"head {i}.{h} of step 1"] = changes(i, [h])
 change["its whole group"] = changes(i, members)
 change["the rest of its block"] = changes(i, [n for n in range(Hq) if n not in members])
@@ -186,7 +200,7 @@ table(
 )
 
 # %% [markdown] key="effects-read"
-# Behind ± stands the spread over the texts. The loss is {{ as_it_is.mean() :.2f }} with all heads in place, and no single head is worth much
+# Behind ± stands the spread over the texts, in the fourth row over 8 heads as well. The loss is {{ as_it_is.mean() :.2f }} with all heads in place, and no single head is worth much
 # of it: the previous-token head {{ change[list(change)[0]][0].mean() :.3f }}, a head at random {{ change[list(change)[3]][0].mean() :.3f }}. A pattern that one can name is not yet an effect, and
 # most single heads can go, as [Michel et al. 2019](https://arxiv.org/abs/1905.10650) found in models of translation. The lead tells another story.
 # It stands at {{ leading.mean() :.2f }}; head {{ i }}.{{ h }} alone takes away {{ -change[list(change)[4]][1].mean() :.2f }}, its group {{ -change["its whole group"][1].mean() :.2f }}, and the
@@ -308,19 +322,37 @@ def best_tokens(scores, names=None, n=7):
 
 
 girl, boy = (int(np.argmax(words == tokenizer.encode(w)[0])) for w in (" girl", " boy"))
-print("looks for:            ", best_tokens(fit, words, 10))
-print("not for:              ", best_tokens(-fit, words, 10))
 print("having read girl, says", best_tokens(said[girl]))
 print("having read boy, says ", best_tokens(said[boy]))
+she, he = (tokenizer.encode(w)[0] for w in (" she", " he"))
+for_her = said[:, she] - said[:, he]  # how far the head favours "she" after reading each word
+shown = [
+    w
+    for w in ("girl", "mom", "boy", "dad", "dog", "tree", "ball")
+    if tokenizer.encode(" " + w)[0] in words
+]
+at = {w: int(np.argmax(words == tokenizer.encode(" " + w)[0])) for w in shown}
+rank = {w: [int((s > s[n]).sum()) + 1 for s in (fit, for_her)] for w, n in at.items()}
+table(
+    [
+        f"of {len(words):,} words",
+        "place as what it looks for",
+        'place by "she" over "he" when it has read it',
+    ],
+    [[w, *places] for w, places in rank.items()],
+)
 
 # %% [markdown] key="circuits-read"
-# Nobody has told this head what a person is. Still the words that fit best are those that could be the hero of a
-# story: among {{ len(words) :, }} words *girl* has rank {{ int((fit > fit[girl]).sum()) + 1 }} and *boy* rank {{ int((fit > fit[boy]).sum()) + 1 }}.
-# {{ claim: (fit > fit[girl]).mean() < 0.1 and (fit > fit[boy]).mean() < 0.1 }}
+# Nobody has told this head what a person is. Still, among {{ len(words) :,}} words *girl* has place {{ rank["girl"][0] }} and *boy*
+# place {{ rank["boy"][0] }} in what it looks for, while *tree* has place {{ rank["tree"][0] }} and *ball* {{ rank["ball"][0] }}.
+# {{ claim: max(rank["girl"][0], rank["boy"][0]) < 0.15 * len(words) < 0.5 * len(words) < min(rank["tree"][0], rank["ball"][0]) }}
 # The QK circuit need not tell girl from boy, since its task is to find whoever is being named. The OV circuit
-# does: after *girl* it raises words that speak of her, after *boy* words that speak of him.
-# {{ claim: said[girl, tokenizer.encode(" she")[0]] > said[boy, tokenizer.encode(" she")[0]] and said[girl, tokenizer.encode(" he")[0]] < said[boy, tokenizer.encode(" he")[0]] }}
-# Together they read like a rule: *find the person; say she or he*. Later blocks find this note in the stream.
+# does. Ask of every word how far this head raises *she* above *he* when it has read it: *girl* comes at place {{ rank["girl"][1] }} and *mom* at
+# {{ rank["mom"][1] }}, *boy* and *dad* at {{ rank["boy"][1] }} and {{ rank["dad"][1] }}, almost at the end, and *dog*, *tree* and *ball*,
+# the control, at {{ rank["dog"][1] }}, {{ rank["tree"][1] }} and {{ rank["ball"][1] }}, between the two.
+# {{ claim: max(rank["girl"][1], rank["mom"][1]) < 0.25 * len(words) < 0.6 * len(words) < min(rank["boy"][1], rank["dad"][1]) }}
+# {{ claim: max(rank["girl"][1], rank["mom"][1]) < min(rank[w][1] for w in ("dog", "tree", "ball")) }}
+# Together they read like a rule: *find a person; pass on whether it is she or he*. Later blocks find this note in the stream.
 
 # %% [markdown] key="once-why"
 # ## Step 6. All heads at once
