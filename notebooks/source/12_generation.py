@@ -238,36 +238,48 @@ for n, r, w in zip(at_once[::2], reading[::2], writing[::2], strict=True):
 # %% key="speed-large"
 from llama_np import LLAMA_3_8B
 
-bytes_of_weights = 2 * LLAMA_3_8B.count_parameters()  # two bytes each
-gigabytes, fetch = bytes_of_weights / 1e9, bytes_of_weights / 3.35e12
-compute = 2 * LLAMA_3_8B.count_parameters() / 989e12  # a multiplication and an addition for each
+large = LLAMA_3_8B
+bandwidth, operations = 3.35e12, 989e12  # bytes and operations a second, by the data sheet
+gigabytes = 2 * large.count_parameters() / 1e9  # two bytes for each number
+fetch = gigabytes * 1e9 / bandwidth
+compute = 2 * large.count_parameters() / operations  # a multiplication and an addition for each
+cached = 2 * large.n_layers * large.n_kv_heads * large.head_dim * 2  # bytes of a token's k and v
+caches = {n: n * cached / bandwidth for n in (12, 400, 8192)}
 table(
-    ["Llama 3 8B on an H100", "seconds"],
-    [["to fetch all weights once", f"{fetch:.5f}"], ["to compute one row", f"{compute:.7f}"]],
+    ["Llama 3 8B on an H100", "millionths of a second"],
+    [
+        ["to fetch all weights, once a pass", f"{fetch * 1e6:,.0f}"],
+        ["to compute, for each row", f"{compute * 1e6:,.0f}"],
+        *([f"to fetch a text's cache, {n:,} tokens", f"{s * 1e6:,.1f}"] for n, s in caches.items()),
+    ],
 )
 
 # %% [markdown] key="speed-read"
-# The two lines lie close together. Reading 32 tokens of one text costs about as much as writing one token in each
-# of 32 texts, so that **what counts is how many rows share a pass**, far more than whether they are read or written.
-# {{ claim: 0.4 < writing[5] / reading[5] < 2.5 }}
-# A model writes a single text slowly for no other reason than that its passes have one row.
-# {{ claim: reading[5] > 3 * reading[0] and writing[5] > 3 * writing[0] }}
+# The two lines lie close together. Reading 32 tokens of one text and writing one token in each of 32 texts cost the
+# same to within a factor of {{ max(reading[5] / writing[5], writing[5] / reading[5]) :.1f }}, while 32 rows one by one would
+# cost {{ writing[5] / writing[0] :.0f }} times as much as in one pass. So here, where the texts are short, what counts is
+# **how many rows share a pass**, more than whether they are read or written, and a single text is written slowly because its passes have one row.
+# {{ claim: 0.4 < writing[5] / reading[5] < 2.5 and reading[5] > 3 * reading[0] and writing[5] > 3 * writing[0] }}
 #
-# Up to a few dozen rows the lines climb steeply, which means that ten rows take far less than ten times the time
-# of one. Something has to be paid once for each pass. In a model as small as the doll-house it is mostly the calls
-# of NumPy; in a large one it is fetching the weights. On a graphics card with the data
-# sheet of an [H100](https://www.nvidia.com/en-us/data-center/h100/), 3.35 terabytes and 989 trillion operations a
-# second, the {{ gigabytes :.1f }} GB of Llama 3 8B take {{ fetch * 1e3 :.1f }} thousandths of a second to fetch,
-# and one row needs {{ compute * 1e6 :.0f }} millionths to compute. For a single text the card waits more than
-# 99 % of the time, and it takes some {{ fetch / compute :.0f }} rows until computing costs as much as fetching.
+# Something has to be paid once for each pass. In a model as small as the doll-house it is mostly the calls of NumPy; in
+# a large one it is fetching the weights. On a graphics card with the data sheet of an
+# [H100](https://www.nvidia.com/en-us/data-center/h100/), 3.35 terabytes and 989 trillion operations a second, the
+# {{ gigabytes :.1f }} GB of Llama 3 8B take {{ fetch * 1e3 :.1f }} thousandths of a second to fetch, and one row needs
+# {{ compute * 1e6 :.0f }} millionths to compute. For a single text the card waits more than 99 % of the time, and as far as
+# weights go, some {{ fetch / compute :.0f }} rows could share a pass until computing takes as long as fetching.
 # {{ claim: abs(fetch / compute - 295) < 5 }}
-# Operations for each byte fetched are called **arithmetic intensity**, and below the bend one is **memory-bound**,
-# above it **compute-bound** ([kipply](https://kipp.ly/transformer-inference-arithmetic/); the
-# [scaling book](https://jax-ml.github.io/scaling-book/inference/) does it for TPUs). So a long prompt is
-# compute-bound and a lone text memory-bound, and that is why services run many conversations in one batch. A lone
-# text can use the idle rows, too: a small model guesses some tokens ahead, and the large one reads all guesses in one
-# pass and keeps those it agrees with (**speculative decoding**,
-# [Leviathan et al. 2022](https://arxiv.org/abs/2211.17192)).
+# Operations for each byte fetched are called **arithmetic intensity**; where fetching takes longer one is
+# **memory-bound**, otherwise **compute-bound** ([kipply](https://kipp.ly/transformer-inference-arithmetic/); the
+# [scaling book](https://jax-ml.github.io/scaling-book/inference/) does it for TPUs).
+#
+# The last rows of the table set a limit to this. Rows that read one prompt share its cache, but every text that is written has
+# a cache of its own ([lesson 11](11_kv_cache.ipynb)), {{ cached :, }} bytes a token, which no other can use. From some
+# {{ compute / (cached / bandwidth) :.0f }} tokens on, fetching it takes longer than computing the row, and at 8,192 tokens {{ caches[8192] / compute :.0f }} times as long.
+# So a long prompt is compute-bound, while writing long texts stays memory-bound however many share the pass. Batches still
+# pay, because the weights are fetched for all of them at once, and that is why services run many conversations together. A
+# lone text can use the idle rows, too: a small model guesses some tokens ahead, and the large one reads all guesses
+# in one pass and keeps those it agrees with (**speculative decoding**, [Leviathan et al. 2022](https://arxiv.org/abs/2211.17192)).
+# {{ claim: abs(compute / (cached / bandwidth) - 415) < 5 }}
 
 # %% [markdown] key="logprobs-why"
 # ## Step 6. How likely a text is
