@@ -68,6 +68,7 @@ COPY_OPTIONS = {
     "copy_every": "and every so many of the steps that follow; 0: none",
     "copy_row": "tokens in a row of such a step",
 }
+IN_CONTEXT = ("row", "final_row", "copy_row")  # none may be longer than the context
 
 
 def add_arguments(p: argparse.ArgumentParser) -> None:
@@ -87,7 +88,10 @@ def add_arguments(p: argparse.ArgumentParser) -> None:
     for title, kind, texts in (("rows", Rows, ROW_OPTIONS), ("copying", Copying, COPY_OPTIONS)):
         group = p.add_argument_group(title)
         for name, text in texts.items():
-            add_option(group, name, getattr(kind, name), text)
+            default = getattr(kind, name)
+            if name in IN_CONTEXT:
+                text += f" (default: {default}, or what fits the context)"
+            add_option(group, name, None if name in IN_CONTEXT else default, text)
     add_recipe_options(p, Hyperparameters())
 
 
@@ -114,14 +118,14 @@ def run(args: argparse.Namespace) -> None:
         copying, ordinary_ids(tokenizer), tokenizer.bos_id,
     )  # fmt: skip
     start = beginning(config, np.random.default_rng(recipe.seed), args.init_std)
-    prompt = tokenizer.encode(PROMPT, bos=True)
+    prompt = tokenizer.encode(PROMPT, bos=True)[: max(1, config.context_length // 2)]
 
     def evaluate(weights: Weights) -> dict[str, float]:
         found = bits_per_byte(weights, config, tokenizer, corpus.held_out)
         return {"held_out_bits_per_byte": found}
 
     def sample(weights: Weights) -> str:
-        return PROMPT + first_words(weights, config, tokenizer, prompt)
+        return tokenizer.decode(prompt[1:]) + first_words(weights, config, tokenizer, prompt)
 
     def save(now: Training) -> None:
         save_model(args.out, config, now.average, tokenizer)
@@ -133,8 +137,30 @@ def run(args: argparse.Namespace) -> None:
 
 
 def given(kind: type, args: argparse.Namespace):
-    """``Rows`` or ``Copying`` from the options that have its fields' names."""
-    return kind(**{field.name: getattr(args, field.name) for field in dataclasses.fields(kind)})
+    """``Rows`` or ``Copying`` from the options that have its fields' names.
+
+    Raises ``ValueError`` for a row that is longer than the context: the model would learn positions
+    that it is never used at.
+    """
+    values = {field.name: getattr(args, field.name) for field in dataclasses.fields(kind)}
+    for name in values.keys() & set(IN_CONTEXT):
+        if values[name] is None:
+            values[name] = longest_row(getattr(kind, name), name, args)
+        elif values[name] > args.context:
+            raise ValueError(
+                f"--{name.replace('_', '-')} {values[name]} is longer than --context "
+                f"{args.context}; choose a shorter row, or leave it out"
+            )
+    return kind(**values)
+
+
+def longest_row(default: int, name: str, args: argparse.Namespace) -> int:
+    """The default, or where the context is shorter, the longest row that fits it."""
+    if default <= args.context:
+        return default
+    if name == "copy_row":
+        return args.context
+    return max(n for n in range(1, args.context + 1) if args.tokens_per_step % n == 0)
 
 
 def ordinary_ids(tokenizer: BPETokenizer) -> list[int]:

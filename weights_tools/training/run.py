@@ -57,7 +57,9 @@ def run_training(
 
 
 def first_words(weights, config, tokenizer: Tokenizer, ids: list[int], n: int = 60) -> str:
-    """What a model goes on to write, greedily."""
+    """What a model goes on to write, greedily; nothing where the context has no room for it."""
+    if len(ids) >= config.context_length:
+        return "(no room to go on)"
     new = generate(
         weights, config, ids, n, stop_tokens=tokenizer.stop_ids, vocab_size=tokenizer.vocab_size
     )
