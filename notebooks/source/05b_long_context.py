@@ -2,8 +2,8 @@
 # # 05b Long texts, complex numbers, two layouts: RoPE in other people's code
 #
 # Every Llama is trained on texts up to some length, Llama 3 on 8,192 tokens, this model on far shorter ones.
-# What happens at the first token beyond? And how could Llama 3.1, with the same blocks, read 131,072? On this
-# page the loss shoots up, and a change of a few frequencies, without any training, takes most of it back.
+# What happens beyond? And how could Llama 3.1, with the same blocks, read 131,072? On this page the loss climbs past
+# the end, and a change of a few frequencies, without any training, brings it down again.
 #
 # The page is optional: nothing later needs it. It goes on from [lesson 05](05_rope.ipynb), and besides long
 # texts it holds what you meet in Meta's and Hugging Face's code: RoPE with complex numbers, and the two
@@ -38,8 +38,7 @@ print(f"context {config.context_length}; queries and keys of block {block}, head
 #
 # Stories are laid one after another until they are twice as long as the model's context, four such texts.
 # The curve is the loss of each token, as the mean over the four texts and over 64 neighbours. **Predict before
-# you run:** from the first token that stands further back than any in training, does the loss stay, creep up,
-# or shoot up?
+# you run:** past the end, does the loss stay level, creep up, or shoot up?
 
 # %% key="beyond"
 from weights_tools.training.corpus import STORIES, read_documents
@@ -53,33 +52,39 @@ for story in read_documents(STORIES):
 texts = np.array(flow[: 4 * n]).reshape(4, n)
 
 
-def losses(scaling):  # the loss of each token but the first, mean of the texts
+def losses(scaling):  # the loss of each token but the first, a row for each text
     other = replace(config, rope_scaling=scaling, context_length=n)
     rows = np.array([log_softmax(forward(weights, other, text)) for text in texts])
-    return -np.take_along_axis(rows[:, :-1], texts[:, 1:, None], axis=-1)[..., 0].mean(axis=0)
+    return -np.take_along_axis(rows[:, :-1], texts[:, 1:, None], axis=-1)[..., 0]
 
 
 def smooth(loss):
-    return loss[: len(loss) // 64 * 64].reshape(-1, 64).mean(axis=-1)
+    mean = loss.mean(axis=0)
+    return mean[: len(mean) // 64 * 64].reshape(-1, 64).mean(axis=-1)
+
+
+def mean_and_spread(loss):
+    return f"{loss.mean():.2f} ± {loss.mean(axis=-1).std():.2f}"
 
 
 as_trained = losses(config.rope_scaling)
+first, next_64, last = slice(0, n // 2), slice(n // 2, n // 2 + 64), slice(-n // 4, None)
 at = 32 + 64 * np.arange(len(smooth(as_trained)))
 show.curves(at, {"as trained": smooth(as_trained)}, ("position", "loss"))
 
 # %% [markdown] key="beyond-answer"
 # <details><summary>Answer</summary>
 #
-# It shoots up, if not at the very next token. In the first half the loss is
-# {{ as_trained[: n // 2].mean() :.2f }}, in the 64 tokens after it {{ as_trained[n // 2 :][:64].mean() :.2f }},
-# and in the last quarter {{ as_trained[-n // 4 :].mean() :.2f }}; a guess that gives all tokens the same probability has
-# {{ np.log(config.vocab_size) :.2f }}. {{ claim: as_trained[-n // 4 :].mean() > as_trained[: n // 2].mean() + 1 }}
+# It climbs, if not at the very next token. In the first half the loss is {{ mean_and_spread(as_trained[:, first]) }},
+# where ± is the spread over the texts, in the 64 tokens after it {{ mean_and_spread(as_trained[:, next_64]) }}, and in the last
+# quarter {{ mean_and_spread(as_trained[:, last]) }}; a guess that gives all tokens the same probability has
+# {{ np.log(config.vocab_size) :.2f }}. {{ claim: as_trained[:, last].mean() > as_trained[:, first].mean() + 0.5 }}
 #
 # </details>
 #
 # Nothing in the code stops at {{ config.context_length }}. But the slow pairs, those that never made a full
 # turn in training, now stand at angles that no query and no key has met. In [lesson 05](05_rope.ipynb) such a
-# pair served as a ramp; beyond the angles it knows, a ramp may turn round and point to the far end. The fast
+# pair served as a ramp, and nothing in training has said where a ramp should lead beyond the angles that it knows. The fast
 # pairs have no such trouble, because they have met all angles many times.
 #
 # ## Step 2. Llama 3.1 turns the slow pairs more slowly
@@ -121,32 +126,40 @@ source(scale_frequencies)
 # %% [markdown] key="mended-why"
 # ### Experiment
 #
-# The same for this model, with its own context in the place of 8,192 and with the factor 4, and not a single
-# step of training. **Predict before you run:** what becomes of the loss in the second half of the texts? And
-# in the first, where the model was fine?
+# The same for this model: its own context in the place of 8,192, the factor 2, because the texts are twice as long,
+# and not a single step of training. As a control *all* pairs are divided by 2, the fast ones too. **Predict before you
+# run:** what becomes of the loss in the second half of the texts? And in the first, where the model was fine?
 
 # %% key="mended"
-small_scaling = LLAMA_3_1_SCALING._replace(
-    factor=4.0, original_context_length=config.context_length
+slow_ones = LLAMA_3_1_SCALING._replace(factor=2.0, original_context_length=config.context_length)
+all_pairs = slow_ones._replace(low_freq_factor=1e9, high_freq_factor=2e9)  # none turns so often
+loss = {
+    "as trained": as_trained,
+    "slow pairs divided by 2": losses(slow_ones),
+    "all pairs divided by 2": losses(all_pairs),
+}
+show.curves(at, {name: smooth(each) for name, each in loss.items()}, ("position", "loss"))
+table(
+    ["", "first half", "last quarter"],
+    [[name, *(mean_and_spread(x[:, part]) for part in (first, last))] for name, x in loss.items()],
 )
-after = losses(small_scaling)
-both = {"as trained": smooth(as_trained), "slow pairs divided by 4": smooth(after)}
-show.curves(at, both, ("position", "loss"))
-first, last = slice(0, n // 2), slice(-n // 4, None)
+slow, every_pair = loss["slow pairs divided by 2"], loss["all pairs divided by 2"]
 
 # %% [markdown] key="mended-answer"
 # <details><summary>Answer</summary>
 #
-# In the last quarter the loss comes down from {{ as_trained[last].mean() :.2f }} to
-# {{ after[last].mean() :.2f }}, and the climb is gone. The price is paid in the first half, where it rises from
-# {{ as_trained[first].mean() :.2f }} to {{ after[first].mean() :.2f }}, since now these tokens, too, stand at
-# other angles than in training. {{ claim: after[last].mean() < as_trained[last].mean() - 0.5 }}
-# {{ claim: after[first].mean() > as_trained[first].mean() }}
+# In the last quarter the loss comes down from {{ as_trained[:, last].mean() :.2f }} to {{ slow[:, last].mean() :.2f }}, and the climb is gone.
+# {{ claim: slow[:, last].mean() < as_trained[:, last].mean() - 0.3 }}
+# In the first half it changes from {{ as_trained[:, first].mean() :.2f }} to {{ slow[:, first].mean() :.2f }}: these tokens meet
+# no angle that is new, but a slow pair's angle now stands for twice the distance. Divide all pairs, and the last quarter
+# has {{ every_pair[:, last].mean() :.2f }} and the first half {{ every_pair[:, first].mean() :.2f }}. That is worse in both, because the fast pairs, by which a head
+# finds its neighbour, are misread as well, and it is why Llama 3.1 leaves them alone.
+# {{ claim: every_pair[:, first].mean() > slow[:, first].mean() and every_pair[:, last].mean() > slow[:, last].mean() }}
 #
 # </details>
 #
-# So both are needed, the scaling and some training after it, and that is what Llama 3.1 got. It also means
-# that "the code is identical, only the weights change" is false from Llama 3 to 3.1 and 3.2. A program that
+# Llama 3.1 was then trained on long texts besides. Its frequencies are part of the model, so the saying that "the code is
+# identical, only the weights change" no longer holds between Llama 3 and 3.1 or 3.2. A program that
 # leaves the scaling out runs without an error and computes another model, and a short test hardly shows it:
 #
 # | | head width | base | factor | output matrix |
@@ -154,7 +167,6 @@ first, last = slice(0, n // 2), slice(-n // 4, None)
 # | Llama 3 8B | 128 | 500,000 | no scaling | its own |
 # | Llama 3.1 8B | 128 | 500,000 | 8 | its own |
 # | Llama 3.2 1B | 64 | 500,000 | 32 | tied to the embedding |
-# | Llama 3.2 3B | 128 | 500,000 | 32 | tied to the embedding |
 
 # %% [markdown] key="base-why"
 # ## Step 3. What a larger base buys
@@ -163,47 +175,49 @@ first, last = slice(0, n // 2), slice(-n // 4, None)
 # that the slow pairs must be slower to tell places apart in longer texts. But how slow are they? Below are,
 # for both bases, the pairs of an 8B head without a full turn in 8,192 positions, and the mean cosine over
 # all pairs: the score, divided by its largest value, of a query and a key that point the same way, averaged
-# over the distances from 4,096 to 8,192.
+# over the distances from 4,096 to 8,192. The last column has the same for 200 random queries and keys.
 
 # %% key="base"
 distances = np.arange(8193)
 means = {}
-rows = []
+rng, rows = np.random.default_rng(0), []
+some_q, some_k = rng.standard_normal((2, 200, 64, 2)) @ [1, 1j]  # random pairs, as complex numbers
 for base in (10_000, 500_000):
     f = rope_frequencies(128, base)
     means[base] = np.cos(distances[:, None] * f).mean(axis=-1)
+    turned = np.exp(1j * distances[4096::64, None, None] * f)
+    unlike = (some_q * some_k.conj() * turned).real.mean() / 2
     row = (
         f"{2 * np.pi / f[-1]:,.0f}",
         (8192 * f < 2 * np.pi).sum(),
         f"{means[base][4096:].mean():.3f}",
+        f"{unlike:.3f}",
     )
     rows.append([f"{base:,}", *row])
-table(["base", "longest wavelength", "pairs without a full turn", "mean cosine far away"], rows)
-
-# %% key="decay"
-rng = np.random.default_rng(0)
-some_q, some_k = rng.standard_normal((2, 200, 1, 64, 2)) @ [1, 1j]
-every = distances[::64]
-f = rope_frequencies(128, 500_000)
-unlike = (some_q * some_k.conj() * np.exp(1j * every[:, None] * f)).real.mean(axis=(0, 2)) / 2
-curves = {f"alike, base {base:,}": mean[::64] for base, mean in means.items()}
-show.curves(
-    every, curves | {"random q and k, 500,000": unlike}, ("distance", "mean over the pairs")
+table(
+    [
+        "base",
+        "longest wavelength",
+        "pairs without a full turn",
+        "far away, alike",
+        "far away, random",
+    ],
+    rows,
 )
 
 # %% [markdown] key="base-note"
 # With the base 10,000 the slowest pair already needs {{ 2 * np.pi * 10_000 ** (126 / 128) :,.0f }} positions for
 # a turn, far more than 8,192, and with the larger base more pairs stand nearly still: they tell places apart
-# *less*. What the base buys is the last column. Two tokens that belong together keep
+# *less*. What the base buys is the column for a query and a key that are alike. Two tokens that belong together keep
 # {{ means[500_000][4096:].mean() :.2f }} of their score when they are far apart, instead of
-# {{ means[10_000][4096:].mean() :.3f }}, so that matching by content survives the distance. That is the
+# {{ means[10_000][4096:].mean() :.3f }}, so that matching by content can survive the distance. That is the
 # reason given by [Xiong et al. 2023](https://arxiv.org/abs/2309.16039), and [Men et al.
 # 2024](https://arxiv.org/abs/2405.14591) derive from it how large a base a context needs.
 # {{ claim: means[500_000][4096:].mean() > 0.2 > abs(means[10_000][4096:].mean()) }}
 #
-# The curves also show how far "scores fall with distance" is true. They do for a query and a key that point
-# the same way, which is the case that [Su et al. 2021](https://arxiv.org/abs/2104.09864), section 3.4.3, look
-# at. For random ones the mean lies near zero at every distance.
+# So "scores fall with distance" is true of a query and a key that point the same way, which is the case that
+# [Su et al. 2021](https://arxiv.org/abs/2104.09864), section 3.4.3, look at, the more the smaller the base is. For random
+# ones there is nothing to fall.{{ claim: abs(unlike) < 0.05 }}
 
 # %% [markdown] key="complex-why"
 # ## Step 4. The same with complex numbers
@@ -228,29 +242,13 @@ agree(
 # %% [markdown] key="complex-named-note"
 # The `*` works **number by number**: there are as many pairs after it as before. It is not a dot product,
 # which would add the pairs up; that comes later, when a query meets a key. Row 3 of `freqs_cis` belongs to
-# position 3. On a long text this form is several times faster than cosines and sines written out, so it is
-# the one the model uses, and it makes the table once for all its blocks.
+# position 3. This form is the one that the model uses, and it makes the table once for all its blocks.
 
 # %% key="complex-named"
 from llama_np import apply_rotary, rope_rotations
 
 agree(q_complex, q_pairs * rope_rotations(positions, frequencies))
 source(apply_rotary)
-
-# %% [markdown] key="proof"
-# In this language it takes one line to prove that only the distance counts. The dot product of two pairs is
-# the real part of the one times the conjugate of the other (the bar: $-\mathrm{i}$ in the place of
-# $\mathrm{i}$), and with $q_j$ and $k_j$ the pairs before rotation
-#
-# $$\sum_j \mathrm{Re}\left( q_j e^{\mathrm{i} m \theta_j} \; \overline{k_j e^{\mathrm{i} n \theta_j}} \right)
-# = \sum_j \mathrm{Re}\left( q_j \overline{k_j} \; e^{\mathrm{i}(m - n)\theta_j} \right)$$
-
-# %% key="proof-code"
-q_rotated, k_rotated = (rotate(x, positions, frequencies) for x in (q, k))
-scores = q_rotated @ k_rotated.T
-d = positions[:, None] - positions
-from_distance = q_pairs[:, None] * k_pairs.conj() * np.exp(1j * d[..., None] * frequencies)
-agree(from_distance.real.sum(axis=-1), scores)
 
 # %% [markdown] key="layout-why"
 # ## Step 5. Two layouts: neighbours and halves
@@ -282,6 +280,7 @@ def turn_halves(x):
     return np.concatenate([a * cos - b * sin, a * sin + b * cos], axis=-1)
 
 
+scores = rotate(q, positions, frequencies) @ rotate(k, positions, frequencies).T
 agree(turn_halves(q_halves) @ turn_halves(k_halves).T, scores)
 
 # %% [markdown] key="layout-wrong-note"
@@ -326,7 +325,7 @@ for name, each in {"right": weights, "wrong": swapped}.items():
 # <details><summary>How many learned numbers does RoPE have?</summary>
 #
 # None. The frequencies follow from the head width, the base and, from Llama 3.1 on, four numbers for the
-# scaling. But the model is trained with them, so others make another model of it.
+# scaling. But the model is trained with them: change them and you have a different model.
 #
 # </details>
 #
