@@ -117,7 +117,8 @@ def test_the_log_has_a_line_for_every_evaluation(tmp_path):
         "step": "10", "tokens": "640", "epoch": "1.250", "learning_rate": "5.000e-01",
         "train_loss": "0.2000", "held_out": "0.1000", "different": "10", "seconds": "15",
     }  # fmt: skip
-    write_line(path, training(10), {"held_out": 7.0, "different": 4})  # gone on from a checkpoint before
+    # gone on from a checkpoint before
+    write_line(path, training(10), {"held_out": 7.0, "different": 4})
     assert [(row["step"], row["held_out"]) for row in rows_of(path)] == [
         ("5", "0.2000"), ("10", "7.0000")
     ]  # fmt: skip

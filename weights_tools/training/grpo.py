@@ -92,7 +92,7 @@ def tell_group(
     rows, writing = [list(asked) for _ in range(how.answers)], np.ones(how.answers, dtype=bool)
     steps = generation_steps(
         weights, config, np.tile(asked, (how.answers, 1)), how.longest, Sampling(how.temperature),
-        rng=rng,
+        rng=rng, vocab_size=tokenizer.vocab_size,
     )  # fmt: skip
     for tokens, _ in steps:
         for i in np.flatnonzero(writing):
