@@ -1,4 +1,4 @@
-"""How a Llama learns: the loss, the backward pass, the optimizer, LoRA, preferences."""
+"""How a Llama learns: the loss, the backward pass, the optimizer, LoRA, preferences, rewards."""
 
 from .backward import Dropout, loss_and_gradients
 from .loss import cross_entropy

@@ -1,6 +1,6 @@
-"""The loop behind pre-training, fine-tuning and preference training: on all cores, in NumPy.
+"""The loop behind pre-training, fine-tuning, preferences and rewards: on all cores, in NumPy.
 
-A stage (``stages.py``) deals each step's batch out in parts of about a thousand tokens, and the
+A stage (``stages.py``, ``grpo.py``) deals each step's batch out in parts of about a thousand tokens, and the
 cores work on the parts side by side. The parts' gradients are added up in order, so the number of
 cores does not change the result.
 
