@@ -21,6 +21,7 @@ from .progress import Progress
 
 HERE = Path(__file__).parent
 DOLL_HOUSE = HERE / "doll_house"
+OTHER_BIN = ("tok", "pytorch_model", "adapter_model")  # files in .bin that are not llama2.c's
 SHIPPED = {  # models that can be named
     "doll-house": DOLL_HOUSE,
     "doll-house-chat": HERE / "doll_house_chat",
@@ -133,7 +134,7 @@ def open_folder(folder: Path) -> OpenedModel:
 
         return open_meta(meta)
     files = sorted([*folder.glob("*.gguf"), *folder.glob("*.bin")])
-    models = [file for file in files if not file.name.startswith("tok")]
+    models = [file for file in files if not file.name.startswith(OTHER_BIN)]
     if len(models) == 1:
         return open_model(models[0])
     if models:

@@ -8,7 +8,9 @@ also its id. The reference is Meta's `llama/tokenizer.py` (github.com/meta-llama
 """
 
 import re
+import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
 from itertools import pairwise
 
 import tiktoken
@@ -35,6 +37,10 @@ LONGEST_RUN = 25_000  # characters; llama/tokenizer.py, MAX_NO_WHITESPACES_CHARS
 TOO_LONG = re.compile(  # looked for only where a run begins, or a long one would take n² steps
     rf"(?<!\s)\s{{{LONGEST_RUN + 1},}}|(?<!\S)\S{{{LONGEST_RUN + 1},}}"
 )
+
+# What is a space for tiktoken: Unicode's White_Space, which is less than Python's.
+_SPACE = r"[\t-\r \x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]"
+LONG_SPACES = re.compile(rf"(?<!{_SPACE}){_SPACE}{{{LONGEST_RUN + 1},}}")
 
 
 def split_pieces(text: str, pattern: str = LLAMA3_PATTERN) -> list[str]:
@@ -172,8 +178,8 @@ class BPETokenizer(Tokenizer):
     def _encode_ordinary(self, text: str, at_start: bool) -> list[int]:
         ids = [
             self._id_of_rank[rank]
-            for part in _cut_long_runs(text)
-            for rank in self._bpe.encode_ordinary(part)
+            for part, whole in self._parts(text)
+            for rank in (self._as_one_piece if whole else self._bpe).encode_ordinary(part)
         ]
         if None in ids:
             missing = [token for token in self.ranks if token not in self.ids]
@@ -183,6 +189,41 @@ class BPETokenizer(Tokenizer):
                 " no token of this model; leave the character out"
             )
         return ids
+
+    def _parts(self, text: str) -> Iterator[tuple[str, bool]]:
+        """Parts of a text to be encoded one by one, and whether a part is one piece.
+
+        Llama 3's text is cut as Meta's code does. With the other patterns, only what tiktoken
+        cannot cut is cut here, and at the same places: long runs of spaces.
+        """
+        if self.pattern == LLAMA3_PATTERN:
+            yield from ((part, False) for part in _cut_long_runs(text))
+        else:
+            yield from _around_long_spaces(text, whole_before_digits=self.pattern == DIGITS_PATTERN)
+
+    @cached_property
+    def _as_one_piece(self) -> tiktoken.Encoding:
+        """An engine that takes each text as one piece."""
+        return tiktoken.Encoding(
+            "one piece", pat_str=r"(?s).+", mergeable_ranks=self.ranks, special_tokens={}
+        )
+
+
+def _around_long_spaces(text: str, whole_before_digits: bool) -> Iterator[tuple[str, bool]]:
+    """Runs of more than 25,000 spaces as pieces of their own, and what lies between.
+
+    tiktoken panics on a million. Where something follows, the last space goes with it; in SmolLM2's
+    pattern not with a digit.
+    """
+    start = 0
+    for run in LONG_SPACES.finditer(text):
+        follows = text[run.end() : run.end() + 1]
+        alone = not follows or (whole_before_digits and unicodedata.category(follows)[0] == "N")
+        end = run.end() - (not alone)
+        yield text[start : run.start()], False
+        yield text[run.start() : end], True
+        start = end
+    yield text[start:], False
 
 
 def _cut_long_runs(text: str) -> Iterator[str]:

@@ -3,10 +3,12 @@
 import dataclasses
 import json
 
+import numpy as np
 import pytest
 
 from llama_np.config import LLAMA_3_1_SCALING
-from llama_np.rope import RopeScaling
+from llama_np.rope import RopeScaling, rope_frequencies
+from tests.checks import agree
 from tests.tiny import tiny_config
 from weights_tools.formats.config_json import (
     config_from_hugging_face,
@@ -159,13 +161,19 @@ def test_we_read_what_transformers_writes(transformers, config, tmp_path):
         ("mlp_bias", True),
         ("quantization_config", {"bits": 4}),
         ("partial_rotary_factor", 0.5),
-        ("sliding_window", 4096),
         ("model_type", "mistral"),
     ],
 )
 def test_what_a_llama_does_not_compute_is_refused_by_name(key, value):
     with pytest.raises(ValueError, match=f"{key}.*{value if isinstance(value, str) else ''}"):
         config_from_hugging_face(LLAMA_3_2_1B | {key: value})
+
+
+@pytest.mark.parametrize("kind", ["default", "llama3"])
+def test_a_part_of_each_head_is_refused(kind):
+    rope = ROPE_3_2 | {"rope_type": kind, "partial_rotary_factor": 0.5}
+    with pytest.raises(ValueError, match="partial_rotary_factor = 0.5 is not supported"):
+        config_from_hugging_face(LLAMA_3_2_1B | {"rope_scaling": rope})
 
 
 @pytest.mark.parametrize("kind", ["linear", "dynamic", "yarn", "longrope"])
@@ -181,15 +189,66 @@ def test_a_key_missing_from_the_scaling_is_named(key):
         config_from_hugging_face(LLAMA_3_2_1B | {"rope_scaling": rope})
 
 
-@pytest.mark.parametrize(
-    "key",
-    ["hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size", "vocab_size",
-     "max_position_embeddings", "rms_norm_eps"],
-)  # fmt: skip
-def test_a_key_missing_from_a_config_is_named(key):
+SIZES = (
+    *("hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size"),
+    *("vocab_size", "max_position_embeddings", "rms_norm_eps"),
+)
+
+
+@pytest.mark.parametrize("key", SIZES)
+def test_a_key_missing_from_a_config_is_as_in_transformers_or_named(transformers, key):
     values = {k: v for k, v in LLAMA_3_2_1B.items() if k not in (key, "head_dim")}
+    ours = config_to_hugging_face(config_from_hugging_face(values))
+    assert ours[key] == getattr(transformers.LlamaConfig(), key)
+    says_nothing = {k: v for k, v in values.items() if k not in ("model_type", "architectures")}
     with pytest.raises(ValueError, match=f"no '{key}'"):
-        config_from_hugging_face(values)
+        config_from_hugging_face(says_nothing)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"architectures": ["LLaMAForCausalLM"]},
+        {"hidden_act": "swish"},
+        {"partial_rotary_factor": 1.0},
+        {"sliding_window": 4096},
+        {"num_local_experts": 8},
+        {"pretraining_tp": 2, "use_cache": False, "_flash_attn_2_enabled": True, "unsloth": "x"},
+        {"rope_scaling": {"type": "linear", "factor": 1.0}},
+        {"rope_scaling": {"rope_type": "dynamic", "factor": 1}},
+        {"rope_scaling": {"rope_type": "default", "factor": 4.0, "original_max": 7}},
+        {"rope_scaling": None, "rope_parameters": {
+            "rope_type": "default", "rope_theta": 500000.0, "partial_rotary_factor": 1.0}},
+    ],
+    ids=lambda changes: next(iter(changes)),
+)  # fmt: skip
+def test_spellings_and_keys_that_change_nothing(transformers, torch, tmp_path, changes):
+    """transformers computes the same with them: its frequencies are those of our config."""
+    plain = tiny_config(rope_scaling=None, rope_theta=500000.0)
+    values = config_to_hugging_face(plain)
+    del values["rope_parameters"]
+    values |= changes
+    (tmp_path / "config.json").write_text(json.dumps(values))
+    ours = read_config(tmp_path / "config.json")
+    assert ours == plain
+    theirs = transformers.AutoConfig.from_pretrained(tmp_path)
+    rotary = transformers.models.llama.modeling_llama.LlamaRotaryEmbedding(theirs)
+    frequencies = rope_frequencies(ours.head_dim, ours.rope_theta, ours.rope_scaling)
+    agree(rotary.inv_freq.numpy(), frequencies.astype(np.float32), 1e-6)
+
+
+def test_a_whole_head_is_turned_with_scaling_too():
+    rope = ROPE_3_2 | {"partial_rotary_factor": 1.0}
+    config = config_from_hugging_face(LLAMA_3_2_1B | {"rope_scaling": rope})
+    assert config == config_from_hugging_face(LLAMA_3_2_1B)
+
+
+def test_an_older_word_for_the_context():
+    values = {k: v for k, v in LLAMA_3_2_1B.items() if k != "max_position_embeddings"}
+    older = config_from_hugging_face(values | {"max_sequence_length": 1024})
+    assert older.context_length == 1024
+    both = config_from_hugging_face(LLAMA_3_2_1B | {"max_sequence_length": 1024})
+    assert both.context_length == 131072
 
 
 @pytest.mark.parametrize(

@@ -345,7 +345,7 @@ def test_rope_scaling_that_scales_nothing(tiny):
     path, config, tensors = tiny
 
     def change(writer):
-        writer.add_rope_scaling_type(gguf.RopeScalingType.NONE)
+        writer.add_rope_scaling_type(gguf.RopeScalingType.LINEAR)
         writer.add_rope_scaling_factor(1.0)
 
     assert open_gguf(write(path, config, tensors, change=change)).config == config

@@ -301,6 +301,20 @@ def test_a_path_that_leads_nowhere_says_from_where(tmp_path, monkeypatch):
         load_model()
 
 
+def test_a_pickle_of_transformers_is_named(tmp_path, house):
+    """And no model of llama2.c, which ends in .bin too."""
+    for name in ("pytorch_model.bin", "pytorch_model-00001-of-00002.bin"):
+        folder = tmp_path / name
+        folder.mkdir()
+        write_config(folder, house[0])
+        (folder / name).write_bytes(b"")
+        assert "in pytorch_model.bin, a pickle, which is not read; open" in refusal(
+            "inspect", folder
+        )
+        (folder / "config.json").unlink()
+        assert "found no model; expected config.json" in refusal("inspect", folder)
+
+
 # --- the tokenizer ---
 
 
@@ -318,8 +332,8 @@ def test_a_padded_vocabulary_is_written_through(tmp_path, capsys):
     with_tokenizer(tmp_path, 3000)
     for options in (["--temperature", "0"], ["--temperature", "5", "--seed", "0"]):
         for more in ([], ["--logprobs"]):
-            options = ["Once", "--model", str(tmp_path), "--max-new-tokens", "50", *options]
-            assert generate_main(options + more) == 0
+            asked = ["Once", "--model", str(tmp_path), "--max-new-tokens", "50"]
+            assert generate_main(asked + options + more) == 0
     assert "(none)" not in capsys.readouterr().out
     assert load_model(tmp_path).tokenizer.decode([2999]) == ""
 

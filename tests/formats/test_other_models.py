@@ -89,7 +89,7 @@ CONTRADICTIONS = {
     "one for each layer": ({"rope_scaling": {"full_attention": LLAMA3}},
                            "type 'default' does not know 'full_attention'"),
     "part of a head": ({"rope_scaling": LLAMA3 | {"partial_rotary_factor": 0.5}},
-                       "type 'llama3' does not know 'partial_rotary_factor'"),
+                       "partial_rotary_factor = 0.5 is not supported"),
 }  # fmt: skip
 
 

@@ -5,7 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from llama_np.tokenizer.bpe import DIGITS_PATTERN, LLAMA3_SPECIAL_TOKENS, BPETokenizer
+from llama_np.tokenizer.bpe import (
+    DIGITS_PATTERN,
+    LLAMA3_PATTERN,
+    LLAMA3_SPECIAL_TOKENS,
+    BPETokenizer,
+)
 from tests.varied_text import VARIED
 from weights_tools import load_tokenizer
 from weights_tools.tokenizers.merging_order import order_of_merging
@@ -97,6 +102,26 @@ def test_varied_text(pair, text):
 def test_any_text(pair, text):
     theirs, ours = pair
     assert ours.encode(text) == ids_of(theirs, text)
+
+
+LONG = 25_001
+RUNS = ["a" * LONG + " b", " " * LONG + "the", " " * LONG + "12", "the" + " " * LONG, "." * LONG]
+RUNS += ["the" + "\n" * LONG + "12", "a\u3000" + " " * LONG + "\n.", "\x1c" + " " * LONG + "\x1c "]
+RUNS += [" " * LONG + "\u0663", "1 " * LONG, " \n\t" * LONG + "猫" + " " * LONG + "a"]
+
+
+@pytest.mark.parametrize("text", RUNS, ids=range(len(RUNS)))
+def test_long_runs_are_cut_where_the_library_cuts(pair, text):
+    """Llama 3's are cut as in Meta's code: see test_tokenizer.py."""
+    theirs, ours = pair
+    if ours.pattern != LLAMA3_PATTERN:
+        assert ours.encode(text) == ids_of(theirs, text)
+
+
+def test_a_million_spaces(pair):
+    _, ours = pair
+    for text in (" " * 10**6, "\n" * 10**6 + "the"):
+        assert ours.decode(ours.encode(text)) == text
 
 
 def test_every_token_alone(pair):

@@ -1,5 +1,6 @@
 """White space, empty lines and capitals in files that people write."""
 
+import codecs
 import hashlib
 
 import pytest
@@ -10,7 +11,7 @@ from weights_tools.formats.hugging_face import tensor_files
 from weights_tools.load import DOLL_HOUSE, load_model, open_model
 from weights_tools.tokenizers import load_tokenizer
 from weights_tools.training.corpus import read_corpus, read_documents, read_facts
-from weights_tools.training.dialogs import Dialog, read_lines
+from weights_tools.training.dialogs import Dialog, read_lines, write_lines
 from weights_tools.training.drills import draw_drills, frequent_words, is_held_out
 
 
@@ -37,6 +38,49 @@ def test_a_dialog_whose_answer_is_white_space_is_refused_with_its_line(tmp_path)
     path.write_text(good + '\n{"question": "a", "answer": " "}\n')
     with pytest.raises(ValueError, match="line 3: expected"):
         list(read_lines(path, Dialog))
+
+
+SEPARATORS = "\x0b\x0c\x1c\x1d\x1e\x85\u2028\u2029"  # where str.splitlines cuts, and JSON does not
+
+
+def test_what_we_write_can_be_read_back_whatever_it_holds(tmp_path):
+    dialogs = [Dialog(f"a{mark}b", f"{mark}c") for mark in SEPARATORS] + [Dialog("é猫", "\r\n\\")]
+    write_lines(tmp_path / "dialogs.jsonl", dialogs)
+    assert list(read_lines(tmp_path / "dialogs.jsonl", Dialog)) == dialogs
+
+
+@pytest.mark.parametrize("end", [b"\n", b"\r\n", b"\r"])
+def test_marks_and_ends_of_line_of_other_systems(tmp_path, end):
+    """A byte-order mark is no part of the first document, line or name."""
+    (tmp_path / "dialogs.jsonl").write_bytes(
+        codecs.BOM_UTF8 + end.join([b'{"question": "a", "answer": "b"}'] * 2) + end
+    )
+    assert list(read_lines(tmp_path / "dialogs.jsonl", Dialog)) == [Dialog("a", "b")] * 2
+    stories = end.join([b"one", b"***", b"two\xe2\x80\xa8still", b""])
+    (tmp_path / "stories.txt").write_bytes(codecs.BOM_UTF8 + stories)
+    assert read_documents(tmp_path / "stories.txt", "***") == ["one", "two\u2028still"]
+    (tmp_path / "facts.txt").write_bytes(
+        codecs.BOM_UTF8 + b"a fact" + end + "one\u2028fact".encode()
+    )
+    assert read_facts(tmp_path / "facts.txt") == ["a fact", "one\u2028fact"]
+
+
+@pytest.mark.parametrize("mark", [codecs.BOM_UTF8, b""])
+def test_a_file_in_another_encoding_is_named_with_its_line(tmp_path, mark):
+    path = tmp_path / "any"
+    text = '{"question": "a", "answer": "b"}\n{"question": "é", "answer": "b"}\n'
+    readers = (lambda p: list(read_lines(p, Dialog)), read_documents, read_facts)
+    for encoding in ("utf-16", "utf-16-le", "utf-16-be", "utf-32"):
+        path.write_bytes(text.encode(encoding))
+        for read in readers:
+            with pytest.raises(ValueError, match="any: is in UTF-16 or UTF-32; expected UTF-8"):
+                read(path)
+    path.write_bytes(mark + text.encode("latin-1"))
+    for read in readers:
+        with pytest.raises(
+            ValueError, match="any, line 2: the byte 0xe9 is no UTF-8 .Latin-1..; save"
+        ):
+            read(path)
 
 
 def test_checksums_with_white_space_around(tmp_path, house):

@@ -76,8 +76,8 @@ def test_a_question_that_is_too_long_does_not_end_the_talk():
 @pytest.mark.parametrize(
     "options, words",
     [
-        ([], "prompt is empty; write one, for example"),
-        ([""], "prompt is empty"),
+        ([], "expected a prompt, for example"),
+        (["", "--chat"], "prompt is empty; write one: a question"),
         (["Once", "--temperature", "-1"], "temperature must be 0"),
         (["Once", "--temperature", "nan"], "temperature must be 0"),
         (["Once", "--top-p", "0"], "top_p must be above 0"),
@@ -91,6 +91,21 @@ def test_bad_input_is_one_line(options, words, capsys):
     assert main(options) == 1
     told = capsys.readouterr().err
     assert words in told and told.startswith("error: ") and told.count("\n") == 1
+
+
+def test_a_text_can_begin_with_nothing(monkeypatch, capsys):
+    options = ["", "--temperature", "0", "--max-new-tokens", "8"]
+    assert main(options) == 0 and len(capsys.readouterr().out) > 10
+    assert main([*options, "--logprobs"]) == 0
+    assert len(capsys.readouterr().out.splitlines()) == 1 + 8
+    model = load_model(DOLL_HOUSE)
+    ranks, names = model.tokenizer.ranks, model.tokenizer.special_tokens
+    without = BPETokenizer(ranks, names, ids=model.tokenizer.ids, bos=None)
+    monkeypatch.setattr(
+        "weights_tools.commands.generate.load_model", lambda *_: model._replace(tokenizer=without)
+    )
+    assert main(options) == 1
+    assert "this model has no token that begins a text" in capsys.readouterr().err
 
 
 def test_a_closed_pipe_is_no_error():

@@ -30,7 +30,7 @@ DESCRIPTION = (
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "prompt", metavar="PROMPT", nargs="?",
-        help="the text to go on from; with --chat it may be left out",
+        help="the text to go on from, \"\" to begin one; with --chat it may be left out",
     )  # fmt: skip
     parser.add_argument(
         "--model", metavar="MODEL",
@@ -210,11 +210,14 @@ def run(args: argparse.Namespace) -> int:
 
 def go_on(args: argparse.Namespace, tally: Tally) -> None:
     """Load, encode, generate, write."""
-    if args.prompt == "" or (args.prompt is None and not args.chat):
-        raise ValueError(
-            'the prompt is empty; write one, for example "Once upon a time", or --chat to talk'
-        )
+    if args.prompt is None and not args.chat:
+        raise ValueError('expected a prompt, for example "Once upon a time", or --chat to talk')
     model = model_for(args)
+    if args.prompt == "" and (args.chat or model.tokenizer.bos_id is None):
+        raise ValueError(
+            "the prompt is empty; write one: "
+            + ("a question" if args.chat else "this model has no token that begins a text")
+        )
     rng = np.random.default_rng(args.seed) if args.temperature else None
     tokenizer = model.tokenizer
     if args.prompt is None:

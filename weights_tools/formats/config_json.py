@@ -10,6 +10,15 @@ from llama_np.rope import RopeScaling
 
 from ..reading import read_object
 
+# What transformers' LlamaConfig takes for a key that is not there, and an older spelling of one:
+# https://github.com/huggingface/transformers/blob/main/src/transformers/models/llama/configuration_llama.py
+DEFAULTS = {
+    "hidden_size": 4096, "num_hidden_layers": 32, "num_attention_heads": 32,
+    "intermediate_size": 11008, "vocab_size": 32000, "rms_norm_eps": 1e-6,
+    "max_position_embeddings": 2048,
+}  # fmt: skip
+OLDER = {"max_sequence_length": "max_position_embeddings"}
+ARCHITECTURES = (["LlamaForCausalLM"], ["LLaMAForCausalLM"])  # the second until March 2023
 LLAMA_3_ROPE = {
     "factor", "low_freq_factor", "high_freq_factor", "original_max_position_embeddings"
 }  # fmt: skip
@@ -80,13 +89,15 @@ def config_from_hugging_face(values: Mapping[str, Any]) -> LlamaConfig:
     """From the contents of a ``config.json`` of a ``LlamaForCausalLM``.
 
     Older files write ``rope_theta`` and ``rope_scaling``, newer ones ``rope_parameters``. Keys
-    that old files leave out take the values that transformers documents for them. What this
-    project does not compute (biases, other activations, other kinds of rope scaling, other
-    architectures, quantised weights) is refused by name.
+    that a file leaves out take the values that transformers documents for them, as long as it says
+    that it is a Llama's; keys of which transformers' Llama takes no notice are ignored here too.
+    What this project does not compute (biases, other activations, other kinds of rope scaling,
+    other architectures, quantised weights) is refused by name.
 
     Source: https://huggingface.co/docs/transformers/model_doc/llama#transformers.LlamaConfig
     """
     refuse_other_architectures(values)
+    values = with_defaults(values)
     heads = need(values, "num_attention_heads")
     # transformers, too, takes the older spelling where a file has both
     rope = values.get("rope_scaling") or values.get("rope_parameters") or {}
@@ -140,10 +151,19 @@ def config_to_hugging_face(config: LlamaConfig) -> dict[str, Any]:
         "rope_parameters": rope,
         **older_spelling,
         "tie_word_embeddings": config.tied_output,
-        "hidden_act": "silu",
         "attention_bias": False,
         "mlp_bias": False,
     }
+
+
+def with_defaults(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The contents of a ``config.json``, and what transformers puts where they say nothing.
+
+    Only for a file that names a Llama: an empty one is none.
+    """
+    renamed = {OLDER.get(key, key): value for key, value in values.items()} | dict(values)
+    says_llama = "model_type" in values or "architectures" in values
+    return (DEFAULTS if says_llama else {}) | renamed
 
 
 def need(values: Mapping[str, Any], key: str) -> Any:
@@ -170,10 +190,17 @@ def even_share(dim: Any, n_heads: Any) -> int:
 def rope_scaling_from(rope: Mapping[str, Any]) -> RopeScaling | None:
     """The scaling that a Hugging Face config asks for; refuses the kinds that are not Llama's."""
     kind = rope.get("rope_type", rope.get("type", "default"))
+    if value_or(rope, "partial_rotary_factor", 1.0) != 1:
+        part = brief.repr(rope["partial_rotary_factor"])
+        raise ValueError(f"partial_rotary_factor = {part} is not supported, only 1.0")
+    if kind in ("linear", "dynamic") and rope.get("factor") == 1:
+        return None  # nothing is scaled
     if kind not in ("default", "llama3"):
         kind = brief.repr(kind)
         raise ValueError(f"rope scaling of type {kind} is not supported, only 'llama3'")
-    known = {"rope_type", "type", "rope_theta"}
+    known = {"rope_type", "type", "rope_theta", "partial_rotary_factor"}
+    if kind == "default" and known & {"rope_type", "type"} & rope.keys():
+        return None  # whatever else stands there, as in transformers
     strange = sorted(rope.keys() - (known if kind == "default" else known | LLAMA_3_ROPE))
     if strange:
         raise ValueError(
@@ -196,20 +223,20 @@ def refuse_other_architectures(values: Mapping[str, Any]) -> None:
     if kind != "llama":
         hint = "; lesson 13 opens it, with load_gpt2" if kind == "gpt2" else ""
         raise ValueError(f"expected a Llama (model_type 'llama'), got {brief.repr(kind)}{hint}")
-    task = value_or(values, "architectures", ["LlamaForCausalLM"])
-    if task != ["LlamaForCausalLM"]:
+    task = value_or(values, "architectures", ARCHITECTURES[0])
+    if task not in ARCHITECTURES:
         raise ValueError(
             f"expected a model that predicts tokens (architectures ['LlamaForCausalLM']), "
             f"got {brief.repr(task)}"
         )
+    if values.get("hidden_act", "silu") not in ("silu", "swish"):  # two names of one function
+        given = brief.repr(values["hidden_act"])
+        raise ValueError(f"hidden_act = {given} is not supported, only 'silu'")
     for key, plain in {
-        "hidden_act": "silu",
         "attention_bias": False,
         "mlp_bias": False,
         "quantization_config": None,
         "partial_rotary_factor": 1.0,
-        "sliding_window": None,
-        "num_local_experts": None,
     }.items():
         if values.get(key, plain) not in (plain, None):
             raise ValueError(f"{key} = {brief.repr(values[key])} is not supported, only {plain!r}")

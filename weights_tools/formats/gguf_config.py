@@ -31,7 +31,8 @@ UNSUPPORTED = {
     "residual_scale": ("a scaled residual stream", (0, 1)),
     "embedding_scale": ("scaled embeddings", (0, 1)),
     "use_parallel_residual": ("parallel residual streams", (False,)),
-    "rope.scaling.type": ("this kind of rope scaling", ("none",)),
+    # linear scaling by its factor, below
+    "rope.scaling.type": ("this kind of rope scaling", ("none", "linear")),
     "rope.scaling.factor": ("linear rope scaling", (0, 1)),
     "rope.scaling.attn_factor": ("scaled rotation", (1,)),
     "rope.scale_linear": ("linear rope scaling", (0, 1)),  # the older name of the same

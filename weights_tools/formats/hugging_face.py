@@ -129,6 +129,12 @@ def tensor_files(folder: Path) -> Iterator[Path]:
         yield single
         return
     if not index.is_file():
+        if any(folder.glob("pytorch_model*.bin*")):
+            raise FileNotFoundError(
+                f"{folder}: its weights are in pytorch_model.bin, a pickle, which is not read; "
+                "open the folder with transformers and save it again as safetensors: "
+                "model.save_pretrained(FOLDER)"
+            )
         raise FileNotFoundError(
             f"{folder}: found neither model.safetensors nor {INDEX}; is the download complete?"
         )

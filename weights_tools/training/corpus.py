@@ -16,6 +16,8 @@ import numpy as np
 from llama_np.tokenizer import Tokenizer
 from llama_np.tokenizer.chat import encode_dialog
 
+from ..reading import read_lines_of, read_text
+
 FACTS = Path(__file__).with_name("facts.txt")
 STORIES = Path(__file__).with_name("stories.txt")  # told by the doll-house: see ``make-stories``
 SEPARATOR = "<|endoftext|>"  # the line between two documents
@@ -33,13 +35,14 @@ def read_documents(path: Path, separator: str = SEPARATOR) -> list[str]:
     """The documents of a text file, without empty ones, blank lines and white space at their ends.
 
     Some sources put blank lines between paragraphs, others single ends of line: here all are the
-    latter, so that a model need not guess which source it reads. Raises ``FileNotFoundError``.
+    latter, so that a model need not guess which source it reads. Raises ``FileNotFoundError``, or
+    ``ValueError`` for a file that is not in UTF-8.
     """
     if not path.is_file():
         raise FileNotFoundError(f"no such file: {path}; expected a text file to train on")
     documents = [
         re.sub(r"\n\s*\n", "\n", part.strip())
-        for part in path.read_text(encoding="utf-8").split(f"\n{separator}\n")
+        for part in read_text(path).split(f"\n{separator}\n")
     ]
     return [text for text in documents if text and text != separator]
 
@@ -72,7 +75,7 @@ def read_corpus(
 
 def read_facts(path: Path = FACTS) -> list[str]:
     """The lines of the facts file, without empty ones."""
-    return [line for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    return [line for line in read_lines_of(path) if line.strip()]
 
 
 def encode_document(tokenizer: Tokenizer, text: str) -> list[int]:

@@ -15,6 +15,7 @@ import numpy as np
 
 from llama_np.tokenizer import Tokenizer
 
+from ..reading import read_lines_of
 from ..writing import replacing
 from .corpus import STORIES, encode_answer, read_documents, read_facts
 from .heroes import Hero, draw_opening, find_hero
@@ -165,11 +166,12 @@ def encode_all(
 def read_lines(path: Path, kind: type) -> Iterator:
     """One ``Dialog`` or ``Comparison`` for each line of JSON in a file.
 
-    Raises ``FileNotFoundError``, or ``ValueError`` with the line that is something else.
+    Raises ``FileNotFoundError``, or ``ValueError`` with the line that is something else or not in
+    UTF-8.
     """
     if not path.is_file():
         raise FileNotFoundError(f"no such file: {path}; expected lines of JSON")
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+    for number, line in enumerate(read_lines_of(path), start=1):
         if not line.strip():
             continue
         try:
