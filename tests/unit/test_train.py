@@ -1,5 +1,6 @@
 """Training: exact from a seed, over any number of threads, across an interruption."""
 
+import argparse
 import csv
 
 import numpy as np
@@ -9,10 +10,10 @@ from llama_np.weights import initialize
 from tests.tiny import tiny_config
 from weights_tools import load_model, workers
 from weights_tools.__main__ import main
-from weights_tools.commands.train import beginning
+from weights_tools.commands.train import add_arguments, beginning, given
 from weights_tools.training import trainer as train_module
 from weights_tools.training.corpus import Stream
-from weights_tools.training.stages import Pretraining, Rows
+from weights_tools.training.stages import Copying, Pretraining, Rows
 from weights_tools.training.trainer import Hyperparameters, Training, train
 
 CONFIG = tiny_config(rope_scaling=None, context_length=32)
@@ -193,6 +194,34 @@ def test_the_start_is_as_wide_as_asked_for(corpus, tmp_path):
         assert main(options) == 0
         sizes.append(float(load_model(out).weights.layers[0].wq.std()))
     np.testing.assert_allclose(sizes, [0.02, 0.2], rtol=0.2)
+
+
+def test_a_context_shorter_than_the_first_prompt(corpus, tmp_path, capsys):
+    """Rows become as long as it is, and the sample begins with what fits."""
+    options = (
+        f"train --corpus {corpus} --out {tmp_path} --context 32 --vocab-size 300 --dim 16 "
+        "--layers 1 --heads 2 --kv-heads 1 --tokens-per-step 64 --steps 2 --evaluate-every 1 "
+        "--drills 4"
+    ).split()
+    assert main(options) == 0
+    assert "    Once" in capsys.readouterr().err
+    assert load_model(tmp_path).config.context_length == 32
+
+
+def test_rows_fit_the_context():
+    def of(*options):
+        parser = argparse.ArgumentParser()
+        add_arguments(parser)
+        args = parser.parse_args(["--corpus", "x", "--out", "y", *options])
+        return given(Rows, args), given(Copying, args)
+
+    assert of() == (Rows(), Copying())
+    rows, copying = of("--context", "48")
+    assert (rows.row, rows.final_row, copying.copy_row) == (32, 32, 48)  # 2048 tokens in a step
+    assert of("--context", "300")[0] == Rows(final_row=256)
+    for name in ("row", "final-row", "copy-row"):
+        with pytest.raises(ValueError, match=f"--{name} 64 is longer than --context 32; choose a"):
+            of("--context", "32", f"--{name}", "64")
 
 
 def test_errors_are_one_line(tmp_path, capsys):
