@@ -7,9 +7,12 @@ import linecache
 import os
 import sys
 import textwrap
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, is_dataclass, replace
 from functools import cache
+from itertools import count
 from pathlib import Path
 
 import numpy as np
@@ -19,10 +22,20 @@ import weights_tools
 from llama_np.weights import Weights
 
 from ..folder import SOLUTIONS
+from .returned import clean, plain
 
 LIBRARY = tuple(f"{Path(each.__file__).parent}{os.sep}" for each in (llama_np, weights_tools))
 DATA = {"config.py", "weights.py", "lazy_matrix.py", "axes.py"}  # what an exercise is given to read
 GIVEN = {"split_pieces"}  # functions that an exercise gives
+PATIENCE = 100_000_000  # calls of functions, and returns: a minute or more; a story takes some 5 %
+ENDLESS = (
+    "it seems not to end: it has called other functions {:,} times. Something has to change in "
+    "every round of a loop."
+)
+
+
+class TooLong(BaseException):
+    """Ends a call whose patience is over."""
 
 
 @dataclass
@@ -37,17 +50,32 @@ class Call:
 
 
 def has_blanks(function: Callable) -> bool:
-    """Whether the code still has a ``...`` to be filled in; one in an index is none."""
+    """Whether a line of the code still is a ``...`` to be filled in: alone, or to be kept.
+
+    Not one in an index, an argument or a tuple, and not one that a ``return`` stands before.
+    """
     try:
         tree = ast.parse(textwrap.dedent(inspect.getsource(function)))
     except (OSError, TypeError, SyntaxError):
         return False
-    parts = [node.slice for node in ast.walk(tree) if isinstance(node, ast.Subscript)]
-    in_index = {id(inner) for part in parts for inner in ast.walk(part)}
-    return any(
-        isinstance(node, ast.Constant) and node.value is ... and id(node) not in in_index
-        for node in ast.walk(tree)
-    )
+    return any(is_blank(line) for node in ast.walk(tree) for line in reached(node))
+
+
+def reached(node: ast.AST) -> Iterator[ast.stmt]:
+    """The lines of a block, up to the first that leaves it."""
+    for name in ("body", "orelse", "finalbody"):
+        block = getattr(node, name, None)
+        for line in block if isinstance(block, list) else []:
+            yield line
+            if isinstance(line, ast.Return | ast.Raise | ast.Continue | ast.Break):
+                break
+
+
+def is_blank(line: ast.stmt) -> bool:
+    value = getattr(line, "value", None)
+    if not isinstance(line, ast.Expr | ast.Assign | ast.AnnAssign | ast.Return):
+        return False
+    return isinstance(value, ast.Constant) and value.value is ...
 
 
 def copied(value):
@@ -73,31 +101,67 @@ def changed(before, after) -> bool:
     return isinstance(before, list | dict | set) and before != after
 
 
-def call(function: Callable, arguments: tuple, names: list[str], watched: bool = True) -> Call:
-    """Call a function with copies of its arguments, and look at what it does."""
-    made, given = Call(), [copied(a) for a in arguments]
-    before = sys.getprofile()
+def surely_changed(before, after) -> bool:
+    """``changed``, also where what was put into an argument cannot be compared."""
     try:
-        with np.errstate(all="ignore"):
-            if watched:
-                sys.setprofile(watcher(made))
-            made.result = function(*given)
-    except Exception as error:  # whatever it is, it is the learner's, and is told to them
-        sys.setprofile(before)
+        return changed(before, after)
+    except Exception:
+        return True
+
+
+def call(
+    function: Callable,
+    arguments: tuple,
+    names: list[str],
+    watched: bool = True,
+    patience: int = PATIENCE,
+) -> Call:
+    """Call a function with copies of its arguments, and look at what it does.
+
+    The result is in types of Python and NumPy: what an object of the learner's does when it is
+    printed or compared, it does in here. KeyboardInterrupt, the stop button, comes out.
+    """
+    made, given = Call(), [copied(a) for a in arguments]
+    try:
+        with np.errstate(all="ignore"), watching(made, watched, patience) as still:
+            made.result = plain(function(*given))
+            if not still():
+                made.fault = "your function turns Python's profiler off: leave it as it is"
+    except KeyboardInterrupt:
+        raise
+    except TooLong:
+        made.fault = ENDLESS.format(patience // 2)
+    except BaseException as error:  # whatever it is, it is the learner's, and is told to them
         made.error, made.fault = type(error), tell_error(function, error)
-    finally:
-        sys.setprofile(before)
     for name, old, new in zip(names, arguments, given, strict=False):
-        if made.error is None and changed(old, new):
+        if not made.fault and surely_changed(old, new):
             made.fault = f"your function changed its input {name}: work on a copy of it"
     return made
 
 
-def watcher(made: Call) -> Callable:
+@contextmanager
+def watching(made: Call, watched: bool, patience: int) -> Iterator[Callable[[], bool]]:
+    """Note who runs, in threads begun meanwhile too; gives a way to ask if nobody ended that."""
+    before, in_threads = sys.getprofile(), threading.getprofile()
+    profile = watcher(made, watched, patience)
+    threading.setprofile(profile)
+    sys.setprofile(profile)
+    try:
+        yield lambda: sys.getprofile() is profile
+    finally:
+        sys.setprofile(before)
+        threading.setprofile(in_threads)
+
+
+def watcher(made: Call, watched: bool, patience: int) -> Callable:
     """A profile function that notes functions of the library and of the solutions."""
 
+    events = count()
+
     def profile(frame, event, argument):
-        if event != "call" or not (whose := owner(frame.f_code.co_filename)):
+        if next(events) > patience:  # counted, not timed: the same verdict on every machine
+            raise TooLong
+        if event != "call" or not watched or not (whose := owner(frame.f_code.co_filename)):
             return
         name = frame.f_code.co_name
         if not name.startswith("<") and name not in GIVEN:
@@ -115,9 +179,13 @@ def owner(file: str) -> str | None:
     return "library" if file.startswith(LIBRARY) and path.name not in DATA else None
 
 
-def tell_error(function: Callable, error: Exception) -> str:
+def tell_error(function: Callable, error: BaseException) -> str:
     """An exception in one line, with the line of the learner's function where it happened."""
-    said = f"{type(error).__name__}: {' '.join(str(error).split())}"
+    try:
+        text = str.__str__(str(error))
+    except BaseException:  # an exception that cannot even be printed
+        text = "(it cannot be printed)"
+    said = clean(f"{type(error).__name__}: {text}".rstrip(": "), 300)
     code, trace, line = getattr(function, "__code__", None), error.__traceback__, None
     while trace is not None:
         if trace.tb_frame.f_code is code:
@@ -125,6 +193,6 @@ def tell_error(function: Callable, error: Exception) -> str:
         trace = trace.tb_next
     if line is None:
         return said
-    text = linecache.getline(code.co_filename, line).strip()
+    text = clean(linecache.getline(code.co_filename, line), 100)
     shown = f" ({text})" if text else ""
-    return f"line {line - code.co_firstlineno + 1} of {function.__name__}{shown}: {said}"
+    return f"line {line - code.co_firstlineno + 1} of {code.co_name}{shown}: {said}"

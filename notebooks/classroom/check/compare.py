@@ -2,6 +2,10 @@
 
 import numpy as np
 
+from .returned import LONGEST, Foreign, brief, size
+
+AROUND = 18  # characters shown on each side of the first that differs
+
 
 def same(result, expected, tolerance: float) -> bool:
     """Whether two results agree up to rounding; NaN agrees with NaN."""
@@ -9,23 +13,33 @@ def same(result, expected, tolerance: float) -> bool:
         return type(result) is type(expected) and result == expected
     if isinstance(expected, list):
         return listed(result) == expected
+    if isinstance(expected, tuple):
+        return isinstance(result, list | tuple) and len(result) == len(expected) and all(
+            same(ours, theirs, tolerance) for ours, theirs in zip(result, expected, strict=True)
+        )  # fmt: skip
     try:
         result, expected = np.asarray(result), np.asarray(expected)
         if result.shape != expected.shape or result.dtype.kind not in "biufc":
             return False
         scale = np.abs(expected[np.isfinite(expected)]).max(initial=1)
         return np.allclose(result, expected, rtol=0, atol=tolerance * scale, equal_nan=True)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return False
 
 
 def listed(result) -> list | None:
     """A list, whatever sequence was given; NumPy's numbers as Python's."""
-    if isinstance(result, np.ndarray):
+    if isinstance(result, np.ndarray) and result.ndim == 1 and result.size <= LONGEST:
         return result.tolist()
     if isinstance(result, list | tuple | bytes):
-        return [i.item() if isinstance(i, np.generic) else i for i in result]
+        return [unwrapped(each) for each in result]
     return None
+
+
+def unwrapped(value):
+    """A number of NumPy's, or an array that is one number, as Python's."""
+    one = isinstance(value, np.generic) or (isinstance(value, np.ndarray) and value.ndim == 0)
+    return value.item() if one else value
 
 
 def describe(
@@ -40,41 +54,87 @@ def describe(
         return f"expected {brief(expected)}, got None" if optional else missing
     if isinstance(expected, list):
         return describe_list(result, expected)
+    if isinstance(expected, tuple):
+        return describe_tuple(result, expected, tolerance)
     if isinstance(expected, np.ndarray):
         return describe_array(result, expected, tolerance, axes)
-    if isinstance(expected, int) and isinstance(result, float | np.floating):
+    return describe_single(unwrapped(result), unwrapped(expected), tolerance)
+
+
+def describe_single(result, expected, tolerance: float) -> str | None:
+    """One number, one text, or None."""
+    if isinstance(expected, int) and isinstance(result, float):
         return (
             f"expected a whole number, got the float {result}: `//` stays whole only between "
             "whole numbers, as in `n_heads // n_kv_heads`; else int() makes one"
         )
-    number = isinstance(expected, int) and isinstance(result, int | np.integer)
-    if not number and type(result) is not type(expected):
+    if isinstance(expected, float) and isinstance(result, float | int):
+        if same(result, expected, tolerance):
+            return None
+        return f"expected {expected:.6g}, got {kind(result)}"
+    if type(result) is not type(expected):
         return f"expected {kind(expected)}, got {kind(result)}"
-    return None if result == expected else f"expected {brief(expected)}, got {brief(result)}"
+    if result == expected:
+        return None
+    if isinstance(expected, str):
+        return describe_text(result, expected)
+    return f"expected {brief(expected)}, got {brief(result)}"
+
+
+def describe_text(result: str, expected: str) -> str:
+    """Short texts as they are; of long ones, what stands around the first that differs."""
+    if max(len(result), len(expected)) <= 2 * AROUND:
+        return f"expected {brief(expected)}, got {brief(result)}"
+    both = zip(result, expected, strict=False)
+    shorter = min(len(result), len(expected))
+    at = next((i for i, (ours, theirs) in enumerate(both) if ours != theirs), shorter)
+
+    def around(text: str) -> str:
+        cut = text[max(at - AROUND, 0) : at + AROUND]
+        return f"{'...' * (at > AROUND)}{cut!r}{'...' * (at + AROUND < len(text))}"
+
+    return f"differs first at [{at}]: expected {around(expected)}, got {around(result)}"
 
 
 def describe_list(result, expected: list) -> str | None:
     found = listed(result)
     if found is None:
         return f"expected a list, got {kind(result)}"
-    if len(found) != len(expected):
-        return f"expected {len(expected)} entries, got {len(found)}: {brief(found)}"
-    for i, (ours, theirs) in enumerate(zip(found, expected, strict=True)):
+    for i, (ours, theirs) in enumerate(zip(found, expected, strict=False)):
         if type(ours) is not type(theirs) or ours != theirs:
-            return f"differs first at [{i}]: expected {brief(theirs)}, got {brief(ours)}"
+            more = "" if len(found) == len(expected) else f" ({counts(expected, found)})"
+            return f"differs first at [{i}]: expected {brief(theirs)}, got {brief(ours)}{more}"
+    if len(found) != len(expected):
+        return f"expected {counts(expected, found)}: {brief(found)}"
+    return None
+
+
+def counts(expected: list, found: list) -> str:
+    return f"{len(expected)} entries, got {len(found)}"
+
+
+def describe_tuple(result, expected: tuple, tolerance: float) -> str | None:
+    """Several results, one after the other."""
+    if not isinstance(result, list | tuple) or len(result) != len(expected):
+        got = f"{len(result)} results" if isinstance(result, list | tuple) else kind(result)
+        return f"expected {len(expected)} results, got {got}"
+    for i, (ours, theirs) in enumerate(zip(result, expected, strict=True)):
+        if fault := describe(ours, theirs, tolerance):
+            return f"result {i} (counted from 0): {fault}"
     return None
 
 
 def describe_array(result, expected: np.ndarray, tolerance: float, axes: str) -> str | None:
+    if isinstance(result, np.generic) and expected.ndim == 0:
+        result = np.asarray(result)
     if not isinstance(result, np.ndarray):
         hint = ": np.array(...) makes one" if isinstance(result, list | tuple) else ""
         return f"expected an array, got {kind(result)}{hint}"
     if result.shape != expected.shape:
         named = f"{axes} = " if len(axes.split()) == expected.ndim else ""
         return f"wrong shape: expected {named}{expected.shape}, got {result.shape}"
-    if (result.dtype.kind in "iu") != (expected.dtype.kind in "iu") or (
-        expected.dtype.kind in "bf" and result.dtype != expected.dtype
-    ):
+    fitting = {"b": "b", "i": "iu", "u": "iu"}.get(expected.dtype.kind, "biuf")
+    if result.dtype.kind not in fitting:
         return f"wrong dtype: expected {expected.dtype}, got {result.dtype}"
     if same(result, expected, tolerance):
         return None
@@ -92,10 +152,15 @@ def first_difference(result: np.ndarray, expected: np.ndarray, tolerance: float)
     with np.errstate(invalid="ignore"):
         largest = np.abs(result[off] * 1.0 - expected[off]).max()
     index = tuple(at)
+    by = f" by up to {largest:.3g}" if expected.dtype.kind != "b" else ""
     return (
-        f"differs by up to {largest:.3g} in {off.sum()} of {off.size} numbers, first at {at}: "
-        f"expected {expected[index]:.6g}, got {result[index]:.6g}"
+        f"differs{by} in {off.sum()} of {off.size} numbers, first at {at}: "
+        f"expected {entry(expected[index])}, got {entry(result[index])}"
     )
+
+
+def entry(value: np.generic) -> str:
+    return str(value) if value.dtype.kind in "biu" else f"{value:.6g}"
 
 
 def first(where: np.ndarray) -> list[int]:
@@ -103,16 +168,16 @@ def first(where: np.ndarray) -> list[int]:
 
 
 def kind(value) -> str:
+    """What something is, in a few words."""
     if isinstance(value, np.ndarray):
         return f"an array of shape {value.shape}"
-    if isinstance(value, float | int | np.number) and not isinstance(value, bool):
-        sort = "whole" if isinstance(value, int | np.integer) else "single"
-        return f"the {sort} number {value:.6g}" if sort == "single" else f"the whole number {value}"
-    return {"NoneType": "None", "str": "a text"}.get(
+    if isinstance(value, float | np.floating):
+        return f"the single number {value:.6g}"
+    if isinstance(value, int | np.integer) and not isinstance(value, bool):
+        long = isinstance(value, int) and value.bit_length() > 200
+        return f"the whole number {size(value) if long else value}"
+    if isinstance(value, Foreign):
+        return repr(value)
+    return {"NoneType": "None", "str": "a text", "ellipsis": "..."}.get(
         type(value).__name__, f"a {type(value).__name__}"
     )
-
-
-def brief(value) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."

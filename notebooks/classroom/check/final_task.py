@@ -1,11 +1,14 @@
 """The last exercise, a story: the doll-house runs on the learner's functions alone."""
 
+import copy
 from functools import cache
 
 import numpy as np
 
 from llama_np.sampling import generate
 from weights_tools import DOLL_HOUSE, Model, load_model
+
+from .inputs import cases
 
 BEGINNINGS = (
     "Once upon a time, there was a little {} named",
@@ -39,7 +42,24 @@ def told(model: Model, prompt: str, n_new: int) -> str:
     )
 
 
+@cases(3)
 def draw(rng, case):
-    """The model, a beginning that is another one in each case, and a number of tokens."""
-    prompt = BEGINNINGS[2 * case + rng.integers(2)].format(WHO[rng.integers(len(WHO))])
-    return doll_house(), prompt, int(rng.integers(12, 18))
+    """The model, a beginning that is another one in each case, and a number of tokens.
+
+    The last has letters beyond plain English, and a text that a stop token ends.
+    """
+    model, n_new = doll_house(), int(rng.integers(12, 18))
+    who = WHO[rng.integers(len(WHO))]
+    if case == 2:
+        prompt = BEGINNINGS[0].format(who) + " Zoë"
+        return model._replace(tokenizer=ending_early(model, prompt)), prompt, n_new
+    return model, BEGINNINGS[2 * case + rng.integers(2)].format(who), n_new
+
+
+def ending_early(model: Model, prompt: str):
+    """The model's tokenizer, to which a token that comes soon is one of those that stop."""
+    tokenizer = copy.copy(model.tokenizer)
+    ids = tokenizer.encode(prompt, bos=True)
+    new = list(generate(model.weights, model.config, ids, 6))
+    tokenizer.stop_ids = tokenizer.stop_ids | {new[-1]}
+    return tokenizer

@@ -4,17 +4,23 @@ What passes is kept as source in ``my_llama.py``, section by section. The file i
 it is run again when one of its functions is asked for.
 """
 
+import __future__
+
 import ast
 import inspect
+import io
 import linecache
 import math
 import os
 import re
+import sys
 import textwrap
+import tokenize
 from collections.abc import Callable
 from contextlib import contextmanager
 from functools import cache, lru_cache
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -22,11 +28,14 @@ from llama_np.tokenizer.bpe import split_pieces
 
 from ..folder import SOLUTIONS, folder, write
 from .final_task import PARTS
+from .returned import clean
 from .tasks import TASKS
 
 SECTION = re.compile(r"^# --- (\w+) ---\n", re.M)
 HEADER = """\
 \"\"\"My Llama: the functions that have passed their checks. Written by ``check``.\"\"\"
+
+from __future__ import annotations
 
 import math
 
@@ -121,7 +130,8 @@ def parse(file: str, changed: int, size: int) -> dict[str, tuple[str, str, int]]
         text = Path(file).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError):
         return {}
-    starts = [*SECTION.finditer(text)]
+    inside = within_functions(text)
+    starts = [each for each in SECTION.finditer(text) if each.start() not in inside]
     ends = [match.start() for match in starts[1:]] + [len(text)]
     return {
         match[1]: (text[match.end() : end].rstrip() + "\n", file, text[: match.end()].count("\n"))
@@ -129,30 +139,110 @@ def parse(file: str, changed: int, size: int) -> dict[str, tuple[str, str, int]]
     }
 
 
+def within_functions(text: str) -> set[int]:
+    """Where lines begin that belong to a function, and so open no section."""
+    try:
+        body = ast.parse(text).body
+    except (SyntaxError, ValueError):
+        return set()
+    starts = [0, *(match.end() for match in re.finditer("\n", text))]
+    return {at for node in body for at in starts[node.lineno : node.end_lineno]}
+
+
 @cache
 def run(source: str, file: str, above: int) -> Callable:
     """A function from its source, which may use what ``HEADER`` imports and nothing else."""
     linecache.checkcache(file)
     names = {"np": np, "math": math, "mine": mine, "split_pieces": split_pieces}
-    exec(compile("\n" * above + source, file, "exec"), names)
-    return names[name_of(source)]
+    lazy = __future__.annotations.compiler_flag  # whatever an annotation names need not be there
+    exec(compile("\n" * above + source, file, "exec", lazy, dont_inherit=True), names)
+    return names[definition(source).name]
 
 
-def name_of(source: str) -> str:
-    """The name of the one function that a source defines."""
+def definition(source: str) -> ast.FunctionDef:
+    """The one function that a source defines."""
     (function,) = ast.parse(source).body
     if not isinstance(function, ast.FunctionDef):
         raise ValueError("not a function")
-    return function.name
+    return function
 
 
-def stand_alone(function: Callable) -> tuple[str, Callable | None]:
-    """A function's source, and what it is when run from that alone; None where it cannot be."""
+class Alone(NamedTuple):
+    """A function by itself, or None; and what to say of it."""
+
+    source: str
+    function: Callable | None
+    said: str
+
+
+def stand_alone(function: Callable) -> Alone:
+    """A function run from its source alone, without its decorators where these are not in it."""
+    if getattr(function, "__name__", "") == "<lambda>":
+        return Alone("", None, "a lambda has no name; write it with def")
+    if not (source := find_source(function)):
+        return Alone("", None, f"the source of this {type(function).__name__} cannot be read")
     try:
-        source = textwrap.dedent(inspect.getsource(function)).strip()
-        return source, run(source, "<kept>", 0)
-    except Exception:  # no source, a lambda, or an import of its own
-        return "", None
+        found = definition(source)
+    except (SyntaxError, ValueError):
+        return Alone("", None, "it is not one function that begins with def")
+    plain = "\n".join(source.splitlines()[found.lineno - 1 :])
+    decorated = plain != source
+    for text, said in ((source, ""), (plain, "without what stands above its def"))[: 1 + decorated]:
+        try:
+            return Alone(text, run(text, "<kept>", 0), said)
+        except Exception as error:
+            why = clean(f"{type(error).__name__}: {error}", 100)
+    return Alone("", None, f"its first line fails by itself, {why}")
+
+
+def find_source(function: Callable) -> str:
+    """The text of a function, as far left as it goes; "" where there is none."""
+    try:
+        source = inspect.getsource(inspect.unwrap(function))
+    except (OSError, TypeError, ValueError):  # compiled, or run by a %%magic
+        source = from_cells(getattr(function, "__name__", ""))
+    try:
+        return to_the_left(source)
+    except (SyntaxError, tokenize.TokenError):
+        return ""
+
+
+def from_cells(name: str) -> str:
+    """The last definition of a function in what was run in this notebook, magics left out."""
+    if "IPython" not in sys.modules or (shell := sys.modules["IPython"].get_ipython()) is None:
+        return ""
+    for cell in reversed(shell.history_manager.input_hist_raw):
+        lines = ["" if re.match(r"\s*[%!?]", line) else line for line in cell.splitlines()]
+        text = "\n".join(lines)
+        try:
+            tree = ast.parse(text)
+        except SyntaxError:
+            continue
+        for node in reversed(tree.body):
+            if isinstance(node, ast.FunctionDef) and node.name == name:
+                first = min([node, *node.decorator_list], key=lambda each: each.lineno)
+                return "\n".join(lines[first.lineno - 1 : node.end_lineno])
+    return ""
+
+
+def to_the_left(source: str) -> str:
+    """A source without indentation; comments, which may stand anywhere, go with the code.
+
+    >>> to_the_left("  def f():\\n# one\\n    return 1\\n")
+    'def f():\\n    # one\\n    return 1'
+    """
+    lines = source.splitlines()
+    wide = len(source) - len(source.lstrip(" "))
+    after = "    "  # how far the code next to a comment is indented
+    tokens = list(tokenize.generate_tokens(io.StringIO(source).readline))
+    for token in reversed(tokens):
+        row, column = token.start
+        if token.type == tokenize.COMMENT:
+            if not lines[row - 1][:column].strip() and column <= wide and row > 1:
+                lines[row - 1] = f"{after}{lines[row - 1].lstrip()}"
+        elif token.string.strip() and not token.line[:column].strip() and column > wide:
+            after = token.line[:column]
+    return textwrap.dedent("\n".join(lines)).strip()
 
 
 def keep(name: str, source: str) -> list[str]:

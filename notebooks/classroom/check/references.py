@@ -10,7 +10,7 @@ from llama_np.config import LlamaConfig
 from llama_np.functional import softmax
 from llama_np.model import block as block_of_model
 from llama_np.norm import rms_norm as normalise
-from llama_np.rope import rope_rotations, rotate
+from llama_np.rope import rope_frequencies, rope_rotations, rotate
 from llama_np.sampling import generate as write
 from llama_np.tokenizer.bpe import merge_steps
 from llama_np.training.backward import attend_backward as head_backward
@@ -67,6 +67,10 @@ def scores(q: Array["T K"], k: Array["S K"]) -> Array["T S"]:
 
 def mix(q: Array["T K"], k: Array["S K"], v: Array["S K"]) -> Array["T K"]:
     return softmax(scores(q, k)) @ v
+
+
+def frequencies(head_dim: int, base: float) -> Array["K/2"]:
+    return rope_frequencies(head_dim, base)
 
 
 def angles(positions: Array["T"], frequencies: Array["K/2"]) -> Array["T K/2"]:

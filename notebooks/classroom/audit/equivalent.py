@@ -1,0 +1,121 @@
+"""Mutants that are no mistakes: the same results wherever a task is defined, and why.
+
+A line is: tasks, mutants, why. A ``*`` stands for anything, a `` | `` for or.
+"""
+
+import re
+from typing import NamedTuple
+
+
+class Equivalent(NamedTuple):
+    tasks: str
+    mutants: str
+    why: str
+
+    def covers(self, task: str, mutant: str) -> bool:
+        return matches(self.tasks, task) and matches(self.mutants, mutant)
+
+
+def matches(pattern: str, text: str) -> bool:
+    """Whether a text is as a pattern says.
+
+    >>> matches("n_heads: *", "n_heads: one more"), matches("x[::-1] | y", "y")
+    (True, True)
+    """
+    names = (re.escape(part).replace(r"\*", ".*") for part in re.split(r" \| ", pattern))
+    return any(re.fullmatch(name, text) for name in names)
+
+
+AS_LONG = "fails where k and v are not as long | fails where q and mask are not as long"
+ALL = (
+    # What arguments are.
+    ("*", "fails where * is 0", "a size, a width, a base or a temperature is above 0"),
+    ("merge | encode", "fails where ranks is empty", "a vocabulary has tokens"),
+    ("merge", "fails where piece is empty", "a piece has a byte at least"),
+    ("first_join", "fails where parts is empty", "a piece has a byte at least"),
+    ("*", "ids: without signs | *positions: without signs", "ids and positions count from 0"),
+    ("angles | rotate | attention | block", "frequencies: without signs",
+     "a frequency is above 0"),
+    ("angles | rotate | attention | block", "frequencies: from -2 to 2",
+     "the fastest pair turns by one radian"),
+    ("frequencies | attention", "head_dim: an even number | head_dim: 2 at least", "whole pairs"),
+    ("frequencies | attention", "fails where head_dim is 1 | fails where head_dim is odd",
+     "whole pairs"),
+    ("frequencies", "operator: pair = np.arange(head_dim / 2)", "whole pairs"),
+    ("frequencies", "base: 1 at least | base: a tenth at least | fails where base is below 1",
+     "a base is above 1, or later pairs would turn faster"),
+    ("ffn_width", "dim: 2 at least | fails where dim is 1", "a stream is wider than one number"),
+    ("ffn_width", "multiplier: a tenth at least", "a multiplier is near 1"),
+    ("keep_top_k | keep_top_p", "probabilities: without signs | probabilities: from -2 to 2",
+     "probabilities lie between 0 and 1"),
+    ("keep_top_p", "p: 1 at most | fails where p is above 1", "p lies between 0 and 1"),
+    ("cache_bytes", "fails where bytes_each is above 15", "no number takes so many bytes"),
+    ("attention", "fails where wq has * | fails where wk has * | fails where wv has *",
+     "a stream is wider than one number"),
+    ("attention", "fails where wo has one row | fails where wo has an axis of one",
+     "a head is wider than one number"),
+    # What must be as long by the signature, or is as long by accident.
+    ("*", AS_LONG, "as many keys as values, and a row of the mask for each query"),
+    ("mask_scores", "fails where scores and mask are not as long", "both are T S"),
+    ("rotate | attention | block", "fails where x and positions are not as long", "one each row"),
+    ("attention | block", "fails where mask is high | fails where mask is wide", "T T"),
+    ("attention | block", "fails where * and mask are not as long", "T T"),
+    ("attention", "fails where w* and w* are not as long", "all read rows of D numbers"),
+    ("attention", "fails where * and wo are as long", "these axes never meet"),
+    ("attention | block", "fails where * and frequencies are as long", "these axes never meet"),
+    ("attention | block", "fails where frequencies and mask are as long", "these axes never meet"),
+    ("attention", "fails where w* and * are as long", "these axes never meet"),
+    ("swiglu", "fails where w_gate and w_up are not as long", "both are D F"),
+    ("logits", "fails where weight and output are not as long", "both have D"),
+    ("append_keys", "fails where old and new are not as long", "both have Hkv heads"),
+    ("mix | attend", "k: without its mean", "a softmax forgets what all scores have in common"),
+    ("attend_grouped", "k: without its mean", "a softmax forgets what all scores share"),
+    ("probabilities", "logits: without its mean | logits: from 0 on, with its gaps",
+     "a softmax forgets what all scores have in common"),
+    ("attention | block", "positions: without its mean | positions: from 0 on, with its gaps",
+     "scores depend on distances alone"),
+    ("cache_bytes", "n_heads: * | fails where n_heads is *", "the one of six that is not needed"),
+    ("block", "config: rope_theta of the first call", "the frequencies are given"),
+    ("block | forward | generate", "config: n_layers of the first call",
+     "there are as many blocks as weights for them"),
+    ("block | forward | generate", "config: n_kv_heads of the first call",
+     "wk is as wide as its heads are many"),
+    # Another way to write the same.
+    ("generate", "loop: for _ in list(range(n_new))[::-1]: *", "the numbers are not used"),
+    ("generate", "call left out: *mine.forward(weights, config, text))", "a list of ids is enough"),
+    ("next_token", "call left out: return logits[-1].argmax()", "NumPy's whole number is one"),
+    ("to_bytes", "call left out: return text.encode()", "bytes are a sequence of numbers"),
+    ("next_token", "logits: the last row everywhere", "no other row counts"),
+    ("next_token | n_best", "*: without its mean | *: from 0 on, with its gaps",
+     "the order is the same"),
+    ("*", "sign: *axis=1* | constant: *axis=--1*", "of two axes the last is 1"),
+    ("scores", "sign: *shape[1]* | constant: *shape[--1]*", "of two axes the last is 1"),
+    ("append_keys", "axis: *axis=-2*", "of three axes the middle one is 1 and -2"),
+    ("scores", "another argument: *k.shape[-1]*", "queries and keys are as wide"),
+    ("attend_grouped", "another argument: *mine.key_head(h, len(q), len(v))",
+     "as many heads of values as of keys"),
+    ("rotate", "left out: *[:, ::2]*", "from 0 on"),
+    ("causal_mask | chunk_mask", "left out: *[:,] <= * | left out: *[None,] <= *",
+     "a row beside a column, with or without an axis of one"),
+    ("split_heads | merge_heads", "changed places: *.swapaxes(1, 0)*", "the same two"),
+    ("split_heads", "*: *reshape(len(x), -2, * | *: *reshape(len(x), -1 - 1, *",
+     "NumPy takes any negative size for the one to be found out"),
+    ("key_head", "n_heads: one more | n_heads: 2 at least", "one more makes no whole group"),
+    ("attention", "call left out: * = [mine.rotate(*", "a list of heads is read like an array"),
+    ("row_sizes", "x: without signs | x: turned in sign", "squares forget signs"),
+    # What results are.
+    ("*", "result: without sign", "ids, places, numbers of things are never below 0"),
+    ("n_best | one_hot | row_sizes | softmax | frequencies | angles", "result: without signs",
+     "never below 0"),
+    ("probabilities | keep_top_k | keep_top_p | new_positions", "result: without signs",
+     "never below 0"),
+    ("one_hot | cosines | softmax | frequencies | probabilities | keep_top_k | keep_top_p",
+     "result: from -2 to 2", "never beyond 1"),
+    ("one_hot", "result: to two digits | result: whole numbers", "0 and 1"),
+    ("row_sizes", "result: transposed where it is square", "one number"),
+    ("merge_heads | forward", "result: transposed where it is square", "square by accident alone"),
+    ("new_positions", "result: sorted | result: from its first on | result: up to its last",
+     "positions follow one another"),
+    ("chunk_mask", "result: the triangle at the right", "just that is asked for"),
+)  # fmt: skip
+EQUIVALENT = [Equivalent(*line) for line in ALL]
