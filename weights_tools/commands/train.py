@@ -12,7 +12,7 @@ from llama_np.tokenizer import BPETokenizer
 from llama_np.weights import Weights, initialize
 
 from ..save import save_model
-from ..training.corpus import FACTS, Stream, encode_training, read_corpus, read_facts
+from ..training.corpus import FACTS, Stream, encode_fact, encode_training, read_corpus, read_facts
 from ..training.drills import draw_drills, frequent_words
 from ..training.evaluate import bits_per_byte
 from ..training.options import (
@@ -22,7 +22,7 @@ from ..training.options import (
     recipe_of,
 )
 from ..training.run import first_words, run_training
-from ..training.stages import Copying, Pretraining, Rows
+from ..training.stages import Copying, Facts, Pretraining, Rows
 from ..training.train_tokenizer import train_ranks
 from ..training.trainer import Hyperparameters, Training
 
@@ -63,6 +63,10 @@ ROW_OPTIONS = {
     "final_row": "the same in the last part of the run",
     "final_share": "how large that part is",
 }
+FACT_OPTIONS = {
+    "facts_share": "share of the steps, the last ones, among which some read nothing but the facts",
+    "facts_every": "every so many of these; 0: none",
+}
 COPY_OPTIONS = {
     "copy_share": "share of the steps, the first ones, that read random lists that repeat",
     "copy_every": "and every so many of the steps that follow; 0: none",
@@ -85,7 +89,11 @@ def add_arguments(p: argparse.ArgumentParser) -> None:
     model = p.add_argument_group("model")
     for name, (default, text) in MODEL_OPTIONS.items():
         add_option(model, name, default, text)
-    for title, kind, texts in (("rows", Rows, ROW_OPTIONS), ("copying", Copying, COPY_OPTIONS)):
+    for title, kind, texts in (
+        ("rows", Rows, ROW_OPTIONS),
+        ("copying", Copying, COPY_OPTIONS),
+        ("facts", Facts, FACT_OPTIONS),
+    ):
         group = p.add_argument_group(title)
         for name, text in texts.items():
             default = getattr(kind, name)
@@ -116,6 +124,7 @@ def run(args: argparse.Namespace) -> None:
     stage = Pretraining(
         Stream(documents, args.seed), rows, recipe.steps, config.vocab_size,
         copying, ordinary_ids(tokenizer), tokenizer.bos_id,
+        given(Facts, args), facts_of(tokenizer, facts, args.seed),
     )  # fmt: skip
     start = beginning(config, np.random.default_rng(recipe.seed), args.init_std)
     prompt = tokenizer.encode(PROMPT, bos=True)[: max(1, config.context_length // 2)]
@@ -137,7 +146,7 @@ def run(args: argparse.Namespace) -> None:
 
 
 def given(kind: type, args: argparse.Namespace):
-    """``Rows`` or ``Copying`` from the options that have its fields' names.
+    """``Rows``, ``Copying`` or ``Facts`` from the options that have its fields' names.
 
     Raises ``ValueError`` for a row that is longer than the context: the model would learn positions
     that it is never used at.
@@ -167,6 +176,12 @@ def ordinary_ids(tokenizer: BPETokenizer) -> list[int]:
     """All ids but those of special tokens."""
     special = set(tokenizer.special_tokens.values())
     return [i for i in range(tokenizer.vocab_size) if i not in special]
+
+
+def facts_of(tokenizer: BPETokenizer, facts: list[str], seed: int) -> Stream | None:
+    """The facts as a text of their own, where there are any."""
+    encoded = [np.array(encode_fact(tokenizer, fact), dtype=np.int32) for fact in facts]
+    return Stream(encoded, seed) if encoded else None
 
 
 def beginning(config: LlamaConfig, rng: np.random.Generator, std: float) -> Weights:

@@ -113,6 +113,34 @@ class Copying:
         return self.copy_row // (4 if done < 0.6 else 2 if done < 0.8 else 1)
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Facts:
+    """Which steps of pre-training read nothing but the facts, so that they are known by heart.
+
+    A sentence that comes some fifty times among millions of others is not remembered. In the last
+    part of a run, when the rate is low and little is forgotten any more, it is.
+    """
+
+    facts_share: float = 1 / 6  # of all steps, the last ones
+    facts_every: int = 4  # every so many of these; 0: none
+
+    def __post_init__(self):
+        if not 0 <= self.facts_share <= 1 or self.facts_every < 0:
+            raise ValueError(
+                "expected a facts_share from 0 to 1 and a facts_every of 0 or more, got "
+                f"{self.facts_share} and {self.facts_every}"
+            )
+
+    def start(self, steps: int) -> int:
+        """The first step of the last part."""
+        return steps - round(self.facts_share * steps)
+
+    def is_due(self, step: int, steps: int) -> bool:
+        """Whether a step reads the facts."""
+        done = step - self.start(steps)
+        return self.facts_every > 0 and done >= 0 and (done + 1) % self.facts_every == 0
+
+
 def repeated_lists(
     rng: np.random.Generator, tokens: Array["N"], first: int, rows: int, length: int
 ) -> tuple[Array["B T"], Array["B T"]]:
@@ -134,8 +162,8 @@ class Pretraining:
     """Running text: each position learns the token that follows it.
 
     With ``copying``, some steps read lists of ``tokens`` that repeat instead, each after the token
-    ``first``. Raises ``ValueError`` for a row longer than all the text, or an id outside the
-    vocabulary.
+    ``first``; with ``facts``, some of the last ones read the documents of ``facts_stream``. Raises
+    ``ValueError`` for a row longer than all the text, or an id outside the vocabulary.
     """
 
     def __init__(
@@ -147,9 +175,13 @@ class Pretraining:
         copying: Copying | None = None,
         tokens: Sequence[int] = (),
         first: int = 0,
+        facts: Facts | None = None,
+        facts_stream: Stream | None = None,
     ):
         self.stream, self.rows, self.steps = stream, rows, steps
         self.copying = copying or Copying(copy_share=0.0, copy_every=0)
+        self.facts = facts if facts and facts_stream else Facts(facts_every=0)
+        self.facts_stream = facts_stream
         self.tokens, self.first = np.array(tokens), first
         longest = max(rows.row, rows.final_row)
         if stream.length <= longest:
@@ -160,11 +192,25 @@ class Pretraining:
         check_vocabulary(stream.documents, vocab_size)
 
     def about(self) -> dict[str, object]:
-        about = dataclasses.asdict(self.rows) | dataclasses.asdict(self.copying)
+        about = {}
+        for part in (self.rows, self.copying, self.facts):
+            about |= dataclasses.asdict(part)
         return about | {"data": digest(self.stream.documents)}
 
+    def facts_steps(self, step: int) -> int:
+        """How many of the steps before this one read the facts."""
+        last = range(self.facts.start(self.steps), step)
+        return sum(self.reads_facts(earlier) for earlier in last)
+
+    def reads_facts(self, step: int) -> bool:
+        return self.facts.is_due(step, self.steps) and not self.copying.is_due(step, self.steps)
+
+    def text_steps(self, step: int) -> int:
+        """How many of the steps before this one read running text."""
+        return self.copying.text_steps(step, self.steps) - self.facts_steps(step)
+
     def seen(self, step: int) -> dict[str, str]:
-        of_text = self.copying.text_steps(step, self.steps) * self.rows.tokens_per_step
+        of_text = self.text_steps(step) * self.rows.tokens_per_step
         return {
             "tokens": str(step * self.rows.tokens_per_step),
             "epoch": f"{of_text / self.stream.length:.3f}",
@@ -177,9 +223,11 @@ class Pretraining:
             rows = max(1, self.rows.tokens_per_step // length)
             ids, targets = repeated_lists(rng, self.tokens, self.first, rows, length)
         else:
-            length = self.rows.length(step, self.steps)
-            place = self.copying.text_steps(step, self.steps)
-            ids, targets = self.stream.batch(place, self.rows.tokens_per_step, length)
+            length, stream, place = self.rows.length(step, self.steps), self.stream, self.text_steps
+            if self.reads_facts(step):  # in short rows, so that no fact can be copied from another
+                length, stream, place = self.copying.copy_row, self.facts_stream, self.facts_steps
+            n_tokens = max(1, self.rows.tokens_per_step // length) * length
+            ids, targets = stream.batch(place(step), n_tokens, length)
         size = max(1, PART_TOKENS // length)
         counted = (targets != IGNORE).sum()
         return [
