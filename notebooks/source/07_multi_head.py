@@ -7,8 +7,8 @@
 # look for different things, and what is lost if we force them to look the same way?
 #
 # We exchange what each head says, to find those that matter for this sentence, and read in tokens what the best of them
-# looks for and what it writes. Then we build a block's heads, and an experiment on 20 texts shows something that the word
-# *head* hides. You need one head (04), the rotation ([05](05_rope.ipynb)) and the mask ([06](06_masking.ipynb)).
+# looks for and what it writes. Then we build a block's heads, and an experiment on 20 texts measures what their
+# differences are worth. You need one head (04), the rotation ([05](05_rope.ipynb)) and the mask ([06](06_masking.ipynb)).
 
 # %% key="map"
 import numpy as np

@@ -186,27 +186,32 @@ predict("07", guess, still_the_same)
 #
 # Step 1 of the [lesson](../07_multi_head.ipynb) found the group of heads that tells `named` of a *girl*. Which
 # group tells it of a *boy*? `lead()` says by how much the boy's name leads the girl's after "One day, a little boy
-# named", and `lead(block, heads)` what is left of it when these heads of one block write nothing. Try every group
-# of every block. By how much does the lead fall at most (`found`)? Is it the group of the lesson, and why should
+# named", and `lead(block, heads)` what is left of it when, for the last token, these heads of one block hand over what they
+# do in the text about a girl. Try every group of every block. By how much does the lead fall at most (`found`)? Is it the group of the lesson, and why should
 # it be the same one, or another? Answer in one sentence (`because`).
 
 # %% key="measure"
-from llama_np import forward, patch
+from llama_np import forward, patch, record
 from weights_tools import load_model
 
 model = load_model()
 config, weights, tokenizer = model.config, model.weights, model.tokenizer
 start = "One day, a little {} named"
 ids, other = (np.array(tokenizer.encode(start.format(w), bos=True)) for w in ("boy", "girl"))
-his, hers = (forward(weights, config, each)[-1].argmax() for each in (ids, other))
+trace = {}  # of the text about a girl
+his = forward(weights, config, ids)[-1].argmax()
+hers = forward(weights, config, other, tap=record(trace, only={"mix"}))[-1].argmax()
 
 
 def lead(block=0, heads=()):
-    """The logit of his name minus that of hers, with these heads silent."""
-    kept = np.ones((config.n_heads, 1, 1), dtype=weights.embedding.dtype)
-    kept[list(heads)] = 0
-    tap = patch({f"blocks.{block}.mix": lambda mix: mix * kept})
-    last = forward(weights, config, ids, tap=tap)[-1]
+    """The logit of his name minus that of hers, with these heads from the other text."""
+
+    def exchanged(mix):
+        mix = mix.copy()
+        mix[list(heads), -1] = trace[f"blocks.{block}.mix"][list(heads), -1]
+        return mix
+
+    last = forward(weights, config, ids, tap=patch({f"blocks.{block}.mix": exchanged}))[-1]
     return last[his] - last[hers]
 
 
@@ -216,7 +221,7 @@ def strongest():
     return max((lead() - lead(b, g), b, g) for b in range(config.n_layers) for g in groups)
 
 
-print(f"all heads: {lead():.2f}, without heads 0 and 1 of block 0: {lead(0, [0, 1]):.2f}")
+print(f"as it is: {lead():.2f}, heads 0 and 1 of block 0 exchanged: {lead(0, [0, 1]):.2f}")
 
 found, because = ..., ...
 measure("07", found, lambda: strongest()[0], because)
@@ -224,7 +229,7 @@ measure("07", found, lambda: strongest()[0], because)
 # %% [markdown] key="measure-answer"
 # <details><summary>Compare</summary>
 #
-# The lead falls by {{ strongest()[0] :.2f }} of {{ lead() :.2f }}, without heads {{ strongest()[2] }} of block {{ strongest()[1] }}.
+# The lead falls by {{ strongest()[0] :.2f }} of {{ lead() :.2f }}, with heads {{ strongest()[2] }} of block {{ strongest()[1] }} exchanged.
 # {{ claim: strongest()[0] > 0.1 * lead() }}
 # A group whose keys stand for persons does not need to know in advance whether a boy or a girl will come: its QK
 # circuit finds either, and its OV circuit hands over which of the two it was. So the same group may well serve both,
