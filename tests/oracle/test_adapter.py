@@ -16,6 +16,10 @@ from weights_tools.formats.adapter import read_lora, save_lora
 from weights_tools.load import open_model
 from weights_tools.save import save_model
 
+pytest.importorskip("hypothesis")
+from hypothesis import HealthCheck, given, settings  # noqa: E402
+from hypothesis import strategies as st  # noqa: E402
+
 CONFIG = tiny_config(rope_scaling=None)
 IDS = random_ids(CONFIG, 12)
 
@@ -224,3 +228,36 @@ def test_a_tokenizer_of_its_own_goes_along(tmp_path):
     save_tokenizer(BPETokenizer(bytes_, names), tmp_path / "tuned")
     convert(open_model(tmp_path / "tuned"), tmp_path / "merged")
     assert load_model(tmp_path / "merged").tokenizer.special_tokens["<|new|>"] == 259
+
+
+WORDS = ["LORA", "pissa", "gaussian", "none", ".", "q_proj", "(", "(?P<a>", "a{9999999999}"]
+ANY = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-3, 2**70)
+    | st.floats()
+    | st.text(max_size=3)
+    | st.sampled_from(WORDS),
+    lambda inner: (
+        st.lists(inner, max_size=2) | st.dictionaries(st.sampled_from(WORDS), inner, max_size=2)
+    ),
+    max_leaves=4,
+)
+KEYS = ["peft_type", "base_model_name_or_path", "r", "lora_alpha", "rank_pattern", "alpha_pattern"]
+KEYS += ["use_rslora", "init_lora_weights", "bias", "use_dora", "modules_to_save", "new"]
+
+
+@settings(
+    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(changes=st.dictionaries(st.sampled_from(KEYS), ANY, min_size=1, max_size=3))
+def test_any_values_are_followed_or_refused(tuned, changes):
+    path = tuned / "adapter_config.json"
+    before = path.read_text()
+    try:
+        changed(tuned, **changes)
+        open_model(tuned)
+    except (ValueError, OSError) as error:
+        assert "\n" not in str(error) and len(str(error)) < 600
+    finally:
+        path.write_text(before)
