@@ -479,7 +479,7 @@ print(
 # %% [markdown] key="glitch-read"
 # Many of these are bytes of other scripts, and {{ len(stones) }} are longer strings that other tokens have swallowed.
 # `{{ tokenizer.token(ranks[stone]) }}` occurs {{ seen[ranks[stone]] }} times, `{{ tokenizer.token(ranks[deepest]) }}`
-# {{ seen[ranks[deepest]] }} times. [Lesson 02](02_embedding.ipynb) looks at these rows up close.
+# {{ seen[ranks[deepest]] }} times.
 # {{ claim: np.median(lengths[never]) < np.median(lengths[often]) and seen[ranks[stone]] < 0.1 * seen[ranks[deepest]] }}
 
 # %% [markdown] key="special-why"
