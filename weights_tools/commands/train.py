@@ -65,7 +65,7 @@ ROW_OPTIONS = {
 }
 FACT_OPTIONS = {
     "facts_share": "share of the steps, the last ones, among which some read nothing but the facts",
-    "facts_every": "every so many of these; 0: none",
+    "facts_every": "every so many of these, and later all but these; 0: none",
 }
 COPY_OPTIONS = {
     "copy_share": "share of the steps, the first ones, that read random lists that repeat",

@@ -113,16 +113,20 @@ class Copying:
         return self.copy_row // (4 if done < 0.6 else 2 if done < 0.8 else 1)
 
 
+OFTEN_AFTER = 0.4  # of the last part, from where on most steps read facts
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Facts:
     """Which steps of pre-training read nothing but the facts, so that they are known by heart.
 
     A sentence that comes some fifty times among millions of others is not remembered. In the last
-    part of a run, when the rate is low and little is forgotten any more, it is.
+    part of a run, when the rate is low and little is forgotten any more, it is: first a few steps
+    read facts, and as the rate falls, most do.
     """
 
     facts_share: float = 1 / 6  # of all steps, the last ones
-    facts_every: int = 4  # every so many of these; 0: none
+    facts_every: int = 4  # every so many of these, later all but these; 0: none
 
     def __post_init__(self):
         if not 0 <= self.facts_share <= 1 or self.facts_every < 0:
@@ -138,7 +142,11 @@ class Facts:
     def is_due(self, step: int, steps: int) -> bool:
         """Whether a step reads the facts."""
         done = step - self.start(steps)
-        return self.facts_every > 0 and done >= 0 and (done + 1) % self.facts_every == 0
+        if done < 0 or not self.facts_every:
+            return False
+        place = done % self.facts_every
+        often = done >= OFTEN_AFTER * (steps - self.start(steps))
+        return place == self.facts_every - 1 or (often and place > 0)
 
 
 def repeated_lists(
