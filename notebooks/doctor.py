@@ -55,6 +55,12 @@ manager.shutdown_kernel(now=True)
 print("".join(told)) if not errors else sys.exit(errors[0])
 """
 
+SPEC = """
+from jupyter_client.kernelspec import get_kernel_spec
+spec = get_kernel_spec("python3")
+print(spec.resource_dir, spec.argv[0], sep="\t")
+"""
+
 
 class Page:
     """The lines that were printed: each check says OK, or !! and what to do."""
@@ -76,6 +82,10 @@ class Page:
             self.write(f"       -> {do if do != self.advice else 'the same'}")
             self.advice = do
         return not fault
+
+    def hint(self, name, text):
+        """What is no fault, and good to know."""
+        self.write(f"..  {name:14} {text}")
 
 
 def run(code, seconds=120):
@@ -185,6 +195,10 @@ def check_kernel(page):
     """Does a notebook's kernel start, with this Python, and draw?"""
     well, said = run(KERNEL)
     fault = "" if well else f"does not start: {said}"
+    folder, python = foreign_kernel()
+    if python and (not well or Path(said).resolve() != Path(sys.prefix).resolve()):
+        do = f"remove the folder {folder}, which says so, then run this again"
+        return page.say("Jupyter kernel", f"python3 starts another Python: {python}", do=do)
     do = (
         f"allow this machine to talk to itself (127.0.0.1), or {how_to_install()} --force-reinstall"
     )
@@ -192,6 +206,36 @@ def check_kernel(page):
         fault = f"another Python answers: {said}"
         do = f"{sys.executable} -m jupyter kernelspec list; remove the python3 that is listed"
     return page.say("Jupyter kernel", fault, "starts, and imports the course", do)
+
+
+def foreign_kernel():
+    """The folder of a kernelspec python3 that names another Python, and that Python; else ""."""
+    well, said = run(SPEC)
+    folder, _, python = said.partition("\t") if well else ("", "", "")
+    own = os.path.realpath(os.path.dirname(sys.executable))
+    if not os.path.isabs(python) or os.path.realpath(os.path.dirname(python)) == own:
+        return "", ""
+    return folder, python
+
+
+def check_pages(page):
+    """Were the course's own pages worked in? Then no newer course can come over them."""
+    try:
+        done = subprocess.run(
+            ["git", "status", "--porcelain", "--", "notebooks"], cwd=str(ROOT), timeout=60,
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+    except (OSError, subprocess.SubprocessError):
+        return  # without git there is nothing to pull
+    lines = done.stdout.decode("utf-8", "replace").splitlines()
+    changed = [line[3:] for line in lines if line[:2].strip() == "M" and ".ipynb" in line]
+    start = "python -m classroom start DIR"
+    if changed:
+        page.hint("pages", f"{len(changed)} changed where the course lies, such as {changed[0]}")
+        page.write(f"       -> {start} copies them as they are, for you to go on with; then")
+        page.write("          git checkout -- notebooks  lets git pull bring a newer course")
+    else:
+        page.hint("pages", f"as they came; {start} makes copies to work in")
 
 
 def check_folder(page):
@@ -225,6 +269,7 @@ def check_all(page):
     whole = [check_package(page, *each) for each in read_requirements().items()]
     whole.append(check_project(page))
     check_folder(page)
+    check_pages(page)
     if not all(whole):
         page.say("the rest", "was not tried", do="do what is said above, then run this again")
         return
@@ -248,4 +293,10 @@ def main():
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        code = main()
+        sys.stdout.flush()
+    except BrokenPipeError:  # whoever read has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 1
+    sys.exit(code)

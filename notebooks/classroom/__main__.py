@@ -1,19 +1,29 @@
-"""python -m classroom collect FOLDER: what a class has handed in, in one table."""
+"""python -m classroom start DIR: pages to work in; collect FOLDER: what a class has handed in."""
 
 import argparse
 import sys
 from pathlib import Path
 
 from .collect import collect
+from .start import start
 
 
 def main(argv: list[str] | None = None) -> int:
-    """0, or 1 where there was nothing to collect."""
+    """0, or 1 where nothing could be copied or collected."""
     parser = argparse.ArgumentParser(
         prog="python -m classroom",
-        description='For teachers. Learners write their progress with hand_in("NAME.json").',
+        description="For learners: start. For teachers: collect, of files that learners have "
+        'written with hand_in("NAME.json").',
     )
     commands = parser.add_subparsers(dest="command", required=True)
+    command = commands.add_parser(
+        "start", help="copy the pages into a folder of your own, or bring them up to date"
+    )
+    command.add_argument("folder", type=Path, metavar="DIR", help="a new folder, or one made so")
+    command.add_argument(
+        "--again", nargs="+", default=[], metavar="PAGE",
+        help="pages to begin anew, such as 03; what you wrote there is kept under another name",
+    )  # fmt: skip
     command = commands.add_parser(
         "collect", help="one table of all files in a folder, as class.csv and class.png"
     )
@@ -22,10 +32,13 @@ def main(argv: list[str] | None = None) -> int:
         "--out", type=Path, metavar="DIR", help="where to write (default: FOLDER itself)"
     )
     args = parser.parse_args(argv)
-    if not args.folder.is_dir():
+    if args.command == "collect" and not args.folder.is_dir():
         parser.error(f"{args.folder}: no such folder")
     try:
-        print("\n".join(collect(args.folder, args.out or args.folder)))
+        if args.command == "start":
+            print("\n".join(start(args.folder, args.again)))
+        else:
+            print("\n".join(collect(args.folder, args.out or args.folder)))
     except (ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

@@ -1,27 +1,43 @@
-"""Where a learner's progress and functions are kept: beside the exercises, or at home."""
+"""Where a learner's progress and functions are kept: beside the pages that are worked in."""
 
 import os
+import tempfile
 from functools import cache
+from itertools import count
 from pathlib import Path
 
 from weights_tools.writing import replacing
 
 EXERCISES = Path(__file__).parents[1] / "exercises"
 SOLUTIONS = EXERCISES / "solutions"
+MARK = ".course.json"  # lies in a folder of working copies
 
 
 def folder() -> Path:
-    """The variable LLAMA_PROGRESS, else the exercises' folder, else ``.llama_np`` at home."""
+    """The variable LLAMA_PROGRESS; else the working copies that this page is one of; else beside
+    the course's own pages; else ``.llama_np`` at home, or where temporary files go."""
     if chosen := os.environ.get("LLAMA_PROGRESS"):
         return Path(chosen)
-    return usual_folder()
+    return working_copies() or usual_folder()
+
+
+def working_copies() -> Path | None:
+    """The folder made by ``python -m classroom start`` in which this runs, if it does."""
+    try:
+        here = Path.cwd()
+    except OSError:  # the folder was deleted meanwhile
+        return None
+    return next((each for each in (here, *here.parents) if (each / MARK).is_file()), None)
 
 
 @cache
 def usual_folder() -> Path:
     if EXERCISES.is_dir() and os.access(EXERCISES, os.W_OK):
         return EXERCISES
-    return Path.home() / ".llama_np"
+    try:
+        return Path.home() / ".llama_np"
+    except RuntimeError:  # nobody whom this machine knows
+        return Path(tempfile.gettempdir()) / "llama_np"
 
 
 def write(path: Path, text: str) -> list[str]:
@@ -33,3 +49,14 @@ def write(path: Path, text: str) -> list[str]:
     except OSError as error:
         return [f"(not saved: {path.name} cannot be written, {error.strerror})"]
     return []
+
+
+def put_aside(path: Path, why: str) -> list[str]:
+    """Give a file that cannot be understood another name, and say which."""
+    free = (path.with_name(f"{path.name}.bak{n or ''}") for n in count())
+    kept = next(each for each in free if not each.exists())
+    try:
+        path.replace(kept)
+    except OSError as error:
+        return [f"({path.name} cannot be read, {why}, nor be kept, {error.strerror})"]
+    return [f"({path.name} cannot be read: {why}. It is kept as {kept.name}, and begun anew.)"]

@@ -4,8 +4,8 @@ import json
 from pathlib import Path
 
 from .check.tasks import ORDER
-from .folder import folder, write
-from .records import Malformed, names, read
+from .folder import folder, put_aside, write
+from .records import Malformed, is_record, known_in, names, read_all
 
 
 def path() -> Path:
@@ -13,26 +13,41 @@ def path() -> Path:
 
 
 def load() -> dict:
-    """The records so far; none where there is no file, or one that cannot be understood."""
+    """The records so far; none where there is no file, or one that cannot be understood.
+
+    What this course does not know, perhaps another version of it, is left out.
+    """
     try:
-        return read(path())
+        return known_in(read_all(path()))
     except (Malformed, OSError):
         return {}
 
 
 def note(name: str, outcome) -> list[str]:
-    """Remember the outcome of a check; a line to be told where it cannot be written."""
+    """Remember the outcome of a check; a line to be told where it cannot be written.
+
+    What is not understood stays in the file; a file that cannot be read is kept under another name.
+    """
     if not outcome.started:
         return []
-    records = load()
-    old = records.get(name, {"passed": False, "tries": 0, "met": []})
+    records, aside = {}, []
+    try:
+        if path().exists():
+            records = read_all(path())
+    except Malformed as fault:
+        aside = put_aside(path(), str(fault))
+    except OSError as error:
+        return [f"(not saved: {path().name} cannot be read, {error.strerror})"]
+    old = records.get(name)
+    if not is_record(old):
+        old = {"passed": False, "tries": 0, "met": []}
     met = {*old["met"], *([outcome.misconception] if outcome.misconception else [])}
     records[name] = {
         "passed": bool(old["passed"] or outcome.passed),
         "tries": old["tries"] + (not old["passed"]),
         "met": sorted(met),
     }
-    return write(path(), as_text(records))
+    return aside + write(path(), as_text(records))
 
 
 def as_text(records: dict) -> str:

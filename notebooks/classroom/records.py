@@ -25,12 +25,31 @@ def read(path: Path) -> dict[str, dict]:
 
     Tasks and mistakes that the course does not know (any more) are left out.
     """
+    tasks = read_all(path)
+    for name in names():
+        if name in tasks and not is_record(tasks[name]):
+            raise Malformed(f"not understood: {name}")
+    return known_in(tasks)
+
+
+def known_in(tasks: dict) -> dict[str, dict]:
+    """Of all that a file holds, what this course knows and understands."""
+    met = {wrong.name for wrong in MISCONCEPTIONS}
+    found = {name: tasks[name] for name in names() if is_record(tasks.get(name))}
+    return {
+        name: record | {"met": [text for text in record["met"] if text in met]}
+        for name, record in found.items()
+    }
+
+
+def read_all(path: Path) -> dict:
+    """All that a file of progress holds, known or not. Raises ``Malformed``."""
     if not path.is_file():
         raise Malformed("not a file")
     if path.stat().st_size > LARGEST:
         raise Malformed(f"larger than {LARGEST:,} bytes")
     try:
-        data = json.loads(path.read_text(encoding="utf-8"), parse_constant=refuse)
+        data = json.loads(path.read_text(encoding="utf-8-sig"), parse_constant=refuse)
     except RecursionError:
         raise Malformed("too deep") from None
     except ValueError:  # no JSON, no UTF-8, a number of thousands of digits
@@ -39,13 +58,7 @@ def read(path: Path) -> dict[str, dict]:
         raise Malformed("not a file of progress")
     if data["version"] != 1 or not isinstance(data["tasks"], dict):
         raise Malformed("not a file of progress of version 1")
-    known, met = set(names()), {wrong.name for wrong in MISCONCEPTIONS}
-    records = {name: record for name, record in data["tasks"].items() if name in known}
-    for name, record in records.items():
-        if not is_record(record):
-            raise Malformed(f"not understood: {name}")
-        record["met"] = [text for text in record["met"] if text in met]
-    return records
+    return data["tasks"]
 
 
 def refuse(constant: str):

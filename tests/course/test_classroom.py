@@ -1,6 +1,8 @@
 """Checks: each mistake gets its own hint, nothing passes that should not, files are data."""
 
+import io
 import json
+import re
 import sys
 from itertools import count
 
@@ -274,7 +276,11 @@ def test_what_is_wrong_is_said_in_one_line(source, says, capsys):
     assert not outcome.passed
     assert says in outcome.lines[0] and outcome.lines[0].startswith("rms_norm: ")
     assert all(line.startswith("It was called with x of shape") for line in outcome.lines[1:])
-    assert "".join(capsys.readouterr().out.split()) == "".join("".join(outcome.lines).split())
+    sign = "✗" if outcome.started else "○"
+    assert (
+        capsys.readouterr().out
+        == "\n".join([f"{sign} {outcome.lines[0]}", *outcome.lines[1:]]) + "\n"
+    )
     assert outcome.started == ("not started" not in says)
 
 
@@ -540,3 +546,89 @@ def test_every_mistake_can_be_handed_in(tmp_path):
     tasks = {task: record(met=[wrong.name for wrong in known_for(task)]) for task in TASKS}
     handed_in(tmp_path, "A", **tasks)
     assert main(["collect", str(tmp_path)]) == 0
+
+
+# --- a file that is not as expected ---
+
+
+def done(kept, **more):
+    """A file with twenty tasks done, and something else in it."""
+    kept.mkdir(exist_ok=True)
+    tasks = {name: record() for name in names()[:20]} | more
+    text = json.dumps({"version": 1, "tasks": tasks})
+    (kept / "progress.json").write_text(text, encoding="utf-8")
+    return text
+
+
+SILU = solution_source(TASKS["silu"])
+
+
+def test_what_another_version_of_the_course_wrote_stays(kept):
+    done(kept, later=record(), swiglu=record(met=["reworded", "gate and up swapped"]), merge=3)
+    assert check("silu", write(SILU)).lines == ["silu: right. It is kept as mine.silu."]
+    tasks = json.loads((kept / "progress.json").read_text())["tasks"]
+    assert tasks["later"] == record() and tasks["merge"] == 3 and len(load()) == 21
+    assert tasks["swiglu"]["met"] == ["reworded", "gate and up swapped"]
+    assert load()["swiglu"]["met"] == ["gate and up swapped"]
+
+
+def test_a_byte_order_mark_is_no_fault(kept):
+    (kept / "progress.json").write_text(done(kept), encoding="utf-8-sig")
+    assert len(check("silu", write(SILU)).lines) == 1 and len(load()) == 21
+
+
+@pytest.mark.parametrize("text", ["{", '{"version": 2, "tasks": {}}', "[]"])
+def test_an_unreadable_file_is_kept_under_another_name(kept, text):
+    kept.mkdir()
+    for name in ("progress.json.bak", "progress.json.bak1"):
+        (kept / "progress.json").write_text(text)
+        said = check("silu", write(SILU)).lines[-1]
+        assert "progress.json cannot be read: not " in said and f"kept as {name}, and beg" in said
+        assert (kept / name).read_text() == text and list(load()) == ["silu"]
+
+
+def test_functions_that_cannot_be_read_are_kept_under_another_name(kept):
+    kept.mkdir()
+    (kept / "my_llama.py").write_bytes(b"\xff my notes")
+    outcome = check("silu", write(SILU))
+    assert outcome.lines[0] == "silu: right. It is kept as mine.silu."
+    assert "my_llama.py cannot be read" in outcome.lines[1]
+    assert (kept / "my_llama.py.bak").read_bytes() == b"\xff my notes"
+
+
+# --- what a learner sees ---
+
+
+def test_a_verdict_has_a_sign_and_on_a_terminal_a_colour(capsys, monkeypatch):
+    check("silu", lambda x: x)
+    check("silu", write("def f(x):\n    ..."))
+    said = capsys.readouterr().out.splitlines()
+    assert said[0].startswith("✗ silu: differs") and said[-1].startswith("○ silu: not started")
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    check("silu", write(SILU))
+    assert "\033[32m✓\033[0m silu: right" in capsys.readouterr().out
+
+
+def test_a_console_without_such_signs_gets_letters(monkeypatch):
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(out := io.BytesIO(), "ascii"))
+    check("silu", lambda x: "ü")
+    sys.stdout.flush()
+    assert out.getvalue().startswith(b"!! silu: expected an array")
+
+
+def test_in_a_notebook_the_cell_to_read_again_is_a_link(monkeypatch):
+    shown = []
+    monkeypatch.setattr("classroom.verdict.in_notebook", lambda: True)
+    monkeypatch.setattr("IPython.display.display", lambda data, raw: shown.append(data))
+    check(
+        "softmax",
+        write("def f(x):\n    e = np.exp(x - x.max(axis=0))\n    return e / e.sum(axis=0)"),
+    )
+    assert '<b style="color: #b3261e">✗</b> softmax: softmax over' in shown[0]["text/html"]
+    link = re.search(r'<a href="([^"]*)"[^>]*>lesson 04, "Step [^<]*</a>', shown[0]["text/html"])
+    assert (
+        link[1].partition("#")[0].endswith("04_single_head_attention.ipynb") and "#Step-" in link[1]
+    )
+    check("silu", write("def f(x):\n    raise ValueError('<script>')"))
+    assert "<script>" not in shown[1]["text/html"] and "<script>" in shown[1]["text/plain"]

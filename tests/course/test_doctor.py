@@ -171,6 +171,34 @@ def test_advice_fits_the_place(doctor, monkeypatch, tmp_path):
     assert "not the course's Python" in doctor.how_to_install()
 
 
+def test_a_kernelspec_of_another_python_is_named(doctor, capsys):
+    doctor.answers["start_new_kernel"] = False, "ModuleNotFoundError: No module named 'classroom'"
+    doctor.answers["get_kernel_spec"] = True, "/home/me/kernels/python3\t/opt/other/bin/python"
+    (red,) = page(doctor, capsys)
+    assert "python3 starts another Python: /opt/other/bin/python" in red
+    assert "remove the folder /home/me/kernels/python3" in red and "127.0.0.1" not in red
+    doctor.answers["get_kernel_spec"] = True, f"/somewhere\t{sys.executable}"
+    (red,) = page(doctor, capsys)
+    assert "127.0.0.1" in red
+
+
+@pytest.mark.parametrize("changed", ["", " M notebooks/03_rms_norm.ipynb\n"])
+def test_pages_worked_in_where_the_course_lies(doctor, capsys, monkeypatch, changed):
+    git = subprocess.CompletedProcess([], 0, changed.encode())
+    monkeypatch.setattr(doctor.subprocess, "run", lambda *args, **options: git)
+    doctor.main()
+    said = capsys.readouterr().out
+    assert ("1 changed where the course lies" in said) == bool(changed)
+    assert ("git checkout -- notebooks" in said) == bool(changed)
+    assert "python -m classroom start DIR" in said and said.rstrip().endswith("READY")
+
+
+def test_whoever_reads_may_stop(tmp_path):
+    command = f'"{sys.executable}" -S "{PATH}" | head -1'
+    done = subprocess.run(command, shell=True, capture_output=True, text=True, cwd=tmp_path)
+    assert done.stderr == "" and done.stdout.startswith("Llama 3")
+
+
 def test_colour_only_on_a_terminal(doctor, capsys, monkeypatch):
     monkeypatch.setattr(doctor.os, "name", "posix")
     monkeypatch.delenv("NO_COLOR", raising=False)

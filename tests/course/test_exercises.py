@@ -152,7 +152,7 @@ def test_a_solved_page_runs_in_a_real_kernel(name, tmp_path):
         cell.source = cell.source.replace("guess = ...", "guess = (4, 5, 6)")
     solved, _ = pages.execute(page, tmp_path, name)
     outputs = [output for cell in solved.cells for output in cell.get("outputs", [])]
-    said = [each.text for each in outputs if each.output_type == "stream"]
-    right = [text for text in said if re.fullmatch(r"(\w+): right. It is kept as mine.\1.\n", text)]
+    said = [each.get("data", {}).get("text/plain", "") for each in outputs]
+    right = [text for text in said if re.fullmatch(r"✓ (\w+): right. It is kept as mine.\1.", text)]
     assert len(right) == sum(task.lesson == name for task in ORDER)
     assert not any("not started" in text for text in said)

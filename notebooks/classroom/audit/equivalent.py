@@ -61,6 +61,7 @@ ALL = (
     ("attention | block", "fails where mask is high | fails where mask is wide", "T T"),
     ("attention | block", "fails where * and mask are not as long", "T T"),
     ("attention", "fails where w* and w* are not as long", "all read rows of D numbers"),
+    ("attend_grouped", "fails where * and mask are as long", "heads and queries never meet"),
     ("attention", "fails where * and wo are as long", "these axes never meet"),
     ("attention | block", "fails where * and frequencies are as long", "these axes never meet"),
     ("attention | block", "fails where frequencies and mask are as long", "these axes never meet"),

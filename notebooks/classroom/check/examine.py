@@ -10,11 +10,12 @@ import numpy as np
 
 from ..misconceptions import known_for
 from ..progress import note
+from ..verdict import show
 from .calling import PATIENCE, Call, call, copied, has_blanks
 from .compare import describe, same
 from .failing_input import smallest
 from .kept_functions import keep, only_before, stand_alone
-from .read_again import place
+from .read_again import heading, place
 from .tasks import TASKS, Task
 
 TRIES = 40  # to find inputs on which all known mistakes differ
@@ -32,6 +33,7 @@ class Outcome:
     lines: list[str] = field(default_factory=list)
     misconception: str | None = None
     started: bool = True
+    read: tuple[str, str] | None = None  # the lesson and the heading to read again
 
     def __bool__(self) -> bool:
         return self.passed
@@ -54,8 +56,13 @@ def check(name: str, function: Callable) -> Outcome:
     outcome = examine(TASKS[name], function)
     if outcome.passed:
         outcome = file_away(TASKS[name], function, outcome)
+    return tell(name, outcome)
+
+
+def tell(name: str, outcome: Outcome) -> Outcome:
+    """The outcome, shown and remembered."""
     outcome.lines += note(name, outcome)
-    print("\n".join(outcome.lines))
+    show(outcome.passed, outcome.started, outcome.lines, outcome.read)
     return outcome
 
 
@@ -74,7 +81,8 @@ def file_away(task: Task, function: Callable, outcome: Outcome) -> Outcome:
         problem = keep(task.name, alone.source)
         outcome.lines += problem
         without = f", {alone.said}" if alone.said else ""
-        outcome.lines[0] += "" if problem else f" It is kept as mine.{task.name}{without}."
+        lost = any(line.startswith("(not saved") for line in problem)
+        outcome.lines[0] += "" if lost else f" It is kept as mine.{task.name}{without}."
     elif "NameError: " in why:
         by_itself = f"by itself it fails: {why}. Put all into the function."
         outcome.lines.append(f"(Not kept for your Llama, {by_itself})")
@@ -115,7 +123,8 @@ def judge(
         return Outcome(True, [f"{task.name}: right."])
     if wrong := recognise(task, cases, calls):
         read = f"{wrong.why} Read again: {place(wrong.lesson, wrong.cell)}."
-        return Outcome(False, [f"{task.name}: {wrong.name}.", read], wrong.name)
+        again = wrong.lesson, heading(wrong.lesson, wrong.cell)
+        return Outcome(False, [f"{task.name}: {wrong.name}.", read], wrong.name, read=again)
     fault, *given = smallest(names, cases, faults)
     return Outcome(False, [f"{task.name}: {fault}", *given])
 

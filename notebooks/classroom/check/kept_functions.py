@@ -26,7 +26,7 @@ import numpy as np
 
 from llama_np.tokenizer.bpe import split_pieces
 
-from ..folder import SOLUTIONS, folder, write
+from ..folder import SOLUTIONS, folder, put_aside, write
 from .final_task import PARTS
 from .returned import clean
 from .tasks import TASKS
@@ -251,9 +251,20 @@ def keep(name: str, source: str) -> list[str]:
     Functions stand in the order of their tasks; those of no task (any more) come last.
     """
     kept = {key: section[0].strip() for key, section in sections().items()} | {name: source}
+    aside = []
+    if len(kept) == 1 and is_strange(Path(path())):
+        aside = put_aside(Path(path()), "no section of it can be read")
     order = sorted(kept, key=lambda key: PLACES.get(key, len(PLACES)))
     parts = [f"# --- {key} ---\n\n\n{kept[key]}\n" for key in order]
-    return write(Path(path()), HEADER + "\n\n".join(parts))
+    return aside + write(Path(path()), HEADER + "\n\n".join(parts))
+
+
+def is_strange(file: Path) -> bool:
+    """Whether a file holds something, and not what ``check`` has written."""
+    try:
+        return bool(file.read_bytes().strip()) and not sections()
+    except OSError:
+        return False
 
 
 @cache

@@ -4,8 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from ..progress import note
-from .examine import Outcome
+from .examine import Outcome, tell
 from .predict import shown
 
 FEWEST_WORDS = 5
@@ -21,16 +20,16 @@ def measure(lesson: str, found, truth: Callable, because: str, tolerance: float 
     name = f"measure_{lesson}"
     if found is ... or because is ...:
         lines = [f"{name}: first measure, and write your sentence in the place of ..."]
-        return told(name, Outcome(False, lines, None, False))
+        return tell(name, Outcome(False, lines, None, False))
     real = truth()
     if not near(found, real, tolerance):
         lines = [f"{name}: you found {shown(found)}, and that is not it. Look again."]
-        return told(name, Outcome(False, lines))
+        return tell(name, Outcome(False, lines))
     if len(str(because).split()) < FEWEST_WORDS:
         lines = [f"{name}: the number is right. Now say in a whole sentence why it is so."]
-        return told(name, Outcome(False, lines))
+        return tell(name, Outcome(False, lines))
     lines = [f"{name}: {shown(found)} is right. You say: {because}", "Compare the answer below."]
-    return told(name, Outcome(True, lines))
+    return tell(name, Outcome(True, lines))
 
 
 def near(found, real: float, tolerance: float) -> bool:
@@ -38,10 +37,3 @@ def near(found, real: float, tolerance: float) -> bool:
         return bool(np.isclose(float(found), float(real), rtol=tolerance, atol=1e-9))
     except (TypeError, ValueError):
         return False
-
-
-def told(name: str, outcome: Outcome) -> Outcome:
-    """The outcome, printed and remembered."""
-    outcome.lines += note(name, outcome)
-    print("\n".join(outcome.lines))
-    return outcome

@@ -4,8 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from ..progress import note
-from .examine import Outcome
+from .examine import Outcome, tell
 
 
 def predict(lesson: str, guess, truth: Callable) -> Outcome:
@@ -23,9 +22,7 @@ def predict(lesson: str, guess, truth: Callable) -> Outcome:
         real = truth()
         said = "right" if agrees(guess, real) else f"it is {shown(real)}"
         outcome = Outcome(True, [f"{name}: you said {shown(guess)}, {said}."])
-    outcome.lines += note(name, outcome)
-    print("\n".join(outcome.lines))
-    return outcome
+    return tell(name, outcome)
 
 
 def shown(value) -> str:
