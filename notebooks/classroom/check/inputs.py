@@ -681,7 +681,7 @@ def cache_sizes(rng, case):
 @cases(4)
 def logits_and_targets(rng, case):
     """Some positions do not count; all do; only one does; one token alone."""
-    n, vocab_size = ((7, 5), (4, 6), (6, 6), (1, 8))[case]
+    n, vocab_size = ((9, 5), (4, 6), (6, 6), (1, 8))[case]
     targets = rng.integers(vocab_size, size=n)
     targets[0], targets[-1] = vocab_size - 1, 0
     if case == 0:
@@ -693,7 +693,7 @@ def logits_and_targets(rng, case):
 
 @cases(4)
 def parts_of_a_batch(rng, case):
-    parts, weights = ((3, 5), (4, 4), (1, 6), (5, 1))[case]
+    parts, weights = ((3, 5), (4, 4), (1, 6), (9, 1))[case]
     counts = rng.integers(1, 30, size=parts)
     counts[0] += 30 * (parts > 1)
     return rng.standard_normal((parts, weights)), counts
@@ -711,14 +711,14 @@ def a_pattern(rng, case: int, n: int, keys: int) -> np.ndarray:
     return softmax(np.where(some_mask(rng, case, n, keys), scores, -np.inf))
 
 
-@cases(5)
+@cases(6)
 def behind_a_softmax(rng, case):
-    n, keys = ((5, 5), (4, 7), (3, 6), (4, 4), (1, 5))[case]
-    return rng.standard_normal((n, keys)), a_pattern(rng, case, n, keys)
+    n, keys = ((5, 5), (4, 7), (3, 6), (4, 4), (1, 5), (9, 4))[case]
+    return rng.standard_normal((n, keys)), a_pattern(rng, 1 if case == 5 else case, n, keys)
 
 
-@cases(5)
+@cases(6)
 def behind_a_head(rng, case):
-    n, width = ((5, 3), (4, 6), (3, 8), (4, 4), (1, 5))[case]
-    d_mix, q, k, v = rng.standard_normal((4, n, width))
+    n, width = ((5, 3), (4, 6), (3, 8), (4, 4), (1, 5), (9, 2))[case]
+    d_mix, q, k, v = 2 * rng.standard_normal((4, n, width))
     return d_mix, q, k, v, a_pattern(rng, case, n, n)
