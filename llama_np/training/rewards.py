@@ -315,14 +315,29 @@ def best_of_n_kl_bound(n: int) -> float:
     return math.log(n) - (n - 1) / n
 
 
+def least_kl(q: float, p: float) -> float:
+    """The least KL, in nats, of a model that earns a reward of 1 with probability q, where the one
+    that it started from earns it with probability p, and 0 otherwise.
+
+    It is the KL of two coins: whole answers tell at least as much as their rewards do (the data
+    processing inequality). Whatever a model has moved beyond that changed something else. Raises
+    ``ValueError`` for a q above 0 where p is 0, or below 1 where p is 1: there is no way.
+
+    >>> round(least_kl(0.8, 0.4), 6), least_kl(0.4, 0.4), round(least_kl(1.0, 0.5), 6)
+    (0.334795, 0.0, 0.693147)
+    """
+    if not 0 <= q <= 1 or not 0 <= p <= 1 or (p in (0, 1) and q != p):
+        raise ValueError(f"no model moves from a probability of {p} to one of {q}")
+    return sum(a * math.log(a / b) for a, b in ((q, p), (1 - q, 1 - p)) if a > 0)
+
+
 def best_of_n_kl(p: float, n: int) -> float:
     """How far, in nats, the best of ``n`` has moved where a reward is 1, with probability p, or 0.
 
     Among answers of equal reward the choice changes nothing, so only the probability of the reward
-    moves, from p to q = 1 - (1-p)^n, and the KL is that of two coins. It stays below log(1/p).
+    moves, from p to 1 - (1-p)^n, and that at the ``least_kl``. It stays below log(1/p).
 
     >>> round(best_of_n_kl(0.4, 1), 6), round(best_of_n_kl(0.4, 4), 6)
     (0.0, 0.478117)
     """
-    q = 1 - (1 - p) ** n
-    return sum(a * math.log(a / b) for a, b in ((q, p), (1 - q, 1 - p)) if a > 0)
+    return least_kl(1 - (1 - p) ** n, p)

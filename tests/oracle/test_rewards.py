@@ -29,6 +29,7 @@ from llama_np.training.rewards import (
     kl_estimate,
     kl_estimate_backward,
     last_of,
+    least_kl,
     mean_of_answers,
     mean_over_length,
     reinforce_loss,
@@ -378,6 +379,20 @@ def test_how_far_the_best_of_n_has_moved(n):
     assert coin <= all_differ <= best_of_n_kl_bound(n) + 1e-12
     many = moved(np.full(12, 1 / 12), np.arange(12.0)) if n < 4 else best_of_n_kl_bound(n)
     assert many == pytest.approx(best_of_n_kl_bound(n), abs=0.1)  # with ever more answers, equal
+
+
+def test_no_model_earns_as_much_for_less():
+    """Rewards of 0 and 1 for six answers: any model's KL, and that of one that only prefers."""
+    rewards, rng = np.array([1.0, 0.0, 1.0, 0.0, 0.0, 1.0]), np.random.default_rng(0)
+    start, others = rng.dirichlet(np.ones(6)), rng.dirichlet(np.ones(6), size=50)
+    for model in others:
+        q, p = model @ rewards, start @ rewards
+        assert np.sum(model * np.log(model / start)) >= least_kl(q, p)
+        tilted = start * np.where(rewards, q / p, (1 - q) / (1 - p))
+        assert np.sum(tilted * np.log(tilted / start)) == pytest.approx(least_kl(q, p))
+    for q, p in ((0.5, 0.0), (0.5, 1.0), (1.1, 0.5), (0.5, -0.1)):
+        with pytest.raises(ValueError, match=f"from a probability of {p} to one of {q}"):
+            least_kl(q, p)
 
 
 def test_the_best_of_a_sure_thing_has_not_moved():

@@ -9,6 +9,7 @@ from llama_np.config import LlamaConfig
 from llama_np.functional import log_softmax
 from llama_np.model import forward
 from llama_np.tokenizer.bpe import BPETokenizer
+from llama_np.tokenizer.chat import encode_dialog
 from llama_np.training.lora import initialize_lora
 from llama_np.training.loss import IGNORE
 from llama_np.training.rewards import group_advantages
@@ -23,6 +24,7 @@ from weights_tools.training.grpo import (
     GroupTraining,
     Told,
     figures_of,
+    figures_of_best,
     tell,
     tell_group,
     text_of,
@@ -39,7 +41,9 @@ CONFIG = LlamaConfig(
     rope_scaling=None, tied_output=False,
 )  # fmt: skip
 HOW = Groups(requests_per_step=2, answers=6, longest=7, temperature=0.9, beta=0.02)
-QUESTIONS = ["Who?", "And where?"]
+PROMPTS = [
+    encode_dialog(TOKENIZER, [{"role": "user", "content": text}]) for text in ("Who?", "And where?")
+]
 
 
 def early_letters(text):
@@ -48,7 +52,7 @@ def early_letters(text):
 
 
 def ask(rng, count):
-    return [str(q) for q in rng.choice(QUESTIONS, count)]
+    return [PROMPTS[i] for i in rng.integers(len(PROMPTS), size=count)]
 
 
 def model(std=0.1, dtype=np.float32):
@@ -78,8 +82,9 @@ def start(steps=12, lora=False, how=HOW, rate=0.02, reward=early_letters):
 
 
 def test_answers_are_kept_with_the_token_that_ended_them():
-    answers = tell_group(model(), CONFIG, TOKENIZER, "Who?", HOW, np.random.default_rng(0))
-    assert len(answers) == 6 and len({answer.given for answer in answers}) == 1
+    answers = tell_group(model(), CONFIG, TOKENIZER, PROMPTS[0], HOW, np.random.default_rng(0))
+    assert len(answers) == 6
+    assert all(answer.ids[: answer.given].tolist() == PROMPTS[0] for answer in answers)
     told = [answer.ids[answer.given :].tolist() for answer in answers]
     ended = [ids for ids in told if ids[-1] == EOT]
     assert 0 < len(ended) < 6  # of both kinds, or this shows nothing
@@ -101,7 +106,7 @@ def test_what_is_known_of_each_answer(monkeypatch):
     """Each by itself, without padding: log-probabilities at the draw's temperature, and the KL."""
     monkeypatch.setattr("weights_tools.training.stages.PART_TOKENS", 150)
     weights, reference = model(dtype=np.float64), model(0.12, np.float64)
-    given = CONFIG, TOKENIZER, QUESTIONS, early_letters, HOW
+    given = CONFIG, TOKENIZER, PROMPTS, early_letters, HOW
     told = tell(weights, reference, *given, [5, 2])
     assert len(told) == 12 and len({len(one.answer.ids) for one in told}) > 2
     for one in told:
@@ -121,7 +126,7 @@ def test_what_is_known_of_each_answer(monkeypatch):
 
 
 def test_an_unfinished_answer_gets_no_reward():
-    told = tell(model(), model(), CONFIG, TOKENIZER, QUESTIONS, lambda text: 1.0, HOW, [0])
+    told = tell(model(), model(), CONFIG, TOKENIZER, PROMPTS, lambda text: 1.0, HOW, [0])
     assert {one.reward for one in told} == {0.0, 1.0}
     assert all(one.reward == (one.text is not None) for one in told)
 
@@ -141,6 +146,26 @@ def test_the_figures_of_what_was_told():
         "mean_reward": 0.5, "kl_per_answer": 0.5, "mean_length": 5.0, "distinct_endings": 2
     }  # fmt: skip
     assert last_sentence("No stop at the end") == "No stop at the end" and last_sentence("") == ""
+
+
+def test_the_figures_of_the_best_of_several():
+    told = [
+        some_told("He fell.", 0.0, 2, 0.0),
+        some_told("He was glad.", 1.0, 4, 0.0),
+        some_told("He was so glad.", 1.0, 8, 0.0),
+        some_told("She ran.", 0.0, 5, 0.0),
+        some_told("She fell.", 0.0, 6, 0.0),
+        some_told("She was glad.", 1.0, 9, 0.0),
+    ]
+    assert figures_of_best(told, 3, 1) == figures_of([told[0], told[3]]) | {"mean_reward": 0.5}
+    two = figures_of_best(told, 3, 2)
+    assert two["mean_reward"] == pytest.approx((1 + 2 / 3) / 2)
+    assert two["kl_per_answer"] == pytest.approx(np.log(2) - 1 / 2)
+    assert (two["mean_length"], two["distinct_endings"]) == (4.5, 2)  # the glad one, and She ran
+    three = figures_of_best(told, 3, 3)
+    assert (three["mean_reward"], three["mean_length"]) == (1.0, 6.5)
+    with pytest.raises(ValueError, match="n from 1 to the 3 answers, got 4"):
+        figures_of_best(told, 3, 4)
 
 
 # --- a step ---

@@ -1,9 +1,13 @@
-"""``grpo``: a chat model tells stories, a rule rewards them, and those that did well get likelier."""
+"""``grpo``: a chat model tells stories, and those that a rule rewards become likelier."""
 
 import argparse
 import sys
 from functools import partial
 from pathlib import Path
+
+import numpy as np
+
+from llama_np.tokenizer.chat import encode_dialog
 
 from ..training.endings import ends_well
 from ..training.grpo import GroupRewards, Groups, GroupTraining
@@ -60,8 +64,13 @@ def run(args: argparse.Namespace) -> None:
         )
     recipe, model = recipe_of(args), load_chat_base(args.model)
     base, lora = base_and_lora(args.model, model, args.lora_rank, args.seed)
+
+    def ask(rng: np.random.Generator, count: int) -> list[list[int]]:
+        asked = ({"role": "user", "content": text} for text in draw_requests(rng, count))
+        return [encode_dialog(model.tokenizer, [message]) for message in asked]
+
     stage = GroupRewards(
-        model.weights, model.config, model.tokenizer, draw_requests, ends_well, how, args.seed
+        model.weights, model.config, model.tokenizer, ask, ends_well, how, args.seed
     )
     print(
         f"each draw: {how.answers} answers to each of {how.requests_per_step} requests",

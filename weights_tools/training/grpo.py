@@ -16,10 +16,11 @@ from llama_np.config import LlamaConfig
 from llama_np.model import forward
 from llama_np.sampling import Sampling, apply_temperature, generation_steps
 from llama_np.tokenizer import Tokenizer
-from llama_np.tokenizer.chat import encode_dialog
 from llama_np.training.loss import IGNORE
 from llama_np.training.preference import token_log_probability, token_log_probability_backward
 from llama_np.training.rewards import (
+    best_of_n,
+    best_of_n_kl_bound,
     group_advantages,
     grpo_loss,
     grpo_loss_backward,
@@ -79,19 +80,18 @@ def tell_group(
     weights: Weights,
     config: LlamaConfig,
     tokenizer: Tokenizer,
-    question: str,
+    prompt: Sequence[int],
     how: Groups,
     rng: np.random.Generator,
 ) -> list[Answer]:
-    """A group of answers to one question, each with the stop token that it came to, if it did.
+    """A group of answers to one prompt, each with the stop token that it came to, if it did.
 
     All of the distribution is drawn from (no top-k, no top-p): what is learned from must have been
     drawn by the model whose probabilities count.
     """
-    asked = encode_dialog(tokenizer, [{"role": "user", "content": question}])
-    rows, writing = [list(asked) for _ in range(how.answers)], np.ones(how.answers, dtype=bool)
+    rows, writing = [list(prompt) for _ in range(how.answers)], np.ones(how.answers, dtype=bool)
     steps = generation_steps(
-        weights, config, np.tile(asked, (how.answers, 1)), how.longest, Sampling(how.temperature),
+        weights, config, np.array(rows), how.longest, Sampling(how.temperature),
         rng=rng, vocab_size=tokenizer.vocab_size,
     )  # fmt: skip
     for tokens, _ in steps:
@@ -100,7 +100,7 @@ def tell_group(
         writing &= ~np.isin(tokens, list(tokenizer.stop_ids))
         if not writing.any():
             break
-    return [Answer(np.array(row), len(asked)) for row in rows]
+    return [Answer(np.array(row), len(prompt)) for row in rows]
 
 
 def text_of(tokenizer: Tokenizer, answer: Answer) -> str | None:
@@ -114,12 +114,12 @@ def tell(
     reference: Weights,
     config: LlamaConfig,
     tokenizer: Tokenizer,
-    questions: Sequence[str],
+    prompts: Sequence[Sequence[int]],
     reward: Callable[[str], float],
     how: Groups,
     seed: Sequence[int],
 ) -> list[Told]:
-    """A group of answers to each question, one group after another, with their rewards.
+    """A group of answers to each prompt, one group after another, with their rewards.
 
     An answer that does not come to an end gets no reward: 0. The same ``seed``, some whole numbers,
     gives the same answers, on however many cores.
@@ -127,7 +127,7 @@ def tell(
 
     def group(i: int) -> list[Answer]:
         rng = np.random.default_rng([*seed, i])
-        return tell_group(weights, config, tokenizer, questions[i], how, rng)
+        return tell_group(weights, config, tokenizer, prompts[i], how, rng)
 
     def judge(answers: Sequence[Answer]) -> list[Told]:
         ids, targets = pad(answers)
@@ -146,7 +146,7 @@ def tell(
             for i in range(len(answers))
         ]
 
-    answers = sum(each(group, range(len(questions))), [])
+    answers = sum(each(group, range(len(prompts))), [])
     parts = [part for _, part in groups(answers, lambda answer: len(answer.ids))]
     return sum(each(judge, parts), [])
 
@@ -160,6 +160,21 @@ def figures_of(told: Sequence[Told]) -> dict[str, float]:
         "mean_length": float(np.mean([len(one.log_p) for one in told])),
         "distinct_endings": len({last_sentence(one.text) for one in told if one.text is not None}),
     }
+
+
+def figures_of_best(told: Sequence[Told], answers: int, n: int) -> dict[str, float]:
+    """``figures_of`` a model that tells ``n`` answers and hands out the best, as far as it goes.
+
+    ``told`` are groups of that many ``answers`` each, of a model that has not moved. The reward is
+    the mean over all choices of n from a group; length and endings are those of the best of the
+    first n; the KL is the most that it can be: see ``best_of_n_kl_bound``, and for rewards of 0 and
+    1 ``best_of_n_kl``. Raises ``ValueError`` for an n below 1 or above ``answers``.
+    """
+    rewards = np.array([one.reward for one in told]).reshape(-1, answers)
+    mean_reward = float(best_of_n(rewards, n).mean())
+    best = [i * answers + int(row[:n].argmax()) for i, row in enumerate(rewards)]
+    moved = {"mean_reward": mean_reward, "kl_per_answer": best_of_n_kl_bound(n)}
+    return figures_of([told[i] for i in best]) | moved
 
 
 def grpo_loss_with_gradient(
@@ -195,7 +210,7 @@ def in_place(targets: Array["B T"], rows: Sequence[Array["n"]]) -> Array["B T"]:
 class GroupRewards:
     """Requests, answers of the model as it is by now, and the loss of GRPO.
 
-    ``ask`` draws that many requests; ``reward`` judges a finished answer. Everything follows from
+    ``ask`` draws that many prompts; ``reward`` judges a finished answer. Everything follows from
     the seed, the step and the model's weights. Where a step's answers serve several updates, a run
     can go on only from a step that draws new ones.
     """
@@ -205,7 +220,7 @@ class GroupRewards:
         reference: Weights,
         config: LlamaConfig,
         tokenizer: Tokenizer,
-        ask: Callable[[np.random.Generator, int], list[str]],
+        ask: Callable[[np.random.Generator, int], Sequence[Sequence[int]]],
         reward: Callable[[str], float],
         how: Groups,
         seed: int,
@@ -232,11 +247,10 @@ class GroupRewards:
         """The batch of one step: the first update of a draw lets ``weights`` tell new answers."""
         draw, update = divmod(step, self.how.updates)
         if update == 0:
-            questions = self.ask(
-                np.random.default_rng([self.seed, draw, 17]), self.how.requests_per_step
-            )
+            rng = np.random.default_rng([self.seed, draw, 17])
+            prompts = self.ask(rng, self.how.requests_per_step)
             self.told = tell(
-                weights, self.reference, self.config, self.tokenizer, questions, self.reward,
+                weights, self.reference, self.config, self.tokenizer, prompts, self.reward,
                 self.how, [self.seed, draw],
             )  # fmt: skip
             self.since += self.told

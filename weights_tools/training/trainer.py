@@ -1,8 +1,8 @@
 """The loop behind pre-training, fine-tuning, preferences and rewards: on all cores, in NumPy.
 
-A stage (``stages.py``, ``grpo.py``) deals each step's batch out in parts of about a thousand tokens, and the
-cores work on the parts side by side. The parts' gradients are added up in order, so the number of
-cores does not change the result.
+A stage (``stages.py``, ``grpo.py``) deals each step's batch out in parts of about a thousand
+tokens, and the cores work on the parts side by side. The parts' gradients are added up in order, so
+the number of cores does not change the result.
 
 Everything random follows from the seed and the step. A run that was stopped goes on from its
 checkpoint exactly as if it had not been.
