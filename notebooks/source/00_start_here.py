@@ -66,8 +66,11 @@ show.model_map(config.n_layers)
 # | [17 fine-tuning](17_fine_tuning.ipynb) | from stories to answers, with small matrices | |
 # | [18 preferences](18_preferences.ipynb) | learning from what is liked better | |
 #
-# A page whose number has a letter, such as [05b](05b_long_context.ipynb) on long texts, is optional. Teachers find
-# plans and questions in the [guide](TEACHING.md).
+# A page whose number has a letter is optional: [05b](05b_long_context.ipynb) on long texts and on RoPE in other people's
+# code, [07b](07b_induction.ipynb) on heads that copy together. Teachers find plans and questions in the [guide](TEACHING.md).
+#
+# The model on these pages is called **the doll-house**, because it has all the rooms of Llama 3 8B and everything in it is
+# small. Where a page measures something on many texts, it takes stories that this model has told itself.
 
 # %% [markdown] key="model"
 # ## The model

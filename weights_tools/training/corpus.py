@@ -41,8 +41,7 @@ def read_documents(path: Path, separator: str = SEPARATOR) -> list[str]:
     if not path.is_file():
         raise FileNotFoundError(f"no such file: {path}; expected a text file to train on")
     documents = [
-        re.sub(r"\n\s*\n", "\n", part.strip())
-        for part in read_text(path).split(f"\n{separator}\n")
+        re.sub(r"\n\s*\n", "\n", part.strip()) for part in read_text(path).split(f"\n{separator}\n")
     ]
     return [text for text in documents if text and text != separator]
 
