@@ -31,7 +31,7 @@ MAPS = {  # drawings in which no text may stand on another
     "gate_map": show.gate_map,
     "two_blocks": show.two_blocks,
     "one_cell": lambda: show.one_cell(ROWS[:, :10], ROWS[:, 10:20], T - 1, 9, labels=LABELS),
-    "cache_frames": lambda: show.cache_frames(LABELS),
+    "cache_frames": lambda: show.cache_frames(LABELS, len(LABELS) - 2),
     "hands": lambda: show.hands([0, 0.5, 1, 1.5]),
     "sampling_line": lambda: show.sampling_line(LABELS, np.sort(PATTERN[-1])[::-1], 0.62),
     "reads": lambda: show.reads(LABELS, PATTERN, title="block 1, head 3"),
@@ -394,7 +394,9 @@ SAID = {
     "scores 1, 0: 3.00.": lambda: show.one_cell(
         np.array([[1, 1], [1, 2]]), np.array([[1, 1], [0, 0]]), 1, 0
     ),
-    "in each step the rows of one more token are new": lambda: show.cache_frames(["a", "b", "c"]),
+    "the prefill brings 2 rows at once. each further step brings one, whose query meets all keys": (
+        lambda: show.cache_frames(["a", "b", "c"], 2)
+    ),
     "the angle between the two hands stays 0.8": lambda: show.hands([0, 1]),
     "the draw 0.5 falls on b": lambda: show.sampling_line(["a", "b"], [0.5, 0.5], 0.5),
 }  # fmt: skip
@@ -474,13 +476,15 @@ def test_the_hands_turn_together(shown):
         assert np.arctan2(*k[::-1]) == pytest.approx(0.25 + turn)
 
 
-def test_each_frame_of_the_cache_has_one_new_row(shown):
-    show.cache_frames(list("abcd"), steps=2)
-    fills = Counter(plt.matplotlib.colors.to_hex(box.get_fc()) for box in shown().axes[0].patches)
-    # keys and values: 2 + 3 old rows, one new in each frame, one still to come in the first
-    assert [fills[shade] for shade in ("#c3c9d0", show.base.LIT, "#ffffff")] == [10, 4, 2]
-    with pytest.raises(ValueError, match="expected 1 to 4 steps, got 5"):
-        show.cache_frames(list("abcd"), steps=5)
+def test_the_cache_gets_the_prompt_at_once_and_then_one_row_a_frame(shown):
+    show.cache_frames(list("abcd"), n_prompt=2)
+    boxes = [each for each in shown().axes[0].patches if hasattr(each, "get_width")]
+    fills = Counter(plt.matplotlib.colors.to_hex(box.get_fc()) for box in boxes)
+    # keys and values: 0 + 2 + 3 old rows, 2 + 1 + 1 new ones, 2 + 1 + 0 still to come
+    assert [fills[shade] for shade in ("#c3c9d0", show.base.LIT, "#ffffff")] == [10, 8, 6]
+    assert len(shown().axes[0].patches) - len(boxes) == 3 + 4  # each new query meets all keys
+    with pytest.raises(ValueError, match="expected 1 to 4 tokens of a prompt, got 5"):
+        show.cache_frames(list("abcd"), n_prompt=5)
 
 
 def test_a_long_row_of_a_product_is_cut_and_still_sums_up(shown):

@@ -52,31 +52,46 @@ def head_sharing(variants: Mapping[str, tuple[int, int]]) -> None:
     finish()
 
 
-def cache_frames(labels: Sequence[str], steps: int = 3) -> None:
-    """Draw the cache while the last ``steps`` of T tokens come in: old rows grey, the new one lit.
+def cache_frames(labels: Sequence[str], n_prompt: int) -> None:
+    """Draw the cache as T tokens come in: the first ``n_prompt`` at once, then one in each frame.
 
-    Rows are positions; their two halves are the key and the value.
+    Rows are positions, their two halves the key and the value: new ones lit, old ones grey. The
+    query of a single new token meets every key that is there by then.
     """
     labels = short(labels)
-    if not 1 <= steps <= len(labels):
-        raise ValueError(f"expected 1 to {len(labels)} steps, got {steps}")
-    first, row, high = len(labels) - steps, 0.24, 0.24 * len(labels)
+    if not 1 <= n_prompt <= len(labels):
+        raise ValueError(f"expected 1 to {len(labels)} tokens of a prompt, got {n_prompt}")
+    steps, row = len(labels) - n_prompt + 1, 0.24
     room = 0.25 + 0.08 * max(map(len, labels))
-    across = (WIDTH - room) / steps
+    across, high = (WIDTH - room) / steps, row * len(labels)
+    before_keys = min(0.75, 0.3 * across)  # where queries stand
+    width = (across - before_keys - 0.2) / 2
     place = canvas(WIDTH, high + 0.72)
+
+    def middle(i: int) -> float:
+        return high - (i + 0.5) * row + 0.1
+
     for i, label in enumerate(labels):
-        write(place, room - 0.1, high - (i + 0.5) * row + 0.1, label, 9, ha="right", **TOKEN)
+        write(place, room - 0.1, middle(i), label, 9, ha="right", **TOKEN)
     for step in range(steps):
-        left, new = room + step * across, first + step
-        write(place, left, high + 0.55, f"step {step + 1}", 9.5, ha="left")
-        for half, name in enumerate("kv"):
-            width = (across - 0.5) / 2
-            x = left + half * (width + 0.04)
+        left, first = room + step * across, n_prompt + step - 1 if step else 0
+        end = n_prompt + step
+        title = f"decoding, step {step}" if step else "prefill"
+        write(place, left + 0.05, high + 0.55, title, 9.5, ha="left")
+        keys = left + before_keys
+        for x, name in ((keys, "k"), (keys + width + 0.04, "v")):
             write(place, x + width / 2, high + 0.25, name, 9, QUIET, **TOKEN)
             for i in range(len(labels)):
-                fill = "#c3c9d0" if i < new else LIT if i == new else "white"
-                box(place, x, high - (i + 1) * row + 0.12, width, row - 0.04, fill, FAINT)
-    say("in each step the rows of one more token are new, the others stay")
+                fill = "white" if i >= end else "#c3c9d0" if i < first else LIT
+                box(place, x, middle(i) - row / 2 + 0.02, width, row - 0.04, fill, FAINT)
+        if step:
+            write(place, left + 0.13, middle(first), "q", 9.5, **TOKEN)
+            for i in range(end):
+                arrow(place, (left + 0.2, middle(first)), (keys - 0.02, middle(i)), linewidth=0.7,
+                      shrinkA=0, shrinkB=0, mutation_scale=6)  # fmt: skip
+    say(f"the prefill brings {n_prompt} rows at once")
+    if steps > 1:
+        say("each further step brings one, whose query meets all keys; the others stay")
     finish()
 
 

@@ -11,7 +11,7 @@ from classroom import check, measure, mine, predict, progress
 # %% [markdown] key="logits-task"
 # ## Task 1. Logits
 #
-# Fill in one line, the product with the output matrix, after the last norm (steps 1 and 2 of the
+# Fill in one line, the product with the output matrix, after the last norm (step 1 of the
 # [lesson](../10_logits.ipynb)). `weight` is the weight of that norm.
 #
 # <details><summary>Hint</summary>
