@@ -4,6 +4,7 @@ import math
 import sys
 from itertools import product
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -402,13 +403,14 @@ def test_a_missing_file(tmp_path):
 
 def test_the_tokenizer_is_made_of_the_metadata(tiny, monkeypatch):
     path, config, tensors = tiny
-    given_metadata = []
+    given_metadata, tokenizer = [], SimpleNamespace(special_tokens={}, vocab_size=9)
     monkeypatch.setattr(
-        gguf_file, "tokenizer_from_gguf", lambda m: given_metadata.append(m) or "tokenizer"
+        gguf_file, "tokenizer_from_gguf", lambda m: given_metadata.append(m) or tokenizer
     )
     checkpoint = open_gguf(write(path, config, tensors))
     assert not given_metadata
-    assert checkpoint.read_tokenizer() == "tokenizer"
+    assert checkpoint.read_tokenizer() is tokenizer
+    assert tokenizer.padded_size == config.vocab_size
     (metadata,) = given_metadata
     assert metadata["tokenizer.ggml.model"] == "gpt2"
     assert metadata["tokenizer.ggml.tokens"] == [f"t{i}é" for i in range(config.vocab_size)]
