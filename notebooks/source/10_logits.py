@@ -1,14 +1,13 @@
 # %% [markdown] key="title"
 # # 10 Logits: from the last row to a word
 #
-# After `Once upon a time, there was a little girl named` this model has one opinion about what should come
-# next, and it is the same opinion every time, since nothing inside a Llama is left to chance. Yet from that
-# one opinion come stories that plod, stories that charm, and stories that are raving mad. Where does the
-# difference come in, and which setting tells the best story?
+# After `Once upon a time, there was a little girl named` this model has the same opinion every time about what should
+# come next, since nothing inside a Llama is left to chance. Yet from that one opinion come stories that plod, stories
+# that charm, and stories that are raving mad. Where does the difference come in, and which setting tells the best story?
 #
 # The blocks (lesson [09](09_32_blocks.ipynb)) leave the **residual stream**, a row of `D` numbers for each of
 # the `T` tokens. This page turns its last row into a score for each of the `V` tokens of the vocabulary, the
-# scores into probabilities, and the probabilities into one token. It takes about 25 minutes, and
+# scores into probabilities, and the probabilities into one token. It takes about 20 minutes, and
 # [exercise 10](exercises/10_logits.ipynb) goes with it.
 
 # %% key="map"
@@ -44,10 +43,9 @@ for temperature in (0, 0.3, 0.8, 1.5, 2):
     print(f"[{temperature}]{texts[temperature]}\n")
 
 # %% [markdown] key="temperatures-read"
-# The weights were the same in all five runs, and so was the opinion with which each of them began. At 0 the sentences
-# hold, although they are such as one has heard before. As it rises, the story takes turns that nobody would have
-# expected, and at 2 it has come apart into pieces of words. The last part of this page counts both faults, dullness
-# and madness, on 30 texts.
+# The weights were the same in all five runs. At 0 the sentences hold, although they are such as one has heard before.
+# As the temperature rises, the story takes turns that nobody would have expected, and at 2 it has come apart into pieces
+# of words. The last part of this page counts both faults on 30 texts.
 
 # %% [markdown] key="norm-why"
 # ## Step 1. A score for every token
@@ -91,8 +89,7 @@ print("size of the rows before the norm:", size.ravel().round(1))
 #
 # The line below the table shows what the norm is for. Without it the row after
 # `{{ labels[int(size.argmax())] }}`, {{ size.max() / size.min() :.1f }} times as large as the smallest, would get
-# scores that are as many times larger. It would sound surer than the others without having a better reason; step 5
-# shows why larger and surer are the same thing here.
+# scores that are as many times larger, and step 5 shows that it would sound surer for no better reason.
 
 # %% [markdown] key="softmax-why"
 # ## Step 2. Scores to probabilities
@@ -166,13 +163,11 @@ show.written(
 # {{ claim: of_what_came.max() > 0.9 }}
 # `{{ labels[int(of_what_came.argmax()) + 1] }}` was all but certain when it came, with
 # {{ of_what_came.max() :.3f }}; the largest surprise was `{{ labels[int(of_what_came.argmin()) + 1] }}` with
-# {{ of_what_came.min() :.3f }}, at a place where the story had several ways to go on. In the last row, the one
-# that nothing has answered yet, `{{ tokenizer.token(first) }}` has {{ probabilities[-1, first] :.2f }} and the
+# {{ of_what_came.min() :.3f }}. In the last row, the one that nothing has answered yet, `{{ tokenizer.token(first) }}` has {{ probabilities[-1, first] :.2f }} and the
 # six together {{ probabilities[-1, six[-1]].sum() :.2f }}.
 #
 # To write the next token only that last row is needed, and since neither the norm nor the output matrix mixes
-# rows, the others can be dropped **before** the product. At the full context of Llama 3 8B this saves a matrix
-# of 8,192 × 128,256 logits.
+# rows, the others can be dropped **before** the product, which saves Llama 3 8B a matrix of 8,192 × 128,256 logits.
 #
 # **Predict before you run:** could one drop the earlier rows from the beginning, and give the model the last
 # token alone?
@@ -190,10 +185,10 @@ print("with its last token only:", *(tokenizer.token(i) for i in np.argsort(-alo
 # <details><summary>Answer</summary>
 #
 # No: alone, ` named` gives `{{ tokenizer.token(first) }}` a probability of {{ softmax(alone)[first] :.2f }} instead of
-# {{ probabilities[-1, first] :.2f }}, since {{ claim: softmax(alone)[first] < 0.7 * probabilities[-1, first] }}
-# in the blocks the last row reads from the earlier ones through attention. What it reads are their keys and
-# values and nothing else, so that in the very last block even their queries and their feed-forward step could
+# {{ probabilities[-1, first] :.2f }}, since in the blocks the last row reads the keys and values of the earlier ones.
+# Nothing else of them is read, so that in the very last block even their queries and their feed-forward step could
 # be left out. Lesson [11](11_kv_cache.ipynb) keeps those keys and values.
+# {{ claim: softmax(alone)[first] < 0.7 * probabilities[-1, first] }}
 #
 # </details>
 
@@ -243,8 +238,7 @@ print(f"\nrepeated: {shares.max():.0%} of its runs; the median text {np.median(s
 # {{ shares.max() :.0% }} of its runs of four tokens had been written before. It is the worst of {{ len(shares) }},
 # but on the mean they repeat {{ shares.mean() :.0% }}, where the stories as they were told repeat {{ as_told :.1% }}.
 # {{ claim: times > 2 and shares.max() > 0.15 and shares.mean() > 2 * as_told }}
-# A greedy choice leaves a loop only where the text before the repeated words is different enough to change the
-# winner. Larger models fall into loops as well, and in them each repetition makes the next one likelier
+# Larger models fall into loops as well, and in them each repetition makes the next one likelier
 # ([Xu et al. 2022](https://arxiv.org/abs/2206.02369)).
 
 # %% [markdown] key="draw-why"
@@ -269,9 +263,9 @@ show.sampling_line(names, np.append(p[:10], p[10:].sum()), drawn)
 # `{{ names[0] }}` covers {{ p[0] :.0% }} of the line and is hit most often. With this seed the number is
 # {{ drawn :.3f }}, and it falls on `{{ tokenizer.token(order[place]) }}`, which has
 # {{ p[place] :.1% }}. The stretch at the right end shows the danger of drawing. It belongs to
-# {{ len(p) - 10 :, }} tokens, of which each has little, half of them less than {{ np.median(p[10:]) :.0e }}, and all together {{ p[10:].sum() :.1% }},
-# so that of 200 heroines who got their names in this way, some {{ 200 * p[10:].sum() :.0f }} would be called
-# something from there. {{ claim: p[10:].sum() > 0.005 }}
+# {{ len(p) - 10 :, }} tokens, of which half have less than {{ np.median(p[10:]) :.0e }} each, and all together
+# {{ p[10:].sum() :.1% }}.
+# {{ claim: p[10:].sum() > 0.005 }}
 
 # %% [markdown] key="temperature-why"
 # ## Step 5. Temperature
@@ -302,15 +296,14 @@ show.bar_panels(panels, names, "probability")
 # {{ claim: 1 - at[0.3][ten].sum() < 1 - at[0.8][ten].sum() < 1 - at[2][ten].sum() }}
 # There are the mad words of the opening: no single bad token has become likely, but a crowd in which each is a
 # little likely now gets more than half of the draws. {{ claim: 1 - at[2][ten].sum() > 0.5 }}
-# At 0.05 `{{ tokenizer.token(first) }}` has {{ at[0.05][first] :.4f }}, so that near 0 the choice becomes greedy
-# (0 itself would be a division by zero, and is taken to mean just that), and at 1000 it has
+# Near 0 the choice becomes greedy: at 0.05 `{{ tokenizer.token(first) }}` has {{ at[0.05][first] :.4f }}. At 1000 it has
 # {{ at[1000][first] :.4f }}, hardly more than one in {{ config.vocab_size :, }}.
 
 # %% [markdown] key="own-try"
 # ### A beginning of your own
 #
 # How much a temperature does depends on the text before it. In a live notebook the next cell has a field for a
-# beginning of your own and a slider for the temperature; on a page that is only read it shows its first choice.
+# beginning of your own and a slider for the temperature.
 #
 # **Predict before you run:** what will the likeliest token after `Once upon a` keep at temperature 2, where
 # `{{ tokenizer.token(first) }}` has kept {{ at[2][first] :.2f }}?
@@ -336,10 +329,10 @@ once = forward(weights, config, tokenizer.encode("Once upon a", bos=True), last_
 p_once = softmax(once.astype(np.float64) / 2)
 
 # %% [markdown] key="own-read"
-# It keeps {{ p_once.max() :.2f }}. There the model has seen one way to go on and no other, so that
+# It keeps {{ p_once.max() :.2f }}. There the model has hardly seen another way to go on, so that
 # `{{ tokenizer.token(int(once.argmax())) }}` leads by {{ np.diff(np.sort(once))[-1] :.1f }} where
 # `{{ tokenizer.token(first) }}` leads by {{ lead :.1f }}, and half of a large lead is still a lead. Can you
-# find a beginning after which even 0.3 leaves the model in doubt? (What somebody says is a good place to look.)
+# find a beginning after which even 0.3 leaves the model in doubt?
 # {{ claim: p_once.max() > 2 * at[2][first] }}
 
 # %% [markdown] key="top-k-why"
@@ -363,8 +356,7 @@ agree(by_top_k, keep_top_k(p, k))
 # **Top-p** therefore cuts by probability: it goes down from the likeliest token and drops a token only if
 # those before it already hold more than `p`. The one with which they pass `p` stays
 # ([Holtzman et al. 2019](https://arxiv.org/abs/1904.09751), section 3.1, with "at least" for "more than"; the
-# library follows [Meta's code](https://github.com/meta-llama/llama3/blob/main/llama/generation.py)). By hand
-# on four numbers, then on ours.
+# library follows [Meta's code](https://github.com/meta-llama/llama3/blob/main/llama/generation.py)).
 
 
 # %% key="top-p-by-hand"
@@ -398,8 +390,8 @@ show.tokens(labels, n_kept.tolist())
 # where the phrase is fixed, {{ int(n_kept[-1]) }} after ` named`, and {{ int(n_kept.max()) }} after
 # `{{ labels[int(n_kept.argmax())] }}`, and no single `k` does all of that.
 # {{ claim: n_kept.max() >= 10 * n_kept.min() }}
-# The library's `sample` puts the parts together: temperature first, then top-k, then top-p, then the draw. The
-# order matters, since a high temperature lets more tokens through the cut.
+# The library's `sample` goes through temperature, top-k, top-p and draw in this order, which matters, since a high
+# temperature lets more tokens through the cut.
 
 # %% [markdown] key="experiment"
 # ## Which setting tells the best story?
@@ -491,26 +483,17 @@ hot = [each.mean() for (t, _), each in price.items() if t > 1]
 # {{ claim: tamed[0.9][0] > 0.6 * tamed[None][0] }}
 #
 # Which setting is best? Call the price of a setting what it repeats and what it invents beyond the stories, and the
-# ± now how uncertain that mean is (its standard error, smaller than the spread by the root of 30). The cheapest of the
-# eleven is {{ name_of(cheapest) }}, but all settings up to a temperature of 1 lie between {{ min(cool) :.2f }} and
-# {{ max(cool) :.2f }}, mostly within each other's uncertainty, and all above it cost at least {{ min(hot) :.2f }}. So the
-# counts rule out the high temperatures, and among the others they leave you to choose your fault: a loop now and then,
-# or a strange word. {{ claim: cheapest[0] <= 1 and max(cool) < min(hot) }}
-# One usually takes a temperature at which little repeats, and cuts off what that lets in; Meta's code for Llama 3 has
-# 0.6 and 0.9 as its [defaults](https://github.com/meta-llama/llama3/blob/main/llama/generation.py).
+# ± now the standard error of that mean. The cheapest of the eleven is {{ name_of(cheapest) }}, but all settings up to a
+# temperature of 1 lie between {{ min(cool) :.2f }} and {{ max(cool) :.2f }}, mostly within each other's uncertainty, and
+# all above it cost at least {{ min(hot) :.2f }}. So the counts rule out the high temperatures, and among the others they
+# leave you to choose your fault: a loop now and then, or a strange word. {{ claim: cheapest[0] <= 1 and max(cool) < min(hot) }}
+# Meta's code for Llama 3 takes 0.6, and 0.9 for top-p, as its [defaults](https://github.com/meta-llama/llama3/blob/main/llama/generation.py).
 #
-# What this does not measure is sense: no count of ours notices when a box is put into itself. And the control
-# is kinder than it looks, because the stories were told by a model of this kind and then sorted, without those
-# that repeat a sentence or use a rare word.
+# No count of ours notices sense, when a box is put into itself. And the control is kinder than it looks, because the
+# stories were sorted: those that repeat a sentence or use a rare word were left out.
 
 # %% [markdown] key="questions"
 # ## Questions
-#
-# <details><summary>The logit of a token is 11.3. How likely is the token?</summary>
-#
-# That cannot be said: it depends on the logits of all the other tokens.
-#
-# </details>
 #
 # <details><summary>Can a temperature change which token is the likeliest? And which one is drawn, with the same random number?</summary>
 #

@@ -186,7 +186,7 @@ measure("11", found, share_of_changes, because)
 # Many predictions change at the first new positions, and few at the last. All new tokens are late by the same 20
 # places, and RoPE sees distances only, so that among themselves nothing is wrong. At the first new position almost
 # everything that can be read lies behind the gap; at the last, the model has near neighbours again, at the right
-# distances, and it reads those most.
+# distances, and those count most: a gap that moves along with them, as in the lesson's control, never heals.
 #
 # </details>
 
