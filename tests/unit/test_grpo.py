@@ -211,14 +211,18 @@ def test_where_all_rewards_are_equal_nothing_is_learned_but_the_way_back():
 
 def test_several_updates_learn_from_the_same_answers():
     training = start(how=Groups(**vars(HOW) | {"updates": 2}))
-    told, losses = [], []
+    told, losses, first = [], [], None
     for _ in range(4):
         losses.append(training.take_step())
         told.append([one.answer.ids.tolist() for one in training.stage.told])
+        first = first or training.stage.told
     assert told[0] == told[1] and told[2] == told[3] and told[0] != told[2]
     assert abs(losses[0]) < 1e-6  # the advantages cancel, and there is no KL yet
     assert losses[1] < losses[0] - 1e-3  # what did well has become likelier
     assert len(training.stage.since) == 24
+    assert training.stage.figures() == figures_of(first + training.stage.told)
+    training.take_step()
+    assert training.stage.figures() == figures_of(training.stage.told)  # only what is new
     assert training.stage.seen(4) == training.stage.seen(3) == {"answers": "24"}
 
 
