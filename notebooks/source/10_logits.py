@@ -57,8 +57,7 @@ for temperature in (0, 0.3, 0.8, 1.5, 2):
 #
 # $$z_j = \sum_{d} h_d \, W_{d,j} = |h| \; |W_j| \; \cos(h, W_j)$$
 #
-# So a logit is large if the row points the way of the column, and twice as large if the column is twice as long.
-# (In some Llamas the output matrix is the embedding, turned on its side; lesson [02](02_embedding.ipynb).)
+# So the logit grows with the agreement of the directions, and with the length of the column. (In some Llamas the output matrix is the embedding, turned on its side; lesson [02](02_embedding.ipynb).)
 
 # %% key="output-by-hand"
 trace = {}
@@ -130,10 +129,9 @@ with np.errstate(over="ignore", invalid="ignore"):
 # %% [markdown] key="shift-answer"
 # <details><summary>Answer</summary>
 #
-# Adding 5 changes nothing, since only differences count. A logit by itself therefore has no meaning: nobody
-# can say whether {{ last[first] :.1f }} is much. It also means that the largest may be subtracted, which the
-# plain formula needs, because $e^{1000}$ is beyond the largest number a computer holds, and infinity divided
-# by infinity is no number. Doubling doubles every lead: `{{ tokenizer.token(first) }}` rises from
+# Adding 5 changes nothing, since only differences count. Nobody can say whether a logit of
+# {{ last[first] :.1f }} is much. It also means that the largest may be subtracted, which the plain formula needs,
+# because $e^{1000}$ counts as infinite in a computer, and infinity divided by infinity is no number. Doubling doubles every lead: `{{ tokenizer.token(first) }}` rises from
 # {{ softmax(last)[first] :.2f }} to {{ softmax(2 * last)[first] :.2f }}. Remember that one.
 # {{ claim: softmax(2 * last)[first] > softmax(last)[first] }}
 #
@@ -196,8 +194,7 @@ print("with its last token only:", *(tokenizer.token(i) for i in np.argsort(-alo
 # ## Step 4. Choosing
 #
 # The model's work ends with the probabilities, and the choice is ours. The simplest rule always takes the
-# likeliest token. It is called **greedy**, and it is what a temperature of 0 means. How good is a text of which every
-# single token is the best possible? We take 30 stories that this model has told, cut each after its first 12 tokens,
+# likeliest token: it is **greedy**, and it is what a temperature of 0 means. How good does a text become? We take 30 stories that this model has told, cut each after its first 12 tokens,
 # and let it go on greedily for 120 more. `repeated` gives the share of a text's runs of four tokens that it has
 # written before.
 #
@@ -260,10 +257,9 @@ names = [*(tokenizer.token(i) for i in ten), "all others"]
 show.sampling_line(names, np.append(p[:10], p[10:].sum()), drawn)
 
 # %% [markdown] key="draw-read"
-# `{{ names[0] }}` covers {{ p[0] :.0% }} of the line and is hit most often. With this seed the number is
-# {{ drawn :.3f }}, and it falls on `{{ tokenizer.token(order[place]) }}`, which has
-# {{ p[place] :.1% }}. The stretch at the right end shows the danger of drawing. It belongs to
-# {{ len(p) - 10 :, }} tokens, of which half have less than {{ np.median(p[10:]) :.0e }} each, and all together
+# `{{ names[0] }}` covers {{ p[0] :.0% }} of the line and is hit most often. The number drawn with this seed,
+# {{ drawn :.3f }}, falls on `{{ tokenizer.token(order[place]) }}`, which has {{ p[place] :.1% }}. The stretch at the
+# right end shows the danger: it belongs to {{ len(p) - 10 :, }} tokens, of which half have less than {{ np.median(p[10:]) :.0e }} each, and all together
 # {{ p[10:].sum() :.1% }}.
 # {{ claim: p[10:].sum() > 0.005 }}
 
@@ -291,7 +287,7 @@ show.bar_panels(panels, names, "probability")
 
 # %% [markdown] key="temperature-read"
 # From left to right the leader gives its probability away, and the lowest bar shows who gets it. At 0.3 the
-# {{ config.vocab_size - 10 :, }} tokens behind the first ten hold {{ 1 - at[0.3][ten].sum() :.6f }} together,
+# {{ config.vocab_size - 10 :, }} tokens behind the first ten hold {{ 1 - at[0.3][ten].sum() :.0e }} together,
 # at 0.8 {{ 1 - at[0.8][ten].sum() :.2f }}, and at 2 {{ 1 - at[2][ten].sum() :.2f }}.
 # {{ claim: 1 - at[0.3][ten].sum() < 1 - at[0.8][ten].sum() < 1 - at[2][ten].sum() }}
 # There are the mad words of the opening: no single bad token has become likely, but a crowd in which each is a
@@ -376,17 +372,16 @@ print("0.5 ->", top_p_by_hand(np.array([0.5, 0.3, 0.15, 0.05]), 0.5).round(4))
 agree(top_p_by_hand(p, 0.8), keep_top_p(p, 0.8))
 
 # %% [markdown] key="how-many-try"
-# With `p = 0.5` the second token stays although the first alone holds half: it holds no *more* than half.
+# With `p = 0.5` the second token stays, since the first alone holds no *more* than half.
 #
-# **Predict before you run:** top-k keeps the same number everywhere. How many tokens does top-p 0.9 keep after
-# each token of the sentence? The picture has the number below the token.
+# **Predict before you run:** how many tokens does top-p 0.9 keep after each token of the sentence?
 
 # %% key="how-many"
 n_kept = (keep_top_p(probabilities, 0.9) > 0).sum(axis=-1)
 show.tokens(labels, n_kept.tolist())
 
 # %% [markdown] key="how-many-read"
-# Top-p follows the model's own doubt. It keeps {{ int(n_kept.min()) }} after `{{ labels[int(n_kept.argmin())] }}`,
+# Top-p keeps {{ int(n_kept.min()) }} after `{{ labels[int(n_kept.argmin())] }}`,
 # where the phrase is fixed, {{ int(n_kept[-1]) }} after ` named`, and {{ int(n_kept.max()) }} after
 # `{{ labels[int(n_kept.argmax())] }}`, and no single `k` does all of that.
 # {{ claim: n_kept.max() >= 10 * n_kept.min() }}
@@ -469,18 +464,19 @@ cool = [each.mean() for (t, _), each in price.items() if t <= 1]
 hot = [each.mean() for (t, _), each in price.items() if t > 1]
 
 # %% [markdown] key="experiment-read"
-# The two faults cross. At 0 the texts repeat {{ found[0, None][0].mean() :.0% }} of their runs, and the number behind ±,
-# the spread over the texts, is large, because some of them run into a loop and others do not. At 2 next to nothing is
+# The two faults cross. At 0 the texts repeat {{ found[0, None][0].mean() :.0% }} of their runs, with a large spread (the
+# number behind ±), because some of them run into a loop and others do not. At 2 next to nothing is
 # repeated, and {{ found[2, None][1].mean() :.0% }} of the words occur in none of the other stories, which together use
 # {{ len(known) :, }} different ones. In the stories as they were told it is {{ control[1].mean() :.1% }}.
 # {{ claim: found[0, None][0].mean() > 2 * control[0].mean() }}
 # {{ claim: found[2, None][1].mean() > 0.15 and found[2, None][0].mean() < 0.02 }}
 #
 # **Top-p cures one fault only.** At the three temperatures up to 1 it brings the strange words from
-# {{ tamed[None][1] :.1% }} down to {{ tamed[0.9][1] :.1% }}, because the crowd behind the cut is gone, while the
-# repeated runs, {{ tamed[None][0] :.1% }} without it and {{ tamed[0.9][0] :.1% }} with it, stay about as many: what it
-# takes from the crowd it gives to the leaders. {{ claim: tamed[0.9][1] < 0.9 * tamed[None][1] }}
-# {{ claim: tamed[0.9][0] > 0.6 * tamed[None][0] }}
+# {{ tamed[None][1] :.1% }} down to {{ tamed[0.9][1] :.1% }}, and at 1.5 from {{ found[1.5, None][1].mean() :.0% }} to
+# {{ found[1.5, 0.9][1].mean() :.0% }}, because the crowd behind the cut is gone. It does nothing against the repeated
+# runs, {{ tamed[None][0] :.1% }} without it and {{ tamed[0.9][0] :.1% }} with it up to 1, since what it takes from the
+# crowd it gives to the leaders. {{ claim: tamed[0.9][1] < tamed[None][1] }}
+# {{ claim: found[1.5, 0.9][1].mean() < found[1.5, None][1].mean() and tamed[0.9][0] > 0.5 * tamed[None][0] }}
 #
 # Which setting is best? Call the price of a setting what it repeats and what it invents beyond the stories, and the
 # ± now the standard error of that mean. The cheapest of the eleven is {{ name_of(cheapest) }}, but all settings up to a
@@ -489,7 +485,7 @@ hot = [each.mean() for (t, _), each in price.items() if t > 1]
 # leave you to choose your fault: a loop now and then, or a strange word. {{ claim: cheapest[0] <= 1 and max(cool) < min(hot) }}
 # Meta's code for Llama 3 takes 0.6, and 0.9 for top-p, as its [defaults](https://github.com/meta-llama/llama3/blob/main/llama/generation.py).
 #
-# No count of ours notices sense, when a box is put into itself. And the control is kinder than it looks, because the
+# No count of ours notices whether a text makes sense. And the control is kinder than it looks, because the
 # stories were sorted: those that repeat a sentence or use a rare word were left out.
 
 # %% [markdown] key="questions"
@@ -504,7 +500,7 @@ hot = [each.mean() for (t, _), each in price.items() if t > 1]
 #
 # <details><summary>Does a probability of 0.9 mean that the token is true with 0.9?</summary>
 #
-# No. It says how texts like those in the training data go on, and a frequent error can be very likely.
+# No. It says how texts like those in the training data go on.
 #
 # </details>
 
