@@ -114,20 +114,20 @@ def test_the_cache_is_that_of_this_context():
 def test_what_generating_would_meet(tmp_path):
     _, out, _ = command("inspect", DOLL_HOUSE)
     for line in (
-        "text             1024 tokens, 5 of them special",
-        "a text begins    with <|begin_of_text|> (1019)",
-        "and ends         at <|end_of_text|> (1020), <|eot_id|> (1023)",
+        "text             2048 tokens, 5 of them special",
+        "a text begins    with <|begin_of_text|> (2043)",
+        "and ends         at <|end_of_text|> (2044), <|eot_id|> (2047)",
         "--chat           with Llama 3's dialogs",
         "context          512 tokens, question and answer together",
     ):
         assert f"\n  {line}\n" in out
-    config = tiny_config(vocab_size=2000)
+    config = tiny_config(vocab_size=3000)
     write_folder(tmp_path, config, random_weights(config, np.float32))
     assert "\n  text             no tokenizer that can be read\n" in command("inspect", tmp_path)[1]
     for file in DOLL_HOUSE.glob("tokenizer*"):
         shutil.copy(file, tmp_path)
     assert (
-        "\n  note: the tokenizer has 1024 tokens, the model 2000; the ids between them stand f"
+        "\n  note: the tokenizer has 2048 tokens, the model 3000; the ids between them stand f"
         in (command("inspect", tmp_path)[1])
     )
     (tmp_path / "tokenizer.model").write_text("damaged")

@@ -319,7 +319,7 @@ def test_a_pickle_of_transformers_is_named(tmp_path, house):
 
 
 def with_tokenizer(folder, vocab_size):
-    """A model of this size with the doll-house's tokenizer of 1024 tokens."""
+    """A model of this size with the doll-house's tokenizer of 2048 tokens."""
     config = tiny_config(vocab_size=vocab_size)
     write_folder(folder, config, random_weights(config, np.float32))
     for file in DOLL_HOUSE.glob("tokenizer*"):
@@ -329,31 +329,31 @@ def with_tokenizer(folder, vocab_size):
 
 def test_a_padded_vocabulary_is_written_through(tmp_path, capsys):
     """Two of three ids are no token's."""
-    with_tokenizer(tmp_path, 3000)
+    with_tokenizer(tmp_path, 6000)
     for options in (["--temperature", "0"], ["--temperature", "5", "--seed", "0"]):
         for more in ([], ["--logprobs"]):
             asked = ["Once", "--model", str(tmp_path), "--max-new-tokens", "50"]
             assert generate_main(asked + options + more) == 0
     assert "(none)" not in capsys.readouterr().out
-    assert load_model(tmp_path).tokenizer.decode([2999]) == ""
+    assert load_model(tmp_path).tokenizer.decode([5999]) == ""
 
 
 def test_special_tokens_without_a_row_are_refused_alone(tmp_path, capsys):
-    with_tokenizer(tmp_path, 1023)  # <|eot_id|> has none
+    with_tokenizer(tmp_path, 2047)  # <|eot_id|> has none
     model = load_model(tmp_path)
     assert capsys.readouterr().err == (
-        "note: the tokenizer has 1024 tokens, the model 1023: it has no row for <|eot_id|>, and "
+        "note: the tokenizer has 2048 tokens, the model 2047: it has no row for <|eot_id|>, and "
         "refuses texts that need one\n"
     )
     ids = model.tokenizer.encode("Once<|eot_id|>", bos=True, allow_special=True)
-    assert forward(model.weights, model.config, ids[:-1]).shape == (len(ids) - 1, 1023)
-    with pytest.raises(ValueError, match="id 1023 is outside the vocabulary of 1023"):
+    assert forward(model.weights, model.config, ids[:-1]).shape == (len(ids) - 1, 2047)
+    with pytest.raises(ValueError, match="id 2047 is outside the vocabulary of 2047"):
         forward(model.weights, model.config, ids)
 
 
 @pytest.mark.parametrize("damage", ["words", "another model"])
 def test_a_tokenizer_that_cannot_be_read_leaves_the_weights(tmp_path, capsys, damage):
-    with_tokenizer(tmp_path, 1024 if damage == "words" else 700)
+    with_tokenizer(tmp_path, 2048 if damage == "words" else 700)
     if damage == "words":
         (tmp_path / "tokenizer.model").write_text("damaged")
     model = load_model(tmp_path)

@@ -15,7 +15,7 @@ from weights_tools.save import save_model
 from weights_tools.training.dialogs import Comparison, Dialog, read_lines, write_lines
 
 CONFIG = LlamaConfig(
-    dim=16, n_layers=2, n_heads=4, n_kv_heads=2, head_dim=4, ffn_width=24, vocab_size=1024,
+    dim=16, n_layers=2, n_heads=4, n_kv_heads=2, head_dim=4, ffn_width=24, vocab_size=2048,
     context_length=64, norm_eps=1e-5, rope_theta=1e4, rope_scaling=None, tied_output=False,
 )  # fmt: skip
 
