@@ -117,8 +117,8 @@ predict("08", guess, how_many_times)
 # %% [markdown] key="measure-task"
 # ## Measure and explain
 #
-# In the [lesson](../08_feed_forward.ipynb), in "How many units hold one word?", silencing the twenty units with
-# the largest shares made the model drop ` time` after "Once upon a". Do the same after "Once upon a time,
+# In the [lesson](../08_feed_forward.ipynb), in "How many units hold one word?", silencing a few units, those
+# with the largest shares, made the model drop ` time` after "Once upon a". Do the same after "Once upon a time,
 # there", where it says ` was`. How many units, the largest shares first, must be silenced until ` was` is no
 # longer the best token? `without(n)` gives the probabilities when `n` are silent. Guess first: fewer than for
 # ` time`, as many, more?
@@ -160,7 +160,7 @@ measure("08", found, fewest, because, tolerance=0)
 # %% [markdown] key="measure-answer"
 # <details><summary>Compare</summary>
 #
-# It takes {{ fewest() }}, more than the twenty that were enough to remove ` time`. {{ claim: fewest() > 20 }} A
+# It takes {{ fewest() }}, many more than it took to remove ` time`. {{ claim: fewest() > 20 }} A
 # fixed phrase has one way to go on and a few units that answer to it. After "there" the verb follows in all sorts
 # of sentences, and many units each add a little, so that what is left is enough when some are missing.
 #
