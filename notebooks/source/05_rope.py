@@ -1,17 +1,17 @@
 # %% [markdown] key="title"
 # # 05 RoPE: how position gets in
 #
-# A few heads of this model have one main job: from every token they read mostly the token just before it,
+# Some heads of this model have one main job: from every token they read mostly the token just before it,
 # whatever that is. In *Once upon a time, there was a little girl named* such a head reads the first word from the
 # second, the second from the third, and so on. How does it find its neighbour, when a score is a dot product
 # of two rows, and a row says what a token is but not where it stands?
 #
-# Llama's answer has not a single learned number in it. Before a query meets a key, both are **turned**, by
-# an angle that grows with the position of their token. This is the **rotary position embedding**, RoPE for
-# short: queries and keys of a head go in (`T K`), with the `T` positions, and rows of the same shape come out.
+# Llama's answer has not a single learned number in it. Before a query meets a key, both are **turned**, by an
+# angle that grows with the position of their token. This is the **rotary position embedding**, RoPE for short:
+# queries and keys of a head go in (`T K`), and rows of the same shape come out.
 #
-# At the end of this page you will have built a head of that kind by hand, out of angles. It then
-# takes the place of the model's best trained one, and we measure how much of that head's work it does.
+# At the end you will have built such a head by hand, out of nothing but angles, and put it in the place of all the
+# trained ones at once.
 #
 # Before this page: [lesson 04](04_single_head_attention.ipynb). Beside it: [exercise 05](exercises/05_rope.ipynb).
 
@@ -19,7 +19,7 @@
 import numpy as np
 from classroom import agree, show, source, table
 
-from llama_np import LLAMA_3_8B, attend, forward, patch, record, softmax
+from llama_np import LLAMA_3_8B, forward, log_softmax, patch, record, softmax
 from weights_tools import load_model
 
 model = load_model()
@@ -27,32 +27,34 @@ config, weights, tokenizer = model.config, model.weights, model.tokenizer
 show.attention_map(lit=["rotate"], n_heads=config.n_heads, n_kv_heads=config.n_kv_heads)
 
 # %% [markdown] key="head-why"
-# ## The head in question
+# ## The heads in question
 #
-# We look for it on twenty stories. Of the five heads that give most weight to the token before their own, the
-# code keeps the one without which the loss rises furthest. (The **loss** is the mean of $-\log p$, where $p$
-# is the probability that the model gave to the token that did come next.)
+# In a pattern, the weights on the token before lie one place below the diagonal. For every head we take their
+# mean over the beginnings of twenty stories, from the third token on, since earlier ones have hardly a choice.
 
 # %% key="head"
-from weights_tools.examine import job_weights, mean_loss, ordinary_texts, pairs, silence
+from weights_tools.examine import ordinary_texts
 
-stories = ordinary_texts(tokenizer)
-before = [pairs(range(2, len(row)), range(1, len(row) - 1)) for row in stories.ids]
-stories = stories._replace(places={"previous token": before})
-on_previous = job_weights(weights, config, stories)["previous token"]  # blocks, heads
-five = [divmod(int(n), config.n_heads) for n in np.argsort(-on_previous, axis=None)[:5]]
-without = {head: mean_loss(weights, config, stories, tap=silence(*head)) for head in five}
-i, h = max(without, key=without.get)
-loss = mean_loss(weights, config, stories)
-print(f"loss {loss:.4f} with all heads")
-for (block, head), higher in without.items():
-    weight = on_previous[block, head]
-    print(f"block {block:2} head {head}: {weight:.2f} on the token before, {higher:.4f} without it")
+texts = ordinary_texts(tokenizer, 40).ids  # the beginnings of forty stories
+stories, others = texts[:20], texts[20:]
+seen = []
+for story in stories:
+    trace = {}
+    forward(weights, config, story, tap=record(trace, only={"pattern"}))
+    patterns = [trace[f"blocks.{b}.pattern"] for b in range(config.n_layers)]
+    seen.append([p.diagonal(-1, 1, 2)[:, 1:].mean(axis=-1) for p in patterns])
+on_previous = np.mean(seen, axis=0)  # blocks, heads
+ranked = [divmod(int(n), config.n_heads) for n in np.argsort(-on_previous, axis=None)]
+heads = ranked[: max(5, (on_previous > 0.3).sum())]
+for block, head in heads[:5]:
+    print(f"block {block:2} head {head}: {on_previous[block, head]:.2f} on the token before")
+print(f"above 0.3: {(on_previous > 0.3).sum()} heads; median head: {np.median(on_previous):.2f}")
 
 # %% key="setup"
 prompt = "Once upon a time, there was a little girl named"
 ids = np.array(tokenizer.encode(prompt, bos=True))
 labels = [tokenizer.token(t) for t in ids]
+i, h = heads[0]
 trace = {}
 forward(weights, config, ids, tap=record(trace))
 shared = h // config.group
@@ -65,12 +67,11 @@ clearest = 2 + pattern.diagonal(-1)[1:].argmax()
 show.reads(labels, pattern, reader=clearest)
 
 # %% [markdown] key="head-note"
-# It is head {{ h }} of block {{ i }}. Over the twenty stories it gives {{ on_previous[i, h] :.2f }} of its
-# weight to the token before. In our sentence the list runs like the text itself, one place behind:
-# {{ sum(pattern[t].argmax() == t - 1 for t in range(2, len(ids))) }} of the {{ len(ids) - 2 }} rows read their
-# left neighbour most, and the picture shows the row that does so most clearly. Which words these are hardly
-# seems to matter.
-# {{ claim: on_previous[i, h] > 0.3 and without[i, h] > loss }}
+# Those above 0.3 we call **previous-token heads**; there are {{ len(heads) }} of {{ on_previous.size }}. The
+# clearest one, head {{ h }} of block {{ i }}, reads our sentence one place behind: in
+# {{ sum(pattern[t].argmax() == t - 1 for t in range(2, len(ids))) }} of the {{ len(ids) - 2 }} rows above most weight goes
+# to the left neighbour.
+# {{ claim: on_previous[i, h] > 0.5 and len(heads) < on_previous.size / 4 }}
 #
 # ## Step 1. Without position the head is lost
 #
@@ -103,21 +104,15 @@ print(f"{before_it(unturned):.2f} without position, {before_it(even):.2f} if all
 # {{ before_it(even) :.2f }}.
 # {{ claim: before_it(unturned) < 0.75 * before_it(pattern) }}
 #
-# The reason is general. A score is made from two rows, and nothing in it changes when the tokens change
-# places. Without the triangle, shuffling the tokens only shuffles the mixes, so that to a head *the dog bit
-# the man* and *the man bit the dog* are the same.
-
-# %% key="shuffle"
-order = np.random.default_rng(0).permutation(T)
-agree(attend(q[order], k[order], v[order], None), attend(q, k, v, None)[order], tolerance=1e-4)
+# A score is made from two rows, and nothing in it changes when the two tokens change
+# places, so this step could not tell *the dog bit the man* from *the man bit the dog*.
+#
+# The first transformers *added* something to each row, a fixed pattern of waves ([Vaswani et al.
+# 2017](https://arxiv.org/abs/1706.03762), section 3.5) or, in GPT-2, a learned row for each position. RoPE leaves
+# the stream alone and acts on queries and keys, so that a score depends on what two tokens hold and on *how far
+# apart* they are: "the word before me" should mean the same at position 3 and at position 300.
 
 # %% [markdown] key="idea"
-# The first transformers *added* something to each row, a fixed pattern of waves ([Vaswani et al.
-# 2017](https://arxiv.org/abs/1706.03762), section 3.5) or, in GPT-2, a learned row for each position. Then
-# what a token is and where it stands share the same numbers. RoPE leaves the stream alone and acts on queries
-# and keys, so that a score depends on what two tokens hold and on *how far apart* they are: "the word before
-# me" should mean the same at position 3 and at position 300.
-#
 # ## Step 2. One pair, turned
 #
 # Take the first two numbers of a query. Two numbers are a point in the plane. To **turn** a point $(a,
@@ -169,13 +164,13 @@ source(rope_frequencies)
 # %% [markdown] key="wavelength-why"
 # The last line, `scaling`, came with Llama 3.1, and [a page of its own](05b_long_context.ipynb) explains it.
 # A frequency says more when it is turned upside down: after $\lambda_j = 2\pi/\theta_j$ positions a pair has
-# made a full turn, and this is its **wavelength**. Here is each pair of this model, and some of Llama 3 8B.
+# made a full turn, and this is its **wavelength**. Here are four pairs of this model and four of Llama 3 8B.
 
 
 # %% key="wavelengths"
 def some_pairs(c):
     f = rope_frequencies(c.head_dim, c.rope_theta, c.rope_scaling)
-    for j in np.linspace(0, len(f) - 1, min(8, len(f))).astype(int):
+    for j in np.linspace(0, len(f) - 1, min(4, len(f))).astype(int):
         turns = c.context_length * f[j] / (2 * np.pi)
         yield j, f"{f[j]:.3g}", f"{2 * np.pi / f[j]:,.1f}", f"{turns:,.3f}"
 
@@ -185,12 +180,12 @@ rows = [["**this model**", "", "", ""], *some_pairs(config)]
 table(header, [*rows, ["**Llama 3 8B**", "", "", ""], *some_pairs(LLAMA_3_8B)])
 
 # %% [markdown] key="wavelength-note"
-# The first wavelength is $2\pi$ in every Llama. The last one here is so long that in
-# {{ config.context_length }} tokens, the longest text this model was made for, the slowest pair turns by
+# The first wavelength is $2\pi$ in every Llama. In {{ config.context_length }} tokens, the longest text this
+# model was made for, the slowest pair turns by only
 # {{ np.rad2deg(config.context_length * frequencies[-1]) :.1f }} degrees. Of the {{ K // 2 }} pairs
 # {{ (config.context_length * frequencies < 2 * np.pi).sum() }} never complete a turn; in Llama 3 8B, with 8,192
-# tokens, it is 29 of 64. A pair that hardly turns cannot say much about places. Keep that in mind for the end
-# of the page.
+# tokens, it is {{ (8192 * rope_frequencies(128, LLAMA_3_8B.rope_theta) < 2 * np.pi).sum() }} of 64. A pair that
+# hardly turns cannot tell one place from the next.
 # {{ claim: config.context_length * frequencies[-1] < np.pi }}
 
 # %% [markdown] key="angles-why"
@@ -205,8 +200,15 @@ positions = np.arange(T)
 angles = positions[:, None] * frequencies  # T 1 * K/2 -> T K/2
 print("angles", angles.shape)
 print("row 3, in radians:", *(f"{angle:.3g}" for angle in angles[3]))
+clocks = {}
+for j in np.linspace(0, K // 2 - 1, 4).astype(int):
+    clocks[f"pair {j}"] = np.stack([np.cos(angles[:7, j]), np.sin(angles[:7, j])], axis=1)
+show.arrows(clocks, positions[:7], ("", ""))
 
 # %% [markdown] key="rotate-why"
+# Each pair is a clock with its own speed: at position 6 the first is nearly round, the last has hardly left its
+# place.
+#
 # Now every pair of every query is turned by its own angle. `x[:, 0::2]` are the first numbers of all pairs,
 # `x[:, 1::2]` the second ones, and in the result they are put back as neighbours.
 
@@ -220,7 +222,7 @@ def turn(x):  # T K -> T K
 
 
 q_rotated, k_rotated = turn(q), turn(k)
-agree(pattern_of(q_rotated, k_rotated), pattern, tolerance=1e-4)
+agree(pattern_of(q_rotated, k_rotated), pattern)
 
 # %% [markdown] key="rotate-agree-note"
 # From queries and keys that were turned by hand comes the pattern that the model had. The library's
@@ -272,18 +274,17 @@ table(["moved by", "both move", "only the query moves"], rows)
 #
 # </details>
 #
-# This can be said in one line. The dot product of two pairs is their lengths times the cosine of the angle
-# between them. Let $\varphi_j$ be the angle from the key's pair to the query's pair before any turning. At the
-# distance $d = m - n$ it has become $\varphi_j + d\,\theta_j$, and the whole score is
+# This can be said in one line. The dot product of two pairs is the product of their lengths and the cosine of the
+# angle between them. Let $\varphi_j$ be the angle from the key's pair to the query's pair before any turning. At
+# the distance $d = m - n$ it has become $\varphi_j + d\,\theta_j$, and the whole score is
 #
 # $$\mathrm{score}(d) = \frac{1}{\sqrt K} \sum_j |q_j|\,|k_j|\,\cos(\varphi_j + d\,\theta_j)$$
 #
-# The positions $m$ and $n$ are gone and only $d$ is left, as [Su et al.
-# 2021](https://arxiv.org/abs/2104.09864), section 3.1, set out to have it. In the picture this query is put at
-# every position $m$ and this key at every position $n$, and the formula is held against the result.
+# The positions $m$ and $n$ are gone and only $d$ is left ([Su et al. 2021](https://arxiv.org/abs/2104.09864),
+# section 3.1).
 
 
-# %% key="distance-square"
+# %% key="distance-formula"
 def polar(row):  # K -> K/2 lengths, K/2 directions
     a, b = row[..., 0::2], row[..., 1::2]
     return np.hypot(a, b), np.arctan2(b, a)
@@ -294,18 +295,15 @@ def strength_and_angle(query, key):  # |q||k| / sqrt(K) and phi, for each pair
     return q_length * k_length / np.sqrt(K), q_angle - k_angle
 
 
-places = np.arange(30)
-at_m, at_n = (rotate(np.tile(row, (30, 1)), places, frequencies) for row in (q[reader], k[read]))
-square = at_m @ at_n.T / np.sqrt(K)
 strength, phi = strength_and_angle(q[reader], k[read])
-d = places[:, None] - places
-agree((strength * np.cos(phi + d[..., None] * frequencies)).sum(axis=-1), square)
-show.matrix(square, ("query at m", "key at n"), title="score: the same along every diagonal")
+d = np.arange(30)
+by_formula = (strength * np.cos(phi + d[:, None] * frequencies)).sum(axis=-1)
+agree(by_formula, np.array([score(m, 0) for m in d]))
 
 # %% [markdown] key="distance-model-note"
-# Along each diagonal the distance is the same, and so is the colour. What holds for one score holds for the
-# whole model, since position enters nowhere else: if all tokens move on by 100 places, the probabilities stay
-# as they are, but not if the same tokens stand twice as far apart.
+# What holds for one score holds for the whole model, since besides these angles only the triangle asks for
+# places, and only for their order. If all tokens move on by 100 places the probabilities stay, to within the
+# rounding of such large angles, but not if the tokens stand twice as far apart.
 
 # %% key="distance-model"
 here = softmax(forward(weights, config, ids))
@@ -315,20 +313,19 @@ change = np.abs(spread_out[-1] - here[-1]).sum() / 2
 print(f"spread out, {change:.0%} of the probability of the next token lies elsewhere")
 
 # %% [markdown] key="values-why"
-# **Values are not turned**, because a value meets no partner whose turn would cancel its own. It would be
-# handed over at an angle that depends on where it came from, and the mix would be another one a hundred places
-# further on.
+# **Values are not turned**, because a value meets no partner whose turn would cancel its own. The mix would be
+# another one a hundred places further on.
 #
 # ## Step 6. A previous-token head by hand
 #
-# The formula says how to build the head we began with. Its score should be largest at distance 1. The cosine
+# The formula says how to build the heads we began with. The score should be largest at distance 1. The cosine
 # is largest where its angle is 0, so every pair needs $\varphi_j + 1\cdot\theta_j = 0$, that is, $\varphi_j =
 # -\theta_j$. Words should play no part, so all tokens get one and the same key, and one and the same query.
 
 # %% [markdown] key="by-hand-predict"
-# What is left to choose is the strength $|q_j|\,|k_j|$ of each pair. As a budget we take what the trained
-# head spends on our sentence, all pairs together. **Predict before you run:** should it go to the fast pairs
-# or to the slow ones? Is the fastest pair alone enough? And which choice suffers most in a long text?
+# What is left to choose is the strength of each pair, $|q_j|\,|k_j| / \sqrt K$. Let the strengths of all pairs
+# add up to 20. **Predict before you run:** should the budget go to the fast pairs or to the slow ones? Is the
+# fastest pair alone enough? And which choice suffers most in a long text?
 
 
 # %% key="by-hand"
@@ -344,7 +341,7 @@ def blind_pattern(query, key, n):  # the same query and key for all n tokens -> 
     return pattern_of(*(rotate(np.tile(row, (n, 1)), at, frequencies) for row in (query, key)))
 
 
-budget = np.mean([strength_and_angle(q[t], k[t - 1])[0].sum() for t in range(2, T)])
+budget = 20
 half = K // 4
 choices = {
     "the fastest pair alone": pair < 1,
@@ -364,168 +361,220 @@ table(["budget goes to", f"{T} tokens", "120 tokens", f"{config.context_length} 
 # %% [markdown] key="by-hand-note"
 # <details><summary>Answer</summary>
 #
-# The entries are the weight on the token before, in texts of three lengths. The fast half gives it
-# {{ reached[fast, T] :.2f }} in a text as short as ours, and nothing in it was learned but the budget. The
-# slow half fails at every length, because for it the places 1, 2 and 3 look alike.
+# The entries are the weight on the token before. The fast half gives it {{ reached[fast, T] :.2f }} in a text as
+# short as ours, and nothing in it was learned. The slow half fails, because to it the places 1, 2 and 3 look alike.
 # {{ claim: reached[fast, T] > 2 * reached[slow, T] and reached[fast, 120] > 4 * reached[slow, 120] }}
-# The fastest pair alone is good for a few words, but it cannot tell 1 place from 7, since $\cos 6 \approx
+# The fastest pair alone is good for a few words, but it can hardly tell 1 place from 7, since $\cos 6 \approx
 # 0.96$, and the longer the text, the more such places there are: {{ reached[alone, 120] :.2f }} is left at 120
 # tokens, where the fast half still has {{ reached[fast, 120] :.2f }}.
-# {{ claim: reached[fast, 120] > reached[alone, 120] }} In the longest text even that falls, to
-# {{ reached[fast, config.context_length] :.2f }}.
+# {{ claim: reached[fast, 120] > reached[alone, 120] }}
 #
 # </details>
 #
-# ## Step 7. And how does the trained head do it?
+# ## Step 7. And how do the trained heads do it?
 #
-# Training knows nothing of our construction. So we open the trained head, on twenty other stories. For each
-# pair we take its strength, the mean of $|q_j|\,|k_j|$ over all tokens, and the angle $\varphi_j$ between the
-# mean query and the mean key. If this head works as ours does, pair 0 lies at $-1$ radian, which is $-57$
-# degrees. The fourth column has the strength of the same pair in the median of all heads.
+# Training knows nothing of our construction. If its heads work like ours, pair 0 lies at $-1$ radian, which is
+# $-57$ degrees. Here, from twenty other stories, is the angle $\varphi_j$ between a head's mean query and mean key
+# in each pair. Behind ± is the standard deviation over neighbouring tokens, and bold are pairs with more than a
+# fifth of the head's strength.
 
 # %% key="trained"
 taken = []
-for row in ordinary_texts(tokenizer, 40).ids[20:]:
+for story in others:
     taken.append({})
-    forward(weights, config, row, tap=record(taken[-1], only={"q", "k"}))
+    forward(weights, config, story, tap=record(taken[-1], only={"q", "k"}))
 
 
-def rows_of(block, head):  # all queries and all keys of a head, begin-of-text left out
-    names = (f"blocks.{block}.q", head), (f"blocks.{block}.k", head // config.group)
-    return [np.concatenate([t[name][n][1:] for t in taken]) for name, n in names]
+def mean_rows(name):  # -> blocks heads K, begin-of-text left out
+    blocks = [[t[f"blocks.{b}.{name}"][:, 1:] for t in taken] for b in range(config.n_layers)]
+    return np.array([np.mean([rows.mean(axis=1) for rows in block], axis=0) for block in blocks])
 
 
-def mean_strength(block, head):
-    return np.prod(
-        [polar(rows)[0].mean(axis=0) for rows in rows_of(block, head)], axis=0
-    ) / np.sqrt(K)
+def wrapped(angle):  # between -pi and pi
+    return (angle + np.pi) % (2 * np.pi) - np.pi
 
 
-ours = mean_strength(i, h)
-heads = [(block, head) for block in range(config.n_layers) for head in range(config.n_heads)]
-median = np.median([mean_strength(*head) for head in heads], axis=0)
-mean_query, mean_key = (rows.mean(axis=0) for rows in rows_of(i, h))
-strength, phi = strength_and_angle(mean_query, mean_key)
-phi = (phi + np.pi) % (2 * np.pi) - np.pi
-rows = [
-    [
-        j,
-        f"{2 * np.pi / frequencies[j]:,.0f}",
-        f"{ours[j]:.2f}",
-        f"{median[j]:.2f}",
-        f"{degrees:.0f}",
-    ]
-    for j, degrees in enumerate(np.rad2deg(phi))
-]
-table(["pair", "wavelength", "strength", "median head", "angle, degrees"], rows)
+def deviation(block, head):  # of the angle in pair 0, over all neighbouring tokens
+    names = f"blocks.{block}.q", f"blocks.{block}.k"
+    both = [(t[names[0]][head, 2:], t[names[1]][head // config.group, 1:-1]) for t in taken]
+    found = np.concatenate([strength_and_angle(*rows)[1][:, 0] for rows in both])
+    return np.sqrt(np.mean(wrapped(found - phi[block, head, 0]) ** 2))
+
+
+strength, phi = strength_and_angle(
+    mean_rows("q"), np.repeat(mean_rows("k"), config.group, axis=1)
+)  # blocks heads K/2
+phi = wrapped(phi)
+rows = [["**derived**", "", *np.rad2deg(-frequencies).round().astype(int)]]
+for n in heads[:5]:
+    cells = [f"{degrees:.0f}" for degrees in np.rad2deg(phi[n])]
+    cells[0] += f" ± {np.rad2deg(deviation(*n)):.0f}"
+    loud = strength[n] > strength[n].sum() / 5
+    cells = [f"**{cell}**" if it else cell for cell, it in zip(cells, loud)]
+    rows.append([f"block {n[0]} head {n[1]}", f"{on_previous[n]:.2f}", *cells])
+table(["head", "on the token before", *(f"pair {j}" for j in pair)], rows)
+
+# %% [markdown] key="law-why"
+# In pair 0 all five lie between {{ np.rad2deg(min(phi[n][0] for n in heads[:5])) :.0f }} and
+# {{ np.rad2deg(max(phi[n][0] for n in heads[:5])) :.0f }} degrees, nearly whatever the words. But they were chosen as
+# the best. Here is pair 0 of all {{ on_previous.size }} heads.
+
+# %% key="law"
+degrees = np.rad2deg(phi[..., 0]).ravel()
+derived = np.rad2deg(-frequencies[0]) * np.ones_like(degrees)
+show.points(
+    on_previous.ravel(),
+    {"derived": derived, "a head": degrees},
+    ("weight on the token before", "angle of pair 0, degrees"),
+)
+near = np.abs(np.rad2deg(wrapped(phi[..., 0] + frequencies[0]))) < 30
+loudness = strength[..., 0]
+edges = (0, 0.05, 0.1, 0.2, 0.3, 0.5, 1)
+rows = []
+for low, high in zip(edges, edges[1:]):
+    those = (on_previous > low) & (on_previous <= high)
+    share = f"{near[those].mean():.0%}" if those.any() else ""
+    loud = f"{np.median(loudness[those]):.2f}" if those.any() else ""
+    rows.append([f"{low} to {high}", those.sum(), share, loud])
+table(["on the token before", "heads", "within 30° of -57°", "median strength of pair 0"], rows)
+ramp = 1 + np.mean([strength[n][1:] for n in heads], axis=0).argmax()  # loudest after pair 0
 
 # %% [markdown] key="trained-note"
-# Pair 0 lies at {{ np.rad2deg(phi[0]) :.0f }} degrees: training has found the angle that we derived. Its
-# strength there is {{ ours[0] / median[0] :.0f }} times that of the median head, in the slowest pair only
-# {{ ours[-1] / median[-1] :.1f }} times.
-# {{ claim: abs(phi[0] + 1) < 0.6 and ours[0] / median[0] > 2 }}
-# {{ claim: ours[0] / median[0] > ours[-1] / median[-1] }}
-# The loudest pair is another one, though, number {{ strength.argmax() }}, with a wavelength of
-# {{ 2 * np.pi / frequencies[strength.argmax()] :,.0f }} positions and an angle of
-# {{ np.rad2deg(phi[strength.argmax()]) :.0f }} degrees. From pair 0 up to this one the angles are
-# {{ np.rad2deg(phi[: strength.argmax() + 1]).round().astype(int).tolist() }}: they begin where the cosine has its
-# peak at the token before, and end near 90 degrees, where a cosine is steepest. What could a slope be good for?
-# Here are the parts of the score of the mean query and the mean key, by distance.
+# The more a head reads its neighbour, the closer pair 0 lies to the angle that we derived, and the louder it is. Of
+# the previous-token heads {{ np.mean([near[n] for n in heads]) :.0% }} lie within 30 degrees of it, of those below 0.05
+# only {{ near[on_previous <= 0.05].mean() :.0% }}, where chance would give 17%.
+# {{ claim: np.mean([near[n] for n in heads]) > 0.75 and np.mean([near[n] for n in heads]) > near[on_previous <= 0.05].mean() + 0.3 }}
+# {{ claim: np.median([loudness[n] for n in heads[:5]]) > 4 * np.median(loudness) }}
+#
+# Pair 0 is where our rule holds best. From there the angles climb away from it, and pair {{ ramp }}, the loudest of
+# the others, lies at {{ np.rad2deg(np.median([phi[n][ramp] for n in heads])) :.0f }} degrees in the median of the
+# {{ len(heads) }} heads, where a cosine is steep. What could a slope be good for? Here are the parts of the score
+# in the clearest head. All curves but the first are moved up or down as a whole, which changes nothing for softmax.
+# {{ claim: 30 < np.rad2deg(np.median([phi[n][ramp] for n in heads])) < 120 }}
 
 # %% key="parts"
-distances = np.arange(61)
-parts = strength * np.cos(phi + distances[:, None] * frequencies)  # distances, pairs
-loudest = strength.argmax()
+distances = np.arange(31)
+parts = strength[i, h] * np.cos(phi[i, h] + distances[:, None] * frequencies)  # distances, pairs
+from_one = parts[1] - parts  # what is lost since distance 1
+after = from_one[:, 2:].sum(axis=-1)
 show.curves(
     distances,
     {
         "pair 0": parts[:, 0],
-        f"the loudest, pair {loudest}": parts[:, loudest] - parts[0, loudest],
-        "all pairs": parts.sum(axis=-1) - parts.sum(axis=-1).max(),
+        "pair 1": -from_one[:, 1],
+        "pairs from 2 on": -after,
+        "all pairs": -from_one.sum(axis=-1),
     },
     ("distance", "part of the score"),
 )
+rows = []
+for n in (2, 7, 14, 20):
+    lost = np.array([*from_one[n, :2], after[n], from_one[n].sum()])
+    rows.append([n, *(-lost).round(1) + 0.0])
+table(["distance", "pair 0", "pair 1", "from 2 on", "all pairs, since distance 1"], rows)
 
 # %% [markdown] key="parts-note"
-# Two of the curves are moved up or down as a whole, which changes nothing for softmax. Pair 0 has its peaks
-# at about the distances 1, 7, 14 and 20. The loudest pair is a **ramp**: it falls by
-# {{ parts[0, loudest] - parts[60, loudest] :.1f }} over 60 places, and so it settles which of those peaks is
-# meant, the nearest. That is what our hand-made head lacks in a long text. All pairs together are highest at
-# distance {{ parts.sum(axis=-1).argmax() }}.
-# {{ claim: parts.sum(axis=-1).argmax() == 1 and parts[60, loudest] < parts[0, loudest] }}
+# Pair 0 does the fine work: of the {{ from_one[2].sum() :.1f }} that the score loses from distance 1 to 2,
+# {{ from_one[2, 0] :.1f }} are its own. At 7 it is nearly back, but pair 1 and the slower ones have lost
+# {{ from_one[7, 1] + after[7] :.1f }}. At 20 both fast pairs have come round, and only the slower ones decide, with
+# {{ after[20] :.1f }} lost, {{ from_one[20, ramp] :.1f }} of it by pair {{ ramp }}. A slope that falls with
+# distance, a **ramp**, says which peak is meant: the nearest.
+# {{ claim: parts.sum(axis=-1).argmax() == 1 and from_one[2, 0] > 0.5 * from_one[2].sum() and after[20] > 1 }}
 #
 # ## Step 8. The hand-made head in the model
 #
-# Now the experiment that decides. In all twenty stories we replace the pattern of this one head, and nothing
-# else, by a pattern that knows nothing of the words:
+# In all {{ len(heads) }} previous-token heads at once we replace the pattern, and nothing else, by that of the fast
+# half from step 6, which knows neither words nor anything that training has found. As controls there are the same
+# pairs with angles for *two* places back, $-2\,\theta_j$, and the slow half.
 #
-# - **blind**: the trained head's mean query and mean key, for every token;
-# - **angles and a ramp**: strengths as in the trained head, angles by hand, $-\theta_j$ in the fast pairs and
-#   90 degrees in the loudest, with nothing in the slower ones;
-# - **the fast half** and **the slow half** of step 6, the second as a control.
+# What are such heads good for? Here is a task made for them: a list of 24 random words, said twice. The second time
+# it can be copied, if each token has a note of the one before it ([lesson 07b](07b_induction.ipynb) tells how). We
+# measure the **loss**, the mean of $-\log p$ with $p$ the probability of the token that did come next, on the second
+# halves of twenty lists and on our twenty stories.
 
 # %% [markdown] key="in-the-model-predict"
-# The last column says how much of what the head contributes is left, between 0% (it writes nothing) and 100%
-# (the trained head). **Predict before you run:** how much of its work needs to know the words?
-
+# **Predict before you run:** how much of their work is left, in the lists and in the stories?
 
 # %% key="in-the-model"
-def losses(tap):
-    return np.array([mean_loss(weights, config, one, tap=tap) for one in single])
+from weights_tools.examine import ordinary_tokens
+
+rng, words, N = np.random.default_rng(0), ordinary_tokens(tokenizer), 24
+once = [rng.choice(words, N, replace=len(words) < N) for _ in range(20)]
+lists = [np.array([ids[0], *row, *row]) for row in once]
 
 
-def in_its_place(query, key):
-    def replace(pattern):  # Hq T S
-        pattern = pattern.copy()
-        pattern[h] = blind_pattern(query, key, pattern.shape[-1])
-        return pattern
-
-    return patch({f"blocks.{i}.pattern": replace})
+def losses(texts, first, tap):  # one text after the other, tokens from number first on
+    rows = [log_softmax(forward(weights, config, text, tap=tap)) for text in texts]
+    return np.array(
+        [-r[np.arange(first - 1, len(t) - 1), t[first:]].mean() for r, t in zip(rows, texts)]
+    )
 
 
-single = [stories._replace(ids=[a], scored=[b]) for a, b in zip(stories.ids, stories.scored)]
-untouched = losses(patch({}))
-nothing = losses(silence(i, h)) - untouched
-by_angles = np.where(pair == loudest, np.pi / 2, -frequencies)
-tried = {
-    "blind": (mean_query, mean_key),
-    "angles and a ramp": hand_made(strength * (pair <= loudest), by_angles),
-    "the fast half": hand[fast],
+def in_all(part, new):  # in all previous-token heads at once
+    def at(block):
+        def replace(rows):  # Hq T ...
+            rows, chosen = rows.copy(), [head for b, head in heads if b == block]
+            rows[chosen] = new(rows[0])
+            return rows
+
+        return replace
+
+    return patch({f"blocks.{block}.{part}": at(block) for block, _ in heads})
+
+
+by_fast = (pair < half) / half * budget
+softer = hand_made(by_fast / 2, -frequencies)
+built = {
+    "made by hand": hand[fast],
+    "the same, half as strong": softer,
+    "the same, two places back": hand_made(by_fast, -2 * frequencies),
     "the slow half": hand[slow],
 }
-rows, left, on_it = [["the trained head", f"{on_previous[i, h]:.2f}", "0", "100%"]], {}, {}
-for name, rows_of in tried.items():
-    worse = losses(in_its_place(*rows_of)) - untouched
-    left[name] = 1 - worse.mean() / nothing.mean()
-    on_it[name] = np.mean([before_it(blind_pattern(*rows_of, len(row))) for row in stories.ids])
-    change = f"{worse.mean():+.4f} ± {worse.std() / len(worse) ** 0.5:.4f}"
-    rows.append([name, f"{on_it[name]:.2f}", change, f"{left[name]:.0%}"])
-change = f"{nothing.mean():+.4f} ± {nothing.std() / len(nothing) ** 0.5:.4f}"
-rows.append(["writes nothing", "", change, "0%"])
-table(["head", "on the token before", "change of the loss", "left"], rows)
+tried = {
+    name: in_all("pattern", lambda old, rows=rows: blind_pattern(*rows, len(old)))
+    for name, rows in built.items()
+}
+tried["they write nothing"] = in_all("mix", np.zeros_like)
+kinds = {"lists": (lists, N + 1), "stories": (stories, 1)}
+trained = {kind: losses(*of, patch({})) for kind, of in kinds.items()}
+worse = {}
+rows = [["as trained", *(f"loss {trained[kind].mean():.3f}" for kind in kinds)]]
+for name, tap in tried.items():
+    rows.append([name])
+    for kind, of in kinds.items():
+        change = losses(*of, tap) - trained[kind]
+        worse[name, kind] = change.mean()
+        rows[-1].append(f"{change.mean():+.3f} ± {change.std() / len(change) ** 0.5:.3f}")
+table(["previous-token heads", "lists, second time", "stories"], rows)
 
 # %% [markdown] key="discovery"
-# Made blind to all words, the trained head keeps {{ left["blind"] :.0% }} of its effect. It even gives the
-# token before {{ on_it["blind"] :.2f }} of its weight instead of {{ on_previous[i, h] :.2f }}, since words no
-# longer distract it; what is missing of its effect is the good that they did. Angles by hand and a ramp keep {{ left["angles and a ramp"] :.0% }}, the fast half
-# without a ramp {{ left["the fast half"] :.0% }}, and the slow half {{ left["the slow half"] :.0% }}. Behind ±
-# is the standard error over the twenty stories.
-# {{ claim: left["blind"] > 0.4 and left["angles and a ramp"] > left["the slow half"] + 0.2 }}
-# {{ claim: left["the fast half"] > left["the slow half"] + 0.2 }}
+# Behind ± is the standard error over twenty texts. When the {{ len(heads) }} heads write nothing, the loss in the
+# lists rises by {{ worse["they write nothing", "lists"] :.2f }}. With one pattern made of angles in all of them it
+# changes by {{ worse["made by hand", "lists"] :+.3f }}: the model copies as before. The place is what counts: aimed
+# two places back, the same head does more harm ({{ worse["the same, two places back", "lists"] :+.1f }}) than
+# silence, and the slow half is of little use ({{ worse["the slow half", "lists"] :+.2f }}).
+# {{ claim: worse["made by hand", "lists"] < 0.2 * worse["they write nothing", "lists"] }}
+# {{ claim: worse["the same, two places back", "lists"] > worse["they write nothing", "lists"] > 0.5 }}
+# {{ claim: worse["the slow half", "lists"] > 0.5 * worse["they write nothing", "lists"] }}
 #
-# So this is how a head finds its neighbour: not by words but by angles, a sharp one from the fast pairs and a
-# slope from a slow one. That heads which read by place use the highest frequencies was found in Gemma 7B, too,
-# whereas most of the strength of its heads lies in low frequencies, which hardly turn and can therefore
-# compare what two tokens hold, almost wherever they are ([Barbero et al.
-# 2024](https://arxiv.org/abs/2410.06205)). The same paper disputes a reason that is often given for RoPE, that
-# by itself it lets scores fall with distance, and [lesson 05b](05b_long_context.ipynb) measures that.
+# In stories, silence costs only {{ worse["they write nothing", "stories"] :+.3f }}, and the hand-made heads
+# {{ worse["made by hand", "stories"] :+.3f }}. They are too strict: the trained ones give their neighbour
+# {{ np.mean([on_previous[n] for n in heads]) :.0% }} of their weight on average, ours {{ reached[fast, 120] :.0% }}.
+# With half the strength it is {{ before_it(blind_pattern(*softer, 120)) :.0% }}, and the loss only
+# {{ worse["the same, half as strong", "stories"] :+.3f }}.
+# {{ claim: worse["the same, half as strong", "stories"] < worse["they write nothing", "stories"] }}
+#
+# So a head finds its neighbour not by words but by angles: a sharp peak from the fastest pair and a slope from
+# slower ones. Gemma 7B has such heads, too, and they use the highest frequencies, whereas most of the strength of
+# its heads lies in low ones. These hardly turn, and can therefore compare what two tokens hold almost wherever they
+# are ([Barbero et al. 2024](https://arxiv.org/abs/2410.06205)).
 
 # %% [markdown] key="questions"
 # ## Questions
 #
 # <details><summary>How would you build a head that reads the token three places back?</summary>
 #
-# With $\varphi_j = -3\,\theta_j$: every pair then has its peak at distance 3. The ramp has to be gentler, since
+# With $\varphi_j = -3\,\theta_j$: every pair then has its peak at distance 3. A ramp has to be gentler, since
 # it pulls towards distance 0.
 #
 # </details>
@@ -534,7 +583,6 @@ table(["head", "on the token before", "change of the loss", "left"], rows)
 # ## What comes next
 #
 # In [exercise 05](exercises/05_rope.ipynb) you write this step yourself and take the words away from the head.
-# [Lesson 05b](05b_long_context.ipynb) is optional: texts longer than any in training, the scaling of Llama 3.1,
-# the larger base, Meta's complex numbers, and the two layouts of the weights. [Lesson
-# 06](06_masking.ipynb) is about the triangle that we borrowed here. The code of this page:
-# `llama_np/rope.py` and `weights_tools/examine.py`.
+# [Lesson 05b](05b_long_context.ipynb) is optional: longer texts, the scaling of Llama 3.1, complex numbers, and the
+# two layouts of the weights. [Lesson 06](06_masking.ipynb) is about the triangle that we borrowed here. The code of
+# this page: `llama_np/rope.py` and `weights_tools/examine.py`.
