@@ -447,8 +447,8 @@ worth = (bits[:, -1:] - bits).mean(axis=0)  # what each beginning saves
 
 # %% [markdown] key="texts-read"
 # After the beginning as it is, what follows costs {{ bits[:, 0].mean() :.2f }} bits a byte, and with no beginning {{ bits[:, -1].mean() :.2f }}, so it saves
-# {{ worth[0] :.2f }}. With letters exchanged {{ worth[1] / worth[0] :.0%}} of that saving is left, with the words in random order {{ worth[2] / worth[0] :.0%}}, and with
-# the same letters in another cut {{ worth[3] / worth[0] :.0%}}. A beginning in which no letter has changed, so that you would not see a
+# {{ worth[0] :.2f }}. With letters exchanged {{ worth[1] / worth[0] :.0% }} of that saving is left, with the words in random order {{ worth[2] / worth[0] :.0% }}, and with
+# the same letters in another cut {{ worth[3] / worth[0] :.0% }}. A beginning in which no letter has changed, so that you would not see a
 # difference, is worth less to the model than one full of slips that you would see at once. What it has learned, it has
 # learned about ids. {{ claim: worth[3] < worth[1] and worth[3] < 0.7 * worth[0] }}
 # In {{ (bits[:, 3] > bits[:, 1]).sum() }} of the 20 texts the cut costs more than the slips.{{ claim: (bits[:, 3] > bits[:, 1]).mean() > 0.6 }}

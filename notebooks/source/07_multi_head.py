@@ -317,7 +317,7 @@ table(
 )
 
 # %% [markdown] key="circuits-read"
-# Nobody has told this head what a person is. Still, among {{ len(words) :,}} words *girl* has place {{ rank["girl"][0] }} and *boy*
+# Nobody has told this head what a person is. Still, among {{ len(words) :, }} words *girl* has place {{ rank["girl"][0] }} and *boy*
 # place {{ rank["boy"][0] }} in what it looks for, while *tree* has place {{ rank["tree"][0] }} and *ball* {{ rank["ball"][0] }}.
 # {{ claim: max(rank["girl"][0], rank["boy"][0]) < 0.15 * len(words) < 0.5 * len(words) < min(rank["tree"][0], rank["ball"][0]) }}
 # The QK circuit need not tell girl from boy, since its task is to find whoever is being named. The OV circuit
