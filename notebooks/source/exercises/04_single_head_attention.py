@@ -124,9 +124,9 @@ predict("04", guess, ratio)
 # %% [markdown] key="measure-task"
 # ## Measure and explain
 #
-# In the last part of the [lesson](../04_single_head_attention.ipynb), a few heads turned out to read ` girl`
-# and yet to change nothing. How many heads read it at all? Count those whose last row gives ` girl` more than
-# half of its weight. Then say in one sentence why this count does not tell how many heads matter for the name.
+# In the last part of the [lesson](../04_single_head_attention.ipynb), some heads turned out to read ` girl`
+# and yet to change next to nothing. How many heads read it at all? Count those whose last row gives ` girl` more
+# than half of its weight. Then say in one sentence why this count does not tell how many heads matter for the name.
 
 # %% key="measure"
 model = load_model()
