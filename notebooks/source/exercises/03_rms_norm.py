@@ -78,26 +78,23 @@ check("rms_norm", my_rms_norm)
 # %% [markdown] key="predict-task"
 # ## Predict
 #
-# Somebody finds the weights of the norms superfluous and takes them out of the model, in every block: row `d`
-# of `wq`, `wk` and `wv` is multiplied by number `d` of `attn_norm`, row `d` of `w_gate` and `w_up` by number `d`
-# of `ffn_norm`, and then all these norms get a weight of ones. By how much does the largest logit of the sentence
-# change, in percent of its value? Zero is a number, too.
+# In step 6 of the [lesson](../03_rms_norm.ipynb) the stream was multiplied by 10 at one place, and the model suffered.
+# Now everything that is ever *written* to the stream becomes ten times as large: the rows of the embedding, and in
+# every block the matrices `wo` and `w_down`, whose results are added. By how much does the largest logit of the
+# sentence change, in percent of its value, with one digit after the point?
 
 
 # %% key="predict"
 def change_in_percent():
     named = dict(weights.named())
-    for i, layer in enumerate(weights.layers):
-        for reader, norm in (("wq wk wv", "attn_norm"), ("w_gate w_up", "ffn_norm")):
-            weight = getattr(layer, norm)
-            named[f"layers.{i}.{norm}"] = np.ones_like(weight)
-            for name in reader.split():
-                named[f"layers.{i}.{name}"] = weight[:, None] * np.asarray(getattr(layer, name))
+    for name in ("embedding", "wo", "w_down"):
+        for full in [known for known in named if known.split(".")[-1] == name]:
+            named[full] = np.asarray(named[full]) * np.float32(10)
     before, after = (
         forward(w, config, ids)[-1] for w in (weights, type(weights).from_named(named))
     )
     best = before.argmax()
-    return round(float(abs(after[best] - before[best]) / abs(before[best]) * 100), 2)
+    return round(float(abs(after[best] - before[best]) / abs(before[best]) * 100), 1)
 
 
 guess = ...
@@ -106,10 +103,10 @@ predict("03", guess, change_in_percent)
 # %% [markdown] key="predict-answer"
 # <details><summary>Why</summary>
 #
-# By nothing but rounding. Number `d` of the copy is multiplied by $w_d$ and then by row `d` of each matrix that
-# reads it, and it is the same whether $w_d$ is multiplied into the one or the other. So the knobs add nothing
-# that the model could not compute without them. As numbers of their own they are easier to train, and to look
-# at, as you have seen in the lesson.
+# Hardly at all, and only because $\epsilon$ now matters even less. The stream is the sum of all that is written to it,
+# so every row of it is ten times as large, at every place, and every norm divides by ten times as much. In the lesson
+# only the part that was there already became larger, and what came after it had to be heard beside it. It is the
+# *proportions* of what blocks write that count.
 #
 # </details>
 
