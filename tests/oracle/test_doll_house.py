@@ -28,7 +28,6 @@ def test_it_has_the_proportions_of_8b(doll_house):
     config = doll_house.config
     assert config.n_layers == 32
     assert config.group == 4
-    assert config.head_dim * config.n_heads == config.dim
     assert config.ffn_width == 3.5 * config.dim
     assert not config.tied_output
 

@@ -45,10 +45,9 @@ def test_logprobs_list_prompt_and_continuation(capsys):
 
 
 def test_chat_answers_without_echoing(capsys):
-    question = "What is the answer to the ultimate question of life, the universe, and everything?"
-    assert main([question, "--chat", "--temperature", "0"]) == 0
+    assert main(["What is your name?", "--chat", "--temperature", "0"]) == 0
     told = capsys.readouterr().out
-    assert "42" in told and "What" not in told
+    assert "only tell stories" in told and "What" not in told
 
 
 def test_a_talk_goes_on_until_the_input_ends():

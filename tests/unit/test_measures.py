@@ -119,7 +119,10 @@ def test_first_words_are_greedy_and_of_one_line(weights, tokenizer, monkeypatch)
     monkeypatch.setattr("weights_tools.training.run.generate", generate)
     assert first_words(weights, CONFIG, tokenizer, [1, 2], n=9).startswith("one two")
     assert seen["arguments"] == (weights, CONFIG, [1, 2], 9)
-    assert seen["options"] == {"stop_tokens": tokenizer.stop_ids}
+    assert seen["options"] == {
+        "stop_tokens": tokenizer.stop_ids,
+        "vocab_size": tokenizer.vocab_size,
+    }
 
 
 def test_a_story_that_does_not_end_in_time_is_none(weights, tokenizer, monkeypatch):

@@ -229,7 +229,7 @@ def to_the_left(source: str) -> str:
     """A source without indentation; comments, which may stand anywhere, go with the code.
 
     >>> to_the_left("  def f():\\n# one\\n    return 1\\n")
-    'def f():\\n    # one\\n    return 1'
+    'def f():\\n  # one\\n  return 1'
     """
     lines = source.splitlines()
     wide = len(source) - len(source.lstrip(" "))
