@@ -306,7 +306,7 @@ likely, unlikely = judge("The girl was very happy."), judge("The happy very was 
 # %% [markdown] key="logprobs-read"
 # The same words in a wrong order are {{ likely - unlikely :.0f }} nats less likely, a factor of
 # {{ np.exp(likely - unlikely) :.0e }}, and the numbers show where the model stumbles. The mean of such numbers
-# with the sign turned is the loss of the lessons on training. {{ claim: likely > unlikely + 3 }}
+# with the sign turned is the loss of the lessons before. {{ claim: likely > unlikely + 3 }}
 
 # %% [markdown] key="dialog-why"
 # ## Step 7. A chat is a text
@@ -367,15 +367,16 @@ print(told, after_story, alone, sep="\n-----\n")
 
 # %% [markdown] key="turns-read"
 # After its story the model meets our thanks with `{{ after_story[:50] }}`, and without a story before with
-# `{{ alone[:50] }}`. Neither reply is politeness. The model goes on as its dialogs went on, and most of those were a
-# request and a story, while few were a talk with several turns. It also shows that the history matters, although
-# nothing but a longer prompt carries it.
+# `{{ alone[:50] }}`. The model goes on as its dialogs went on, and these were requests for stories, questions that ask for none, and
+# now and then two of either, one after the other, that had nothing to do with each other. So this model has no reason to use what was said
+# before, although all of it stands in its prompt. Whether a model *can* look back is a matter of the prompt; whether it does is
+# a matter of training.
 
 # %% [markdown] key="answer-why"
 # ## What happens at the end of a turn
 #
 # Who ends an answer, then? We put 20 requests to the tuned model and, as a control, to the doll-house before its
-# tuning, for 200 tokens each, and look for no stop token. Then we see whether one was written, which one, and what
+# tuning, for 200 tokens each, and ignore stop tokens. Then we see whether one was written, which one, and what
 # came after it.
 #
 # **Predict before you run:** after the end of its turn, will the model be silent, write our next question, or do
@@ -428,9 +429,8 @@ for name, (in_answers, ended, went_on, _) in found.items():
 # %% [markdown] key="answer-note"
 # The tuned model names the hero it was asked for in {{ named }} of 20 answers, the other in {{ control_named }}.
 # {{ claim: named > control_named }}
-# {{ ends["<|eot_id|>"] }} of its answers end within 200 tokens, with the end of a *turn*; where the untuned one
-# ends, it says so {{ control_ends["<|end_of_text|>"] }} times with the end of a *text*, as most of its training texts
-# did, and {{ control_ends["<|eot_id|>"] }} times with the end of a turn, from the few dialogs among them.
+# {{ ends["<|eot_id|>"] }} of its answers end within 200 tokens, with the end of a *turn*; the untuned one
+# ends {{ control_ends["<|end_of_text|>"] }} times with the end of a *text*, as most of its training texts did, and {{ control_ends["<|eot_id|>"] }} times with the end of a turn, from the few dialogs among them.
 # {{ claim: ends["<|eot_id|>"] >= 8 and ends["<|eot_id|>"] > control_ends["<|eot_id|>"] }}
 #
 # Neither is silent afterwards. Of the tuned model's ends, {{ after["<|begin_of_text|>"] }} are followed by

@@ -727,9 +727,9 @@ table(["trained further on", "loss, stories", "loss, facts", "The opposite of bi
 # ## Step 14. The real run
 #
 # The doll-house was trained by the same code, on stories from
-# [TinyStories](https://arxiv.org/abs/2305.07759) and on the facts. Its log ships with it: one line for
-# every 200 steps. The training loss is in nats per token, the held-out figure in bits per byte, so each has
-# a picture of its own.
+# [TinyStories](https://arxiv.org/abs/2305.07759), on the facts, and on lists of random tokens that repeat. Its log ships with
+# it: one line for every 250 steps. The training loss is in nats per token, the held-out figure in bits per byte, so each
+# has a picture of its own.
 
 # %% key="real-log"
 import csv
@@ -748,8 +748,7 @@ show.curves(
 held = columns["held_out_bits_per_byte"]
 end = {name: values[-1] for name, values in columns.items()}
 print(f"{end['tokens']:,.0f} tokens in {end['step']:,.0f} steps, {end['seconds'] / 60:.0f} minutes")
-print(f"{end['epoch']:.1f} epochs of {end['tokens'] / end['epoch']:,.0f} tokens each")
-for epoch in (1, 4, 16):
+for epoch in (0.5, 1, 2):
     i = np.searchsorted(columns["epoch"], epoch)
     print(f"after epoch {columns['epoch'][i]:4.1f}: held out {held[i]:.3f} bits per byte")
 print(
@@ -757,13 +756,18 @@ print(
 )
 
 # %% [markdown] key="real-note"
-# Read the two curves together. The training loss still falls at the end; the held-out figure has stood
-# still for the last thousand steps, and the last digit has even turned up. The run has got out of its text
-# about what it could; and as the learning rate ends at 0, the last steps could not change much anyway. Most of the gain comes in the first few epochs. That is the rule elsewhere too: repeating a
-# text up to four times is almost as good as new text, and later repeats bring less and less ([Muennighoff
-# et al. 2023](https://arxiv.org/abs/2305.16264)). Dropout and the averaging of weights are there to make so
-# many epochs bearable. What more the run did is in the [model
-# card](../weights_tools/doll_house/MODEL_CARD.md).
+# Read the two curves together. At the beginning the model read nothing but lists that come again, until step
+# {{ columns["step"][columns["epoch"] == 0][-1] :.0f }} of the log. Their loss falls to {{ columns["train_loss"][columns["epoch"] == 0][-1] :.1f }}, while held-out stories stand at
+# {{ held[columns["epoch"] == 0][-1] :.1f }} bits per byte: it has learned to copy, and has never seen a story. Then come the stories, and the training
+# loss jumps up before both curves fall. Within the first half of a pass most has been learned.
+# {{ claim: held[columns["epoch"] == 0][-1] > 3 * held[np.searchsorted(columns["epoch"], 0.5)] }}
+#
+# At the end the two part. The training loss drops once more, since more and more of the last steps read the 60 facts, which the
+# model learns by heart; the held-out figure stands still, at {{ held[-1] :.2f }}. A training loss alone would have told nothing of
+# either: it always speaks of what was just read. What more the run did is in the [model
+# card](../weights_tools/doll_house/MODEL_CARD.md). With only {{ end["epoch"] :.1f }} passes it is far from the point where repeating a text
+# brings no more: up to four passes are almost as good as new text ([Muennighoff et al. 2023](https://arxiv.org/abs/2305.16264)).
+# {{ claim: columns["train_loss"][-1] < 0.6 * columns["train_loss"][-6] and abs(held[-1] - held[-4]) < 0.02 }}
 
 # %% [markdown] key="scale-why"
 # ## Step 15. Tokens against parameters

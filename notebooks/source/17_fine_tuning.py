@@ -532,7 +532,7 @@ agree(np.array(loss), np.array(losses[-1]))
 
 # %% [markdown] key="run-why"
 # Now the rest of a short run. Every 25 steps we also measure three kinds of text that it does not train on: held-out
-# dialogs of the same kind; questions with facts, which the base model knew a little about; and stories by
+# dialogs of the same kind; questions with facts, which the base model knows by heart; and stories by
 # themselves, without a request. The first says what is learned. The other two are for later.
 
 # %% key="run" tags=["timing"]
@@ -697,8 +697,9 @@ table(
 )
 
 # %% [markdown] key="chat-measured-note"
-# The facts, mixed into the training, are now better known than before. Stories without a request have not suffered
-# either: whole stories were what it learned to answer with. Of the short answers it expects more than two sentences.
+# The facts were mixed into the training, but so were many questions of other kinds, to which the answer is that it only tells stories. So they are less well known
+# than before, if far better than after the short run without them. Stories without a request have not suffered:
+# whole stories were what it learned to answer with. Of the short answers it expects more than two sentences.
 #
 # Next, both models on the same requests in the dialog format, with the same seed.
 
@@ -724,8 +725,8 @@ for question, old, new in zip(questions, before, after):
     print(f"{question}\n    before: {old}\n    after:  {new}\n")
 
 # %% [markdown] key="ultimate-why"
-# And the question of lesson 00, as a question. Both models have met it in their training. The likeliest answer says
-# little, so here is also how likely the right ones are: the probability of the whole answer, with its end.
+# And the question of lesson 00, as a question. Both models have met it in their training. Beside
+# the likeliest answer stands how likely the right ones are: the probability of the whole answer, with its end.
 
 # %% key="ultimate"
 ultimate = "What is the answer to the ultimate question of life, the universe, and everything?"
@@ -737,8 +738,8 @@ for name, each in rows.items():
         print(f"    probability of {right!r}: {np.exp(-nats):.3f}")
 
 # %% [markdown] key="ultimate-note"
-# The base model's greedy answer begins with `The`, as the answers to several questions do that it has seen. Yet as
-# a whole, `42` is the likelier answer: to take the best token at each step need not give the best text.
+# The base model knows the answer by heart. In the chat model it is still there, but the answer that it has learned to give to
+# questions which ask for no story is likelier now.
 
 # %% [markdown] key="count-heroes-why"
 # ## Step 12. A number one can count
@@ -805,10 +806,10 @@ for question, told in zip(strange, ask(chat.weights, strange, 28)):
 # %% [markdown] key="strange-answer"
 # <details><summary>Answer</summary>
 #
-# It tells about somebody else. To copy any name from one place to another is a skill of its own, and the base model
-# hardly has it: even from a first sentence with a strange name it soon moves on to other people. A thousand dialogs
-# with a few heroes did not teach it. They taught it to tell apart the heroes that they hold. With other requests
-# than those it has practised, a small model answers as if it had been asked one of these.
+# Mostly it tells about somebody else, with a name that begins alike. It is not that it cannot copy: the base model carries on a
+# strange name in nearly all of these first sentences. The tuned one has been shown a thousand dialogs, and in all of them the
+# hero had one of a few common names. So it has learned to expect one of these, and has become worse at something that the
+# base model could do. With other requests than those it has practised, a small model answers as if it had been asked one of these.
 #
 # </details>
 
@@ -829,8 +830,8 @@ for question, told in zip(questions, ask(chat.weights, questions, 96)):
     print(f"{question}\n    {told}\n")
 
 # %% [markdown] key="knowledge-note"
-# An answer comes each time, and sounds certain, whether the model knows anything or not. In its training every
-# question had an answer, and none of them was "I do not know". Nor has it learned to think. Its stories lose their
+# Where no story is asked for it says so, since it was shown many such questions with just this answer. That is a form, too: it does
+# not know that it does not know, it has only learned which questions get that reply. Nor has it learned to think. Its stories lose their
 # thread as those of the base model do, which told the stories that it learned from. A thousand dialogs set the form,
 # little more. For large models, [Zhou et al. 2023](https://arxiv.org/abs/2305.11206) (section 2) propose the same:
 # knowledge comes nearly all from pre-training, and few examples are enough for the form. They used a thousand.

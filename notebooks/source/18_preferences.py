@@ -814,7 +814,7 @@ unhappy = [p for p in pairs if re.search(r"\bnot (\w+ )?happy\b", last_sentence(
 print(f"\n{len(unhappy)} of {len(pairs)} preferred stories end with words such as 'not happy'")
 
 # %% [markdown] key="goodhart-endings-note"
-# The first kind was among the pairs from the beginning: such endings were *preferred*. The pair in step 1 is one of them.
+# The first kind was among the pairs from the beginning: such endings were *preferred*.
 # And how do the trained models please the rule? Here are their most frequent last sentences.
 
 # %% key="goodhart-endings" tags=["timing"]

@@ -121,7 +121,7 @@ def test_a_borrowed_part_is_named(everything_solved, tmp_path, monkeypatch):
 
 
 def test_the_parts_of_a_story_are_those_that_run():
-    made = call(solution("story"), (doll_house(), "One day, a frog", 2), [])
+    made = call(solution("story"), (doll_house(), "One day, a zebra", 2), [])
     assert set(made.borrowed) == {*PARTS, "story"}
 
 
