@@ -189,12 +189,12 @@ show.bars(
 
 # %% key="note-table"
 def strong(weights, limit=0.5):
-    """The heads with more than this weight where the job is, as pairs (block, head)."""
-    return [(int(b), int(n)) for b, n in np.argwhere(weights > limit)]
+    """The heads with more than this weight where the job is, as pairs (block, head); at least one."""
+    return [(int(b), int(n)) for b, n in np.argwhere(weights > min(limit, 0.99 * weights.max()))]
 
 
 writers, readers = strong(before), strong(after)
-j, g = next(name for name in ranked if name in writers)  # the one that helps most
+j, g = next((name for name in ranked if name in writers), writers[0])  # the one that helps most
 earlier = {name for name in writers if name[0] < i}
 kinds = {
     "heads that read the token before": [name for name in advantage if name in earlier],
