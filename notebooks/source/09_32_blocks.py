@@ -370,7 +370,9 @@ print(f"the median of all blocks: {np.median(cost):.3f}")
 # %% key="own-token"
 own = np.zeros((config.n_layers, config.n_heads))
 wrote = np.zeros(config.n_heads)
-by_head = weights.layers[0].wo.reshape(config.n_heads, config.head_dim, config.dim)  # Hq K D
+by_head = np.asarray(weights.layers[0].wo).reshape(
+    config.n_heads, config.head_dim, config.dim
+)  # Hq K D
 for text in texts:
     seen = {}
     forward(weights, config, text, tap=record(seen, only={"pattern", "mix"}))

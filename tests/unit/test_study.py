@@ -42,7 +42,7 @@ def test_the_stages_are_about_equally_large():
 
 
 def test_the_same_seed_trains_the_same_model(corpus):
-    config, text = gpt2_like(2048, dim=8, n_layers=1, context=16), study.Text(corpus, 16)
+    config, text = gpt2_like(1024, dim=8, n_layers=1, context=16), study.Text(corpus, 16)
     runs = [[*study.train_one(config, text, seed, steps=3, every=2)] for seed in (0, 0, 1)]
     losses = [[row["held_out_loss"] for _, row in run] for run in runs]
     assert losses[0] == losses[1] != losses[2]
@@ -65,7 +65,7 @@ def test_training_lowers_the_loss(stage):
 
 
 def test_held_out_loss_is_that_of_all_rows_together(corpus):
-    config, text = gpt2_like(2048, dim=8, n_layers=1, context=16), study.Text(corpus, 16)
+    config, text = gpt2_like(1024, dim=8, n_layers=1, context=16), study.Text(corpus, 16)
     w = between.initialize(config, np.random.default_rng(0))
     ids, targets = text.held_out
     assert len(ids) % study.BATCH and np.array_equal(ids[:, 1:], targets[:, :-1])

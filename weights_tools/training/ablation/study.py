@@ -19,7 +19,6 @@ from llama_np.gpt2.hybrid_backward import loss_and_gradients
 from llama_np.training.loss import cross_entropy
 from llama_np.training.optimizer import AdamW, clip_by_global_norm, learning_rate
 
-from ...load import DOLL_HOUSE
 from ...progress import Progress
 from ...tokenizers import load_tokenizer
 from ...workers import one_blas_thread
@@ -27,6 +26,7 @@ from ..corpus import STORIES, Stream, encode_document, read_corpus
 from .replacements import gpt2_like, replacements
 from .study_table import RESULTS, write_results
 
+TOKENIZER = Path(__file__).parent / "tokenizer"  # 1,024 tokens; the models are too small for more
 STEPS, BATCH, PEAK_RATE, WARM_UP, EVERY = 600, 8, 3e-3, 40, 50
 
 
@@ -34,7 +34,7 @@ class Text:
     """Stories to train on, and a fixed sample of those held out, cut into rows of one context."""
 
     def __init__(self, corpus: Path, context: int):
-        self.tokenizer, self.context = load_tokenizer(DOLL_HOUSE), context
+        self.tokenizer, self.context = load_tokenizer(TOKENIZER), context
         train, held_out = read_corpus(corpus)
         self.train = self.encode(train)
         ids = np.concatenate(self.encode(held_out))
