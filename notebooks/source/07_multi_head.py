@@ -102,7 +102,7 @@ show.matrix(
 # Each row shows how one head divides its attention for `{{ labels[-1] }}`, and sums to one. Head {{ h }} gives {{ at_last[h, read] :.2f }} of its attention to `{{ labels[read] }}`, and of the {{ group }} heads
 # that share its keys, {{ sum(at_last[m].argmax() == read for m in members) }} read most from that token.
 # {{ claim: sum(at_last[m].argmax() == read for m in members) * 2 >= group }}
-# The other heads of the block look elsewhere at the same moment. This is the reason for having several: a head
+# Outside the group {{ sum(at_last.argmax(axis=-1) == read) - sum(at_last[m].argmax() == read for m in members) }} of {{ Hq - group }} does so too; the others look elsewhere at the same moment. This is the reason for having several: a head
 # hands over one weighted mean, so two things that it looked for would arrive as one blur
 # ([Vaswani et al. 2017](https://arxiv.org/abs/1706.03762), section 3.2.2). Cut into {{ Hq }} heads of width {{ K }} or left as one of width {{ Hq * K }}, `wq` has the same
 # {{ D * Hq * K :, }} numbers; what changes is the number of patterns. The price is that each is made from only {{ K }} numbers
@@ -149,20 +149,23 @@ show.matrices(
 
 # %% [markdown] key="jobs-read"
 # The clearest job is the plainest. Block {{ best["previous token"][0] }}, head {{ best["previous token"][1] }} puts {{ found["previous token"].max() :.0% }} of its attention on the token before, where equal shares
-# would put {{ even["previous token"] :.0% }}, and its picture is a dark line just below the diagonal.
+# would put {{ even["previous token"] :.0% }}. That was measured on lists of random words; in our sentence its picture is a dark line just below the
+# diagonal, broken at {{ sum(np.diagonal(drawn[list(drawn)[0]], -1) < 0.5) }} of {{ len(ids) - 1 }} tokens, where it reads one token further back. The other two pictures show weaker habits: the
+# first column is dark in the middle one, and the one on the right reads `Once` for a few tokens only.
 # {{ claim: found["previous token"].max() > 0.3 }}
+# {{ claim: 0 < sum(np.diagonal(drawn[list(drawn)[0]], -1) < 0.5) < 4 and drawn[list(drawn)[1]][1:, 0].mean() > 0.5 > drawn[list(drawn)[2]][2:, 1].mean() }}
 # Where a weight is no more than two or three times the equal share, *nobody* holds that job: the table then names
-# the best of many who do not do it. The induction head, {{ "{}.{}".format(*best["induction"]) }} with {{ found["induction"].max() :.2f }}, raises a question, since
-# nothing in a token's own row says what came before it: how does this head find its place? [Page 07b](07b_induction.ipynb) follows it
-# through two blocks.
+# the best of many who do not do it. The best induction head, {{ "{}.{}".format(*best["induction"]) }} with {{ found["induction"].max() :.2f }}, raises a question, since
+# nothing in a token's own row says what came before it: how does such a head find its place? [Page 07b](07b_induction.ipynb)
+# finds out.
 #
 # Does a clear pattern mean a large effect? Now we **silence** heads, putting zeros in the place of their mix: on 20
-# stories, where we measure the **loss** (lesson [06](06_masking.ipynb)), and on 20 sentences that end in *girl named*, where we
+# stories, where we measure the loss (lesson [05](05_rope.ipynb)) in **nats**, the unit of the natural logarithm, and on 20 sentences that end in *girl named*, where we
 # measure the lead. The controls are heads drawn at random, and the other heads of our block.
 #
 # In large models the first token gets much of all attention, an **attention sink** ([Xiao et al. 2023](https://arxiv.org/abs/2309.17453)): a row
-# has to sum to one, so a head that finds nothing must put its weight somewhere. Here no head puts more than
-# {{ found["begin of text"].max() :.2f }} there, so this model has no sink to speak of.{{ claim: found["begin of text"].max() < 0.7 }}
+# has to sum to one, so a head that finds nothing must put its weight somewhere. Our sentence is too short to judge by; over
+# whole stories no head puts more than {{ found["begin of text"].max() :.2f }} there, so this model has no sink to speak of.{{ claim: found["begin of text"].max() < 0.7 }}
 
 # %% key="effects"
 texts = [row[:64] for row in prompts["texts"].ids if len(row) >= 64]
@@ -321,11 +324,14 @@ table(
 # place {{ rank["boy"][0] }} in what it looks for, while *tree* has place {{ rank["tree"][0] }} and *ball* {{ rank["ball"][0] }}.
 # {{ claim: max(rank["girl"][0], rank["boy"][0]) < 0.15 * len(words) < 0.5 * len(words) < min(rank["tree"][0], rank["ball"][0]) }}
 # The QK circuit need not tell girl from boy, since its task is to find whoever is being named. The OV circuit
-# does. Ask of every word how far this head raises *she* above *he* when it has read it: *girl* comes at place {{ rank["girl"][1] }} and *mom* at
-# {{ rank["mom"][1] }}, *boy* and *dad* at {{ rank["boy"][1] }} and {{ rank["dad"][1] }}, almost at the end, and *dog*, *tree* and *ball*,
-# the control, at {{ rank["dog"][1] }}, {{ rank["tree"][1] }} and {{ rank["ball"][1] }}, between the two.
+# does. Having read *girl* it pushes up words that speak of her; having read *boy* it names no *he*, and what it does
+# shows when *she* and *he* are compared.
+# {{ claim: {she, tokenizer.encode(" her")[0]} <= {*np.argsort(-said[girl])[:7]} and he not in np.argsort(-said[boy])[:7] }}
+# Ask of every word how far this head raises *she* above *he* when it has read it: *girl* comes at place {{ rank["girl"][1] }} and *mom* at
+# {{ rank["mom"][1] }}, *boy* and *dad* at {{ rank["boy"][1] }} and {{ rank["dad"][1] }}, near the end, and *dog*, *tree* and *ball*,
+# the control, at {{ rank["dog"][1] }}, {{ rank["tree"][1] }} and {{ rank["ball"][1] }}, between the two, although *ball* only just.
 # {{ claim: max(rank["girl"][1], rank["mom"][1]) < 0.25 * len(words) < 0.6 * len(words) < min(rank["boy"][1], rank["dad"][1]) }}
-# {{ claim: max(rank["girl"][1], rank["mom"][1]) < min(rank[w][1] for w in ("dog", "tree", "ball")) }}
+# {{ claim: max(rank["girl"][1], rank["mom"][1]) < rank["ball"][1] < min(rank["dog"][1], rank["tree"][1]) }}
 # Together they read like a rule: *find a person; pass on whether it is she or he*. Later blocks find this note in the stream.
 
 # %% [markdown] key="once-why"

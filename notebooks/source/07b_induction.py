@@ -9,19 +9,19 @@
 # called an **induction head** ([Elhage et al.
 # 2021](https://transformer-circuits.pub/2021/framework/index.html), [Olsson et al.
 # 2022](https://arxiv.org/abs/2209.11895)), after the conclusion that it draws: what followed this token once will
-# follow it again. You find the readers and the writers of the notes, read the note itself, silence each kind, and
-# see at the end what a story gets from all this.
+# follow it again. You find the readers and the writers of the notes, measure what each writer adds to the note,
+# silence each kind, and see at the end what a story gets from all this.
 #
 # This page is optional. It goes on from [lesson 07](07_multi_head.ipynb) and needs its `patch`, its table of jobs, and
-# the loss of lesson [06](06_masking.ipynb).
+# the loss of lesson [05](05_rope.ipynb).
 
 # %% key="lists"
 import numpy as np
 from classroom import agree, show, table
 
-from llama_np import forward, log_softmax, patch, record, rope_frequencies, rotate
+from llama_np import forward, patch, record, rope_frequencies, rotate
 from weights_tools import load_model
-from weights_tools.examine import ordinary_tokens
+from weights_tools.examine import ordinary_tokens, token_losses
 
 model = load_model()
 config, weights, tokenizer = model.config, model.weights, model.tokenizer
@@ -35,9 +35,9 @@ print(tokenizer.decode(once[0]))
 # %% [markdown] key="loss-why"
 # ## Step 1. Does it copy?
 #
-# For every position we take the **loss** of the token that comes there, minus the logarithm of the probability
-# that the model gave it, averaged over all lists. As a control, the second half is another random list
-# instead of the same one.
+# For every position we take the loss of the token that comes there, minus the natural logarithm of the probability
+# that the model gave it, averaged over all lists. Its unit is the **nat**; one nat less makes a token e = 2.7 times as
+# probable. As a control, the second half is another random list instead of the same one.
 #
 # **Predict before you run:** where does the curve fall, and does it fall at once?
 
@@ -46,8 +46,7 @@ print(tokenizer.decode(once[0]))
 
 def losses(ids, **options):
     """The loss of each token but the first, shape (T - 1,)."""
-    logits = forward(weights, config, ids, **options)
-    return -log_softmax(logits[:-1])[np.arange(len(ids) - 1), ids[1:]]
+    return token_losses(weights, config, ids, np.arange(1, len(ids)), **options)
 
 
 same = np.array([losses(ids) for ids in lists])  # LISTS 2N
@@ -61,16 +60,17 @@ first, second = same[:, :N].mean(axis=1), same[:, N + 1 :].mean(axis=1)
 
 # %% [markdown] key="loss-read"
 # {{ claim: first.mean() - second.mean() > 1 }}
-# The first time a token of the list costs {{ first.mean() :.1f }} nats, the second time
+# The first time a token of the list costs {{ first.mean() :.1f }} nats, more than the {{ np.log(config.vocab_size) :.1f }} of a blind guess among all
+# tokens, because the model expects a story. {{ claim: first.mean() > np.log(config.vocab_size) }} The second time it costs
 # {{ second.mean() :.1f }}, and with another list {{ other[:, N + 1 :].mean() :.1f }}. The difference of
-# {{ first.mean() - second.mean() :.1f }} ± {{ (first - second).std() :.1f }} nats makes the right word
-# {{ np.exp(first.mean() - second.mean()) :.0f }} times as probable. At position {{ N + 1 }}, the first word of
+# {{ first.mean() - second.mean() :.1f }} nats, ± {{ (first - second).std() :.1f }} over the lists, makes the right word some
+# {{ np.exp(first.mean() - second.mean()) :,.0f }} times as probable. At position {{ N + 1 }}, the first word of
 # the second time, nothing can be known yet, since no token says that the list begins anew; from then on every
 # word names the one that follows it.
 #
 # ## Step 2. Why one head cannot do it
 #
-# Stand on a word `A` of the second list. The answer is `B`, the word behind the earlier `A`. To hand over `B`, a
+# Stand on a word `A` of the second list. The answer is `B`, the word after the earlier `A`. To hand over `B`, a
 # head must read at `B`'s position. But it finds positions by their keys, a key is made from what its own row
 # holds, and the row of `B` knows only that it is a `B`. Nothing in it says that `A` came before.
 #
@@ -84,10 +84,10 @@ positions = np.arange(1, 2 * N + 1)
 late = np.arange(N + 1, 2 * N)  # the second time, all but the last
 
 
-def patterns(ids, **options):
+def patterns(ids):
     """The patterns of all heads, shape (L, Hq, T, S)."""
     trace = {}
-    forward(weights, config, ids, tap=record(trace, only={"pattern"}, **options))
+    forward(weights, config, ids, tap=record(trace, only={"pattern"}))
     return np.stack([trace[f"blocks.{i}.pattern"] for i in range(config.n_layers)])
 
 
@@ -105,10 +105,11 @@ print(f"block {i}, head {h}: {after[i, h]:.2f} on the token after the earlier co
 
 # %% [markdown] key="search-read"
 # {{ claim: after[i, h] > 0.3 }}
-# Each picture has one cell for every head of the model. In the lower one we look for readers, and the darkest cell is
+# Each picture has one cell for every head of the model. In the lower one we look for readers, and the largest weight is that of
 # head {{ h }} of block {{ i }}, which we write {{ i }}.{{ h }}. It puts {{ after[i, h] :.2f }} of its attention where the answer is, among
 # some {{ N + N // 2 }} tokens that it could read; equal shares would be {{ 1 / (1.5 * N) :.2f }}. It is not the only one:
-# {{ (after > 0.5).sum() }} heads put more than half there. The upper picture has the heads that read the token before, the
+# {{ (after > 0.5).sum() }} heads put more than half there, and all of block {{ i }} at least {{ after[i].min() :.2f }}, so that another choice of lists, as in
+# lesson 07, may put another of them first. The upper picture has the heads that read the token before, the
 # best of them with {{ before.max() :.2f }}, and most of them lie in earlier blocks, further to the left.
 # {{ claim: np.argwhere(before > 0.5)[:, 0].mean() < np.argwhere(after > 0.5)[:, 0].mean() }}
 # Here is what {{ i }}.{{ h }} reads, on a shorter list so that it fits.
@@ -143,14 +144,14 @@ def written(trace):
     found = {"embedding": trace["embedded"]}
     for b in range(i):
         for n in range(config.n_heads):
-            rows = weights.layers[b].wo[n * K : (n + 1) * K]
+            rows = weights.layers[b].wo[n * K : (n + 1) * K]  # this head's, as in lesson 07
             found[b, n] = trace[f"blocks.{b}.mix"][n] @ rows  # T K @ K D -> T D
         found[f"feed-forward {b}"] = trace[f"blocks.{b}.down"]
     return found
 
 
 def parts_of_scores(ids):
-    """For each source: its part of the scores of our head, shape (T, S)."""
+    """For each source its part of the scores of our head, shape (T, S), and the scores themselves."""
     trace = {}
     forward(weights, config, ids, tap=record(trace))
     sources = written(trace)
@@ -163,34 +164,34 @@ def parts_of_scores(ids):
         name: q @ rotate(part / size * layer.attn_norm @ wk, np.arange(len(ids)), frequencies).T
         for name, part in sources.items()
     }
-    agree(sum(parts.values()), trace[f"blocks.{i}.scores"][h], tolerance=1e-4)
-    return parts
+    return parts, trace[f"blocks.{i}.scores"][h]
 
 
 advantage = {}  # of the right place over all other places that could be read
 for ids in lists[:5]:
-    for name, part in parts_of_scores(ids).items():
+    parts, scores = parts_of_scores(ids)
+    for name, part in parts.items():
         gain = [part[t, t - N + 1] - np.delete(part[t, : t + 1], t - N + 1).mean() for t in late]
         advantage.setdefault(name, []).append(np.mean(gain))
+agree(sum(parts.values()), scores, tolerance=1e-4)
 ranked = sorted(advantage, key=lambda name: -np.mean(advantage[name]))
 total = sum(np.mean(a) for a in advantage.values())
 show.bars(
     np.array([np.mean(advantage[name]) for name in ranked[:10]]),
     [name if isinstance(name, str) else f"block {name[0]}, head {name[1]}" for name in ranked[:10]],
     "score for the right place, above the mean of the others",
-    lit=0,
 )
 
 # %% [markdown] key="note-read"
 # The parts add up to the scores of the model, as `agree` confirms. On average the right place is {{ total :.1f }} ahead of
-# the others in the score, which in the softmax is a factor of e to the {{ total :.1f }}. The longest bars say which heads have
-# put it there, and no single one has done it. What do they have in common?
+# the others in the score, which in the softmax is a factor of e to the {{ total :.1f }}. The bars are the ten sources that add
+# most to this. The longest adds {{ np.mean(advantage[ranked[0]]) :.1f }}, so no single one has put it there. What do they have in common?
 
 
 # %% key="note-table"
-def strong(weights, limit=0.5):
-    """The heads with more than this weight where the job is, as pairs (block, head); at least one."""
-    return [(int(b), int(n)) for b, n in np.argwhere(weights > min(limit, 0.99 * weights.max()))]
+def strong(there):
+    """The heads with more than half of their weight there, as pairs (block, head); at least one."""
+    return [(int(b), int(n)) for b, n in np.argwhere(there > min(0.5, 0.99 * there.max()))]
 
 
 writers, readers = strong(before), strong(after)
@@ -211,7 +212,7 @@ table(
 # %% [markdown] key="note-table-read"
 # {{ claim: share["heads that read the token before"].mean() > total / 2 }}
 # Of the {{ total :.1f }}, the {{ len(earlier) }} heads in earlier blocks that read the token before have written {{ share["heads that read the token before"].mean() :.1f }}, and
-# all {{ len(kinds["all other heads"]) }} others together {{ share["all other heads"].mean() :.1f }}. So there is a note, we know its authors, and it is written many times
+# all {{ len(kinds["all other heads"]) }} others together {{ share["all other heads"].mean() :.1f }}; {{ sum(name in earlier for name in ranked[:10]) }} of the ten bars are theirs. So there is a note, we know its authors, and it is written many times
 # over. The embedding gives {{ share["embedding"].mean() :+.2f }}: what a token *is* cannot mark the place, only what stands
 # before it can. That a key is composed from what earlier heads have written is called **K-composition**, and it is the
 # reason why a model of one block cannot do this, however many heads it has.
@@ -226,9 +227,9 @@ table(
 
 
 def place_of(tokens, scores):
-    """How many tokens of the vocabulary have a higher score than these, one row of scores for each."""
+    """The place of each token in its row of scores, 1 for the highest of the vocabulary."""
     own = np.take_along_axis(scores, tokens[:, None], axis=-1)
-    return (scores > own).sum(axis=-1)
+    return (scores > own).sum(axis=-1) + 1
 
 
 places = {
@@ -245,14 +246,16 @@ for ids in lists:
         places[name].extend(place_of(tokens, says))
 table(
     [f"among {config.vocab_size:,} tokens", "median place"],
-    [[name, f"{np.median(found) + 1:.0f}"] for name, found in places.items()],
+    [[name, f"{np.median(found):.0f}"] for name, found in places.items()],
 )
 
 # %% [markdown] key="says-read"
 # {{ claim: np.median(places["the word after the earlier copy"]) < config.vocab_size / 20 }}
-# Among the {{ config.vocab_size :, }} tokens the word that must come is on place {{ np.median(places["the word after the earlier copy"]) + 1 :.0f }} in what this one head says, by itself. Words
-# of the list that are not due are on place {{ np.median(places["some other word of the list"]) + 1 :.0f }}, which is where chance would put them. Its value
-# and output matrices together are close to a copying machine: a word goes in, and its own logit comes out.
+# Among the {{ config.vocab_size :, }} tokens the word that must come is on place {{ np.median(places["the word after the earlier copy"]) :.0f }} in what this one head says by itself. The
+# word on which it stands is on place {{ np.median(places["its own word"]) :.0f }} and a word of the list that is not due on {{ np.median(places["some other word of the list"]) :.0f }}, both near the
+# middle, where chance would put them. So the head's value and output matrices together copy: a word goes in, and the
+# logit of the same word rises.
+# {{ claim: all(0.3 < np.median(places[name]) / config.vocab_size < 0.7 for name in list(places)[1:]) }}
 #
 # ## Experiment: take the readers away, or the note
 #
@@ -284,7 +287,8 @@ def without(heads):
 
 def others(count):
     """As many heads that do neither, drawn at random, three times; none from block 0."""
-    rest = [(b, n) for b, n in np.ndindex(before.shape) if b > 0 and (b, n) not in known]
+    known = writers + readers
+    rest = [pair for pair in np.ndindex(before.shape) if pair[0] > 0 and pair not in known]
     return [[rest[n] for n in rng.permutation(len(rest))[:count]] for _ in range(3)]
 
 
@@ -295,7 +299,6 @@ def look(ids, tap):
     return loss[N + 1 :].mean(), trace[f"blocks.{i}.pattern"][h][late, late - N + 1].mean()
 
 
-known = {*writers, *readers}
 cases = {  # each with the sets of heads that are silenced, one after the other
     "nobody": [[]],
     f"the writer that helps {i}.{h} most": [[(j, g)]],
@@ -318,12 +321,12 @@ table(
 # %% [markdown] key="experiment-read"
 # {{ claim: min(cost["all that read the token before"].mean(), cost["all that read after the earlier copy"].mean()) > 2 + 3 * abs(cost["as many that do neither, 3 draws"].mean()) }}
 # A single head counts for next to nothing: without {{ i }}.{{ h }} the loss changes by {{ cost[f"{i}.{h} alone"].mean() :+.2f }}, since the {{ len(readers) - 1 }}
-# others read the same place. Silence all readers, and the second time costs {{ cost["all that read after the earlier copy"].mean() :.1f }} nats more, almost
-# all of the {{ first.mean() - second.mean() :.1f }} that looking back had saved. Silence the writers instead, and it costs {{ cost["all that read the token before"].mean() :.1f }}, although
+# others read the same place. Silence all readers, and the second time costs {{ cost["all that read after the earlier copy"].mean() :.1f }} nats more, most
+# of the {{ first.mean() - second.mean() :.1f }} that looking back had saved. Silence the writers instead, and it costs {{ cost["all that read the token before"].mean() :.1f }}, although
 # every reader is in place: {{ i }}.{{ h }} now finds the right place with {{ aim["all that read the token before"] }} of its attention instead of {{ aim["nobody"] }}. It has lost its
 # way because nobody has left a note.
 # {{ claim: float(aim["all that read the token before"]) < 0.5 * float(aim["nobody"]) }}
-# As many heads that do neither change it by {{ cost["as many that do neither, 3 draws"].mean() :+.2f }}, and leave its aim at {{ aim["as many that do neither, 3 draws"] }}.
+# As many heads that do neither change it by less than {{ abs(cost["as many that do neither, 3 draws"].mean()) + 0.005 :.2f }}, and leave its aim at {{ aim["as many that do neither, 3 draws"] }}.
 #
 # This is why looking at one head at a time, as in lesson 07, shows so little of it: where several heads do the same,
 # each can be spared, and only the team cannot.
@@ -341,6 +344,8 @@ names = new_names(tokenizer, np.random.default_rng(1), count=20)
 stories = ordinary_texts(tokenizer, count=10)
 print(tokenizer.decode(names.ids[0][1:]))
 chosen = ["nobody", *list(cases)[3:]]
+girl = np.array(tokenizer.encode("Once upon a time, there was a little girl named", bos=True))
+on_girl = patterns(girl)[:, :, -1, -2]  # L Hq: from the last token to the one before
 
 
 def mean_over_sets(texts, name):
@@ -357,16 +362,20 @@ table(
 # %% [markdown] key="names-read"
 # {{ claim: min(in_names[n] for n in chosen[1:3]) > 5 * in_names["nobody"] and in_names[chosen[3]] < 1.5 * in_names["nobody"] }}
 # {{ claim: max(in_stories[n] for n in chosen[1:3]) - in_stories["nobody"] < 0.15 * (min(in_names[n] for n in chosen[1:3]) - in_names["nobody"]) }}
-# The two columns tell two stories. Without the writers or without the readers a token of a new name costs {{ in_names[chosen[1]] :.1f }} or
-# {{ in_names[chosen[2]] :.1f }} nats instead of {{ in_names["nobody"] :.1f }}, so that the name cannot be said again. Ordinary stories suffer little, with
-# {{ in_stories[chosen[1]] :.2f }} and {{ in_stories[chosen[2]] :.2f }} instead of {{ in_stories["nobody"] :.2f }}, and as many others are missed in neither column. So these heads
-# are no general strength of the model. They do one thing, which is to carry on what stands earlier in this very text,
-# and where little has to be carried on they are little missed. A name like Lily hardly needs to be read off: that somebody
-# in a story is called so can be known by heart.
+# The two columns differ. Without the writers or without the readers a token of a new name costs {{ in_names[chosen[1]] :.1f }} or
+# {{ in_names[chosen[2]] :.1f }} nats instead of {{ in_names["nobody"] :.1f }}, so that the name cannot be said again. Ordinary stories lose far less, with
+# {{ in_stories[chosen[1]] :.2f }} and {{ in_stories[chosen[2]] :.2f }} instead of {{ in_stories["nobody"] :.2f }}, and as many others are missed in neither column. A name
+# like Lily hardly needs to be read off: that somebody in a story is called so can be known by heart.
+#
+# Nor is copying all that these heads do. The readers are all heads of blocks {{ " and ".join(str(b) for b in sorted({b for b, _ in readers})) }}, so that without them nothing
+# passes between tokens in those blocks any more. And in the sentence of lesson 07, where nothing comes twice that would
+# help, {{ sum(on_girl[pair] > 0.5 for pair in readers) }} of them give more than half of their weight to *girl*. A head can have one job in a list and another
+# in a story.
+# {{ claim: len(readers) == config.n_heads * len({b for b, _ in readers}) and sum(on_girl[pair] > 0.5 for pair in readers) > 1 }}
 #
 # Where do such heads come from? Stories hardly ever demand them, so this model was given lists that repeat to read at
 # the beginning of its training, and [its card](../weights_tools/doll_house/MODEL_CARD.md) says so. In models trained on the web they
-# appear by themselves, and within a short stretch of training, at which the whole model becomes better at using what
+# appear by themselves, and within a short stretch of training, during which the whole model becomes better at using what
 # it has read ([Olsson et al. 2022](https://arxiv.org/abs/2209.11895)).
 #
 # ## In short
@@ -374,8 +383,8 @@ table(
 # - The second copy of a random list costs {{ first.mean() - second.mean() :.0f }} nats less a token than the first: the model copies.
 # - Heads that read the token before leave a note in each row; readers in later blocks find the note by its key, and
 #   say the token that they find there. This is K-composition, and needs two blocks.
-# - Writers and readers work in teams of {{ len(writers) }} and {{ len(readers) }}: each head can be spared, no team can.
-# - Both teams carry names never heard before, and matter little for anything else in a story.
+# - Writers and readers work in teams of {{ len(writers) }} and {{ len(readers) }}: one head of either can be spared, no team can.
+# - Names never heard before depend on both teams, and the rest of a story far less.
 #
 # ## What comes next
 #

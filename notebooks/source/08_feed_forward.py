@@ -180,7 +180,7 @@ show.matrix(
 # {{ claim: np.abs(hidden[:, unit]).argmax() == first }}
 # {{ claim: abs(hidden[first, unit]) > 5 * abs(hidden[second, unit]) }}
 #
-# The product means that two conditions must meet. At `{{ labels[held] }}` up offers
+# The product means that two conditions must meet. At `{{ labels[held] }}`, position {{ held }}, up offers
 # {{ up[held, unit] :.2f }}, but the gate is {{ gate[held, unit] :.2f }}, and only
 # {{ hidden[held, unit] :.2f }} comes through. Where the gate is most open in vain, at `{{ labels[idle] }}`, silu gives
 # {{ silu(gate[:, unit])[idle] :.2f }}, up finds {{ up[idle, unit] :.2f }}, and {{ hidden[idle, unit] :.2f }} results.
@@ -340,7 +340,7 @@ show.curves(
 # These {{ enough }} were chosen at one token of one sentence. If they serve the *phrase*, the model should forget it
 # in other surroundings too. If they serve the *word*, it should also lose "a great time". And if they are simply
 # important, everything should become worse. So we silence them everywhere and measure all three: the phrase at
-# the end of 20 other texts, the word in 20 other phrases, and the loss ([lesson 06](06_masking.ipynb)) on the
+# the end of 20 other texts, the word in 20 other phrases, and the loss ([lesson 05](05_rope.ipynb)) on the
 # rest of those texts.
 
 # %% key="forget"
@@ -556,7 +556,7 @@ shapes(arrays, config, n_tokens=len(ids))
 # <details><summary>Attention could write the word as well: wv and wo are learned matrices. Why did the
 # feed-forward steps do it here?</summary>
 #
-# It could, and the first picture shows what it wrote. But what a head writes is one matrix times the rows that it
+# It could, and the picture under "Who says it?" shows what it wrote. But what a head writes is one matrix times the rows that it
 # reads, whatever is in them; its softmax compares, yet only to choose *which* rows. To answer to one whole situation
 # and to no part of it takes a condition on the row itself, which a gate can put and a single matrix cannot. That fits
 # what we found and does not prove that training had no other way.

@@ -186,7 +186,7 @@ show.written(
 # top. Other rows are settled early, for instance where the next token hardly depends on the text.
 #
 # One sentence can deceive, so here is the same on 20 stories, 64 tokens each: how good would the predictions be if
-# the model ended after `n` blocks (the loss, in **nats**, which means with the natural logarithm), and how many of them
+# the model ended after `n` blocks (the loss, in nats, which means with the natural logarithm), and how many of them
 # name the final answer already?
 
 # %% key="lens-many"

@@ -396,8 +396,8 @@ show.tokens(labels, n_kept.tolist())
 # need counts as well, so there is a control: how our 30 stories were really told. We let the model go on from the same
 # beginnings at eleven settings. (A model with billions of weights takes very long for this: choose fewer.)
 #
-# **Predict before you run:** is there a temperature without either fault? And which of the two does top-p
-# cure?
+# **Predict before you run:** is there a temperature without either fault? And against which of the two does
+# top-p help?
 
 # %% key="experiment-measure"
 import re
@@ -471,9 +471,9 @@ hot = [each.mean() for (t, _), each in price.items() if t > 1]
 # {{ claim: found[0, None][0].mean() > 2 * control[0].mean() }}
 # {{ claim: found[2, None][1].mean() > 0.15 and found[2, None][0].mean() < 0.02 }}
 #
-# **Top-p cures one fault only.** At the three temperatures up to 1 it brings the strange words from
+# **Top-p helps against one fault only.** At the three temperatures up to 1 it brings the strange words from
 # {{ tamed[None][1] :.1% }} down to {{ tamed[0.9][1] :.1% }}, and at 1.5 from {{ found[1.5, None][1].mean() :.0% }} to
-# {{ found[1.5, 0.9][1].mean() :.0% }}, because the crowd behind the cut is gone. It does nothing against the repeated
+# {{ found[1.5, 0.9][1].mean() :.0% }}, because the crowd behind the cut is gone. It does not help against the repeated
 # runs, {{ tamed[None][0] :.1% }} without it and {{ tamed[0.9][0] :.1% }} with it up to 1, since what it takes from the
 # crowd it gives to the leaders. {{ claim: tamed[0.9][1] < tamed[None][1] }}
 # {{ claim: found[1.5, 0.9][1].mean() < found[1.5, None][1].mean() and tamed[0.9][0] > 0.5 * tamed[None][0] }}

@@ -301,7 +301,7 @@ print(f"after {lengths[-1] - 1} tokens: {slow:.1f} ms without a cache, {fast:.1f
 # We make the two errors one by one and together, on `B` = 20 stories of which the first 60 tokens are in the cache, and
 # compare what the model predicts at each of the next 32 positions with the right prediction. The measure is the
 # **Kullback-Leibler divergence** $\sum_j p_j \log (p_j / q_j)$: the extra loss of somebody who believes the wrong $q$
-# where the right $p$ is true, in **nats**, the unit that the natural logarithm gives. There are two controls. Each
+# where the right $p$ is true, in nats, the unit that the natural logarithm gives. There are two controls. Each
 # story goes on from the cache of *another* story, for a scale. And the same gap of one position stands directly before
 # *every* new token: all of its past is in the right places, and it alone is one too far.
 #
@@ -384,7 +384,8 @@ print(f"its weight: median {np.median(in_slot):.3f}, largest {in_slot.max():.2f}
 # {{ late["a gap before every token"] :.0f }} at the end, {{ late["a gap before every token"] / late["shift"] :.0f }} times
 # as much as the shift has come down to. {{ claim: late["a gap before every token"] > 4 * late["shift"] }}
 #
-# The **empty slot** is far weaker, and it does not fade. A key of zeros gives a score of exactly 0, which is an ordinary score and not minus
+# The **empty slot** is far weaker, and it fades little: by a factor of {{ early["empty slot"] / late["empty slot"] :.0f }} from first to last, where the shift
+# fades by {{ early["shift"] / late["shift"] :.0f }}. A key of zeros gives a score of exactly 0, which is an ordinary score and not minus
 # infinity, so that the softmax gives it $e^0 = 1$ before dividing. In half of the heads the slot gets less than
 # {{ np.median(in_slot) :.3f }} of the weight, where an equal share would be {{ 1 / (N + 1) :.3f }}; in block
 # {{ int(block) }}, head {{ int(head) }}, it is {{ in_slot.max() :.2f }} of all weight, and because the value is

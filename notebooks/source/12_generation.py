@@ -284,7 +284,7 @@ table(
 # ## Step 6. How likely a text is
 #
 # The same single pass judges a text that somebody else wrote. The probability of a whole text is a product of many
-# small numbers, so one adds **log-probabilities** instead. The unit of the natural logarithm is the **nat**: 0 is
+# small numbers, so one adds **log-probabilities** instead. The unit of the natural logarithm is the nat: 0 is
 # certain, -0.7 one in two, -4.6 one in a hundred.
 
 # %% key="logprobs-by-hand"
@@ -365,8 +365,8 @@ after_story, alone = answer(talk), answer([thanks])
 print(told, after_story, alone, sep="\n-----\n")
 
 # %% [markdown] key="turns-read"
-# After its story the model meets our thanks with `{{ after_story[:50] }}`, and without a story before with
-# `{{ alone[:50] }}`. The model goes on as its dialogs went on, and these were requests for stories, questions that ask for none, and
+# After its story the model meets our thanks with the same words as without one: `{{ alone.split(",")[0] }}`, and so on. {{ claim: after_story == alone }}
+# It goes on as its dialogs went on, and these were requests for stories, questions that ask for none, and
 # now and then two of either, one after the other, that had nothing to do with each other. So this model has no reason to use what was said
 # before, although all of it stands in its prompt. Whether a model *can* look back is a matter of the prompt; whether it does is
 # a matter of training.
@@ -434,7 +434,7 @@ for name, (in_answers, ended, went_on, _) in found.items():
 #
 # Neither is silent afterwards. Of the tuned model's ends, {{ after["<|begin_of_text|>"] }} are followed by
 # `<|begin_of_text|>`, which starts another story as the texts of its training did, and
-# {{ after["<|start_header_id|>"] }} by the header of another turn, in which it may well write what *you* say. A
+# {{ after["<|start_header_id|>"] or "none" }} by the header of another turn, in which a model may well write what *you* say. A
 # program that does not look for the stop token shows all of that as the answer. So the end of a turn is the
 # model's decision, one token among {{ config.vocab_size :, }}, and obeying it is the loop's job.
 # {{ claim: sum(after.values()) >= 5 }}

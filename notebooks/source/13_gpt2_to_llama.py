@@ -43,9 +43,10 @@ show.model_map(model.config.n_layers, lit=["attn_norm", "attention", "ffn_norm",
 # ## A GPT-2 to take apart
 #
 # The released models are large, so we train a small one now, for some seconds, on the stories that come
-# with this project. It has the tokenizer of the doll-house, the model that ships here. If you have a GPT-2
-# from [Hugging Face](https://huggingface.co/openai-community/gpt2), set the variable `LLAMA_GPT2` to its
-# folder before you start, and steps 1 to 7 take that one apart instead.
+# with this project. Its tokenizer has half as many tokens as that of the doll-house, because in so small a model the
+# embedding would else be most of the parameters. If you have a GPT-2 from
+# [Hugging Face](https://huggingface.co/openai-community/gpt2), set the variable `LLAMA_GPT2` to its folder before you
+# start, and steps 1 to 7 take that one apart instead.
 #
 # The table compares its sizes with those of the smallest GPT-2 that was released. A GPT-2 has no setting
 # for the head width: it is `D` divided by the number of heads.
@@ -443,8 +444,8 @@ table(
 # %% [markdown] key="measured-why"
 # Each of the six was trained three times, from three different random starts, on the stories that ship
 # here. With the same start number, all six see the same stories in the same order, and everything else is
-# the same too: steps, learning rate, optimizer (words of lessons 14 and 16). It takes about ten minutes on one processor core, so the
-# table of results ships with the project (`python -m weights_tools.training.ablation.study` makes it again).
+# the same too: steps, learning rate, optimizer (words of lessons 14 and 16). On one processor core it took
+# {{ sum(result["seconds"][:, -1].sum() for result in results.values()) / 60 :.0f}} minutes, so the table of results ships with the project (`python -m weights_tools.training.ablation.study` makes it again).
 # **Lowest to highest** says how much chance alone does. The last column was measured on one core of the
 # machine that made the table.
 
@@ -474,8 +475,8 @@ show.curves(
 # %% [markdown] key="measured-read"
 # What the table says, and why each part was replaced all the same:
 #
-# - **RMSNorm** changes nothing in the loss. It leaves out the mean and the shift, so it is simpler and takes
-#   less time, here too; its authors measured 7 to 64 % less, with models as good
+# - **RMSNorm** changes nothing in the loss. It leaves out the mean and the shift, so it is simpler and takes less time.
+#   Here one can hardly see that; its authors measured 7 to 64 % less, with models as good
 #   ([Zhang and Sennrich 2019](https://arxiv.org/abs/1910.07467)).
 # - **RoPE** gains by far the most here. A learned table has to learn each place by itself, and this training
 #   is short; whether the lead stays as large in a long one, our table does not say.
@@ -552,7 +553,7 @@ show.curves(
 # <details><summary>Answer</summary>
 #
 # Mind the scale: almost nothing happens. The first tokens are hard, because little stands before them. Then the loss is nearly level,
-# and behind the last place of training it is higher by a few hundredths. These stories need little that is
+# and behind the last place of training it is higher by {{ by_place[4:].mean() - by_place[1:4].mean() :.2f}}. These stories need little that is
 # far away. One should not count on it. In large models, places behind the trained ones may upset the scores
 # altogether ([Chen et al. 2023](https://arxiv.org/abs/2306.15595), section 2). So Llama 3.1 was trained
 # further on longer and longer texts, the 405B model in six stages from 8 to 128 thousand tokens
@@ -877,4 +878,4 @@ agree(by_tokens, table_of_tokens[prompt_ids])
 # ## What comes next
 #
 # You have trained models on this page without a word on how. Lesson 14, tensors and gradients, begins at
-# the bottom: one neuron, the chain rule, and a program that finds gradients by itself.
+# the bottom: one weight, the chain rule, and a program that finds gradients by itself.

@@ -4,7 +4,7 @@
 # A Llama begins as random numbers. It becomes a language model by one exercise, repeated: guess the next
 # token of a text, compare, change every weight a little. This is called **pre-training**, since fine-tuning
 # (lesson 17) comes after it. In this lesson you train a small Llama from nothing, on your own machine, in
-# half a minute to three minutes, and watch its samples get better. Then you look at the log of the run that made the model
+# one to three minutes, and watch its samples get better. Then you look at the log of the run that made the model
 # that ships with this course, and at the sizes of real runs.
 #
 # **In** go texts and a model of random weights. **Out** comes the same model with other weights, and two
@@ -426,8 +426,8 @@ print(f"each by itself:   cosine {cosine(gradients, apart):.2f}")
 #   \eta = \frac{\eta_\mathrm{peak}}{2} \left(1 + \cos \frac{\pi (s - s_w)}{S - s_w}\right)
 #   \quad (s \ge s_w)$$
 #
-# **Hyperparameters** are the numbers that somebody chooses before a run. Two things that the real run used are off here (0), to keep it simple: dropout (lesson 13), and the averaging of weights, which
-# keeps a running mean of the weights over the last steps.
+# **Hyperparameters** are the numbers that somebody chooses before a run. Two of them are off here (0), to keep it simple: dropout (lesson 13), which the real run did without too, and the averaging
+# of weights, which it used: a running mean of the weights over the last steps.
 
 # %% key="rate-by-hand"
 from weights_tools.training.trainer import Hyperparameters, Training
@@ -510,8 +510,9 @@ show.curves(np.arange(40), lines | {"counting only": [counting] * 40}, ("step", 
 # <details><summary>Answer</summary>
 #
 # Too small a rate: the loss falls, but it would take far more steps. Too large: the steps jump over the
-# valley, the curve goes up and down, and after forty steps the model is not even as good as counting. The
-# right rate is found by trying. It is the first number to look at when a training run goes wrong.
+# valley, the curve goes up and down, and after forty steps the model is not even as good as counting. Ours is not far
+# from that: at step {{ int(np.argmax(lines["the rate"])) }}, when the rate has just reached its peak, one jump goes wrong, to a loss of {{ max(lines["the rate"]) :.1f}},
+# and is made good at once. (The run below has five times as many steps to warm up.) The right rate is found by trying. It is the first number to look at when a training run goes wrong.
 #
 # </details>
 
@@ -546,7 +547,7 @@ print(tokenizer.decode([*prompt[1:], *generate(copying, small, prompt, 12)]))
 #
 # Now the run. Every 25 steps we note the mean loss of these batches, and the loss on rows of held-out
 # stories, from which the model does not learn. A line shows what counting alone would reach. The curve is
-# drawn while you wait, with what the model writes at that moment. It takes half a minute on two
+# drawn while you wait, with what the model writes at that moment. It takes about a minute on two
 # cores that have nothing else to do, up to three minutes on a slow or busy machine.
 
 # %% key="run-tools"
@@ -727,8 +728,8 @@ table(["trained further on", "loss, stories", "loss, facts", "The opposite of bi
 # ## Step 14. The real run
 #
 # The doll-house was trained by the same code, on stories from
-# [TinyStories](https://arxiv.org/abs/2305.07759), on the facts, and on lists of random tokens that repeat. Its log ships with
-# it: one line for every 250 steps. The training loss is in nats per token, the held-out figure in bits per byte, so each
+# [TinyStories](https://arxiv.org/abs/2305.07759), on the facts, on made-up
+# drills, and on lists of random tokens that repeat. Its log ships with it. The training loss is in nats per token, the held-out figure in bits per byte, so each
 # has a picture of its own.
 
 # %% key="real-log"

@@ -76,7 +76,8 @@ print("question:", asked)
 print("answer:  ", story[:150], "...")
 
 # %% [markdown] key="pair-named-note"
-# In the project's tools four wordings take turns, so that the model does not learn one of them by heart.
+# In the project's tools four wordings take turns, so that the model does not learn one of them by heart, and now and
+# then a request names no hero.
 
 # %% key="pair-named"
 from weights_tools.training.dialogs import REQUESTS, Dialog, story_dialogs
@@ -658,8 +659,8 @@ table(
 # ## Step 11. The chat model that ships
 #
 # `doll-house-chat` was made with the same code, by the command `python -m weights_tools finetune --out DIR`. It
-# learned from whole stories instead of two sentences, with the questions about facts in between, so that these are
-# not lost. Its folder holds only the pairs, in the form that the `peft` package of Hugging Face reads.
+# learned from whole stories instead of two sentences. In between came the questions about facts, so that these are not
+# lost, and many questions that ask for no story, so that it says openly what it cannot do. Its folder holds only the pairs, in the form that the `peft` package of Hugging Face reads.
 # `load_model` finds the base model beside it and merges. First its log:
 
 # %% key="chat"
@@ -680,8 +681,8 @@ show.curves(
 
 # %% [markdown] key="chat-log-note"
 # Most is learned before the first entry of the log. Then the held-out figure stands nearly still, while the training
-# loss goes on down: the model begins to learn its stories by heart. It could not get much further anyway, since the
-# stories were drawn at random, and nobody can foresee which adjective the dice will choose.
+# loss, which dropout raises, goes on down to meet it: what is still learned of these stories hardly helps with others. It
+# could not help much, since the stories were drawn at random, and nobody can foresee which adjective the dice will choose.
 #
 # What has become of the three kinds of text?
 
@@ -697,9 +698,12 @@ table(
 )
 
 # %% [markdown] key="chat-measured-note"
-# The facts were mixed into the training, but so were many questions of other kinds, to which the answer is that it only tells stories. So they are less well known
-# than before, if far better than after the short run without them. Stories without a request have not suffered:
-# whole stories were what it learned to answer with. Of the short answers it expects more than two sentences.
+# The facts were mixed into the training, but so were the many questions to which the answer is that it only tells
+# stories. So they are less well known than before, if far better than after the short run without them. Stories
+# without a request have not suffered: whole stories were what it learned to answer with. Of the short answers it
+# expects more than two sentences.
+# {{ claim: found["before"]["facts"] < found["doll-house-chat"]["facts"] < seen_lora[n_steps]["facts"] / 2 }}
+# {{ claim: found["doll-house-chat"]["stories"] <= found["before"]["stories"] }}
 #
 # Next, both models on the same requests in the dialog format, with the same seed.
 
@@ -764,7 +768,7 @@ def count_named(w, kinds, names, asked="dialog"):
         prompts = [tokenizer.encode(text, bos=True) for text in texts]
         rng = np.random.default_rng(0)
         told = map(tokenizer.decode, generate_batch(w, config, prompts, 32, drawn, rng=rng))
-    return sum(name in text for (_, name), text in zip(heroes, told))
+    return sum(bool(re.search(rf"\b{name}\b", text)) for (_, name), text in zip(heroes, told))
 
 
 counted = {
@@ -806,18 +810,18 @@ for question, told in zip(strange, ask(chat.weights, strange, 28)):
 # %% [markdown] key="strange-answer"
 # <details><summary>Answer</summary>
 #
-# Mostly it tells about somebody else, with a name that begins alike. It is not that it cannot copy: the base model carries on a
-# strange name in nearly all of these first sentences. The tuned one has been shown a thousand dialogs, and in all of them the
-# hero had one of a few common names. So it has learned to expect one of these, and has become worse at something that the
-# base model could do. With other requests than those it has practised, a small model answers as if it had been asked one of these.
+# Mostly it tells about somebody else, with a name that begins alike. It is not that the doll-house cannot copy: the base
+# model carries on a strange name in nearly all of these first sentences. But in all the stories that the tuned one was shown
+# the hero had one of {{ len({re.match(opening, story)[2] for story in stories}) }} common names. There the beginning of a name was enough to know how it ends. So the tuning has given no
+# practice in copying a name to its end, and the model has become worse at something that the base model could do.
 #
 # </details>
 
 # %% [markdown] key="knowledge-why"
 # ## Step 13. What it does not learn
 #
-# Fine-tuning shows a model a way to use what it has. These questions have the right form, and so have the answers.
-# Are they right?
+# Fine-tuning shows a model a way to use what it has. Three of these questions ask for no story, and the last one asks for
+# two heroes. **Predict before you run:** which of them will it answer, and how?
 
 # %% key="knowledge"
 questions = [
@@ -830,11 +834,13 @@ for question, told in zip(questions, ask(chat.weights, questions, 96)):
     print(f"{question}\n    {told}\n")
 
 # %% [markdown] key="knowledge-note"
-# Where no story is asked for it says so, since it was shown many such questions with just this answer. That is a form, too: it does
-# not know that it does not know, it has only learned which questions get that reply. Nor has it learned to think. Its stories lose their
-# thread as those of the base model do, which told the stories that it learned from. A thousand dialogs set the form,
-# little more. For large models, [Zhou et al. 2023](https://arxiv.org/abs/2305.11206) (section 2) propose the same:
+# Where no story is asked for it says so, since it was shown many such questions with such answers. That is a form, too: it
+# does not know that it does not know, it has only learned which questions get that reply. Nor has it learned to think. The
+# last answer keeps to one hero, as all requests in the training did, and the dog Max is forgotten. Its stories lose
+# their thread as those of the base model do, which told the stories that it learned from. A thousand dialogs set the
+# form, little more. For large models, [Zhou et al. 2023](https://arxiv.org/abs/2305.11206) (section 2) propose the same:
 # knowledge comes nearly all from pre-training, and few examples are enough for the form. They used a thousand.
+# {{ claim: "Max" not in told }}
 
 # %% [markdown] key="seen-note"
 # ## What you have seen

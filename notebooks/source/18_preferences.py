@@ -101,12 +101,17 @@ print(
 )
 
 # %% [markdown] key="pairs-shown-note"
-# One of them. Both stories ramble. Look at the last sentences.
+# One of them, the shortest. Look at the last sentences.
 
 # %% key="pairs-shown"
 shown = min(pairs, key=lambda pair: len(pair.preferred) + len(pair.other))
 print(shown.question)
 table(["preferred", "other"], [[text.replace("\n", " ") for text in shown[1:]]])
+
+# %% [markdown] key="pairs-shown-read"
+# The rule does not mind that next to nothing happens in the preferred story, nor that neither story has the hero who was
+# asked for ([lesson 17](17_fine_tuning.ipynb) has said why): *happy* stands in the last sentence.
+# {{ claim: re.search(r"named (\w+)", shown.question)[1] not in shown.preferred + shown.other }}
 
 # %% [markdown] key="bt-why"
 # ## Step 2. Bradley-Terry: from rewards to a preference
@@ -255,6 +260,11 @@ for name, each in models.items():
     rows.append([name, *(f"{value:.1f}" for value in found)])
 table(["nats", "preferred", "other"], rows)
 
+# %% [markdown] key="judged-note"
+# The chat model, which told both, finds both likelier than the base model does, by {{ float(rows[1][1]) - float(rows[0][1]) :.0f}} and {{ float(rows[1][2]) - float(rows[0][2]) :.0f}} nats. Such differences
+# are the rewards of step 3, but for $\beta$.
+# {{ claim: float(rows[1][1]) > float(rows[0][1]) and float(rows[1][2]) > float(rows[0][2]) }}
+
 # %% [markdown] key="rewards-why"
 # ## Step 5. Rewards of real answers
 #
@@ -294,6 +304,7 @@ show.bars(
 # A reward above zero says: this model finds the answer likelier than the reference does. Below zero: less likely. In these
 # pairs **both** answers are below zero. Bradley-Terry looks only at the difference, and so will the loss. We come back
 # to this in step 9.
+# {{ claim: (rewards_by_hand < 0).all() }}
 
 # %% [markdown] key="loss-why"
 # ## Step 6. The loss
@@ -321,7 +332,7 @@ source(dpo_loss)
 agree(np.array(loss_by_hand), np.array(dpo_loss(log_p, reference, beta)))
 
 # %% [markdown] key="start-why"
-# (`logaddexp(0, -m)` is $\ln(1 + e^{-m}) = -\ln \sigma(m)$ without overflow.)
+# (`bradley_terry_loss` takes the mean of `logaddexp(0, -m)`, which is $\ln(1 + e^{-m}) = -\ln \sigma(m)$ without overflow.)
 #
 # **Predict before you run:** what is the loss at the very start of training, when the model is still the reference
 # itself? Does it depend on $\beta$, or on the pairs?
@@ -768,9 +779,12 @@ table(["", *header, "happy words in 100"], rows)
 # %% [markdown] key="else-answer"
 # <details><summary>Answer</summary>
 #
-# In the run that is stored here, length, repetition and hero have changed little, for so few stories: mind the standard
-# errors. But both trained models use happy words more often, and not in the last sentence only. And the model that ships
+# In the run that is stored here, repetition and hero have changed little, for so few stories: mind the standard errors.
+# Yours tells shorter stories, since it was shown none of more than two sentences: {{ rows[1][1] }} characters in place of {{ rows[0][1] }}. Both
+# trained models use happy words more often, and not in the last sentence only. And the model that ships
 # has few different endings left. It has found some that fit every story.
+# {{ claim: float(rows[1][1]) < 0.9 * float(rows[0][1]) and int(rows[2][4]) < int(rows[0][4]) / 2 }}
+# {{ claim: min(float(rows[1][5]), float(rows[2][5])) > 2 * float(rows[0][5]) }}
 #
 # </details>
 

@@ -103,7 +103,7 @@ predict("03", guess, change_in_percent)
 # %% [markdown] key="predict-answer"
 # <details><summary>Why</summary>
 #
-# Hardly at all, and only because $\epsilon$ now matters even less. The stream is the sum of all that is written to it,
+# Hardly at all, and only because $\epsilon$ now matters even less. {{ claim: change_in_percent() < 0.1 }} The stream is the sum of all that is written to it,
 # so every row of it is ten times as large, at every place, and every norm divides by ten times as much. In the lesson
 # only the part that was there already became larger, and what came after it had to be heard beside it. It is the
 # *proportions* of what blocks write that count.

@@ -191,8 +191,10 @@ measure("14", found, after_boy, because)
 # %% [markdown] key="measure-answer"
 # <details><summary>Compare</summary>
 #
-# The step adds `-0.01 * x * d_z` to the matrix, where `x` is the row of *girl*. On another row `y` that changes the logits
-# by `-0.01 * (y @ x) * d_z`: the same change, as strong as the two rows are alike. Both are rows of a text in which a
+# After *boy* the probability of `{{ model.tokenizer.token(target) }}` was {{ mine.probabilities(row("boy") @ output, 1.0)[target] :.4f }}, and now it is {{ after_boy() :.2f }}.
+# {{ claim: after_boy() > 100 * mine.probabilities(row("boy") @ output, 1.0)[target] }}
+# The step adds `-0.01 * np.outer(x, d_z)` to the matrix, where `x` is the row of *girl*. On another row `y` that changes
+# the logits by `-0.01 * (y @ x) * d_z`: the same change, and the stronger, the more alike the two rows are. Both are rows of a text in which a
 # name is due, and so they have much in common. A step for one text is a step for all texts that look like it to the
 # model, which is what makes learning from examples possible, and also how a model forgets.
 #
