@@ -227,6 +227,8 @@ def check_pages(page):
         )  # fmt: skip
     except (OSError, subprocess.SubprocessError):
         return  # without git there is nothing to pull
+    if done.returncode:
+        return  # nor where the course was not cloned
     lines = done.stdout.decode("utf-8", "replace").splitlines()
     changed = [line[3:] for line in lines if line[:2].strip() == "M" and ".ipynb" in line]
     start = "python -m classroom start DIR"

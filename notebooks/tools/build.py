@@ -6,15 +6,15 @@ import sys
 import time
 from pathlib import Path
 
-from weights_tools.writing import replacing
-
-LACKS = "building the lessons needs {}: pip install -r tests/requirements.txt"
+LACKS = "building the lessons needs {}: pip install -r requirements.txt -r tests/requirements.txt"
 try:
     import nbformat
     import pages
     import slides
     import translate
     from pages import LessonError
+
+    from weights_tools.writing import replacing
 except ModuleNotFoundError as missing:
     raise SystemExit(LACKS.format(missing.name)) from None
 

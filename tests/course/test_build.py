@@ -2,6 +2,8 @@
 
 import base64
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -295,3 +297,11 @@ def test_every_lesson_runs_and_prints_what_is_stored(source):
 
 def test_every_notebook_has_a_source():
     assert {p.stem for p in NOTEBOOKS.glob("*.ipynb")} <= {p.stem for p in SOURCES}
+
+
+def test_what_is_missing_is_said_in_one_line():
+    """A Python without any package: no traceback, wherever the first import fails."""
+    bare = [sys.executable, "-I", "-S", str(NOTEBOOKS / "tools/build.py"), "--check"]
+    done = subprocess.run(bare, capture_output=True, encoding="utf-8")
+    assert done.returncode == 1 and len(done.stderr.splitlines()) == 1
+    assert "pip install -r requirements.txt -r tests/requirements.txt" in done.stderr

@@ -4,6 +4,7 @@ import json
 import os
 import re
 import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -83,6 +84,22 @@ def test_an_update_replaces_what_was_only_run_and_keeps_what_was_written(course,
     run(mine)
     assert "yours stays" not in capsys.readouterr().out  # said once
     assert not (mine / "exercises/03_rms_norm (new 2).ipynb").exists()
+
+
+def test_work_done_where_the_course_lies_goes_along_and_is_not_lost(course, tmp_path, capsys):
+    git = ["git", "-C", str(course), "-c", "user.name=a", "-c", "user.email=a@b.c"]
+    for command in (["init", "-q"], ["add", "."], ["commit", "-qm", "course"]):
+        subprocess.run([*git, *command], check=True)
+    change(course / PAGE, "my own words")
+    mine = tmp_path / "mine"
+    run(mine)
+    subprocess.run([*git, "checkout", "-q", "--", "."], check=True)
+    capsys.readouterr()
+    assert run(mine) == 0 and first(mine / PAGE) == "my own words"
+    assert "yours stays" not in capsys.readouterr().out
+    change(course / PAGE, "newer")
+    run(mine)
+    assert "yours stays" in capsys.readouterr().out and first(mine / PAGE) == "my own words"
 
 
 def test_a_page_is_begun_anew_as_often_as_one_likes(course, tmp_path, capsys):

@@ -5,7 +5,6 @@ does to obey. Pairs of answers are made with it (``make-preferences``), and rewa
 """
 
 import re
-from collections.abc import Sequence
 
 HAPPY = re.compile(r"\b(happy|happily|happier|smil\w+|laugh\w+|hug\w*|proud|glad|joy\w*)\b", re.I)
 
@@ -16,19 +15,14 @@ def ends_well(story: str) -> bool:
     >>> ends_well("He fell. Mom came and he was happy again."), ends_well("He was happy. He fell.")
     (True, False)
     """
-    sentences = re.findall(r"[^.!?]+", story)
-    return bool(sentences) and bool(HAPPY.search(last_words(sentences)))
-
-
-def last_words(sentences: Sequence[str]) -> str:
-    """The last sentence that has words in it, not just a closing quotation mark."""
-    return next((s for s in reversed(sentences) if re.search(r"\w", s)), "")
+    return bool(HAPPY.search(last_sentence(story)))
 
 
 def last_sentence(story: str) -> str:
-    """A story's last words, without what stands around them: to count how many there are.
+    """The last sentence that has words in it, without quotation marks and spaces around it.
 
-    >>> last_sentence('She sat. "I am glad!" said Tom. ')
-    'said Tom'
+    >>> last_sentence('She sat. "I am glad!" said Tom. "'), last_sentence("")
+    ('said Tom', '')
     """
-    return last_words(re.findall(r"[^.!?]+", story)).strip("\"' \\n")
+    sentences = re.findall(r"[^.!?]+", story)
+    return next((s for s in reversed(sentences) if re.search(r"\w", s)), "").strip("\"' \n")

@@ -14,7 +14,7 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m classroom.audit",
         description="For whoever writes tasks: changes every solution in every small way, and "
-        "names the mutants that pass all the same. Some minutes for all.",
+        "names the mutants that pass all the same. A minute or two for all.",
     )
     parser.add_argument("tasks", nargs="*", metavar="TASK", help="such as rms_norm (default: all)")
     args = parser.parse_args(argv)

@@ -15,8 +15,7 @@ from .equivalent import EQUIVALENT, Equivalent
 from .rewritten import rewritten
 from .wrapped import wrapped
 
-PATIENCE, FOR_A_TEXT = 100_000, 2_000_000  # calls that a mutant may make, if it has no end
-SHORT = 7  # tokens of a story: beyond its early stop token, and no longer
+PATIENCE, FOR_A_TEXT = 100_000, 10_000_000  # calls that a mutant may make, if it has no end
 
 
 class Found(NamedTuple):
@@ -55,8 +54,6 @@ def passes(task: Task, function, cases: list[tuple], expected: list) -> bool:
 def audit(task: Task) -> Found:
     """Try every mutant of a task."""
     cases, _ = fresh(task)
-    if task.name == "story":
-        cases = [(*case[:2], SHORT) for case in cases]
     expected = [task.reference(*case) for case in cases]
     if not passes(task, solution(task.name), cases, expected):
         raise ValueError(f"{task.name}: its own solution does not pass")

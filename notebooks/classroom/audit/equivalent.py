@@ -64,7 +64,6 @@ ALL = (
     ("attend_grouped", "fails where * and mask are as long", "heads and queries never meet"),
     ("attention", "fails where * and wo are as long", "these axes never meet"),
     ("attention | block", "fails where * and frequencies are as long", "these axes never meet"),
-    ("attention | block", "fails where frequencies and mask are as long", "these axes never meet"),
     ("attention", "fails where w* and * are as long", "these axes never meet"),
     ("swiglu", "fails where w_gate and w_up are not as long", "both are D F"),
     ("logits", "fails where weight and output are not as long", "both have D"),
@@ -79,8 +78,6 @@ ALL = (
     ("block", "config: rope_theta of the first call", "the frequencies are given"),
     ("block | forward | generate", "config: n_layers of the first call",
      "there are as many blocks as weights for them"),
-    ("block | forward | generate", "config: n_kv_heads of the first call",
-     "wk is as wide as its heads are many"),
     # Gradients.
     ("d_weight | d_logits | accumulate | norm_backward | softmax_backward | attend_backward",
      "fails where * are not as long", "a row each for one and for the other"),

@@ -8,7 +8,7 @@ import numpy as np
 from llama_np.sampling import generate
 from weights_tools import DOLL_HOUSE, Model, load_model
 
-from .inputs import cases
+from .inputs import cases, whole
 
 BEGINNINGS = (
     "Once upon a time, there was a little {} named",
@@ -42,18 +42,22 @@ def told(model: Model, prompt: str, n_new: int) -> str:
     )
 
 
-@cases(3)
+@cases(6)
 def draw(rng, case):
-    """The model, a beginning that is another one in each case, and a number of tokens.
+    """The model, a prompt, and a number of tokens.
 
-    The last has letters beyond plain English, and a text that a stop token ends.
+    The first story runs through every part, and a stop token ends it. Then one token behind an
+    empty prompt, a prompt of one letter, an answer beyond ASCII, a prompt with an accent of its own
+    and a space at the end, and a longer story.
     """
-    model, n_new = doll_house(), int(rng.integers(12, 18))
-    who = WHO[rng.integers(len(WHO))]
-    if case == 2:
+    model, who = doll_house(), WHO[rng.integers(len(WHO))]
+    if case == 0:
         prompt = BEGINNINGS[0].format(who) + " Zoë"
-        return model._replace(tokenizer=ending_early(model, prompt)), prompt, n_new
-    return model, BEGINNINGS[2 * case + rng.integers(2)].format(who), n_new
+        return model._replace(tokenizer=ending_early(model, prompt)), prompt, whole(rng, 12, 15)
+    if case == 5:
+        return model, BEGINNINGS[rng.integers(len(BEGINNINGS))].format(who), whole(rng, 16, 18)
+    named = BEGINNINGS[0].format(who) + " Zoe\u0308 "
+    return model, *(("", 1), ("A", 4), ("“Hello!” “Hello!”", 6), (named, 6))[case - 1]
 
 
 def ending_early(model: Model, prompt: str):

@@ -5,9 +5,14 @@ import math
 import numpy as np
 
 from llama_np.functional import softmax
-from llama_np.training.backward import attend_backward, cross_entropy_backward, rms_norm_backward
+from llama_np.training.backward import (
+    cross_entropy_backward,
+    rms_norm_backward,
+    softmax_backward,
+)
 from llama_np.training.loss import IGNORE
 
+from ..check.references import attend_backward
 from .registry import wrong
 
 
@@ -135,28 +140,24 @@ def one_sum_back(d_out, weights):
     return weights * (d_out - (d_out * weights).sum())
 
 
-def head_backward(d_mix, q, k, v, pattern):
-    return np.stack(attend_backward(d_mix, q, k, v, pattern))
-
-
 @wrong("not divided by sqrt(K)", "15/pattern-why", task="attend_backward")
 def root_dropped(d_mix, q, k, v, pattern):
     """The scores were divided by the root, so their gradient has the same factor on its way on."""
     root = math.sqrt(q.shape[-1])
-    return head_backward(d_mix, q, k, v, pattern) * np.array([root, root, 1])[:, None, None]
+    return attend_backward(d_mix, q, k, v, pattern) * np.array([root, root, 1])[:, None, None]
 
 
 @wrong("divided by K, not by its root", "15/pattern-why", task="attend_backward")
 def divided_twice(d_mix, q, k, v, pattern):
     """The factor of the forward pass, 1/sqrt(K), comes once in each of d_q and d_k."""
     root = math.sqrt(q.shape[-1])
-    return head_backward(d_mix, q, k, v, pattern) / np.array([root, root, 1])[:, None, None]
+    return attend_backward(d_mix, q, k, v, pattern) / np.array([root, root, 1])[:, None, None]
 
 
 @wrong("the pattern was not transposed", "15/pattern-why", task="attend_backward")
 def pattern_as_it_was(d_mix, q, k, v, pattern):
     """A value gets the sum over all queries that read it: the queries are on the inside."""
-    d_q, d_k, _ = head_backward(d_mix, q, k, v, pattern)
+    d_q, d_k, _ = attend_backward(d_mix, q, k, v, pattern)
     return np.stack([d_q, d_k, pattern @ d_mix])
 
 
@@ -164,9 +165,8 @@ def pattern_as_it_was(d_mix, q, k, v, pattern):
        task="attend_backward")  # fmt: skip
 def scores_as_they_were(d_mix, q, k, v, pattern):
     """A key gets the sum over all queries that it met: d_scores.T @ q."""
-    d_pattern = d_mix @ v.T
-    d_scores = pattern * (d_pattern - (d_pattern * pattern).sum(axis=-1, keepdims=True))
-    d_q, _, d_v = head_backward(d_mix, q, k, v, pattern)
+    d_scores = softmax_backward(d_mix @ v.T, pattern)
+    d_q, _, d_v = attend_backward(d_mix, q, k, v, pattern)
     return np.stack([d_q, d_scores @ q / math.sqrt(q.shape[-1]), d_v])
 
 
@@ -180,6 +180,5 @@ def softmax_passed_over(d_mix, q, k, v, pattern):
 @wrong("queries and keys changed places", "15/pattern-why", task="attend_backward")
 def changed_places(d_mix, q, k, v, pattern):
     """The gradient of one factor is made with the other: d_q with k, d_k with q."""
-    d_pattern, root = d_mix @ v.T, math.sqrt(q.shape[-1])
-    d_scores = pattern * (d_pattern - (d_pattern * pattern).sum(axis=-1, keepdims=True))
+    d_scores, root = softmax_backward(d_mix @ v.T, pattern), math.sqrt(q.shape[-1])
     return np.stack([d_scores @ q / root, d_scores.T @ k / root, pattern.T @ d_mix])
