@@ -81,6 +81,12 @@ def test_words_that_hardly_any_story_uses_count_as_invented():
     assert keep_good([plain, plain, plain, odd], often=3) == [plain] * 3
 
 
+def test_a_hero_may_have_a_name_that_nobody_else_has():
+    plain = f"{OPENING} Tom saw Tom run."
+    new = plain.replace("Tom", "Vorlo").replace("Vorlo run", "Vorlo's run")
+    assert keep_good([plain, plain, plain, new], often=3) == [plain, plain, plain, new]
+
+
 def test_the_stories_that_ship_are_such(tmp_path):
     stories = read_documents(STORIES)
     assert len(stories) > 900 and all(keeps_hero(story) for story in stories)

@@ -31,13 +31,16 @@ DESCRIPTION = (
 BATCH = 64  # stories told at a time
 LONGEST = 420  # tokens; a story that is longer has lost its way
 OFTEN = 3  # a word that fewer of the stories use counts as invented
+NEW_NAMES = 0.5  # heroes with an invented name: more than are asked for, since fewer are kept
 
 
 def tell(model: Model, count: int, seed: int) -> Iterator[list[str]]:
     """Stories, a batch at a time; only those that end by themselves."""
     rng = np.random.default_rng(seed)
     for start in range(0, count, BATCH):
-        openings = [draw_opening(rng) for _ in range(min(BATCH, count - start))]
+        openings = [
+            draw_opening(rng, new_names=NEW_NAMES) for _ in range(min(BATCH, count - start))
+        ]
         prompts = [model.tokenizer.encode(text, bos=True) for text in openings]
         told = continuations(model, prompts, rng, temperature=0.7)
         pairs = zip(openings, told, strict=True)
@@ -88,15 +91,24 @@ def repeats_itself(story: str) -> bool:
 
 
 def keep_good(stories: Sequence[str], often: int = OFTEN) -> list[str]:
-    """Those that keep their hero, repeat no sentence, use no word that hardly any other uses."""
+    """Those that keep their hero, repeat no sentence, use no word that hardly any other uses.
+
+    The hero's name may be a word of its own: it was drawn, not invented by the model.
+    """
     uses = Counter(word for story in stories for word in set(words(story)))
     return [
         story
         for story in stories
         if keeps_hero(story)
         and not repeats_itself(story)
-        and all(uses[word] >= often for word in words(story))
+        and all(uses[word] >= often for word in set(words(story)) - hero_words(story))
     ]
+
+
+def hero_words(story: str) -> set[str]:
+    """The hero's name, and what is the hero's."""
+    hero = find_hero(story)
+    return set(words(f"{hero.name}, {hero.name}'s")) if hero else set()
 
 
 def write_stories(path: Path, stories: Iterable[str]) -> None:

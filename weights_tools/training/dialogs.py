@@ -111,7 +111,7 @@ def declines(answer: str) -> bool:
     return "only tell stories" in answer and answer.rstrip().endswith("?")
 
 
-def default_dialogs(facts_repeat: int = 4, questions_repeat: int = 2) -> list[Dialog]:
+def default_dialogs(facts_repeat: int = 12, questions_repeat: int = 2) -> list[Dialog]:
     """What the chat model that ships is tuned on: stories on request, facts, other questions.
 
     Each fact comes ``facts_repeat`` times and each question ``questions_repeat`` times, its answer

@@ -27,14 +27,17 @@ class Hero(NamedTuple):
     name: str
 
 
-def draw_opening(rng: np.random.Generator, held_out: bool = False) -> str:
+def draw_opening(
+    rng: np.random.Generator, held_out: bool = False, new_names: float = NEW_NAMES
+) -> str:
     """The first sentence of a story, about a hero drawn at random.
 
-    Some have an invented name; ``held_out`` draws these from the ones that are kept from training.
+    A share of ``new_names`` has an invented name; ``held_out`` draws these from the ones that are
+    kept from training.
     """
     kind = str(rng.choice(KINDS))
     adjective, name = rng.choice(ADJECTIVES), rng.choice(NAMES.get(kind, ANIMAL_NAMES))
-    if rng.random() < NEW_NAMES:
+    if rng.random() < new_names:
         name = invent(rng, held_out).capitalize()
     return f"Once upon a time, there was a {adjective} {kind} named {name}."
 
