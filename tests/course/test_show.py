@@ -32,6 +32,7 @@ MAPS = {  # drawings in which no text may stand on another
     "two_blocks": show.two_blocks,
     "one_cell": lambda: show.one_cell(ROWS[:, :10], ROWS[:, 10:20], T - 1, 9, labels=LABELS),
     "cache_frames": lambda: show.cache_frames(LABELS, len(LABELS) - 2),
+    "streams": lambda: show.streams(LABELS, ROWS[:, :32].T, unit="lost", out="␣Lily"),
     "hands": lambda: show.hands([0, 0.5, 1, 1.5]),
     "sampling_line": lambda: show.sampling_line(LABELS, np.sort(PATTERN[-1])[::-1], 0.62),
     "reads": lambda: show.reads(LABELS, PATTERN, title="block 1, head 3"),
@@ -505,3 +506,13 @@ def test_the_cache_is_drawn_only_where_it_is_the_subject(shown):
     assert "cache" not in show.words.describe(shown())
     show.attention_map(["cache"])
     assert "cache, cache" in show.words.describe(shown())
+
+
+def test_streams_write_what_counts_most_and_refuse_what_fits_no_token(shown):
+    amounts = np.zeros((5, 3))
+    amounts[4, 0], amounts[1, 1], amounts[2, 0] = 2, 0.5, -3
+    show.streams(["a", "b", "c"], amounts, unit="lost")
+    texts = [text.get_text() for text in seen(shown())]
+    assert [text for text in texts if "lost" in text] == ["2.0 lost", "0.5 lost"]
+    with pytest.raises(ValueError, match=r"expected amounts of \(L, 2\)"):
+        show.streams(["a", "b"], amounts)

@@ -95,6 +95,51 @@ def cache_frames(labels: Sequence[str], n_prompt: int) -> None:
     finish()
 
 
+def streams(
+    labels: Sequence[str], amounts: np.ndarray, *, reader: int = -1, unit: str = "", out: str = ""
+) -> None:
+    """Draw the stream of every token through the blocks, and where one token reads the others.
+
+    ``labels`` are the T tokens, each a line from its embedding upwards; ``amounts``, shape (L, T),
+    is what token ``reader`` owes to each token in each block. Each amount above zero is a dot on
+    the line of the token, as large as it counts, and what counts most goes over as an arrow, the
+    three largest with the amount written, in ``unit``. ``out`` is what the reader says.
+    """
+    amounts, labels = np.asarray(amounts, dtype=float), short(labels, 12)
+    if amounts.shape[1:] != (len(labels),) or not np.isfinite(amounts).all():
+        raise ValueError(f"expected amounts of (L, {len(labels)}), all finite, got {amounts.shape}")
+    reader, n_blocks = reader % len(labels), len(amounts)
+    shares = np.maximum(amounts, 0) / max(amounts.max(), 1e-9)
+    left, low, high = 0.75, 0.75, 3.9
+    across = np.linspace(left, WIDTH - 0.85, len(labels))
+    heights = low + (high - low) * (np.arange(n_blocks) + 0.5) / n_blocks
+    place = canvas(WIDTH, high + 0.7)
+    for i, (x, label) in enumerate(zip(across, labels, strict=True)):
+        lit = i == reader or shares[:, i].max() == 1
+        arrow(place, (x, low - 0.1), (x, high + 0.2), QUIET if lit else FAINT, shrinkA=0, shrinkB=0)
+        write(place, x + 0.12, low - 0.18, label, 9, LIT if lit else INK, rotation=45, ha="right",
+              va="top", **TOKEN)  # fmt: skip
+    for n in range(0, n_blocks, max(1, n_blocks // 8)):
+        write(place, left - 0.3, heights[n], str(n), 8.5, QUIET)
+    write(place, left - 0.62, (low + high) / 2, "block", 9, QUIET, rotation=90)
+    largest = [tuple(at) for at in np.argwhere(shares >= max(np.sort(shares, axis=None)[-3], 1e-9))]
+    for (n, i), share in np.ndenumerate(shares):
+        colour, y = LIT if (n, i) in largest else BLUE, heights[n]
+        place.scatter(across[i], y, s=70 * share, color=colour, zorder=3)
+        if share > 0.2 and i != reader:
+            arrow(place, (across[i], y), (across[reader], y), colour, shrinkA=0, shrinkB=0,
+                  linewidth=0.6 + 3 * share, mutation_scale=6 + 8 * share)  # fmt: skip
+    written = []
+    for n, i in sorted(largest, key=lambda at: -amounts[at]):
+        amount = f"{amounts[n, i]:.1f} {unit}".strip()
+        if all(abs(heights[n] - other) > 0.14 for other in written):  # or they would overlap
+            write(place, across[reader] + 0.12, heights[n], amount, 9, LIT, ha="left")
+            written.append(heights[n])
+        say(f"{labels[reader]} reads {labels[i]} in block {n}: {amount}")
+    write(place, across[reader], high + 0.42, out, 10, LIT, **TOKEN)
+    finish()
+
+
 def hands(turns: Sequence[float], *, query: float = 1.3, key: float = 0.5) -> None:
     """Draw the hands of a query and a key, both turned by each of ``turns``, a frame for each.
 
