@@ -17,6 +17,7 @@ from tests.damage import damaged
 from tests.llama_cpp import rope_factors, stored_as, tensors_of, write
 from tests.tiny import random_config, random_ids, random_weights, tiny_config
 from weights_tools.formats import gguf_file
+from weights_tools.formats.gguf_blocks import kind_of
 from weights_tools.formats.gguf_config import with_scaling
 from weights_tools.formats.gguf_file import Dequantized, open_gguf
 from weights_tools.formats.gguf_header import read_header
@@ -190,7 +191,7 @@ def test_q8_0_is_close_to_what_was_quantised(tmp_path):
 def test_rows_are_widened_when_asked_for(kind):
     numbers, n_bytes = gguf.GGML_QUANT_SIZES[Type[kind]]
     blocks = np.random.default_rng(0).integers(0, 256, (37, 3 * n_bytes), np.uint8)  # NaN too
-    rows = Dequantized(blocks, Type[kind], (37, 3 * numbers))
+    rows = Dequantized(blocks, kind_of(Type[kind]), (37, 3 * numbers))
     with np.errstate(all="ignore"):
         whole = dequantize(blocks, Type[kind])
     assert whole.shape == rows.shape
@@ -387,10 +388,23 @@ def test_types_that_cannot_be_widened(tiny):
     )  # fmt: skip
 
 
-def test_without_the_package(tiny, monkeypatch):
-    write(*tiny)
-    monkeypatch.setitem(sys.modules, "gguf", None)
-    refused(tiny[0], "reading GGUF needs a package: pip install gguf")
+@pytest.mark.parametrize("kind", ["F32", "BF16", "F16", "Q4_0", "Q4_1", "Q8_0"])
+def test_most_files_need_no_package(tmp_path, monkeypatch, kind):
+    config, weights = wide_model()
+    path = write(tmp_path / "m.gguf", config, tensors_of(config, weights), stored_as(kind))
+    expected = dict(weights_of(open_gguf(path)).named())
+    for name in ("gguf", "gguf.quants"):
+        monkeypatch.setitem(sys.modules, name, None)
+    for name, array in weights_of(open_gguf(path)).named():
+        assert np.array_equal(array, expected[name]), name
+
+
+def test_rare_types_need_the_package(tmp_path, monkeypatch):
+    config, weights = wide_model()
+    path = write(tmp_path / "m.gguf", config, tensors_of(config, weights), stored_as("Q5_1"))
+    for name in ("gguf", "gguf.quants"):
+        monkeypatch.setitem(sys.modules, name, None)
+    refused(path, r"token_embd.weight is of a type that needs a package .*: pip install gguf")
 
 
 def test_a_missing_file(tmp_path):

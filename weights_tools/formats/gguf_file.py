@@ -4,8 +4,8 @@ Matrices lie (out, in), contiguous along "in", which GGUF itself counts first. T
 are in Meta's order, neighbours are pairs: ``LlamaModel.permute`` in
 https://github.com/ggml-org/llama.cpp/blob/master/convert_hf_to_gguf.py undoes Hugging Face's.
 
-Quantised numbers lie in blocks along a row: 32 or 256 small integers and their scales. The package
-gguf knows how each type is widened: https://github.com/ggml-org/llama.cpp/tree/master/gguf-py
+Quantised numbers lie in blocks along a row: 32 or 256 small integers and their scales.
+``gguf_blocks`` widens them.
 """
 
 import math
@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -25,6 +25,7 @@ from ..layout import names_elsewhere
 from ..opened import OpenedModel, Rows, TensorOnDisk
 from ..tokenizers.fit import fitted
 from ..tokenizers.gguf_tokenizer import tokenizer_from_gguf
+from .gguf_blocks import Kind, can_widen, kind_of, widen
 from .gguf_config import config_from_gguf, with_scaling
 from .gguf_header import Header, TensorInfo, read_header
 
@@ -43,18 +44,14 @@ class Part(NamedTuple):
 class Dequantized:
     """A quantised matrix whose rows are widened to float32 when asked for, and only then."""
 
-    def __init__(self, blocks: np.ndarray, kind: Any, shape: tuple[int, ...]):
-        from gguf.quants import dequantize
-
-        self._blocks, self._kind, self._widen = blocks, kind, dequantize
-        self.shape = shape
+    def __init__(self, blocks: np.ndarray, kind: Kind, shape: tuple[int, ...]):
+        self._blocks, self._kind, self.shape = blocks, kind, shape
 
     def __getitem__(self, rows: slice | np.ndarray) -> np.ndarray:
         blocks = self._blocks[rows]
         if blocks.size == 0:  # the package cannot widen nothing
             return np.empty((*blocks.shape[:-1], self.shape[-1]), np.float32)
-        with np.errstate(all="ignore"):  # a damaged scale is no number: `verify` finds it
-            return self._widen(blocks, self._kind)
+        return widen(blocks, self._kind)
 
 
 def open_gguf(file: Path) -> OpenedModel:
@@ -62,12 +59,8 @@ def open_gguf(file: Path) -> OpenedModel:
 
     Nothing but the header is read: half a second for Llama 3's vocabulary. Raises
     ``FileNotFoundError``, or ``ValueError`` for a damaged file, a model that is no Llama, and
-    types of numbers that the package gguf cannot widen.
+    types of numbers that cannot be widened.
     """
-    try:
-        import gguf.quants  # noqa: F401
-    except ImportError:
-        raise ValueError(f"{file}: reading GGUF needs a package: pip install gguf") from None
     file = Path(file)
     parts = open_parts(file)
     metadata = parts[0].header.metadata
@@ -175,23 +168,18 @@ def map_part(part: Part) -> dict[str, TensorOnDisk]:
     return stored
 
 
-def kind_and_size(info: TensorInfo) -> tuple[Any, int]:
-    """A tensor's type of number, as the package names it, and its bytes."""
-    from gguf import GGML_QUANT_SIZES, GGMLQuantizationType
-
+def kind_and_size(info: TensorInfo) -> tuple[Kind, int]:
+    """A tensor's type of number, and its bytes."""
     try:
-        kind = GGMLQuantizationType(info.type)
-    except ValueError:
+        kind = kind_of(info.type)
+    except ValueError as error:
+        raise ValueError(f"{info.name} is of {error}") from None
+    if info.shape[-1] % kind.numbers:
         raise ValueError(
-            f"{info.name} is of the unknown type {info.type}; a newer gguf may know it: "
-            "pip install --upgrade gguf"
-        ) from None
-    numbers, n_bytes = GGML_QUANT_SIZES[kind]
-    if info.shape[-1] % numbers:
-        raise ValueError(
-            f"{info.name}: {kind.name} comes in blocks of {numbers}, got rows of {info.shape[-1]}"
+            f"{info.name}: {kind.name} comes in blocks of {kind.numbers}, got rows of "
+            f"{info.shape[-1]}"
         )
-    return kind, math.prod(info.shape) // numbers * n_bytes
+    return kind, math.prod(info.shape) // kind.numbers * kind.n_bytes
 
 
 def check_place(info: TensorInfo, n_bytes: int, part: Part) -> None:
@@ -205,17 +193,12 @@ def check_place(info: TensorInfo, n_bytes: int, part: Part) -> None:
         raise ValueError(f"damaged: {info.name} is not aligned; get it again")
 
 
-def map_rows(data: np.ndarray, kind: Any, info: TensorInfo) -> Rows:
+def map_rows(data: np.ndarray, kind: Kind, info: TensorInfo) -> Rows:
     """The bytes of a tensor as rows of numbers."""
-    from gguf.quants import dequantize
-
     if kind.name in MAPPED:
         return data.view(MAPPED[kind.name]).reshape(info.shape)
     if len(info.shape) == 1:
         raise ValueError(f"{info.name} is stored as {kind.name}; expected F32")
-    blocks = np.asarray(data).reshape(info.shape[0], -1)
-    try:
-        dequantize(np.zeros_like(blocks[:1]), kind)
-    except NotImplementedError:
-        raise ValueError(f"{info.name}: the package gguf cannot widen {kind.name}") from None
-    return Dequantized(blocks, kind, info.shape)
+    if not can_widen(kind):
+        raise ValueError(f"{info.name}: the package gguf cannot widen {kind.name}")
+    return Dequantized(np.asarray(data).reshape(info.shape[0], -1), kind, info.shape)
