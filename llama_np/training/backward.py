@@ -105,7 +105,12 @@ def cross_entropy_backward(logits: Array["... T V"], targets: Array["... T"]) ->
 def linear_backward(
     d_out: Array["... T M"], x: Array["... T N"], w: Array["N M"]
 ) -> tuple[Array["... T N"], Array["N M"]]:
-    """Back through ``x @ w``: d_x = d_out @ w^T, and d_w = x^T @ d_out summed over all tokens."""
+    """Back through ``x @ w``: d_x = d_out @ w^T, and d_w = x^T @ d_out summed over all tokens.
+
+    A matrix that is frozen beside two thin ones gives their gradients in the place of its own.
+    """
+    if hasattr(w, "backward"):
+        return w.backward(d_out, x)  # see ``lora.FrozenMatrix``
     d_w = x.reshape(-1, x.shape[-1]).T @ d_out.reshape(-1, d_out.shape[-1])  # N BT @ BT M -> N M
     return d_out @ w.T, d_w  # T M @ M N -> T N
 

@@ -1,6 +1,7 @@
 """LoRA: gradients, merging, counts, and the folder that peft reads."""
 
 import json
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -14,8 +15,12 @@ from llama_np.training.lora import (
     initialize_lora,
     lora_backward,
     lora_gradients,
+    lora_linear,
+    lora_linear_backward,
+    lora_loss_and_gradients,
     lora_product,
     merge,
+    put_beside,
 )
 from tests.checks import agree
 from tests.tiny import random_ids, random_weights, tiny_config
@@ -86,6 +91,76 @@ def test_the_gradient_through_the_whole_model(lora):
         assert gradients[name][place] == pytest.approx(slope, rel=1e-5, abs=1e-9), name
 
 
+@pytest.mark.parametrize("rows", [(5,), (3, 4), (40,)], ids=str)
+def test_beside_its_matrix(torch, rows):
+    rng = np.random.default_rng(2)
+    x, w, a, b, d_out = (
+        rng.standard_normal(shape) for shape in ((*rows, 6), (6, 7), (6, 2), (2, 7), (*rows, 7))
+    )
+    tx, ta, tb = (torch.tensor(array, requires_grad=True) for array in (x, a, b))
+    out = tx @ torch.tensor(w) + 0.7 * (tx @ ta) @ tb
+    out.backward(torch.tensor(d_out))
+    agree(lora_linear(x, w, a, b, 0.7), out.detach().numpy(), 1e-12)
+    for ours, theirs in zip(
+        lora_linear_backward(d_out, x, w, a, b, 0.7), (tx, ta, tb), strict=True
+    ):
+        agree(ours, theirs.grad.numpy(), 1e-12)
+
+
+def test_the_whole_model_against_pytorch(lora, torch):
+    """Every pair beside its matrix, in a batch of two texts with a mask and padding."""
+    from tests import torch_twin
+
+    weights = random_weights(CONFIG)
+    ids, targets = random_ids(CONFIG, 2, 9), random_ids(CONFIG, 2, 9, seed=1)
+    targets[0, :4] = targets[1, 6:] = -100
+    loss, gradients = lora_loss_and_gradients(weights, CONFIG, lora, ids, targets)
+
+    learned = {name: torch_twin.tensor(array, grad=True) for name, array in lora.named()}
+    w = torch_twin.tensors(weights)
+    for name in lora.pairs:
+        w[name] = w[name] + lora.scale * learned[f"{name}.a"] @ learned[f"{name}.b"]
+    logits = torch_twin.forward(w, CONFIG, ids)["logits"]
+    expected = torch.nn.functional.cross_entropy(
+        logits.flatten(0, -2), torch.as_tensor(targets).flatten()
+    )
+    expected.backward()
+    assert loss == pytest.approx(expected.item(), rel=1e-12)
+    assert [name for name, _ in gradients.named()] == list(learned)
+    for name, array in gradients.named():
+        agree(array, learned[name].grad.numpy(), 1e-11, name)
+
+
+@pytest.mark.parametrize("matrices", [MATRICES, ("wq", "wv")], ids=["all", "two"])
+def test_both_ways_back_find_the_same(matrices):
+    rng, weights = np.random.default_rng(3), random_weights(CONFIG)
+    lora = initialize_lora(CONFIG, 2, rng, matrices=matrices).map(
+        lambda x: rng.standard_normal(x.shape) / 10
+    )
+    ids, targets = random_ids(CONFIG, 9), random_ids(CONFIG, 9, seed=1)
+    loss, d_weights = loss_and_gradients(merge(weights, lora), CONFIG, ids, targets)
+    found, gradients = lora_loss_and_gradients(weights, CONFIG, lora, ids, targets)
+    assert found == pytest.approx(loss, rel=1e-12)
+    expected = dict(lora_gradients(d_weights, lora).named())
+    for name, array in gradients.named():
+        agree(array, expected[name], 1e-11, name)
+    agree(
+        forward(put_beside(weights, lora), CONFIG, ids), forward(merge(weights, lora), CONFIG, ids)
+    )
+
+
+def test_no_large_gradient_is_formed():
+    """Memory for the way back stays far below the size of one matrix."""
+    rng = np.random.default_rng(4)
+    x, d_out = rng.standard_normal((2, 3, 600))
+    w, a, b = (rng.standard_normal(shape) for shape in ((600, 600), (600, 2), (2, 600)))
+    tracemalloc.start()
+    lora_linear_backward(d_out, x, w, a, b, 0.5)
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert most < w.nbytes / 10
+
+
 @pytest.mark.parametrize("rank", [0, -1, 1000])
 def test_a_rank_that_makes_no_sense(rank):
     with pytest.raises(ValueError, match=f"LoRA rank of {rank} does not fit"):
@@ -99,6 +174,8 @@ def test_another_model_is_refused(lora):
     wide = Lora({"layers.0.wq": Pair(np.ones((3, 1)), np.ones((1, 3)))}, 1.0)
     with pytest.raises(ValueError, match=r"layers.0.wq of shape \(3, 3\), but the model has shape"):
         merge(random_weights(CONFIG), wide)
+    with pytest.raises(ValueError, match=r"layers.0.wq of shape \(3, 3\), but the model has shape"):
+        put_beside(random_weights(CONFIG), wide)
 
 
 @pytest.fixture
