@@ -25,9 +25,9 @@ def main(argv: list[str] | None = None) -> int:
         help="pages to begin anew, such as 03; what you wrote there is kept under another name",
     )  # fmt: skip
     command = commands.add_parser(
-        "collect", help="one table of all files in a folder, as class.csv and class.png"
+        "collect", help="a class in one place, from all files in a folder: class.html and tables"
     )
-    command.add_argument("folder", type=Path, metavar="FOLDER", help="with one .json per learner")
+    command.add_argument("folder", type=Path, metavar="FOLDER", help="with one .json per learner, as Moodle or Canvas give it, or folders of such")
     command.add_argument(
         "--out", type=Path, metavar="DIR", help="where to write (default: FOLDER itself)"
     )

@@ -1,30 +1,118 @@
-"""A class in one table: exercises down, students across, and the mistakes that were met."""
+"""A class in one place: who has done what, and which mistakes were met, as a page and as tables."""
 
 import csv
+import json
+import re
+import unicodedata
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from weights_tools.writing import replacing
 
+from .check.tasks import ORDER
 from .records import Malformed, names, read
 
-Class = Mapping[str, dict[str, dict]]  # student: task: record
+# How two learning platforms name what they give to a teacher.
+MOODLE = re.compile(r"(?P<name>.+)_\d+_assignsubmission_file(_.*)?")
+CANVAS = re.compile(r"(?P<name>[^_]+)(_late)?_\d+_\d+_.+", re.IGNORECASE)
+JOINERS = "\u200c\u200d"  # stand inside words of Persian, Hindi and others
+WRITTEN = ("class.html", "class.csv", "mistakes.csv")
+PAGE = Path(__file__).with_name("class_page.html")
 
 
-def read_class(folder: Path) -> tuple[dict[str, dict], list[str]]:
-    """Every ``*.json`` of a folder, by the name of its file; and a line for each one left out."""
-    students, skipped = {}, []
-    for file in sorted(folder.glob("*.json")):
+class Student(NamedTuple):
+    """What one learner has handed in."""
+
+    handed_in: str  # date and time by the learner's clock; empty where a file does not say
+    tasks: Mapping[str, dict]  # of each task tried: passed, tries, met
+
+
+class Found(NamedTuple):
+    """A file, and whose it is."""
+
+    name: str
+    file: Path
+
+
+def find_files(folder: Path) -> tuple[list[Found], list[str]]:
+    """The files of a folder and of the folders in it, with names; and a line for each other one.
+
+    A student is named by the file, or by what Moodle or Canvas has put before its name, or by the
+    folder, where files in several folders have the same name.
+    """
+    inside = sorted(folder.iterdir())
+    deeper = [file for each in inside if each.is_dir() for file in sorted(each.iterdir())]
+    stems = Counter(stem(file) for file in deeper)
+    found, skipped = [], []
+    for file in [*(each for each in inside if not each.is_dir()), *deeper]:
+        shown = plain(file.relative_to(folder).as_posix())
+        nested = file.parent != folder
+        if stem(file) is None:
+            if file.name not in WRITTEN and not file.name.startswith("."):
+                skipped.append(f"{shown}: left out, not a .json file")
+            continue
+        by_folder = nested and (MOODLE.fullmatch(file.parent.name) or stems[stem(file)] > 1)
+        name = without_platform(file.parent.name if by_folder else stem(file))
+        if is_name(name):
+            found.append(Found(name, file))
+        else:
+            skipped.append(f"{shown}: left out, a name begins with a letter or digit; rename it")
+    return found, skipped
+
+
+def stem(file: Path) -> str | None:
+    """A file's name without ``.json``, or what a browser or an editor has made of it; else None.
+
+    >>> stem(Path("Anna.JSON")), stem(Path("Anna.json.txt")), stem(Path("Anna.pdf"))
+    ('Anna', 'Anna', None)
+    """
+    match = re.fullmatch(r"(.+?)\.json(\.txt)?", file.name, re.IGNORECASE)
+    return match[1] if match else None
+
+
+def without_platform(name: str) -> str:
+    """The student's own name, in one normal form.
+
+    >>> without_platform("Ana Lim_123_assignsubmission_file"), without_platform("limana_7_8_a")
+    ('Ana Lim', 'limana')
+    """
+    match = MOODLE.fullmatch(name) or CANVAS.fullmatch(name)
+    return unicodedata.normalize("NFC", match["name"] if match else name).strip()
+
+
+def is_name(name: str) -> bool:
+    """Whether a name begins with a letter or digit, and nothing in it can be mistaken."""
+    return name[:1].isalnum() and all(c.isprintable() or c in JOINERS for c in name)
+
+
+def plain(text: str) -> str:
+    """A text that is safe to print: what cannot be seen is shown as a question mark."""
+    return "".join(c if c.isprintable() or c in JOINERS else "?" for c in text)
+
+
+def read_class(folder: Path) -> tuple[dict[str, Student], list[str]]:
+    """Every student's latest file, by name; and a line for each file that was left out."""
+    students, files = {}, {}
+    found, skipped = find_files(folder)
+    for name, file in found:
+        shown = plain(file.relative_to(folder).as_posix())
         try:
-            if not file.stem[:1].isalnum() or not file.stem.isprintable():
-                raise Malformed("the name of a file begins with a letter or digit; rename it")
-            students[file.stem] = read(file)
+            student = Student(*read(file))
         except Malformed as fault:
-            skipped.append(f"{file.name!a}: left out, {fault}")
+            skipped.append(f"{shown}: left out, {fault}")
+            continue
         except OSError as error:
-            skipped.append(f"{file.name!a}: left out, {error.strerror}")
-    return students, skipped
+            skipped.append(f"{shown}: left out, {error.strerror}")
+            continue
+        if name in students:
+            if student.handed_in <= students[name].handed_in:
+                skipped.append(f"{shown}: left out, {files[name]} is as late, of the same student")
+                continue
+            skipped.append(f"{files[name]}: left out, {shown} is later, of the same student")
+        students[name], files[name] = student, shown
+    return dict(sorted(students.items())), skipped
 
 
 def say(record: dict | None) -> str:
@@ -35,40 +123,71 @@ def say(record: dict | None) -> str:
     return f"done ({tries})" if record["passed"] else f"open ({tries})"
 
 
-def count_mistakes(students: Class, task: str) -> Counter:
-    """Mistake: how many students met it."""
+def count_mistakes(students: Mapping[str, Student]) -> Counter:
+    """(Task, mistake): how many students met it."""
     return Counter(
-        text for tasks in students.values() for text in tasks.get(task, {}).get("met", [])
+        (task, text)
+        for student in students.values()
+        for task, record in student.tasks.items()
+        for text in set(record["met"])
     )
 
 
-def as_rows(students: Class) -> list[list[str]]:
-    """The table with its header; the last column names the mistakes and how many met each."""
-    rows = [["task", *students, "mistakes met"]]
-    for task in names():
-        met = count_mistakes(students, task).most_common()
-        cells = [say(tasks.get(task)) for tasks in students.values()]
-        rows.append([task, *cells, "; ".join(f"{text} ({n})" for text, n in met)])
-    return rows
+def as_rows(students: Mapping[str, Student]) -> Iterator[list]:
+    """A header, and a row for each student."""
+    tasks = names()
+    yield ["student", "handed in", "done", *tasks]
+    for name, (handed_in, records) in students.items():
+        done = sum(record["passed"] for record in records.values())
+        yield [name, handed_in, done, *(say(records.get(task)) for task in tasks)]
+
+
+def as_page(students: Mapping[str, Student]) -> str:
+    """The page, with the class in it; it works from a folder, without a network."""
+    tasks = names()
+    lessons = {task.name: task.lesson.replace("_", " ") for task in ORDER}
+    by_number = {lesson[:2]: lesson for lesson in lessons.values()}
+    mistakes = count_mistakes(students).most_common()
+    number = {mistake: i for i, (mistake, _) in enumerate(mistakes)}
+    data = {
+        "tasks": [[task, lessons.get(task) or by_number[task[-2:]]] for task in tasks],
+        "mistakes": [[task, text, n] for (task, text), n in mistakes],
+        "students": [
+            [
+                name,
+                handed_in,
+                [[r["passed"], r["tries"]] if (r := records.get(task)) else None for task in tasks],
+                sorted(number[task, text] for task, r in records.items() for text in set(r["met"])),
+            ]
+            for name, (handed_in, records) in students.items()
+        ],
+    }
+    # A script ends at "</script>", whatever stands around it: no such thing may come from a name.
+    text = json.dumps(data, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")
+    return PAGE.read_text(encoding="utf-8").replace("/* the class */ null", text)
+
+
+def write_table(path: Path, rows: Iterator[Sequence]) -> None:
+    with (
+        replacing(path) as beside,
+        beside.open("w", encoding="utf-8-sig", newline="") as file,  # Excel asks for the mark
+    ):
+        csv.writer(file).writerows(rows)
 
 
 def collect(folder: Path, out: Path) -> list[str]:
-    """Write ``class.csv`` and ``class.png``; what to tell. Raises ``ValueError`` for no files."""
-    from .progress_pictures import draw_class
+    """Write ``class.html``, ``class.csv`` and ``mistakes.csv``; what to tell.
 
+    Raises ``ValueError`` where there is no file of progress.
+    """
     students, skipped = read_class(folder)
     if not students:
         raise ValueError("\n".join([*skipped, f"{folder}: no file of progress here"]))
     out.mkdir(parents=True, exist_ok=True)
-    with (
-        replacing(out / "class.csv") as beside,
-        beside.open("w", encoding="utf-8-sig", newline="") as file,  # Excel asks for the mark
-    ):
-        csv.writer(file).writerows(as_rows(students))
-    met = Counter()
-    for task in names():
-        met.update({f"{task}: {text}": n for text, n in count_mistakes(students, task).items()})
-    with replacing(out / "class.png") as beside:
-        draw_class(students, names(), met, beside)
-    written = f"{out / 'class.csv'} and class.png: {len(students)} students, {len(names())} tasks"
-    return [*skipped, written]
+    write_table(out / "class.csv", as_rows(students))
+    mistakes = ([*mistake, n] for mistake, n in count_mistakes(students).most_common())
+    write_table(out / "mistakes.csv", iter([["task", "mistake", "students"], *mistakes]))
+    with replacing(out / "class.html") as beside:
+        beside.write_text(as_page(students), encoding="utf-8")
+    count = f"{len(students)} student{'s' * (len(students) != 1)}, {len(names())} tasks"
+    return [*skipped, f"{out / 'class.html'}, class.csv and mistakes.csv: {count}"]

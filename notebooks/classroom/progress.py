@@ -1,11 +1,12 @@
 """What a learner has done: kept in a small JSON file, drawn, and handed in on request."""
 
 import json
+from datetime import datetime
 from pathlib import Path
 
 from .check.tasks import ORDER
 from .folder import folder, put_aside, write
-from .records import Malformed, is_record, known_in, names, read_all
+from .records import TIME, Malformed, is_record, known_in, names, read_all
 
 
 def path() -> Path:
@@ -50,8 +51,8 @@ def note(name: str, outcome) -> list[str]:
     return aside + write(path(), as_text(records))
 
 
-def as_text(records: dict) -> str:
-    return json.dumps({"version": 1, "tasks": records}, indent=1) + "\n"
+def as_text(records: dict, **more) -> str:
+    return json.dumps({"version": 1, **more, "tasks": records}, indent=1) + "\n"
 
 
 def progress() -> None:
@@ -72,5 +73,6 @@ def progress() -> None:
 
 def hand_in(file: str) -> None:
     """Write what was done to a JSON file for a teacher: no code, and no name but the file's."""
-    problem = write(Path(file), as_text(load()))
-    print(*problem or [f"{file}: tasks, tries, and mistakes that were recognised. No code."])
+    path = Path(file if file.lower().endswith(".json") else f"{file}.json")
+    problem = write(path, as_text(load(), handed_in=datetime.now().strftime(TIME)))
+    print(*problem or [f"{path}: tasks, tries, mistakes that were recognised, the time. No code."])

@@ -1,8 +1,10 @@
 """Checks: each mistake gets its own hint, nothing passes that should not, files are data."""
 
+import csv
 import io
 import json
 import re
+import shutil
 import sys
 from itertools import count
 
@@ -470,25 +472,105 @@ def record(passed=True, tries=1, met=()):
     return {"passed": passed, "tries": tries, "met": list(met)}
 
 
-def handed_in(folder, name, **tasks):
-    (folder / f"{name}.json").write_text(json.dumps({"version": 1, "tasks": tasks}))
+def handed_in(folder, name, at="2026-11-28 18:00", **tasks):
+    file = folder / (name if "." in name else f"{name}.json")
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(json.dumps({"version": 1, "handed_in": at, "tasks": tasks}))
 
 
-def test_a_class_is_put_into_one_table(tmp_path, capsys, monkeypatch):
+def the_class(folder):
+    """The page's own data."""
+    page = (folder / "class.html").read_text(encoding="utf-8")
+    return json.loads(re.search(r"const data = (.+);\n", page)[1])
+
+
+def table(folder):
+    with (folder / "class.csv").open(encoding="utf-8-sig", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_a_class_is_put_into_one_table(tmp_path, kept, capsys, monkeypatch):
     outside = "eps stands outside the root"
     handed_in(tmp_path, "Anna", rms_norm=record(tries=3, met=[outside]), silu=record())
     handed_in(tmp_path, "Łukasz Żak", rms_norm=record(passed=False, met=[outside]))
     check("silu", write(solution_source(TASKS["silu"])))
     monkeypatch.chdir(tmp_path)
-    hand_in("Zoe.json")
+    hand_in("Zoe")
+    shutil.rmtree(kept)
     assert main(["collect", str(tmp_path)]) == 0
     assert "3 students" in capsys.readouterr().out
-    text = (tmp_path / "class.csv").read_text(encoding="utf-8-sig").splitlines()
-    assert text[0] == "task,Anna,Zoe,Łukasz Żak,mistakes met"
-    assert f"rms_norm,done (3 tries),,open (1 try),{outside} (2)" in text
-    assert "silu,done (1 try),done (1 try),," in text
-    assert len(text) == 1 + len(names())
-    assert (tmp_path / "class.png").read_bytes().startswith(b"\x89PNG")
+    anna, zoe, third = table(tmp_path)
+    assert [anna["student"], zoe["student"], third["student"]] == ["Anna", "Zoe", "Łukasz Żak"]
+    assert anna["rms_norm"] == "done (3 tries)" and third["rms_norm"] == "open (1 try)"
+    assert (zoe["rms_norm"], zoe["silu"], zoe["done"]) == ("", "done (1 try)", "1")
+    assert anna["handed in"] == "2026-11-28 18:00" and zoe["handed in"]
+    assert list(anna) == ["student", "handed in", "done", *names()]
+    mistakes = (tmp_path / "mistakes.csv").read_text(encoding="utf-8-sig").splitlines()
+    assert mistakes == ["task,mistake,students", f"rms_norm,{outside},2"]
+    data = the_class(tmp_path)
+    assert [each[0] for each in data["students"]] == ["Anna", "Zoe", "Łukasz Żak"]
+    assert data["mistakes"] == [["rms_norm", outside, 2]]
+    assert data["students"][0][2][names().index("rms_norm")] == [True, 3]
+
+
+@pytest.mark.parametrize(
+    ("file", "name"),
+    [
+        ("Anna.JSON", "Anna"),
+        ("Anna.json.txt", "Anna"),
+        ("Ana Lim_123_assignsubmission_file_/progress.json", "Ana Lim"),
+        ("Ana Lim_123_assignsubmission_file/hand in.json", "Ana Lim"),
+        ("Ana Lim_123_assignsubmission_file_progress.json", "Ana Lim"),
+        ("limana_9_8_progress.json", "limana"),
+        ("limana_LATE_9_8_progress-2.json", "limana"),
+        ("group one/Anna.json", "Anna"),
+        ("Jose\u0301.json", "José"),
+        ("می\u200cخواهم.json", "می\u200cخواهم"),
+        ("李明.json", "李明"),
+    ],
+)
+def test_whose_a_file_is(file, name, tmp_path):
+    handed_in(tmp_path, file, silu=record())
+    assert main(["collect", str(tmp_path), "--out", str(tmp_path / "out")]) == 0
+    assert [row["student"] for row in table(tmp_path / "out")] == [name]
+
+
+def test_files_of_one_name_in_folders_belong_to_the_folders(tmp_path):
+    for student in ("Anna", "Ben"):
+        handed_in(tmp_path, f"{student}/progress.json", silu=record())
+    assert main(["collect", str(tmp_path)]) == 0
+    assert [row["student"] for row in table(tmp_path)] == ["Anna", "Ben"]
+
+
+def test_of_two_files_of_a_student_the_later_counts(tmp_path, capsys):
+    handed_in(tmp_path, "lim_1_2_a.json", at="2026-11-28 09:00", silu=record(passed=False))
+    handed_in(tmp_path, "lim_1_3_a-1.json", at="2026-11-28 10:00", silu=record())
+    assert main(["collect", str(tmp_path)]) == 0
+    assert [row["silu"] for row in table(tmp_path)] == ["done (1 try)"]
+    assert "lim_1_2_a.json: left out, lim_1_3_a-1.json is later" in capsys.readouterr().out
+
+
+def test_a_student_counts_once_and_no_mistake_of_another_task(tmp_path):
+    outside = "eps stands outside the root"
+    tasks = {"rms_norm": record(met=[outside] * 6000), "silu": record(met=[outside])}
+    handed_in(tmp_path, "Anna", **tasks)
+    assert main(["collect", str(tmp_path)]) == 0
+    assert the_class(tmp_path)["mistakes"] == [["rms_norm", outside, 1]]
+
+
+def test_nothing_in_a_name_ends_the_page(tmp_path):
+    handed_in(tmp_path, "A</script><script>alert(1)".replace("/", "∕"), silu=record())
+    assert main(["collect", str(tmp_path)]) == 0
+    page = (tmp_path / "class.html").read_text(encoding="utf-8")
+    assert page.count("<script>") == 1 and "default-src 'none'" in page
+
+
+def test_what_is_no_json_is_listed(tmp_path, capsys):
+    handed_in(tmp_path, "Anna", silu=record())
+    (tmp_path / "my\x1b[31m_llama.py").write_text("")
+    assert main(["collect", str(tmp_path)]) == 0 and main(["collect", str(tmp_path)]) == 0
+    said = capsys.readouterr().out
+    assert said.count("left out") == 2 and "my?[31m_llama.py: left out, not a .json" in said
 
 
 BAD = {
@@ -507,6 +589,8 @@ BAD = {
     "truth": json.dumps({"version": 1, "tasks": {"silu": record(passed="yes")}}),
     "types": json.dumps({"version": 1, "tasks": {"silu": record(met=[1])}}),
     "null": json.dumps({"version": 1, "tasks": {"silu": None}}),
+    "date": json.dumps({"version": 1, "handed_in": "=1+1", "tasks": {}}),
+    "time": json.dumps({"version": 1, "handed_in": 3, "tasks": {}}),
     "=1+1": json.dumps({"version": 1, "tasks": {}}),
     "@x": json.dumps({"version": 1, "tasks": {}}),
     "-2": json.dumps({"version": 1, "tasks": {}}),
@@ -519,25 +603,24 @@ def test_a_malformed_file_is_reported_and_left_out(name, tmp_path, capsys):
     (tmp_path / f"{name}.json").write_text(BAD[name])
     assert main(["collect", str(tmp_path), "--out", str(tmp_path / "out")]) == 0
     said = capsys.readouterr().out
-    assert f"'{name}.json': left out, " in said and "1 students" in said
-    assert (tmp_path / "out/class.csv").read_text(encoding="utf-8-sig").startswith("task,Anna,mist")
+    assert f"{name}.json: left out, " in said and "1 student," in said
+    assert [row["student"] for row in table(tmp_path / "out")] == ["Anna"]
 
 
 def test_what_the_course_does_not_know_is_left_out_and_the_rest_counts(tmp_path):
     unknown = {"=cmd": record(), "silu": record(met=["=cmd|' /C calc'!A0"])}
     handed_in(tmp_path, "Anna", **unknown)
     assert main(["collect", str(tmp_path)]) == 0
-    text = (tmp_path / "class.csv").read_text(encoding="utf-8-sig")
-    assert "silu,done (1 try)," in text and "cmd" not in text
+    assert table(tmp_path)[0]["silu"] == "done (1 try)"
+    assert all("cmd" not in file.read_text(encoding="utf-8") for file in tmp_path.glob("*.[ch]*"))
 
 
 def test_what_is_no_file_or_no_text_is_left_out(tmp_path, capsys):
-    (tmp_path / "folder.json").mkdir()
     (tmp_path / "bytes.json").write_bytes(b"\xff\xfe{}")
     (tmp_path / "gone.json").symlink_to(tmp_path / "nowhere")
     assert main(["collect", str(tmp_path)]) == 1
     said = capsys.readouterr().err
-    assert said.count("left out") == 3 and "no file of progress here" in said
+    assert said.count("left out") == 2 and "no file of progress here" in said
     with pytest.raises(SystemExit):
         main(["collect", str(tmp_path / "nowhere")])
 
