@@ -117,12 +117,12 @@ def test_what_is_known_of_each_answer(monkeypatch):
         )
         np.testing.assert_allclose(one.log_p, rows[range(len(where)), ids[answer.given :]])
         np.testing.assert_allclose(one.reference, others[range(len(where)), ids[answer.given :]])
-        assert one.kl == pytest.approx((np.exp(rows) * (rows - others)).sum())
+        np.testing.assert_allclose(one.kl, (np.exp(rows) * (rows - others)).sum(axis=-1))
         assert one.reward == (0 if one.text is None else early_letters(one.text))
     again, other = tell(weights, weights, *given, [5, 2]), tell(weights, weights, *given, [5, 3])
     assert [one.text for one in again] == [one.text for one in told]
     assert [one.text for one in other] != [one.text for one in told]
-    assert all(one.kl == 0 and np.array_equal(one.log_p, one.reference) for one in again)
+    assert all(not one.kl.any() and np.array_equal(one.log_p, one.reference) for one in again)
 
 
 def test_an_unfinished_answer_gets_no_reward():
@@ -132,7 +132,8 @@ def test_an_unfinished_answer_gets_no_reward():
 
 
 def some_told(text, reward, n, kl):
-    return Told(Answer(np.arange(n + 2), 2), text, reward, np.zeros(n), np.zeros(n), kl)
+    of_tokens = np.zeros(n), np.zeros(n), np.full(n, kl / n)
+    return Told(Answer(np.arange(n + 2), 2), text, reward, *of_tokens)
 
 
 def test_the_figures_of_what_was_told():
@@ -160,12 +161,15 @@ def test_the_figures_of_the_best_of_several():
     assert figures_of_best(told, 3, 1) == figures_of([told[0], told[3]]) | {"mean_reward": 0.5}
     two = figures_of_best(told, 3, 2)
     assert two["mean_reward"] == pytest.approx((1 + 2 / 3) / 2)
-    assert two["kl_per_answer"] == pytest.approx(np.log(2) - 1 / 2)
+    coins = np.log(3 / 2), 2 / 3 * np.log(2) + 1 / 3 * np.log(1 / 2)  # of each group, by hand
+    assert two["kl_per_answer"] == pytest.approx(np.mean(coins))
     assert (two["mean_length"], two["distinct_endings"]) == (4.5, 2)  # the glad one, and She ran
     three = figures_of_best(told, 3, 3)
     assert (three["mean_reward"], three["mean_length"]) == (1.0, 6.5)
     with pytest.raises(ValueError, match="n from 1 to the 3 answers, got 4"):
         figures_of_best(told, 3, 4)
+    graded = [one._replace(reward=0.5 * one.reward) for one in told]
+    assert figures_of_best(graded, 3, 2)["kl_per_answer"] == pytest.approx(np.log(2) - 1 / 2)
 
 
 # --- a step ---

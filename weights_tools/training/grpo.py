@@ -25,6 +25,7 @@ from llama_np.training.rewards import (
     grpo_loss,
     grpo_loss_backward,
     kl_divergence,
+    least_kl,
     mean_of_answers,
 )
 from llama_np.weights import Weights
@@ -73,7 +74,7 @@ class Told(NamedTuple):
     reward: float
     log_p: Array["n"]  # of each token of the answer, under the model that told it
     reference: Array["n"]  # the same under the reference
-    kl: float  # of the model from the reference along this answer, in nats
+    kl: Array["n"]  # of the model from the reference at each token, from all probabilities; nats
 
 
 def tell_group(
@@ -133,18 +134,16 @@ def tell(
         ids, targets = pad(answers)
         counts = targets != IGNORE
         now, then = (
-            apply_temperature(forward(each_of, config, ids), how.temperature)
-            for each_of in (weights, reference)
+            apply_temperature(forward(model, config, ids), how.temperature)
+            for model in (weights, reference)
         )
         log_p, log_q = (token_log_probability(logits, targets) for logits in (now, then))
-        kl = np.sum(kl_divergence(now, then), axis=-1, where=counts)
+        kl = kl_divergence(now, then)
         texts = [text_of(tokenizer, answer) for answer in answers]
         rewards = [0.0 if text is None else float(reward(text)) for text in texts]
-        of_tokens = [(p[c], q[c]) for p, q, c in zip(log_p, log_q, counts, strict=True)]
-        return [
-            Told(answers[i], texts[i], rewards[i], *of_tokens[i], float(kl[i]))
-            for i in range(len(answers))
-        ]
+        of_tokens = [[row[c] for row in (log_p[i], log_q[i], kl[i])] for i, c in enumerate(counts)]
+        each_of = zip(answers, texts, rewards, of_tokens, strict=True)
+        return [Told(answer, text, earned, *known) for answer, text, earned, known in each_of]
 
     answers = sum(each(group, range(len(prompts))), [])
     parts = [part for _, part in groups(answers, lambda answer: len(answer.ids))]
@@ -156,7 +155,7 @@ def figures_of(told: Sequence[Told]) -> dict[str, float]:
     costs: the mean length in tokens, and how many last sentences differ among those that ended."""
     return {
         "mean_reward": float(np.mean([one.reward for one in told])),
-        "kl_per_answer": float(np.mean([one.kl for one in told])),
+        "kl_per_answer": float(np.mean([one.kl.sum() for one in told])),
         "mean_length": float(np.mean([len(one.log_p) for one in told])),
         "distinct_endings": len({last_sentence(one.text) for one in told if one.text is not None}),
     }
@@ -167,13 +166,17 @@ def figures_of_best(told: Sequence[Told], answers: int, n: int) -> dict[str, flo
 
     ``told`` are groups of that many ``answers`` each, of a model that has not moved. The reward is
     the mean over all choices of n from a group; length and endings are those of the best of the
-    first n; the KL is the most that it can be: see ``best_of_n_kl_bound``, and for rewards of 0 and
-    1 ``best_of_n_kl``. Raises ``ValueError`` for an n below 1 or above ``answers``.
+    first n. For rewards of 0 and 1 the KL is the mean over the groups of ``least_kl``, as if a
+    group were all that the model can say; for others the most that it can be, the
+    ``best_of_n_kl_bound``. Raises ``ValueError`` for an n below 1 or above ``answers``.
     """
     rewards = np.array([one.reward for one in told]).reshape(-1, answers)
-    mean_reward = float(best_of_n(rewards, n).mean())
+    chosen, drawn = best_of_n(rewards, n), rewards.mean(axis=-1)
+    kl = best_of_n_kl_bound(n)
+    if np.isin(rewards, (0, 1)).all():
+        kl = float(np.mean([least_kl(min(q, 1.0), p) for q, p in zip(chosen, drawn, strict=True)]))
     best = [i * answers + int(row[:n].argmax()) for i, row in enumerate(rewards)]
-    moved = {"mean_reward": mean_reward, "kl_per_answer": best_of_n_kl_bound(n)}
+    moved = {"mean_reward": float(chosen.mean()), "kl_per_answer": kl}
     return figures_of([told[i] for i in best]) | moved
 
 
