@@ -5,29 +5,32 @@ from collections.abc import Iterable, Mapping, Sequence
 from llama_np.config import LLAMA_3_8B, LlamaConfig
 
 
-class table:
-    """Rows of text and numbers under a header; a notebook lays it out.
+def table(header: Sequence[object], rows: Iterable[Sequence[object]]) -> None:
+    """Show rows of text and numbers under a header; a notebook lays them out.
 
-    >>> print(table(["", "this model"], [["width", 64]]))
+    >>> table(["", "this model"], [["width", 64]])
     |  | this model |
     | --- | --- |
     | width | 64 |
     """
-
-    def __init__(self, header: Sequence[object], rows: Iterable[Sequence[object]]):
-        lines = [header, ["---"] * len(header), *rows]
-        cells = [[str(cell).replace("|", r"\|") for cell in line] for line in lines]
-        self.text = "\n".join(f"| {' | '.join(line)} |" for line in cells)
-
-    def _repr_markdown_(self) -> str:
-        return self.text
-
-    def __repr__(self) -> str:
-        return self.text
+    lines = [header, ["---"] * len(header), *rows]
+    cells = [[str(cell).replace("|", r"\|") for cell in line] for line in lines]
+    show_markdown("\n".join(f"| {' | '.join(line)} |" for line in cells))
 
 
-def sizes(config: LlamaConfig) -> table:
-    """The sizes of a model beside those of Llama 3 8B."""
+def show_markdown(text: str) -> None:
+    """Lay out Markdown in a notebook, wherever in a cell; elsewhere print it."""
+    from IPython import get_ipython
+    from IPython.display import display
+
+    if get_ipython() is None:
+        print(text)
+    else:
+        display({"text/markdown": text, "text/plain": text}, raw=True)
+
+
+def sizes(config: LlamaConfig) -> None:
+    """Show the sizes of a model beside those of Llama 3 8B."""
     rows = {
         "blocks": ("", "n_layers"),
         "width of the stream": ("D", "dim"),
@@ -43,11 +46,11 @@ def sizes(config: LlamaConfig) -> table:
         for name, (letter, field) in rows.items()
     ]
     counts = f"{config.count_parameters():,}", f"{LLAMA_3_8B.count_parameters():,}"
-    return table(["", "letter", "this model", "Llama 3 8B"], [*lines, ["parameters", "", *counts]])
+    table(["", "letter", "this model", "Llama 3 8B"], [*lines, ["parameters", "", *counts]])
 
 
-def shapes(arrays: Mapping[str, str], config: LlamaConfig, n_tokens: int) -> table:
-    """The shapes of named arrays, from their axes, beside those in Llama 3 8B for the same text.
+def shapes(arrays: Mapping[str, str], config: LlamaConfig, n_tokens: int) -> None:
+    """Show the shapes of named arrays, from their axes, beside those in Llama 3 8B for one text.
 
     >>> shapes({"x": "T D"}, LLAMA_3_8B, 5)
     | array | axes | this model | Llama 3 8B |
@@ -65,4 +68,4 @@ def shapes(arrays: Mapping[str, str], config: LlamaConfig, n_tokens: int) -> tab
     rows = [
         [name, axes, shape(axes, config), shape(axes, LLAMA_3_8B)] for name, axes in arrays.items()
     ]
-    return table(["array", "axes", "this model", "Llama 3 8B"], rows)
+    table(["array", "axes", "this model", "Llama 3 8B"], rows)

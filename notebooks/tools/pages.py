@@ -72,7 +72,27 @@ def find_fault(cell: nbformat.NotebookNode, taken: set[str]) -> str | None:
         return f"key {key!r} is no string of 1 to 64 of a-z, 0-9 and -"
     if key in taken:
         return f"key {key!r} is taken by an earlier cell"
-    return expressions.find_fault(cell.source) if cell.cell_type == "markdown" else None
+    if cell.cell_type == "markdown":
+        return expressions.find_fault(cell.source)
+    return unseen(cell.source)
+
+
+def unseen(code: str) -> str | None:
+    """What a cell computes and nobody sees: a notebook shows the value of its last line only.
+
+    >>> unseen("source(f)\\nprint(1)")
+    'source(f) is not seen: a notebook shows the last value of a cell only'
+    """
+    try:
+        statements = ast.parse(code).body[:-1]
+    except SyntaxError:
+        return None  # it stops when it is run, and says where
+    for line in statements:
+        shows = isinstance(line, ast.Expr) and isinstance(line.value, ast.Call)
+        if shows and getattr(line.value.func, "id", "") == "source":
+            seen = ast.unparse(line)
+            return f"{seen} is not seen: a notebook shows the last value of a cell only"
+    return None
 
 
 class Runner(NotebookClient):

@@ -305,3 +305,8 @@ def test_what_is_missing_is_said_in_one_line():
     done = subprocess.run(bare, capture_output=True, encoding="utf-8")
     assert done.returncode == 1 and len(done.stderr.splitlines()) == 1
     assert "pip install -r requirements.txt -r tests/requirements.txt" in done.stderr
+
+
+def test_what_nobody_would_see_is_a_fault():
+    assert "source(f) is not seen" in pages.unseen("source(f)\nprint(1)")
+    assert pages.unseen("table([], [])\nsource(f)") is None
