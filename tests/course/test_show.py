@@ -43,6 +43,9 @@ MAPS = {  # drawings in which no text may stand on another
         np.arange(12), np.arange(8), np.add.outer((np.arange(8) - 3) ** 2, np.arange(12)),
         {"plain": ROWS[:5, :2] + 4, "momentum": ROWS[:9, :2] + 5}, ("a", "b"), title="a valley",
     ),
+    "tracks": lambda: show.tracks(
+        {"chosen": ROWS[:4, :2] + 4, "preferred": ROWS[:7, 2:4] + 4}, ("nats", "reward"), root=True
+    ),
     "matrix": lambda: show.matrix(SCORES, AXES, title="scores", **NAMED),
     "patterns": lambda: show.matrices(
         {f"head {i}": PATTERN for i in range(8)}, AXES, quantity="weights", **NAMED
@@ -373,6 +376,12 @@ SAID = {
         np.arange(3), np.arange(2), np.array([[2, 1, 0], [3, 2, 1]]),
         {"plain": np.array([[0, 1], [1, 1], [2, 0]])}, ("a", "b"), title="Valley",
     ),
+    "x: nats. y: reward. one, two. one: (0, 0.5) → (4, 1). two: (0, 0.5) → (9, 0.75).": (
+        lambda: show.tracks(
+            {"one": np.array([[0, 0.5], [4, 1]]), "two": np.array([[0, 0.5], [9, 0.75]])},
+            ("nats", "reward"),
+        )
+    ),
     "Sizes. x: norm. y: (a, b). 1.000, 2.000.": lambda: show.bars(
         np.array([1.0, 2.0]), ["a", "b"], "norm", title="Sizes"
     ),
@@ -467,6 +476,17 @@ def test_paths_lie_in_front_of_lines_of_equal_height_and_differ_without_colour(s
     assert len({(line.get_linestyle(), line.get_marker()) for line in place.lines}) == 2
     assert all(np.array_equal(line.get_xydata(), walk) for line in place.lines)
     assert all(line.get_zorder() > place.collections[0].get_zorder() for line in place.lines)
+
+
+def test_a_track_has_numbers_of_its_own_and_roots_open_the_beginning(shown):
+    lines = {"a": np.array([[0, 1], [4, 2], [16, 3]]), "b": np.array([[1, 2]])}
+    show.tracks(lines, ("x", "y"), root=True)
+    (place,) = shown().axes
+    for line, points in zip(place.lines, lines.values(), strict=True):
+        assert np.array_equal(line.get_xydata(), points)
+    across = place.transData.transform([[0, 1], [4, 1], [16, 1]])[:, 0]
+    assert across[1] - across[0] == pytest.approx(across[2] - across[1])  # 2 = 4 - 2
+    assert len({(line.get_linestyle(), line.get_marker()) for line in place.lines}) == 2
 
 
 def test_the_hands_turn_together(shown):

@@ -218,6 +218,33 @@ def paths(
     finish()
 
 
+def tracks(
+    lines: Mapping[str, np.ndarray], axes: tuple[str, str], *, title: str = "", root: bool = False
+) -> None:
+    """Draw lines over numbers of their own, each of shape (points, 2): where across, where up.
+
+    With ``root`` the axis across, from zero on, is drawn by the square root of its numbers, which
+    opens its beginning up. Lines carry their names at their ends, as in ``curves``.
+    """
+    _, place = subplots(figsize=(WIDTH, 3.6))
+    for n, (name, points) in enumerate(lines.items()):
+        place.plot(
+            *np.transpose(points), color=_turn(COLOURS, n), linestyle=_turn(DASHES, n),
+            marker=_turn(MARKERS, n), markersize=5, linewidth=1.6, clip_on=False,
+        )  # fmt: skip
+        where = " → ".join(f"({x:.3g}, {y:.3g})" for x, y in (points[0], points[-1]))
+        say(f"{name}: {where}", **TOKEN)
+    if root:
+        place.set_xscale("function", functions=(lambda x: np.sqrt(np.abs(x)), np.square))
+        place.set_xlim(left=0)
+    place.set(xlabel=axes[0], ylabel=axes[1])
+    heading(place, title)
+    place.spines[["top", "right"]].set_visible(False)
+    place.grid(axis="y", color=GUIDE, linewidth=0.7)
+    _name_ends(place, list(lines))
+    finish()
+
+
 def arrows(
     points: Mapping[str, np.ndarray],
     labels: Sequence[object],
