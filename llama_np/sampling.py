@@ -19,17 +19,22 @@ PREFILL_CHUNK = 512  # bounds the memory for a long prompt: so many positions at
 
 @dataclasses.dataclass(frozen=True)
 class Sampling:
-    """How the next token is chosen: temperature first, then top-k, then top-p, then a draw.
+    """How the next token is chosen, in this order: the penalty for repetition, the temperature,
+    top-k, top-p, min-p, and a draw.
 
     A temperature of 0, the default, is greedy: always the likeliest token. None keeps all tokens.
-    Raises ``ValueError`` for settings without meaning.
+    ``repetition_penalty`` above 1 makes tokens less likely that stand in the text already, prompt
+    included; 1 changes nothing. Raises ``ValueError`` for settings without meaning.
 
-    transformers: ``GenerationConfig(do_sample=temperature > 0, temperature, top_k, top_p)``.
+    transformers: ``GenerationConfig(do_sample=temperature > 0, temperature, top_k, top_p, min_p,
+    repetition_penalty)``.
     """
 
     temperature: float = 0.0
     top_k: int | None = None
     top_p: float | None = None
+    min_p: float | None = None
+    repetition_penalty: float = 1.0
 
     def __post_init__(self):
         if not 0 <= self.temperature < float("inf"):  # NaN is refused too
@@ -40,6 +45,12 @@ class Sampling:
             )
         if self.top_p is not None and not 0 < self.top_p <= 1:
             raise ValueError(f"top_p must be above 0 and at most 1, got {self.top_p}")
+        if self.min_p is not None and not 0 <= self.min_p <= 1:
+            raise ValueError(f"min_p must be between 0 and 1, got {self.min_p}")
+        if not 0 < self.repetition_penalty < float("inf"):
+            raise ValueError(
+                f"repetition_penalty must be above 0, got {self.repetition_penalty}; 1 is none"
+            )
 
 
 GREEDY = Sampling()
@@ -102,6 +113,32 @@ def keep_top_p(probabilities: Array["... V"], p: float) -> Array["... V"]:
     return renormalize(probabilities, kept)
 
 
+def keep_min_p(probabilities: Array["... V"], p: float) -> Array["... V"]:
+    """Keep the tokens that are at least p times as likely as the likeliest, which always stays.
+
+    transformers: ``MinPLogitsWarper``. Source: https://arxiv.org/abs/2407.01082, section 3.
+
+    >>> keep_min_p(np.array([0.5, 0.3, 0.15, 0.05]), 0.5).round(6).tolist()
+    [0.625, 0.375, 0.0, 0.0]
+    """
+    return renormalize(probabilities, probabilities >= p * probabilities.max(-1, keepdims=True))
+
+
+def penalize_repetition(
+    logits: Array["... V"], seen: Array["... V"], penalty: float
+) -> Array["... V"]:
+    """Push down the logits of tokens that were seen: divide those above 0, multiply those below.
+
+    transformers: ``RepetitionPenaltyLogitsProcessor``. Source: https://arxiv.org/abs/1909.05858,
+    section 4.1, where negative logits are not thought of.
+
+    >>> penalize_repetition(np.array([2.0, -2.0, 2.0]), np.array([True, True, False]), 2.0).tolist()
+    [1.0, -4.0, 2.0]
+    """
+    pushed = np.where(logits > 0, logits / penalty, logits * penalty)
+    return np.where(seen, pushed, logits).astype(logits.dtype)
+
+
 def renormalize(probabilities: Array["... V"], kept: Array["... V"]) -> Array["... V"]:
     """Zero where not kept, and divide by what remains."""
     remaining = np.where(kept, probabilities, 0)
@@ -111,8 +148,9 @@ def renormalize(probabilities: Array["... V"], kept: Array["... V"]) -> Array[".
 def probabilities_of(logits: Array["... V"], sampling: Sampling) -> Array["... V"]:
     """What a token is drawn from, at a temperature above 0: float64, each row sums to one.
 
-    The largest logit is taken off first. That changes no probability, and even the smallest
-    temperature then divides without overflow: what is left is greedy.
+    What was seen before is not known here: the penalty for repetition is no part of it. The
+    largest logit is taken off first. That changes no probability, and even the smallest temperature
+    then divides without overflow: what is left is greedy.
     """
     with np.errstate(over="ignore"):
         below = logits.astype(np.float64) - logits.max(axis=-1, keepdims=True)
@@ -121,6 +159,8 @@ def probabilities_of(logits: Array["... V"], sampling: Sampling) -> Array["... V
         probabilities = keep_top_k(probabilities, sampling.top_k)
     if sampling.top_p is not None:
         probabilities = keep_top_p(probabilities, sampling.top_p)
+    if sampling.min_p is not None:
+        probabilities = keep_min_p(probabilities, sampling.min_p)
     return probabilities
 
 
@@ -128,11 +168,13 @@ def sample(
     logits: Array["... V"],
     sampling: Sampling = GREEDY,
     rng: "np.random.Generator | None" = None,
+    seen: Array["... V"] | None = None,
 ) -> Array["..."]:
     """One token for each row of logits. The same generator state gives the same tokens.
 
     A draw is a throw onto a line from 0 to 1 on which every token has a stretch as long as its
-    probability. Greedy needs no ``rng``. A logit of minus infinity is never drawn.
+    probability. Greedy needs no ``rng``. A logit of minus infinity is never drawn. ``seen`` says
+    which tokens the penalty for repetition is for; without it, none.
 
     Raises ``FloatingPointError`` for a row with NaN or infinity, or with nothing that can be drawn.
 
@@ -145,6 +187,8 @@ def sample(
         raise FloatingPointError(
             "logits with NaN or infinity, from which no token can be drawn; what computed them?"
         )
+    if seen is not None and sampling.repetition_penalty != 1:
+        logits = penalize_repetition(logits, seen, sampling.repetition_penalty)
     if sampling.temperature == 0:
         return greedy(logits)
     ends = np.cumsum(probabilities_of(logits, sampling), axis=-1)
@@ -262,16 +306,37 @@ def write_tokens(
     vocab_size: int | None,
 ) -> Iterator[tuple[Array["..."], Array["... V"]]]:
     """The loop behind ``generation_steps``: the prompt goes in, then each token that was chosen."""
-    cache = KVCache(config, ids.shape[-1] + room)
+    cache, seen = KVCache(config, ids.shape[-1] + room), None
+    if sampling.repetition_penalty != 1:
+        seen = tokens_seen(ids, config.vocab_size, padding)
     for _ in range(room):
         logits = prefill(weights, config, ids, cache, padding)
         if not np.isfinite(logits).all():
             raise FloatingPointError(
                 "the model computed NaN or infinity; its weights are damaged, or not a Llama's"
             )
-        tokens = sample(logits[..., :vocab_size], sampling, rng)
+        known = None if seen is None else seen[..., :vocab_size]
+        tokens = sample(logits[..., :vocab_size], sampling, rng, known)
         yield tokens, logits
         ids = tokens[..., None]
+        if seen is not None:
+            np.put_along_axis(seen, ids, True, axis=-1)
+
+
+def tokens_seen(
+    ids: Array["... T"], vocab_size: int, padding: Array["..."] | None = None
+) -> Array["... V"]:
+    """Which tokens stand in each text; what only pads it in front does not count.
+
+    >>> tokens_seen(np.array([3, 1, 3]), 5).astype(int).tolist()
+    [0, 1, 0, 1, 0]
+    """
+    padding = np.zeros(ids.shape[:-1], int) if padding is None else padding
+    real = np.arange(ids.shape[-1]) >= padding[..., None]
+    seen = np.zeros((*ids.shape[:-1], vocab_size), bool)
+    first_real = np.take_along_axis(ids, padding[..., None], axis=-1)  # marked in padding's place
+    np.put_along_axis(seen, np.where(real, ids, first_real), True, axis=-1)
+    return seen
 
 
 def prefill(

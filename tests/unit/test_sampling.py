@@ -15,12 +15,16 @@ from llama_np.sampling import (
     generate_batch,
     generation_steps,
     greedy,
+    keep_min_p,
     keep_top_k,
     keep_top_p,
     log_probabilities,
     pad_left,
     padded_view,
+    penalize_repetition,
+    probabilities_of,
     sample,
+    tokens_seen,
 )
 from tests.checks import agree, check_top_p
 from tests.tiny import random_ids, random_weights, tiny_config
@@ -51,6 +55,35 @@ def test_top_p(transformers, torch, normal, p):
     if p < 1:
         theirs = transformers.TopPLogitsWarper(p)(None, theirs)
     agree(keep_top_p(sampling.softmax(logits), p), theirs.softmax(-1))
+
+
+@pytest.mark.parametrize("p", [0.0, 0.05, 0.5, 1.0])
+def test_min_p(transformers, torch, normal, p):
+    logits = 3 * normal(4, 50)
+    theirs = transformers.MinPLogitsWarper(p)(None, torch.tensor(logits)).softmax(-1)
+    agree(keep_min_p(sampling.softmax(logits), p), theirs)
+
+
+@pytest.mark.parametrize("penalty", [0.5, 1.0, 1.3])
+def test_the_penalty_for_repetition(transformers, torch, normal, penalty):
+    logits = normal(4, 50)
+    ids = np.random.default_rng(0).integers(0, 50, (4, 9))
+    processor = transformers.RepetitionPenaltyLogitsProcessor(penalty)
+    theirs = processor(torch.tensor(ids), torch.tensor(logits))
+    agree(penalize_repetition(logits, tokens_seen(ids, 50), penalty), theirs)
+
+
+def test_the_cuts_come_one_after_another(transformers, torch, normal):
+    """In the order of ``_get_logits_processor``: each cut counts what the one before it left."""
+    logits = 2 * normal(40, 50)
+    theirs = torch.tensor(logits)
+    for warper in (
+        transformers.TemperatureLogitsWarper(1.5), transformers.TopKLogitsWarper(12),
+        transformers.TopPLogitsWarper(0.8), transformers.MinPLogitsWarper(0.3),
+    ):  # fmt: skip
+        theirs = warper(None, theirs)
+    ours = probabilities_of(logits, Sampling(1.5, top_k=12, top_p=0.8, min_p=0.3))
+    agree(ours, theirs.softmax(-1))
 
 
 @pytest.mark.parametrize("temperature", [0.1, 1.0, 2.5])
@@ -99,6 +132,31 @@ def test_greedy_writing_is_that_of_transformers(twin, torch, config, weights):
     )  # fmt: skip
     ours = list(generate(single, config, prompt, 12))
     assert ours == theirs[0, 5:].tolist()
+
+
+@pytest.mark.parametrize("penalty", [1.2, 3.0])
+def test_greedy_writing_with_a_penalty_is_that_of_transformers(
+    twin, torch, config, weights, penalty
+):
+    single = weights.map(np.float32)
+    prompt, how = random_ids(config, 5), Sampling(repetition_penalty=penalty)
+    theirs = twin.hugging_face_twin(config, single).generate(
+        torch.tensor(prompt)[None], max_new_tokens=20, do_sample=False, eos_token_id=None,
+        pad_token_id=0, repetition_penalty=penalty,
+    )[0, 5:].tolist()  # fmt: skip
+    assert list(generate(single, config, prompt, 20, how)) == theirs
+    assert list(generate(single, config, prompt, 20)) != theirs
+
+
+def test_a_batch_is_penalised_as_its_texts_are_alone(llama):
+    """Padding is no token that was seen."""
+    weights, config, ids = llama
+    how, prompts = Sampling(repetition_penalty=2.0), [ids, ids[:2], [0]]
+    alone = [list(generate(weights, config, prompt, 15, how)) for prompt in prompts]
+    assert generate_batch(weights, config, prompts, 15, how) == alone
+    assert alone != generate_batch(weights, config, prompts, 15)
+    seen = tokens_seen(np.array([[0, 0, 4], [2, 2, 3]]), 5, np.array([2, 0]))
+    assert seen.astype(int).tolist() == [[0, 0, 0, 0, 1], [0, 0, 1, 1, 0]]
 
 
 def test_writing_is_choosing_again_and_again(llama):
@@ -207,6 +265,10 @@ def test_a_padded_view():
         ({"top_p": 0.0}, "top_p must be above 0 and at most 1, got 0.0"),
         ({"top_p": 1.1}, "top_p must be above 0 and at most 1, got 1.1"),
         ({"top_p": float("nan")}, "top_p must be above 0 and at most 1, got nan"),
+        ({"min_p": -0.1}, "min_p must be between 0 and 1, got -0.1"),
+        ({"min_p": 1.1}, "min_p must be between 0 and 1, got 1.1"),
+        ({"repetition_penalty": 0.0}, "repetition_penalty must be above 0, got 0.0; 1 is none"),
+        ({"repetition_penalty": float("nan")}, "repetition_penalty must be above 0, got nan"),
     ],
 )
 def test_settings_without_meaning_are_refused(options, message):
