@@ -14,11 +14,25 @@ MARK = ".course.json"  # lies in a folder of working copies
 
 
 def folder() -> Path:
-    """The variable LLAMA_PROGRESS; else the working copies that this page is one of; else beside
-    the course's own pages; else ``.llama_np`` at home, or where temporary files go."""
+    """Where a learner's own things lie: in this order, in
+
+    - the folder that the variable LLAMA_PROGRESS names;
+    - a new one, while nbgrader grades what was handed in;
+    - the working copies that this page is one of;
+    - the course's own exercises, where they can be written to;
+    - ``.llama_np`` at home, or where temporary files go.
+    """
     if chosen := os.environ.get("LLAMA_PROGRESS"):
         return Path(chosen)
+    if os.environ.get("NBGRADER_EXECUTION") == "autograde":
+        return Path(for_this_notebook().name)
     return working_copies() or usual_folder()
+
+
+@cache
+def for_this_notebook() -> tempfile.TemporaryDirectory:
+    """A folder as long as this process lives: what one learner hands in is no help to the next."""
+    return tempfile.TemporaryDirectory(prefix="llama_np")
 
 
 def working_copies() -> Path | None:

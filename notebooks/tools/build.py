@@ -8,6 +8,7 @@ from pathlib import Path
 
 LACKS = "building the lessons needs {}: pip install -r requirements.txt -r tests/requirements.txt"
 try:
+    import assignments
     import nbformat
     import pages
     import slides
@@ -150,6 +151,11 @@ def make_parser() -> argparse.ArgumentParser:
         "file that opens without network (making the first needs it)",
     )  # fmt: skip
     parser.add_argument("--exercises", action="store_true", help="the exercises, not the lessons")
+    parser.add_argument(
+        "--nbgrader", type=Path, metavar="DIR",
+        help="write the built exercises as source assignments of nbgrader, with solutions, points "
+        "and hidden tests: DIR/source/NN_name/NN_name.ipynb",
+    )  # fmt: skip
     parser.add_argument("--model", type=Path, metavar="DIR", help="run on this Llama folder")
     parser.add_argument("--language", metavar="pl", help="the edition in translations/pl/ only")
     parser.add_argument("--translate", metavar="pl", help="make or refresh a catalogue there")
@@ -181,15 +187,29 @@ def handle(
     return found + translate.describe_labels(*translate.compare_labels(built, asked))
 
 
+def write_assignments(exercises: list[Path], args: argparse.Namespace) -> int:
+    """The exercises for nbgrader, and what to do next."""
+    try:
+        assignments.write_course(exercises, args.nbgrader)
+    except (LessonError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    print(f"{args.nbgrader / 'source'}: {len(exercises)} assignments, solutions in them")
+    print(f"next:  cd {args.nbgrader} && nbgrader generate_assignment {exercises[0].stem}")
+    return 0
+
+
 def main(argv: list[str] | None = None, folder: Path = pages.NOTEBOOKS) -> int:
     """Do what the command line says; 1 where something is stale or wrong, else 0."""
     parser = make_parser()
     args = parser.parse_args(argv)
-    folder = folder / "exercises" if args.exercises else folder
+    folder = folder / "exercises" if args.exercises or args.nbgrader else folder
     if args.execute and not args.check:
         parser.error("--execute goes with --check")
     if args.slides and (args.check or args.translate or args.exercises):
         parser.error("--slides goes with lessons and --language only")
+    if args.nbgrader and (args.check or args.slides or args.translate or args.language):
+        parser.error("--nbgrader goes with names of exercises only")
     if args.accept and not (args.translate and args.names):
         parser.error("--accept goes with --translate and a lesson")
     failed = False
@@ -197,6 +217,8 @@ def main(argv: list[str] | None = None, folder: Path = pages.NOTEBOOKS) -> int:
         editions = choose_editions(choose(args.names, folder), folder, args)
     except LessonError as error:
         parser.error(str(error))
+    if args.nbgrader:
+        return write_assignments([folder / f"{source.stem}.ipynb" for source, _ in editions], args)
     for source, catalogue in editions:
         name, started = source.stem, time.monotonic()
         if catalogue:
