@@ -3,6 +3,7 @@
 import codecs
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
 
 
 class Tokenizer:
@@ -10,11 +11,16 @@ class Tokenizer:
 
     A tokenizer adds `_encode_ordinary`, which makes ids of text without special tokens. `bos` and
     `bos_id` are name and id of the token that the model expects in front of every text, `eos` and
-    `eos_id` of the one behind it, and None where there is none. `stop_ids` end the writing.
+    `eos_id` of the one behind it, and None where there is none. `stop_ids` end the writing: the end
+    of text, and what `stop` gives by name or by id, ordinary tokens too.
 
     Many models have more rows than there are tokens: their vocabulary was padded to a round number.
     `padded_size` is then how many; the ids from `vocab_size` on stand for no text.
+
+    `chat_template` is for who reads a model's files: how it wants dialogs written, None if unknown.
     """
+
+    chat_template: Any = None
 
     def __init__(
         self,
@@ -22,7 +28,7 @@ class Tokenizer:
         special_tokens: Mapping[str, int],
         bos: str | None,
         eos: str | None,
-        stop: Iterable[str] = (),
+        stop: Iterable[str | int] = (),
     ):
         self.special_tokens = dict(special_tokens)
         named = {i: name.encode() for name, i in self.special_tokens.items()}
@@ -39,12 +45,18 @@ class Tokenizer:
         self._end = eos or "for the end of text"
         self.bos_id = self.special_tokens.get(bos)
         self.eos_id = self.special_tokens.get(eos)
+        ends = (self.special_tokens.get(end, end) for end in (eos, *stop))
         self.stop_ids = frozenset(
-            self.special_tokens[name] for name in {eos, *stop} if name in self.special_tokens
+            i for i in ends if isinstance(i, int) and 0 <= i < self.vocab_size
         )
 
     def encode(
-        self, text: str, bos: bool = False, eos: bool = False, allow_special: bool = False
+        self,
+        text: str,
+        bos: bool = False,
+        eos: bool = False,
+        allow_special: bool = False,
+        guard: str = "",
     ) -> list[int]:
         """The ids of a text, between begin and end of text where asked for.
 
@@ -52,7 +64,8 @@ class Tokenizer:
         then nothing is added.
 
         The name of a special token inside the text stays ordinary text, so that what a user types
-        can never end the user's turn; `allow_special=True` reads it as the token.
+        can never end the user's turn; `allow_special=True` reads it as the token, except where the
+        character `guard` stands inside the name. Guards are no part of the text.
 
         Raises ValueError for a lone surrogate, which is no character and has no bytes (tiktoken
         would turn it into U+FFFD), and for `eos` where the tokenizer has none.
@@ -65,10 +78,11 @@ class Tokenizer:
                 f' {error.start}; text.encode("utf-8", "replace").decode() puts a ? in its place'
             ) from None
         ids = [self.bos_id] if bos and self.bos_id is not None else []
-        for i, stretch in enumerate(self._split_special(text) if allow_special else [text]):
+        for i, stretch in enumerate(self.split_special(text) if allow_special else [text]):
             if allow_special and stretch in self.special_tokens:
                 ids.append(self.special_tokens[stretch])
             else:
+                stretch = stretch.replace(guard, "") if guard else stretch
                 ids += self._encode_ordinary(stretch, at_start=i == 0)
         return ids + [self.special_id(self._end)] if eos else ids
 
@@ -105,6 +119,11 @@ class Tokenizer:
             )
         return self.special_tokens[name]
 
+    def split_special(self, text: str) -> list[str]:
+        """A text cut at the names of special tokens, which are parts of their own."""
+        names = sorted(self.special_tokens, key=len, reverse=True)  # the longest match wins
+        return re.split(f"({'|'.join(map(re.escape, names))})", text) if names else [text]
+
     def _encode_ordinary(self, text: str, at_start: bool) -> list[int]:
         raise NotImplementedError
 
@@ -117,10 +136,6 @@ class Tokenizer:
                 " use the tokenizer that belongs to the model"
             )
         return self._bytes[token_id]
-
-    def _split_special(self, text: str) -> list[str]:
-        names = sorted(self.special_tokens, key=len, reverse=True)  # the longest match wins
-        return re.split(f"({'|'.join(map(re.escape, names))})", text) if names else [text]
 
 
 def stream_text(tokenizer: Tokenizer, ids: Iterable[int]) -> Iterator[str]:

@@ -153,7 +153,7 @@ class BPETokenizer(Tokenizer):
         pattern: str = LLAMA3_PATTERN,
         bos: str | None = "<|begin_of_text|>",
         eos: str | None = "<|end_of_text|>",
-        stop: Iterable[str] = STOP_TOKENS,
+        stop: Iterable[str | int] = STOP_TOKENS,
     ):
         check_ranks(ranks, "ranks")
         if not isinstance(special_tokens, Mapping):

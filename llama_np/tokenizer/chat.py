@@ -7,11 +7,17 @@ The model goes on from there, and says <|eot_id|> when its turn is over. A chat 
 at that id never ends. Source: ChatFormat in Meta's `llama/tokenizer.py` (meta-llama/llama3).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from .base import Tokenizer
 
+TOKENS = {"<|begin_of_text|>", "<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>"}
 ROLES = ("system", "user", "assistant", "ipython")  # ipython: the output of a tool
+
+
+def has_llama3_dialogs(tokenizer: Tokenizer) -> bool:
+    """Whether a tokenizer has the special tokens of this format."""
+    return tokenizer.special_tokens.keys() >= TOKENS
 
 
 def encode_header(tokenizer: Tokenizer, role: str) -> list[int]:
@@ -29,14 +35,8 @@ def encode_header(tokenizer: Tokenizer, role: str) -> list[int]:
     ]
 
 
-def encode_message(tokenizer: Tokenizer, message: Mapping[str, str]) -> list[int]:
-    """One turn: its header, its content without white space at both ends, <|eot_id|>.
-
-    The name of a special token in the content stays ordinary text: a user cannot speak in
-    another's name. (The chat templates of Hugging Face read it as the special token.)
-
-    Raises ValueError unless the message is {"role": ..., "content": ...}, both text.
-    """
+def check_message(message: Mapping[str, str]) -> None:
+    """Raise ValueError unless the message is {"role": ..., "content": ...}, both text."""
     if not isinstance(message, Mapping) or not all(
         isinstance(message.get(key), str) for key in ("role", "content")
     ):
@@ -44,6 +44,17 @@ def encode_message(tokenizer: Tokenizer, message: Mapping[str, str]) -> list[int
             f'expected a message like {{"role": "user", "content": "Why?"}}, got {message!r};'
             " give both keys, as text"
         )
+
+
+def encode_message(tokenizer: Tokenizer, message: Mapping[str, str]) -> list[int]:
+    """One turn: its header, its content without white space at both ends, <|eot_id|>.
+
+    The name of a special token in the content stays ordinary text: a user cannot speak in
+    another's name. (The chat templates of Hugging Face read it as the special token.)
+
+    Raises ValueError for what is no message.
+    """
+    check_message(message)
     return [
         *encode_header(tokenizer, message["role"]),
         *tokenizer.encode(message["content"].strip()),
@@ -77,14 +88,17 @@ def encode_dialog(tokenizer: Tokenizer, messages: Sequence[Mapping[str, str]]) -
 
 
 def latest_that_fit(
-    tokenizer: Tokenizer, messages: Sequence[Mapping[str, str]], room: int
+    encode: Callable[[Sequence[Mapping[str, str]]], list[int]],
+    messages: Sequence[Mapping[str, str]],
+    room: int,
 ) -> list[Mapping[str, str]]:
     """The end of a talk that takes at most ``room`` tokens: whole turns of question and answer go.
 
-    A system text at the beginning and the last question always stay, however long they are.
+    ``encode`` makes ids of messages, as ``encode_dialog`` does. A system text at the beginning and
+    the last question always stay, however long they are.
     """
     head = [message for message in messages[:1] if message["role"] == "system"]
     turns = list(messages[len(head) :])
-    while len(turns) > 2 and len(encode_dialog(tokenizer, [*head, *turns])) > room:
+    while len(turns) > 2 and len(encode([*head, *turns])) > room:
         del turns[:2]
     return [*head, *turns]

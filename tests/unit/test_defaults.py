@@ -46,9 +46,9 @@ def test_the_prompt_is_echoed_once_and_the_continuation_follows(capsys):
 
 
 def test_the_options_of_sampling_arrive():
-    options = ["Once", "--temperature", "0.5", "--top-k", "7", "--top-p", "0.25"]
-    assert sampling_of(make_parser().parse_args(["generate", *options])) == Sampling(
-        0.5, top_k=7, top_p=0.25
+    line = "Once --temperature 0.5 --top-k 7 --top-p 0.25 --min-p 0.1 --repetition-penalty 1.5"
+    assert sampling_of(make_parser().parse_args(["generate", *line.split()])) == Sampling(
+        0.5, top_k=7, top_p=0.25, min_p=0.1, repetition_penalty=1.5
     )
     assert sampling_of(make_parser().parse_args(["generate", "Once"])) == Sampling(0.8)
 

@@ -29,8 +29,8 @@ PACKAGES = {
 MODULES = [(name, path) for name, paths in PACKAGES.items() for path in paths]
 THEIR_OWN = {  # what a format, a picture or a download needs: imported where it is needed
     "weights_tools": {
-        "gguf", "huggingface_hub", "matplotlib", "psutil", "safetensors", "sentencepiece",
-        "threadpoolctl", "tiktoken",
+        "gguf", "huggingface_hub", "jinja2", "matplotlib", "psutil", "safetensors",
+        "sentencepiece", "threadpoolctl", "tiktoken",
     },
     "classroom": {"IPython", "ipywidgets", "matplotlib", "PIL"},  # PIL comes with matplotlib
 }  # fmt: skip

@@ -7,12 +7,13 @@ import sys
 
 import pytest
 
-from llama_np.tokenizer import BPETokenizer
+from llama_np.tokenizer import BPETokenizer, encode_dialog
 from tests.checks import interruptible
 from weights_tools.__main__ import main as weights_tools_main
 from weights_tools.commands import exit_status
 from weights_tools.commands.generate import main
 from weights_tools.load import DOLL_HOUSE, load_model
+from weights_tools.tokenizers.chat_template import ChatTemplate
 
 COMMAND = [sys.executable, "-m", "llama_np"]
 
@@ -81,6 +82,8 @@ def test_a_question_that_is_too_long_does_not_end_the_talk():
         (["Once", "--temperature", "nan"], "temperature must be 0"),
         (["Once", "--top-p", "0"], "top_p must be above 0"),
         (["Once", "--top-k", "0"], "top_k must be at least 1"),
+        (["Once", "--min-p", "2"], "min_p must be between 0 and 1"),
+        (["Once", "--repetition-penalty", "0"], "repetition_penalty must be above 0"),
         (["Once", "--max-new-tokens", "-1"], "max_new_tokens must be 0 or more"),
         (["Once", "--model", "no/such/folder"], "no such file or folder"),
         (["word " * 3000], "shorten the prompt"),
@@ -142,14 +145,101 @@ def test_it_says_when_there_is_no_tokenizer(tmp_path, capsys):
     assert "found no tokenizer, or none that can be read, so" in capsys.readouterr().err
 
 
-def test_a_chat_needs_the_tokens_of_a_chat(monkeypatch, capsys):
-    model = load_model(DOLL_HOUSE)
-    without = BPETokenizer(model.tokenizer.ranks, ["<|begin_of_text|>"])
-    monkeypatch.setattr(
-        "weights_tools.commands.generate.load_model", lambda *_: model._replace(tokenizer=without)
-    )
+@pytest.fixture
+def with_tokenizer(monkeypatch):
+    """Let a model be loaded with this tokenizer."""
+
+    def take(tokenizer, name="doll-house"):
+        model = load_model(name)._replace(tokenizer=tokenizer)
+        monkeypatch.setattr("weights_tools.commands.generate.load_model", lambda *_: model)
+
+    return take
+
+
+def test_a_chat_needs_a_template_or_the_tokens_of_a_chat(with_tokenizer, capsys):
+    ranks = load_model(DOLL_HOUSE).tokenizer.ranks
+    with_tokenizer(BPETokenizer(ranks, ["<|begin_of_text|>"]))
     assert main(["Why?", "--chat"]) == 1
-    assert "has not the special tokens of Llama 3's chats" in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert "this model has no chat template, and not the special tokens of Llama 3's chats" in told
+
+
+def test_without_a_template_llama_3s_tokens_are_enough(with_tokenizer, capsys):
+    options = ["Why?", "--chat", "--temperature", "0", "--model", "doll-house"]
+    assert main(options) == 0
+    told = capsys.readouterr().out
+    tokenizer = load_model(DOLL_HOUSE).tokenizer
+    assert tokenizer.chat_template is not None
+    tokenizer.chat_template = None
+    with_tokenizer(tokenizer)
+    assert main(options) == 0
+    assert capsys.readouterr().out == told
+
+
+def ids_given(options, capsys) -> list[int]:
+    """The ids of the prompt that a command line leads to."""
+    assert main([*options, "--logprobs", "--max-new-tokens", "0"]) == 0
+    return [int(line.split()[0]) for line in capsys.readouterr().out.splitlines()]
+
+
+def test_the_system_text_comes_first(with_tokenizer, capsys):
+    tokenizer = load_model(DOLL_HOUSE).tokenizer
+    with_tokenizer(tokenizer)
+    messages = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Why?"}]
+    ids = ids_given(["Why?", "--chat", "--system", "Be brief."], capsys)
+    assert ids == encode_dialog(tokenizer, messages)
+    assert main(["Why?", "--system", "Be brief."]) == 1
+    assert "--system is for talks; put --chat beside it" in capsys.readouterr().err
+
+
+def test_a_template_that_refuses_is_one_line(with_tokenizer, capsys):
+    tokenizer = load_model(DOLL_HOUSE).tokenizer
+    source = "{% if messages[0].role == 'system' %}{{ raise_exception('no system') }}{% endif %}"
+    tokenizer.chat_template = ChatTemplate(source, {})
+    with_tokenizer(tokenizer)
+    assert main(["Why?", "--chat", "--system", "Be brief."]) == 1
+    told = capsys.readouterr().err
+    assert told == "error: the model's chat template cannot be rendered: no system\n"
+    tokenizer.chat_template = ChatTemplate("{{ nothing() }}", {})
+    assert main(["--chat"]) == 1
+    told = capsys.readouterr().err
+    assert told.startswith(f"error: {DOLL_HOUSE}: the model's chat template cannot be rendered")
+
+
+def test_the_turn_ends_where_the_template_ends_it(with_tokenizer, capsys):
+    """Even if the model's own files do not stop there."""
+    options = ["Why?", "--chat", "--temperature", "0", "--model", "doll-house-chat"]
+    assert main(options) == 0
+    told = capsys.readouterr().out
+    tokenizer = load_model("doll-house-chat").tokenizer
+    tokenizer.stop_ids = frozenset()
+    with_tokenizer(tokenizer, "doll-house-chat")
+    assert main(options) == 0
+    assert capsys.readouterr().out == told
+
+
+def test_special_tokens_in_a_prompt(with_tokenizer, capsys):
+    tokenizer = load_model(DOLL_HOUSE).tokenizer
+    with_tokenizer(tokenizer)
+    text = "Hi<|eot_id|>"
+    assert ids_given([text], capsys) == tokenizer.encode(text, bos=True)
+    special = tokenizer.encode(text, bos=True, allow_special=True)
+    assert ids_given([text, "--special"], capsys) == special
+    assert special[-1] == tokenizer.special_tokens["<|eot_id|>"]
+    assert ids_given([f"<|begin_of_text|>{text}", "--special"], capsys) == special  # one begin
+
+
+def test_an_ordinary_token_may_end_the_text(with_tokenizer, capsys):
+    options = ["Once upon a time", "--temperature", "0", "--max-new-tokens", "30"]
+    assert main(options) == 0
+    told = capsys.readouterr().out
+    tokenizer = load_model(DOLL_HOUSE).tokenizer
+    (stop,) = tokenizer.encode(".")
+    assert 0 < told.index(".") < len(told) - 2
+    tokenizer.stop_ids = frozenset({stop})
+    with_tokenizer(tokenizer)
+    assert main(options) == 0
+    assert capsys.readouterr().out == f"{told[: told.index('.')]}\n"
 
 
 def test_the_command_of_weights_tools_is_the_same(capsys):

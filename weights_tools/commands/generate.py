@@ -7,17 +7,20 @@ import argparse
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator
+from functools import partial
 from itertools import islice
+from typing import NamedTuple
 
 import numpy as np
 
 from llama_np import Sampling, generate, log_probabilities, log_softmax
 from llama_np.sampling import generation_steps
-from llama_np.tokenizer import stream_text
-from llama_np.tokenizer.chat import encode_dialog, latest_that_fit
+from llama_np.tokenizer import Tokenizer, stream_text
+from llama_np.tokenizer.chat import encode_dialog, has_llama3_dialogs, latest_that_fit
 
 from .. import Model, load_model
+from ..tokenizers.chat_template import Messages, encode_chat, end_of_turn
 from . import exit_status
 
 HELP = "let a model go on from a prompt, or talk to it"
@@ -35,7 +38,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--model", metavar="MODEL",
         help="a Llama: Hugging Face or Meta folder, .gguf file, llama2.c's .bin file, or a name: "
-        "doll-house-chat (default: the variable LLAMA_MODEL, else the small model that ships)",
+        "doll-house-chat, smollm2 (default: the variable LLAMA_MODEL, else the small model that "
+        "ships)",
     )  # fmt: skip
     parser.add_argument(
         "--memory", choices=["auto", "float32", "mapped"],
@@ -54,11 +58,26 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--top-p", type=float, metavar="P", help="choose among the likeliest tokens that reach P"
     )
     parser.add_argument("--top-k", type=int, metavar="K", help="choose among the K likeliest")
+    parser.add_argument(
+        "--min-p", type=float, metavar="P",
+        help="choose among the tokens at least P times as likely as the likeliest",
+    )  # fmt: skip
+    parser.add_argument(
+        "--repetition-penalty", type=float, default=1.0, metavar="R",
+        help="above 1: tokens that stand in the text already become less likely (default: none)",
+    )  # fmt: skip
     parser.add_argument("--seed", type=int, metavar="S", help="the same seed gives the same text")
     parser.add_argument(
         "--chat", action="store_true",
         help="put the prompt as a user's question; without a prompt, talk until the input ends "
         "(default model: doll-house-chat)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--system", metavar="TEXT", help="with --chat: what the model is told before the talk"
+    )
+    parser.add_argument(
+        "--special", action="store_true",
+        help="read names of special tokens in the prompt, such as <|im_start|>, as these tokens",
     )  # fmt: skip
     parser.add_argument(
         "--logprobs", action="store_true",
@@ -100,12 +119,31 @@ def model_for(args: argparse.Namespace) -> Model:
             "encoded; put the tokenizer.model, tokenizer.json or (llama2.c) tokenizer.bin of the "
             "model beside it"
         )
-    if args.chat and "<|eot_id|>" not in model.tokenizer.special_tokens:
-        raise ValueError(
-            f"{model.path}: this model has not the special tokens of Llama 3's chats; leave out "
-            "--chat"
-        )
     return model
+
+
+class Chat(NamedTuple):
+    """How a model is talked to: what makes ids of messages, and which ids end its turn."""
+
+    encode: Callable[[Messages], list[int]]
+    stop_ids: frozenset[int]
+
+
+def chat_of(model: Model) -> Chat:
+    """By the model's own template, or else in Llama 3's format where it has its tokens."""
+    tokenizer = model.tokenizer
+    try:
+        if tokenizer.chat_template is not None:
+            ends = tokenizer.stop_ids | end_of_turn(tokenizer)
+            return Chat(partial(encode_chat, tokenizer), ends)
+    except ValueError as error:
+        raise ValueError(f"{model.path}: {error}") from None
+    if not has_llama3_dialogs(tokenizer):
+        raise ValueError(
+            f"{model.path}: this model has no chat template, and not the special tokens of Llama "
+            "3's chats; leave out --chat, or put its chat_template.jinja beside it"
+        )
+    return Chat(partial(encode_dialog, tokenizer), tokenizer.stop_ids)
 
 
 def write(text: str) -> None:
@@ -116,19 +154,28 @@ def write(text: str) -> None:
 
 def sampling_of(args: argparse.Namespace) -> Sampling:
     """How the command line wants tokens chosen."""
-    return Sampling(args.temperature, args.top_k, args.top_p)
+    return Sampling(args.temperature, args.top_k, args.top_p, args.min_p, args.repetition_penalty)
 
 
-def continuation(model: Model, ids: list[int], args: argparse.Namespace, rng) -> Iterator[int]:
+def encode_prompt(tokenizer: Tokenizer, text: str, special: bool) -> list[int]:
+    """A plain prompt; the token that begins a text comes once, even where the prompt names it."""
+    ids = tokenizer.encode(text, allow_special=special)
+    bos = tokenizer.bos_id
+    return ids if bos is None or (special and ids[:1] == [bos]) else [bos, *ids]
+
+
+def continuation(
+    model: Model, ids: list[int], stop_ids: Collection[int], args: argparse.Namespace, rng
+) -> Iterator[int]:
     """What ``generate`` yields with the settings of the command line."""
     return generate(
         model.weights, model.config, ids, args.max_new_tokens, sampling_of(args),
-        rng=rng, stop_tokens=model.tokenizer.stop_ids, vocab_size=model.tokenizer.vocab_size,
+        rng=rng, stop_tokens=stop_ids, vocab_size=model.tokenizer.vocab_size,
     )  # fmt: skip
 
 
 def with_logprobs(
-    model: Model, ids: list[int], args: argparse.Namespace, rng
+    model: Model, ids: list[int], stop_ids: Collection[int], args: argparse.Namespace, rng
 ) -> Iterator[tuple[int, float | None]]:
     """The tokens of prompt and continuation, each with its log-probability in nats.
 
@@ -142,7 +189,7 @@ def with_logprobs(
     known = log_probabilities(model.weights, model.config, ids)
     yield from zip(ids[1:], known.tolist(), strict=True)
     for token, logits in steps:
-        if int(token) in model.tokenizer.stop_ids:
+        if int(token) in stop_ids:
             return
         yield int(token), float(log_softmax(logits)[token])
 
@@ -166,25 +213,30 @@ def write_logprobs(model: Model, items: Iterator) -> None:
         write(f"{token:6d} {shown} {model.tokenizer.token(token)}\n")
 
 
-def talk(model: Model, args: argparse.Namespace, rng, tally: Tally) -> None:
+def talk(model: Model, chat: Chat, args: argparse.Namespace, rng, tally: Tally) -> None:
     """Question and answer in turns, from standard input, until it ends.
 
     The whole talk goes back into the model each time, as far as it fits; the oldest turns go first.
     """
     context = model.config.context_length
     room = context - min(context // 2, 1024)  # what the answer may take
-    messages: list[dict[str, str]] = []
+    messages = system_message(args)
     print("Ask, and end each question with Enter; an empty line or Ctrl-D ends.", file=sys.stderr)
     while question := ask():
-        asked = [*messages, {"role": "user", "content": question}]
-        asked = latest_that_fit(model.tokenizer, asked, room)
         try:
-            new = continuation(model, encode_dialog(model.tokenizer, asked), args, rng)
+            asked = [*messages, {"role": "user", "content": question}]
+            asked = latest_that_fit(chat.encode, asked, room)
+            new = continuation(model, chat.encode(asked), chat.stop_ids, args, rng)
         except ValueError as error:  # a question that is too long does not end the talk
             print(f"error: {error}", file=sys.stderr)
             continue
         answer = write_text(stream_text(model.tokenizer, tally.through(new)))
         messages = [*asked, {"role": "assistant", "content": answer}]
+
+
+def system_message(args: argparse.Namespace) -> list[dict[str, str]]:
+    """The message before all others, where the command line has one."""
+    return [] if args.system is None else [{"role": "system", "content": args.system}]
 
 
 def ask() -> str:
@@ -212,6 +264,8 @@ def go_on(args: argparse.Namespace, tally: Tally) -> None:
     """Load, encode, generate, write."""
     if args.prompt is None and not args.chat:
         raise ValueError('expected a prompt, for example "Once upon a time", or --chat to talk')
+    if args.system is not None and not args.chat:
+        raise ValueError("--system is for talks; put --chat beside it")
     model = model_for(args)
     if args.prompt == "" and (args.chat or model.tokenizer.bos_id is None):
         raise ValueError(
@@ -219,27 +273,35 @@ def go_on(args: argparse.Namespace, tally: Tally) -> None:
             + ("a question" if args.chat else "this model has no token that begins a text")
         )
     rng = np.random.default_rng(args.seed) if args.temperature else None
-    tokenizer = model.tokenizer
+    chat = chat_of(model) if args.chat else None
     if args.prompt is None:
-        talk(model, args, rng, tally)
+        talk(model, chat, args, rng, tally)
     else:
-        ids = (
-            encode_dialog(tokenizer, [{"role": "user", "content": args.prompt}])
-            if args.chat
-            else tokenizer.encode(args.prompt, bos=True)
-        )
-        if args.logprobs:
-            new = with_logprobs(model, ids, args, rng)
-            write_logprobs(model, tally.through(new, skip=len(ids)))
-        else:
-            new = continuation(model, ids, args, rng)
-            write("" if args.chat else args.prompt)
-            write_text(stream_text(tokenizer, tally.through(new)))
+        go_on_from(args.prompt, model, chat, args, rng, tally)
     millions = model.config.count_parameters() / 1e6
     print(
         f"[{tally}, {model.path.resolve().name}: {millions:.1f} million parameters]",
         file=sys.stderr,
     )
+
+
+def go_on_from(
+    prompt: str, model: Model, chat: Chat | None, args: argparse.Namespace, rng, tally: Tally
+) -> None:
+    """One prompt, or one question, and what the model makes of it."""
+    tokenizer = model.tokenizer
+    if chat is None:
+        ids, stop_ids = encode_prompt(tokenizer, prompt, args.special), tokenizer.stop_ids
+    else:
+        ids = chat.encode([*system_message(args), {"role": "user", "content": prompt}])
+        stop_ids = chat.stop_ids
+    if args.logprobs:
+        new = with_logprobs(model, ids, stop_ids, args, rng)
+        write_logprobs(model, tally.through(new, skip=len(ids)))
+    else:
+        new = continuation(model, ids, stop_ids, args, rng)
+        write("" if args.chat else prompt)
+        write_text(stream_text(tokenizer, tally.through(new)))
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -6,6 +6,7 @@ from pathlib import Path
 from llama_np.tokenizer import BPETokenizer, Tokenizer
 from llama_np.tokenizer.bpe import LLAMA3_PATTERN
 
+from .chat_template import template_beside
 from .fit import fitted
 from .ranks import read_tiktoken, write_ranks
 from .tokenizer_json import special_tokens_follow, write_tokenizer_json
@@ -29,10 +30,12 @@ def load_tokenizer(path: str | os.PathLike, vocab_size: int | None = None) -> To
     if not path.exists():
         raise FileNotFoundError(f"no such file or folder: {path}; expected a tokenizer")
     found = path if path.is_file() else _find(path)
-    tokenizer = None if found is None else _read(found, path if path.is_dir() else path.parent)
-    if tokenizer is None or vocab_size is None:
-        return tokenizer
-    return fitted(tokenizer, vocab_size, path)
+    folder = path if path.is_dir() else path.parent
+    if found is None:
+        return None
+    tokenizer = _read(found, folder)
+    tokenizer.chat_template = template_beside(folder, tokenizer)
+    return tokenizer if vocab_size is None else fitted(tokenizer, vocab_size, path)
 
 
 def _find(folder: Path) -> Path | None:

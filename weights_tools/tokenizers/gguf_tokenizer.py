@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from llama_np.tokenizer import Tokenizer
 from llama_np.tokenizer.bpe import (
     DIGITS_PATTERN,
     GPT2_PATTERN,
@@ -10,6 +11,7 @@ from llama_np.tokenizer.bpe import (
     BPETokenizer,
 )
 
+from .chat_template import template_of
 from .read_tokenizer_json import byte_level, pairs_of
 from .sentencepiece_model import BYTE, CONTROL, NORMAL, UNKNOWN, USER_DEFINED, Piece, PieceList
 from .sentencepiece_tokenizer import SentencePieceTokenizer
@@ -57,14 +59,28 @@ def tokenizer_from_gguf(
     kind = values.get("model")
     if kind in (None, "none", "no_vocab"):
         return None
+    readers = {"llama": _gguf_sentencepiece, "gpt2": _gguf_byte_level}
+    if not isinstance(kind, str) or kind not in readers:
+        raise ValueError(f"expected a tokenizer.ggml.model of 'llama' or 'gpt2', got {kind!a}")
     try:
-        if kind == "llama":
-            return _gguf_sentencepiece(values)
-        if kind == "gpt2":
-            return _gguf_byte_level(values)
+        tokenizer = readers[kind](values)
     except ValueError as error:
         raise ValueError(f"the tokenizer in the GGUF file: {error}") from None
-    raise ValueError(f"expected a tokenizer.ggml.model of 'llama' or 'gpt2', got {kind!a}")
+    source = metadata.get("tokenizer.chat_template")
+    tokenizer.chat_template = template_of(source, _names(values, tokenizer))
+    return tokenizer
+
+
+def _names(values: Mapping[str, Any], tokenizer: Tokenizer) -> dict[str, str]:
+    """The special tokens that the metadata gives a role, as a chat template calls them."""
+    roles = {"bos": "bos", "eos": "eos", "unknown": "unk", "padding": "pad"}
+    usual = {"bos_token": tokenizer.bos, "eos_token": tokenizer.eos}
+    ids = {f"{ours}_token": values.get(f"{theirs}_token_id") for theirs, ours in roles.items()}
+    known = range(tokenizer.vocab_size)
+    named = {
+        role: tokenizer.decode([i]) for role, i in ids.items() if type(i) is int and i in known
+    }
+    return {role: name for role, name in (usual | named).items() if name is not None}
 
 
 def _gguf_sentencepiece(values: Mapping[str, Any]) -> SentencePieceTokenizer:
@@ -136,8 +152,9 @@ def _gguf_ends(
         return None if i is None else tokens[i]
 
     first = name("bos", bos) if values.get("add_bos_token", add_bos) else None
-    stop = (name("eot"), name("eom"), *_STOPS)
-    return Ends(first, name("eos", eos), tuple(token for token in stop if token is not None))
+    last, *_ = name("eos", eos), name("eot"), name("eom")
+    stop = [values.get(f"{key}_token_id", eos) for key in ("eos", "eot", "eom")]
+    return Ends(first, last, tuple(end for end in (*stop, *_STOPS) if end is not None))
 
 
 def _list(values: Mapping[str, Any], key: str, kind: type | tuple, length: int | None = None):

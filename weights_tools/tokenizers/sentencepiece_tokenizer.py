@@ -50,7 +50,7 @@ class SentencePieceTokenizer(Tokenizer):
     Twin: `sentencepiece.SentencePieceProcessor`.
     """
 
-    def __init__(self, piece_list: PieceList, stop: Iterable[str] = ()):
+    def __init__(self, piece_list: PieceList, stop: Iterable[str | int] = ()):
         pieces = [_without_user_defined(piece) for piece in piece_list.pieces]
         _check(pieces)
         self.piece_list = piece_list._replace(pieces=pieces)

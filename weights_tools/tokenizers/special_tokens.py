@@ -15,11 +15,14 @@ from ..reading import read_object
 
 
 class Ends(NamedTuple):
-    """The names of the special tokens that begin a text, end it, and stop the writing."""
+    """The names of the special tokens that begin a text and end it, and what stops the writing.
+
+    That may be an ordinary token, given by its id.
+    """
 
     bos: str | None
     eos: str | None
-    stop: tuple[str, ...]
+    stop: tuple[str | int, ...]
 
 
 def special_tokens(added: object) -> dict[str, int]:
@@ -99,11 +102,11 @@ def declared_ends(
             raise ValueError(
                 f"tokenizer_config.json begins or ends texts with {name!a}, which is no added token"
             )
-    stop_ids = generation.get("eos_token_id", model.get("eos_token_id"))
-    stop_ids = stop_ids if isinstance(stop_ids, list) else [stop_ids]
-    stop = [name for i in stop_ids for name in special if special[name] == i]
+    ends = generation.get("eos_token_id", model.get("eos_token_id"))
+    stop = [i for i in (ends if isinstance(ends, list) else [ends]) if type(i) is int]
+    names = [name for i in stop for name in special if special[name] == i]
     usual = [name for name in ("<|end_of_text|>", "</s>") if name in special]
-    eos = eos or next(iter([*stop, *usual]), None)
+    eos = eos or next(iter([*names, *usual]), None)
     return Ends(bos, eos, (*stop, *STOP_TOKENS))
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from llama_np.tokenizer.base import Tokenizer
 from llama_np.tokenizer.bpe import DIGITS_PATTERN, GPT2_PATTERN, LLAMA3_PATTERN, BPETokenizer
+from llama_np.tokenizer.chat import has_llama3_dialogs
 
 from ..writing import write_json
 
@@ -22,7 +23,6 @@ CHAT_TEMPLATE = (
     "{% if add_generation_prompt %}"
     "{{ '<|start_header_id|>assistant<|end_header_id|>\n\n' }}{% endif %}"
 )
-_CHAT_TOKENS = {"<|begin_of_text|>", "<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>"}
 
 _BYTE_LEVEL = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True}
 _SPLIT = {"type": "Split", "pattern": {"Regex": LLAMA3_PATTERN}, "behavior": "Isolated"}
@@ -117,26 +117,32 @@ def write_tokenizer_json(
     """Write tokenizer.json and tokenizer_config.json into an existing folder.
 
     `model_max_length` is how many positions the model was trained on; None leaves it open. The
-    chat template is there if the tokenizer has the special tokens of a dialog. Unlike
+    chat template is the tokenizer's own, or that of Llama 3 if it has the special tokens. Unlike
     `encode_dialog` it reads the name of a special token inside a message as the token.
     """
-    chat = (
-        {"chat_template": CHAT_TEMPLATE} if tokenizer.special_tokens.keys() >= _CHAT_TOKENS else {}
-    )
-    config = tokenizer_config(tokenizer, model_max_length) | chat
+    config = tokenizer_config(tokenizer, model_max_length)
+    if tokenizer.chat_template is None and has_llama3_dialogs(tokenizer):
+        config["chat_template"] = CHAT_TEMPLATE
     write_json(tokenizer_json(tokenizer), Path(folder) / "tokenizer.json")
     write_json(config, Path(folder) / "tokenizer_config.json")
 
 
 def tokenizer_config(tokenizer: Tokenizer, model_max_length: int | None) -> dict:
-    """The content of tokenizer_config.json: the class that takes tokenizer.json as it is."""
+    """The content of tokenizer_config.json: the class that takes tokenizer.json as it is.
+
+    With the tokenizer's chat template, and the names that it uses.
+    """
     ends = {"bos_token": tokenizer.bos, "eos_token": tokenizer.eos}
+    template = tokenizer.chat_template
+    if template is not None:
+        ends |= template.names
     return {
         "tokenizer_class": "PreTrainedTokenizerFast",
         "model_input_names": ["input_ids", "attention_mask"],
         "clean_up_tokenization_spaces": False,
         **{key: name for key, name in ends.items() if name is not None},
         **({"model_max_length": model_max_length} if model_max_length is not None else {}),
+        **({"chat_template": template.source} if template is not None else {}),
     }
 
 

@@ -1,0 +1,161 @@
+"""A model's own chat template: a program in Jinja that makes one text of a dialog.
+
+It stands in chat_template.jinja, in tokenizer_config.json, or in a GGUF file's metadata, and is
+rendered by ``render_chat``, a program that is held to some seconds and to some memory.
+"""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from llama_np.tokenizer import Tokenizer
+from llama_np.tokenizer.chat import check_message
+
+from .special_tokens import object_beside
+
+PROGRAM = Path(__file__).with_name("render_chat.py")
+SECONDS = 20  # some ten times what starting Python takes on a slow machine
+SHOWN = 200  # characters of what a template complains of
+NAMED = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
+Messages = Sequence[Mapping[str, str]]
+
+
+class ChatTemplate(NamedTuple):
+    """The template as it was found, and the names of special tokens that it may use.
+
+    ``names``: such as {"bos_token": "<s>"}, which need not be what stands before a plain text.
+    """
+
+    source: Any
+    names: dict[str, str]
+
+
+def template_of(source: Any, names: Mapping[str, Any]) -> ChatTemplate | None:
+    """A template among what the files of a model say; None where they say nothing.
+
+    Of several, given as a list of {"name": ..., "template": ...}, the one called default.
+    """
+    if isinstance(source, list):
+        several = [each for each in source if isinstance(each, dict)]
+        source = next((e.get("template") for e in several if e.get("name") == "default"), source)
+    if source is None:
+        return None
+    return ChatTemplate(source, {k: v for k, v in names.items() if isinstance(v, str)})
+
+
+def template_beside(folder: Path, tokenizer: Tokenizer) -> ChatTemplate | None:
+    """The template in a model's folder; a file of its own comes before tokenizer_config.json.
+
+    The tokenizer knows its ends where no file says how they are called.
+    """
+    own = folder / "chat_template.jinja"
+    config, named = (
+        object_beside(folder, name) for name in ("tokenizer_config.json", "special_tokens_map.json")
+    )
+    source = config.get("chat_template")
+    if own.is_file():
+        source = own.read_text(encoding="utf-8", errors="replace")
+    usual = {"bos_token": tokenizer.bos, "eos_token": tokenizer.eos}
+    names = {key: config.get(key) or named.get(key) or usual.get(key) for key in NAMED}
+    return template_of(source, {key: content_of(name) for key, name in names.items()})
+
+
+def content_of(name: Any) -> Any:
+    """The name of a token that may be given as an object with its content."""
+    return name.get("content") if isinstance(name, dict) else name
+
+
+def encode_chat(tokenizer: Tokenizer, messages: Messages) -> list[int]:
+    """A dialog by the model's own template, up to the point where the assistant speaks.
+
+    Special tokens are those that the template writes. Their names inside a message stay ordinary
+    text, as in ``encode_dialog``: a user cannot speak in another's name.
+
+    Raises ValueError for what the template refuses, and for a template that cannot be rendered.
+
+    transformers: ``tokenizer.apply_chat_template(messages, add_generation_prompt=True)``, with
+    ``sanitize_control_tokens=True``.
+    """
+    for message in messages:
+        check_message(message)
+    guard = unused_character(messages)
+    guarded = [
+        {**message, "content": guard_names(tokenizer, message["content"], guard)}
+        for message in messages
+    ]
+    (text,) = render(tokenizer.chat_template, [guarded])
+    return tokenizer.encode(text, allow_special=True, guard=guard)
+
+
+def unused_character(messages: Messages) -> str:
+    """A character for private use that no message has."""
+    used = set().union(*(message["content"] for message in messages))
+    return next(c for c in map(chr, range(0xF0000, 0xFFFFE)) if c not in used)
+
+
+def guard_names(tokenizer: Tokenizer, content: str, guard: str) -> str:
+    """The content, with a guard inside each name of a special token."""
+    parts = tokenizer.split_special(content)
+    return "".join(
+        f"{part[0]}{guard}{part[1:]}" if part in tokenizer.special_tokens else part
+        for part in parts
+    )
+
+
+def end_of_turn(tokenizer: Tokenizer) -> frozenset[int]:
+    """The special token that the template puts behind what the assistant says, if there is one.
+
+    A model that was tuned with this template writes it when its turn is over.
+    """
+    said = "ANSWER"
+    dialog = [{"role": "user", "content": "?"}, {"role": "assistant", "content": said}]
+    (text,) = render(tokenizer.chat_template, [dialog], add_generation_prompt=False)
+    behind = text.rpartition(said)[2].lstrip()
+    names = (name for name in tokenizer.special_tokens if behind.startswith(name))
+    longest = max(names, key=len, default=None)
+    return frozenset() if longest is None else frozenset({tokenizer.special_tokens[longest]})
+
+
+def render(
+    template: ChatTemplate, dialogs: Sequence[Messages], add_generation_prompt: bool = True
+) -> list[str]:
+    """The text of each dialog. Raises ValueError in one line where there is none.
+
+    transformers: ``apply_chat_template(dialog, tokenize=False)``.
+    """
+    if not isinstance(template.source, str):
+        raise ValueError(
+            f"expected the chat template as text, or a default among several, got "
+            f"{json.dumps(template.source, default=str)[:80]}"
+        )
+    request = {
+        "source": template.source, "dialogs": [[*map(dict, dialog)] for dialog in dialogs],
+        "names": template.names, "add_generation_prompt": add_generation_prompt,
+    }  # fmt: skip
+    try:
+        done = subprocess.run(
+            [sys.executable, os.fspath(PROGRAM)], input=json.dumps(request), capture_output=True,
+            encoding="utf-8", timeout=SECONDS,
+        )  # fmt: skip
+    except subprocess.TimeoutExpired:
+        raise ValueError(
+            f"the model's chat template was stopped: it took more than {SECONDS} seconds"
+        ) from None
+    try:
+        answer = json.loads(done.stdout)
+    except ValueError:
+        answer = {"error": f"it ended the program that renders it ({done.returncode})"}
+    if "error" in answer:
+        told = "".join(printable(answer["error"][: SHOWN * 2]))[:SHOWN]
+        raise ValueError(f"the model's chat template cannot be rendered: {told}")
+    return answer["texts"]
+
+
+def printable(text: str) -> Iterator[str]:
+    """The characters of a text, those that a terminal could take for commands escaped."""
+    for character in " ".join(text.split()):
+        yield character if character.isprintable() else ascii(character)[1:-1]
