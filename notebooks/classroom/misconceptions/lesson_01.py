@@ -92,7 +92,7 @@ def merged_from_the_right(piece, ranks):
     return merge_by(right_of_two)(piece, ranks)
 
 
-@wrong("a piece that is itself a token was not taken whole", "01/trap-answer", task="merge")
+@wrong("a piece that is itself a token was not taken whole", "01/ids-note", task="merge")
 def joining_alone(piece, ranks):
     """Joining can get stuck on the way to a token: Llama 3 looks the whole piece up first."""
     return merge_pairs(piece, ranks)[-1]

@@ -72,8 +72,9 @@ check("first_join", my_first_join)
 # %% [markdown] key="merge-task"
 # ## Task 3. A piece to tokens
 #
-# Write the whole of step 4. The parts are single bytes at first; join until nothing can be joined any more. And
-# remember that joining alone is not enough. `mine.first_join` is your own function of task 2 once it has
+# Write the whole of step 4. The parts are single bytes at first; join until nothing can be joined any more. But joining
+# alone is not enough (step 5): with the tokens `bc`, `ab`, `cd` and `abcd`, learned in this order, `abcd` gets stuck as
+# `a`, `bc`, `d`, although it has a rank of its own. `mine.first_join` is your own function of task 2 once it has
 # passed. (Until then it is the one that comes with these pages.)
 #
 # <details><summary>Hint</summary>
