@@ -349,6 +349,23 @@ def test_the_spaces_of_transformers_5(model, tmp_path, layout, with_model):
         assert again.encode(text, allow_special=True) == wanted, text
 
 
+@pytest.mark.parametrize(
+    "told, layout", [({"legacy": False}, "first"), ({"add_prefix_space": False}, "never")]
+)
+def test_a_tokenizer_model_whose_spaces_are_told_beside_it(model, tmp_path, told, layout):
+    """... in tokenizer_config.json; transformers makes these layouts of it."""
+    tokenizers = pytest.importorskip("tokenizers")
+    (tmp_path / "tokenizer.model").write_bytes(model)
+    values = sentencepiece_json(load_tokenizer(tmp_path))
+    values |= dict(zip(("normalizer", "pre_tokenizer"), LAYOUTS[layout], strict=True))
+    theirs = tokenizers.Tokenizer.from_str(json.dumps(values))
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps(told))
+    ours = load_tokenizer(tmp_path)
+    for text in SPACED:
+        wanted = theirs.encode(text, add_special_tokens=False).ids
+        assert ours.encode(text, allow_special=True) == wanted, text
+
+
 def test_what_transformers_5_writes(model, tmp_path):
     transformers = pytest.importorskip("transformers")
     written = sentencepiece_json(SentencePieceTokenizer(parse_model(model)))["model"]

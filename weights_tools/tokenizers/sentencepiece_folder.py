@@ -8,7 +8,7 @@ from ..reading import read_object
 from .read_tokenizer_json import space_in_front
 from .sentencepiece_model import CONTROL, Piece, PieceList
 from .sentencepiece_tokenizer import SentencePieceTokenizer
-from .special_tokens import added_beside, declared_ends, special_tokens
+from .special_tokens import added_beside, declared_ends, object_beside, special_tokens
 
 
 def read_sentencepiece(path: Path, folder: Path) -> SentencePieceTokenizer:
@@ -28,6 +28,8 @@ def read_sentencepiece(path: Path, folder: Path) -> SentencePieceTokenizer:
         special = tokenizer.special_tokens | added
         ends = declared_ends(folder, special, values, tokenizer.bos, tokenizer.eos)
         piece_list = own._replace(pieces=pieces, bos=ends.bos, eos=ends.eos)
+        if values is None:
+            return SentencePieceTokenizer(spaced_beside(piece_list, folder), ends.stop)
         return SentencePieceTokenizer(spaced(piece_list, values), ends.stop)
     except ValueError as error:
         of_which = folder if values is None else described
@@ -50,10 +52,24 @@ def with_added(pieces: list[Piece], added: Mapping[str, int]) -> list[Piece]:
     return all_of_them
 
 
-def spaced(piece_list: PieceList, values: Mapping[str, Any] | None) -> PieceList:
+def spaced_beside(piece_list: PieceList, folder: Path) -> PieceList:
+    """With the space in front as tokenizer_config.json has it, where there is no tokenizer.json.
+
+    Where it says nothing, the tokenizer.model counts, as in Meta's code: each stretch between
+    special tokens has a space of its own. (transformers 5.24 takes `legacy` for false then.)
+    """
+    config = object_beside(folder, "tokenizer_config.json")
+    if config.get("add_prefix_space") is False:
+        return piece_list._replace(dummy_prefix=False)
+    if config.get("legacy") is False and piece_list.dummy_prefix:
+        return piece_list._replace(dummy_prefix=False, metaspace="first")
+    return piece_list
+
+
+def spaced(piece_list: PieceList, values: Mapping[str, Any]) -> PieceList:
     """With the space in front as tokenizer.json has it, where its rule is one that we know."""
     try:
-        if values is None or "normalizer" not in values:
+        if "normalizer" not in values:
             return piece_list
         dummy_prefix, scheme = space_in_front(values["normalizer"], values.get("pre_tokenizer"))
     except ValueError:
