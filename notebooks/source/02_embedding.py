@@ -4,7 +4,8 @@
 # Every token of *Once upon a time, there was a little girl named* has two sets of numbers in this model: one is
 # looked up when the token is **read**, the other decides how well it does when the next token is **predicted**.
 # On the first day of training the two sets were the same, number by number. Why are they not the same any
-# more, and what has each of them become? Step 4 measures it, step 5 lets it happen once more, before your eyes.
+# more, and what has each of them become? Step 4 measures it, step 5 lets it happen once more, before your eyes, and
+# step 6 asks how a model can do with one set.
 #
 # In go the ids of [lesson 01](01_tokens.ipynb), shape `(T,)`. Out comes the beginning of the residual stream
 # `x`, shape `(T, D)`, one row of `D` numbers for each token. There is an
@@ -12,7 +13,7 @@
 
 # %% key="map"
 import numpy as np
-from classroom import agree, show, source, table
+from classroom import agree, show, table
 
 from weights_tools import load_model
 
@@ -29,11 +30,10 @@ show.tokens(labels, ids)
 # %% [markdown] key="look-up-why"
 # ## Step 1. The look-up
 #
-# An id is a name, like the number on a football shirt: the mean of two ids is some third token that has
-# nothing to do with them. The blocks multiply and add, so they need numbers for which that makes sense, and
-# every token of the vocabulary has `D` numbers of its own, which training is free to set. They are
-# the rows of the **embedding**, a matrix $E$ with `V` rows and `D` columns, and a token's id, counted from 0,
-# says which row is its own.
+# An id is a name, like the number on a football shirt, and there is no sense in adding two of them. The blocks multiply
+# and add, so they need numbers for which that makes sense, and every token of the vocabulary has `D` numbers of its own,
+# which training is free to set. They are the rows of the **embedding**, a matrix $E$ with `V` rows and `D` columns, and a
+# token's id, counted from 0, says which row is its own.
 
 # %% key="look-up-by-hand"
 embedding = weights.embedding
@@ -55,13 +55,9 @@ table(["token", "id", *(f"column {d}" for d in range(5))], rows)
 # </details>
 
 # %% [markdown] key="one-hot-why"
-# Picking rows is a matrix product in disguise. Write each id as a **one-hot** row $o$ of `V` numbers, 1 at
-# the id's place and 0 everywhere else. In its product with the matrix all terms but one vanish:
-#
-# $$(o\,E)_d = \sum_{i=0}^{V-1} o_i\, E_{i,d} = E_{\text{id},d}$$
-#
-# Nobody computes it so, since nearly all of the work would be multiplying by zero. But it shows that a text can
-# teach the embedding something only about the tokens that it contains: all other rows meet only zeros.
+# Picking rows is a matrix product in disguise. Write each id as a **one-hot** row of `V` numbers, 1 at the id's place and
+# 0 everywhere else: in its product with the matrix all other rows meet zeros. Nobody computes it so, but it shows that a
+# text can teach the embedding something only about the tokens that it contains.
 
 # %% key="one-hot-by-hand"
 from llama_np import embed
@@ -69,7 +65,6 @@ from llama_np import embed
 one_hot = np.zeros((len(ids), config.vocab_size), np.float32)
 one_hot[np.arange(len(ids)), ids] = 1
 agree(one_hot @ embedding, embed(embedding, ids))  # T V @ V D -> T D
-source(embed)
 
 # %% [markdown] key="cosine-why"
 # ## Step 2. How near are two tokens?
@@ -80,14 +75,14 @@ source(embed)
 # $$\cos(a, b) = \frac{a \cdot b}{|a|\,|b|}, \qquad a \cdot b = \sum_d a_d b_d, \qquad |a| = \sqrt{a \cdot a}$$
 #
 # It is 1 for the same direction, 0 for directions at right angles, −1 for opposite ones. We compare the tokens
-# that are *in use*: those that occur at least 50 times in some thousand stories that this model has told.
+# that are *in use*: those that occur at least 30 times in some hundred stories that this model has told.
 
 # %% key="cosine-by-hand"
-from weights_tools.training.corpus import STORIES, read_documents
+from weights_tools.training.heroes import read_stories
 
-stories = [np.array(tokenizer.encode(text, bos=True)) for text in read_documents(STORIES)]
+stories = [np.array(tokenizer.encode(text, bos=True)) for text in read_stories()]
 times = np.bincount(np.concatenate(stories), minlength=config.vocab_size)
-used = np.flatnonzero(times >= 50)
+used = np.flatnonzero(times >= 30)
 
 
 def cosines(rows):
@@ -106,9 +101,8 @@ print(f"cosine of ␣girl and ␣boy: {cosines(read)[girl, boy]:.2f}")
 
 # %% [markdown] key="random-why"
 # Is that much? Two random rows of `D` numbers have a cosine of about $\pm 1/\sqrt{D}$, which is
-# {{ config.dim ** -0.5 :.2f }} here. Yet we are going to look for the *nearest* of all tokens, and the best
-# of many tries is better than one. **Predict before you run:** how close does the closest of
-# {{ len(used) - 1 }} random rows come?
+# {{ config.dim ** -0.5 :.2f }} here. Yet we are going to look for the *nearest* of all tokens, and the best of many tries is
+# better than one. How close does the closest of {{ len(used) - 1 }} random rows come?
 
 # %% key="random"
 rng = np.random.default_rng(0)
@@ -192,8 +186,8 @@ table(["token", "when it is read (embedding)", "when it is predicted (output mat
 # As something to be predicted, `␣sad` is neighbour number {{ rank(" happy", " sad", to_predict) }} of
 # `␣happy`; as something that has been read it is number {{ rank(" happy", " sad", to_read) }}. On the right
 # are words that could take the token's place in the same sentence: where `␣girl` can be said,
-# {{ neighbours(" girl", to_predict, 3) }} can, too. On the left the rule is harder to see, and six lists
-# prove nothing anyway. What could each matrix have been taught?
+# {{ neighbours(" girl", to_predict, 3) }} can, too. On the left the rule is harder to see. What could each matrix have
+# been taught?
 
 # %% [markdown] key="training-why"
 # ## Step 4. What each matrix knows
@@ -201,12 +195,17 @@ table(["token", "when it is read (embedding)", "when it is predicted (output mat
 # Training asks for one thing only, to make the token that follows more probable. A token's *row* is used when
 # the token is already in the text, so what shapes it is what comes **after** the token. A token's *column*
 # decides its score wherever the model is in a text, so what shapes it is what stands **before** the places
-# that the token fits into. If this is right, near rows should belong to tokens with alike followers, and near
-# columns to tokens with alike predecessors.
+# that the token fits into. If this is right, near rows should belong to tokens with similar followers, and near
+# columns to tokens with similar predecessors.
 #
-# Counting can test that. For every token we count how often each other token follows it in the stories.
-# Divided by their sum these counts are shares, one row of shares for each token, which we centre and compare
-# as we did with the rows of the matrices. The same table read by columns gives the predecessors.
+# Counting can test that. For every token we count how often each other token follows it in the stories. Divided by their
+# sum these counts are shares, one row of shares for each token, which we compare as we did the rows of the matrices. The
+# same table read by columns gives the predecessors. Then we hold the ten tokens nearest to a token against the ten
+# most alike in followers and the ten most alike in predecessors. What tells the two matrices apart is company that is
+# alike on *one* side.
+#
+# **Predict before you run:** both matrices have been in the same model, trained on the same texts, and began
+# with the same numbers. How different will their company be?
 
 
 # %% key="training-counts"
@@ -223,72 +222,51 @@ def shares(counts):
     return counts / np.maximum(counts.sum(axis=-1, keepdims=True), 1)
 
 
-def alike(counts):
-    return cosines(centred(shares(counts)))
-
-
-counts = count_pairs(stories)
-rows = [
-    [called(place(w)), neighbours(w, alike(counts)), neighbours(w, alike(counts.T))] for w in words
-]
-table(["token", "most alike in followers", "most alike in predecessors"], rows)
-
-# %% [markdown] key="training-ask"
-# After `␣happy` come much the same tokens as after {{ neighbours(" happy", alike(counts), 3) }}; before it
-# come much the same as before {{ neighbours(" happy", alike(counts.T), 3) }}. These lists come from text
-# alone, and no matrix was asked. Now hold the ten tokens nearest to a token against the ten most alike in
-# followers and the ten most alike in predecessors. Many tokens are alike on both sides. Since they cannot
-# tell the two matrices apart, we set them aside and count only neighbours whose company is alike on *one*
-# side.
-#
-# **Predict before you run:** both matrices have been in the same model, trained on the same texts, and began
-# with the same numbers. How different will their counts be?
-
-
-# %% key="training-table"
 def ten_nearest(near):
     near = near - 9 * np.eye(len(near))  # not the token itself
     return near >= np.sort(near, axis=-1)[:, [-10]]  # N N, ten True in each row
 
 
 def company(near, counts):
-    """Of ten neighbours: how many are alike in followers only, and in predecessors only."""
-    after, before = ten_nearest(alike(counts)), ten_nearest(alike(counts.T))
-    return [
-        (ten_nearest(near) & one).sum(axis=-1).mean() for one in (after & ~before, before & ~after)
-    ]
+    """Of ten neighbours: alike in followers only, in predecessors only, in both, in neither."""
+    after, before = (ten_nearest(cosines(centred(shares(c)))) for c in (counts, counts.T))
+    kinds = after & ~before, before & ~after, after & before, ~(after | before)
+    return [(ten_nearest(near) & kind).sum(axis=-1).mean() for kind in kinds]
 
 
-parts = [count_pairs(stories[k::20]) for k in range(20)]  # twenty collections of about 50 stories
-orders = [rng.permutation(len(used)) for _ in range(20)]  # every token gets the row of another
+# %% key="training-table"
+counts = count_pairs(stories)
+parts = [count_pairs(stories[k::10]) for k in range(10)]  # ten collections of stories
+orders = [rng.permutation(len(used)) for _ in parts]  # every token gets the row of another
 start = cosines(centred(rng.standard_normal(read.shape)))
-measured = {
-    "embedding": np.array([company(to_read, part) for part in parts]),
-    "output matrix": np.array([company(to_predict, part) for part in parts]),
-    "both at the start: random rows": np.array([company(start, part) for part in parts]),
-    "embedding, rows swapped": np.array([company(to_read[np.ix_(o, o)], counts) for o in orders]),
-    "output matrix, swapped": np.array([company(to_predict[np.ix_(o, o)], counts) for o in orders]),
+nears = {
+    "embedding": [to_read] * 10,
+    "output matrix": [to_predict] * 10,
+    "random rows, as at the start": [start] * 10,
+    "embedding, rows swapped": [to_read[order][:, order] for order in orders],
+    "output matrix, swapped": [to_predict[order][:, order] for order in orders],
 }
-rows_know, columns_know, *controls = measured.values()  # each 20 2
-table(
-    ["of ten neighbours", "alike in followers only", "alike in predecessors only"],
-    [
-        [name, *(f"{m:.2f} ± {s:.2f}" for m, s in zip(n.mean(axis=0), n.std(axis=0)))]
-        for name, n in measured.items()
-    ],
-)
+measured = {name: np.array([*map(company, near, parts)]) for name, near in nears.items()}
+rows_know, columns_know, *controls = measured.values()  # each 10 4
+chance = max(control[:, :2].max() for control in controls)
+rows = [
+    [name, *(f"{m:.2f} ± {s:.2f}" for m, s in zip(each.mean(axis=0), each.std(axis=0)))]
+    for name, each in measured.items()
+]
+table(["of ten neighbours", "followers only", "predecessors only", "both", "neither"], rows)
+print(f"in a control never more than {chance:.2f} on one side")
 
 # %% [markdown] key="training-note"
 # {{ claim: (rows_know[:, 0] > rows_know[:, 1]).all() and (columns_know[:, 1] > columns_know[:, 0]).all() }}
-# {{ claim: rows_know[:, 0].mean() > 1.4 * rows_know[:, 1].mean() and columns_know[:, 1].mean() > 1.4 * columns_know[:, 0].mean() }}
-# {{ claim: min(rows_know[:, 0].min(), columns_know[:, 1].min()) > max(c.max() for c in controls) }}
-# The two have gone opposite ways. Of ten neighbours in the embedding {{ rows_know[:, 0].mean() :.2f }} are
-# alike in followers only and {{ rows_know[:, 1].mean() :.2f }} in predecessors only. In the output matrix it
-# is {{ columns_know[:, 0].mean() :.2f }} and {{ columns_know[:, 1].mean() :.2f }}. The twenty numbers behind
-# each mean come from twenty collections of about 50 stories, and in
-# {{ ((rows_know[:, 0] > rows_know[:, 1]) & (columns_know[:, 1] > columns_know[:, 0])).sum() }} of the 20 both
-# orders hold. The controls show what chance gives: random rows, as both matrices were at the start, and
-# tokens that have swapped their rows never give more than {{ max(c.max() for c in controls) :.2f }}.
+# {{ claim: rows_know[:, 0].mean() > 1.2 * rows_know[:, 1].mean() and columns_know[:, 1].mean() > 1.2 * columns_know[:, 0].mean() }}
+# {{ claim: min(rows_know[:, 0].mean(), columns_know[:, 1].mean()) > 1.5 * chance }}
+# Most neighbours, {{ rows_know[:, 3].mean() :.1f }} and {{ columns_know[:, 3].mean() :.1f }} of ten, are alike in neither, so
+# pairs of neighbours explain only a part of the company. But where the two sides differ, the matrices have gone opposite
+# ways. In the embedding {{ rows_know[:, 0].mean() :.2f }} neighbours are alike in followers only
+# and {{ rows_know[:, 1].mean() :.2f }} in predecessors only, in the output matrix {{ columns_know[:, 0].mean() :.2f }} and
+# {{ columns_know[:, 1].mean() :.2f }}. The matrices are the same in each line; ± is over the ten collections of stories that
+# judge them, and both orders hold in all ten. Random rows, as both matrices were at the start, and tokens that have
+# swapped their rows show what chance gives.
 #
 # So a token's row says more about *what it leads to*, and its column about *what it follows from*. Nobody
 # designed this. Is it enough that the two are used in different places?
@@ -305,8 +283,7 @@ table(
 # - A column moves towards the *rows* of tokens that precede it more often than predicted: `wrong.T @ rows`.
 #
 # Tokens with the same followers are thus drawn the same way in one matrix, tokens with the same
-# predecessors in the other. **Predict before you run:** without blocks, will the two jobs be kept apart less
-# clearly than in the model, or more?
+# predecessors in the other. Without blocks, will the two jobs be kept apart less clearly than in the model, or more?
 
 
 # %% key="grow"
@@ -322,7 +299,7 @@ for n in range(steps[-1] + 1):
     if n in steps:
         seen.append([company(cosines(centred(m)), counts) for m in (rows, columns)])
     rows, columns = step(rows, columns)
-seen = np.array(seen)  # 21 2 2
+seen = np.array(seen)  # 21 2 4
 
 # %% key="grow-picture"
 show.curves(
@@ -338,18 +315,17 @@ show.curves(
 )
 
 # %% [markdown] key="grow-note"
-# {{ claim: (seen[0] == seen[0, ::-1]).all() and seen[0].max() < 0.6 }}
+# {{ claim: (seen[0] == seen[0, ::-1]).all() and seen[0, :, :2].max() < 0.6 }}
 # {{ claim: seen[-1, 0, 0] > 3 * seen[-1, 0, 1] and seen[-1, 1, 1] > 3 * seen[-1, 1, 0] }}
 # {{ claim: seen[3, 0, 0] > seen[3, 1, 1] + 1 }}
-# At step 0 the two matrices are equal and so are their counts, all near chance. Then the rows take up
-# followers, {{ seen[-1, 0, 0] :.1f }} of ten at the end, and the columns predecessors,
-# {{ seen[-1, 1, 1] :.1f }}, while the two lower curves show that neither learns much of the other's job. The
-# rows are quicker. The shares after a token always sum to one, so that each row has as much to learn as any
-# other, whereas the column of a token that seldom follows anything is hardly moved.
+# More. At step 0 the two matrices are equal and so are their counts, all near chance. Then the rows take up
+# followers, {{ seen[:, 0, 0].max() :.1f }} of ten at step {{ steps[seen[:, 0, 0].argmax()] }} and
+# {{ seen[-1, 0, 0] :.1f }} at the end, and the columns predecessors, {{ seen[-1, 1, 1] :.1f }} at the end, while the two
+# lower curves show that neither learns much of the other's job. The rows are quicker. The shares after a token always
+# sum to one, so that each row has as much to learn as any other, whereas the column of a token that seldom follows
+# anything is hardly moved.
 #
-# The model shows the same two jobs in the same places, though less purely, since its rows also have to serve
-# the attention and the feed-forward networks of {{ config.n_layers }} blocks, and its columns are met by what
-# these blocks have written.
+# The model keeps the jobs apart less purely; its two matrices have {{ config.n_layers }} blocks between them.
 
 # %% [markdown] key="tied-why"
 # ## Step 6. One matrix for both?
@@ -362,97 +338,93 @@ show.curves(
 # {{ 128_256 * 4_096 / 8_030_261_248 :.0% }} to the whole, keeps
 # [both](https://huggingface.co/meta-llama/Meta-Llama-3-8B/blob/main/config.json).
 #
-# After step 5 you can say what a tied model must find difficult. With one matrix, the score of `␣named` after
-# `␣girl` and the score of `␣girl` after `␣named` are the same number, because the product of two rows does
-# not know which of them comes first. And of all rows of one length, a row has its largest product with
-# itself.
-#
-# We grow one tied matrix as we have grown the two, and for comparison we send the rows of our own model
-# through its last norm straight into its output matrix, past all blocks, which is called the **direct path**.
-# The table gives the **loss** of each, minus the logarithm of the probability of the follower that really
-# came; smaller is better. Two columns tell how often the most frequent follower of a token, and how often the
-# token itself, is among the first three proposals. **Predict before you run:** what will the tied matrix say
-# after `␣girl`? And our model?
+# Step 5 shows what a tied model will find hard. With one matrix, the score of `␣named` after `␣girl` and the score of
+# `␣girl` after `␣named` are the same number, because the product of two rows does not know which of them comes first. And
+# of all rows of one length, a row has its largest product with itself. So we grow one tied matrix as we have grown the
+# two. The table gives the **loss**, the number that training makes small: minus the logarithm of the probability that
+# the follower got that really came, on average. Two columns tell at which place, in the median of the
+# {{ len(used) }} tokens, the model proposes a token's most frequent follower, and at which the token itself. **Predict before you run:** what will the tied matrix say
+# after `␣girl`?
 
-# %% key="direct"
-from llama_np import log_softmax, rms_norm
 
-single = beginning
-for _ in range(steps[-1]):
-    single = sum(step(single, single)) - single  # moved by both jobs at once
-ways = {
-    "two matrices, grown alone": rows @ columns.T,
-    "one matrix, grown alone": single @ single.T,
-    "our model, past its blocks": rms_norm(read, weights.norm, config.norm_eps) @ output.T,
-}
+# %% key="tied"
+from llama_np import log_softmax
 
 
 def judged(scores):
-    """Loss; how often the most frequent follower, and the token itself, is in the first three."""
+    """Loss; the median place of each token's most frequent follower, and of the token itself."""
     loss = -(shares(counts) * log_softmax(scores)).sum(axis=-1).mean()
-    three = np.argsort(-scores)[:, :3]
-    wanted = counts.argmax(axis=-1), np.arange(len(used))
-    return loss, *((three == tokens[:, None]).any(axis=-1).mean() for tokens in wanted)
+    rows, wanted = np.arange(len(used)), (counts.argmax(axis=-1), np.arange(len(used)))
+    better = [scores > scores[rows, tokens][:, None] for tokens in wanted]  # two times N N
+    return loss, *(1 + np.median(each.sum(axis=-1)) for each in better)
 
 
-two, one, ours = judgements = [judged(scores) for scores in ways.values()]
-lines = []
-for (name, scores), (loss, follower, itself) in zip(ways.items(), judgements):
-    best = " ".join(called(i) for i in np.argsort(-scores[girl])[:3])
-    lines.append([name, f"{loss:.2f}", f"{follower:.0%}", f"{itself:.0%}", best])
-print(f"guessing has a loss of {np.log(len(used)):.2f}")
-table(["", "loss", "follower in first three", "itself in first three", "after `␣girl`"], lines)
+def compare(ways):
+    lines = {}
+    for name, scores in ways.items():
+        loss, follower, itself = judged(scores)
+        best = " ".join(called(i) for i in np.argsort(-scores[girl])[:3])
+        lines[name] = [name, f"{loss:.2f}", f"{follower:.0f}", f"{itself:.0f}", best]
+    header = ["", "loss", "place of the follower", "place of the token itself", "after `␣girl`"]
+    table(header, list(lines.values()))
 
-# %% [markdown] key="direct-note"
-# {{ claim: one[0] > two[0] + 0.5 and one[2] > 0.4 and two[2] < 0.1 and two[1] > 0.8 }}
-# {{ claim: ours[2] > 0.3 and ours[1] < 0.2 and ours[0] > np.log(len(used)) }}
-# Two matrices reach a loss of {{ two[0] :.2f }} and have the most frequent follower among their first three
-# for {{ two[1] :.0% }} of the tokens. Their product is a table of **bigrams**, pairs of neighbours, and a
-# transformer without blocks can learn nothing else ([Elhage et al.
-# 2021](https://transformer-circuits.pub/2021/framework/index.html)). The single matrix stays at
-# {{ one[0] :.2f }}, and for {{ one[2] :.0% }} of the tokens it proposes the token itself.
+
+# %% key="tied-table"
+single = beginning
+for _ in range(steps[-1]):
+    single = sum(step(single, single)) - single  # moved by both jobs at once
+often = np.log(1 + counts.sum(axis=0)) + np.zeros_like(counts)  # the same scores after every token
+grown = {"always the commonest tokens": often}
+grown |= {"two matrices": rows @ columns.T, "one matrix": single @ single.T}
+compare(grown)
+common, two, one = map(judged, grown.values())
+
+# %% [markdown] key="tied-note"
+# {{ claim: one[0] > two[0] + 0.5 and one[2] <= 5 and two[1] <= 3 and two[2] > 10 }}
+# Two matrices reach a loss of {{ two[0] :.2f }} and have the most frequent follower at place {{ two[1] :.0f }}. Their
+# product is a table of **bigrams**, pairs of neighbours, and a transformer without blocks can learn nothing else ([Elhage
+# et al. 2021](https://transformer-circuits.pub/2021/framework/index.html)). The single matrix stays at {{ one[0] :.2f }},
+# and it has the token itself at place {{ one[2] :.0f }}, where the two have it at {{ two[2] :.0f }}.
 #
-# So does ours, for {{ ours[2] :.0% }}. Here the direct path holds no table of bigrams, which Elhage et al.
-# found in models trained otherwise; ours began by saying the token itself. Does the model mind? And what if
-# we tie it now, after its training? We take the loss over the whole vocabulary, on the beginnings of 20
-# stories.
+# Yet tied models work, so what do they have that our tied matrix lacks? Blocks. How much these can do, our own model
+# can show, because it started where a tied one is: with two equal matrices. We give it every token as a text of its own
+# and send the stream through its last norm into the output matrix, at four places: straight from the embedding, which is
+# called the **direct path**, after block 0, and after the last block. As a control each token gets what block 0 has added
+# to another one.
 
-# %% key="tied-try-cell"
-from llama_np import Weights, forward, patch
+# %% key="first-block"
+from llama_np import forward, record, rms_norm
 
-texts = [story[:65] for story in stories[:20]]
-end = f"blocks.{config.n_layers - 1}.resid_out"  # the stream after the last block: patch changes it
+trace = {}
+forward(weights, config, used[:, None], tap=record(trace))  # N texts of one token
+first, last = (trace[f"blocks.{i}.resid_out"][:, 0] for i in (0, config.n_layers - 1))  # N D
+places = {
+    "embedding": read,
+    "after block 0": first,
+    "block 0 swapped": read + (first - read)[orders[0]],
+    "after the last block": last,
+}
+ways = {n: rms_norm(x, weights.norm, config.norm_eps) @ output.T for n, x in places.items()}
+compare(ways)
+direct, turned, swapped, final = map(judged, ways.values())
+kept = np.array([company(cosines(centred(x)), counts) for x in places.values()])
 
-
-def losses(weights, change=None):
-    """The loss on 20 beginnings; ``change(text)`` says what is done to the stream on the way."""
-    found = []
-    for text in texts:
-        tap = {"tap": change(text[:-1])} if change else {}
-        scores = log_softmax(forward(weights, config, text[:-1], **tap))
-        found.append(-scores[np.arange(len(text) - 1), text[1:]].mean())
-    return np.array(found)
-
-
-as_trained = losses(weights)
-without = losses(weights, lambda text: patch({end: lambda x: x - embedding[text]}))
-tied = losses(Weights.from_named({n: a for n, a in weights.named() if n != "output"}))
-added = without - as_trained
-print(f"as it was trained         {as_trained.mean():.2f} ± {as_trained.std():.2f}")
-print(f"without the direct path   {added.mean():+.4f} ± {added.std():.4f}")
-print(f"with tied output          {tied.mean():.2f} ± {tied.std():.2f}")
-print(f"guessing                  {np.log(config.vocab_size):.2f}")
-
-# %% [markdown] key="tied-try-answer"
-# {{ claim: abs(added.mean()) < 0.05 * as_trained.mean() }}
-# {{ claim: config.tied_output or tied.mean() > as_trained.mean() + 3 }}
-# It does not mind: with the embedding's row subtracted after the last block the loss changes by
-# {{ added.mean() :.4f }}. By then the blocks have written so much into the stream that *what was read* no
-# longer counts beside *what should be said*. That is how a tied model can do with one matrix: its blocks turn
-# a row from the one job to the other, which two rows alone cannot. But the tie must be there during training.
-# Tied now, our model has a loss of {{ tied.mean() :.2f }} instead of {{ as_trained.mean() :.2f }}, where
-# guessing has {{ np.log(config.vocab_size) :.2f }}, because its blocks write for columns that have left their
-# rows behind.
+# %% [markdown] key="first-block-note"
+# {{ claim: direct[2] < 15 and direct[0] > np.log(len(used)) and turned[2] > len(used) / 4 and turned[1] < direct[1] / 4 }}
+# {{ claim: swapped[1] > 2.5 * turned[1] and swapped[0] > turned[0] + 0.5 and final[1] < turned[1] }}
+# {{ claim: min(kept[i, 0] - kept[i, 1] for i in (0, 1, 3)) > 0.4 }}
+# The direct path has a loss of {{ direct[0] :.2f }}, worse than guessing, {{ np.log(len(used)) :.2f }}, because it proposes the
+# token itself, at place {{ direct[2] :.0f }} in the median, as it did on the first day. One block later the token itself is
+# at place {{ turned[2] :.0f }} and its most frequent follower has come from place {{ direct[1] :.0f }} to
+# {{ turned[1] :.0f }}. That is no better yet than always proposing the commonest tokens, which has a loss of
+# {{ common[0] :.2f }} and place {{ common[1] :.0f }}; the other blocks see to that. But with the additions swapped the follower is at
+# place {{ swapped[1] :.0f }}, so block 0 adds to each token something of its own: it takes a row that names its token and
+# turns it towards the columns of what follows.
+#
+# What it does *not* change is the company. Of ten neighbours {{ kept[1, 0] :.2f }} are alike in followers only and
+# {{ kept[1, 1] :.2f }} in predecessors only after block 0, and {{ kept[3, 0] :.2f }} and {{ kept[3, 1] :.2f }} after the
+# last one, where the embedding has {{ kept[0, 0] :.2f }} and {{ kept[0, 1] :.2f }}. All the way up, a token's row is about
+# what it leads to.
 
 # %% [markdown] key="next"
 # ## What comes next
