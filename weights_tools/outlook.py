@@ -4,8 +4,12 @@ from collections.abc import Iterator
 
 from llama_np.config import LlamaConfig
 from llama_np.tokenizer import Tokenizer
+from llama_np.tokenizer.chat import has_llama3_dialogs
 
+from .tokenizers.chat_template import end_of_turn
 from .tokenizers.fit import padding, without_row
+
+SHOWN = 3  # tokens that are named; there may be a dozen
 
 
 def troubles(tokenizer: Tokenizer, config: LlamaConfig) -> Iterator[str]:
@@ -15,6 +19,11 @@ def troubles(tokenizer: Tokenizer, config: LlamaConfig) -> Iterator[str]:
             f"every text begins with {tokenizer.bos}, id {tokenizer.bos_id}, and the model has "
             f"{config.vocab_size} rows; take its own tokenizer"
         )
+    try:
+        if tokenizer.chat_template is not None:
+            end_of_turn(tokenizer)
+    except ValueError as error:
+        yield str(error)
 
 
 def notes(tokenizer: Tokenizer, config: LlamaConfig) -> Iterator[str]:
@@ -23,6 +32,13 @@ def notes(tokenizer: Tokenizer, config: LlamaConfig) -> Iterator[str]:
     yield from without_row(tokenizer, config)
     if not any(i < config.vocab_size for i in tokenizer.stop_ids):
         yield "no token ends a text: writing goes on until the context is full"
+    if not can_chat(tokenizer):
+        yield "no chat template: --chat is not for this model"
+
+
+def can_chat(tokenizer: Tokenizer) -> bool:
+    """Whether there is a form in which the model can be talked to."""
+    return tokenizer.chat_template is not None or has_llama3_dialogs(tokenizer)
 
 
 def lines(tokenizer: Tokenizer | None, config: LlamaConfig) -> Iterator[tuple[str, str]]:
@@ -34,9 +50,23 @@ def lines(tokenizer: Tokenizer | None, config: LlamaConfig) -> Iterator[tuple[st
         yield "text", f"{known} tokens, {len(tokenizer.special_tokens)} of them special"
         begin = "nothing" if tokenizer.bos is None else f"{tokenizer.bos} ({tokenizer.bos_id})"
         yield "a text begins", f"with {begin}"
-        ends = sorted(tokenizer.stop_ids)
-        names = ", ".join(f"{tokenizer.token(i)} ({i})" for i in ends[:3])
-        yield "and ends", f"at {names}{', ...' if len(ends) > 3 else ''}" if ends else "nowhere"
-        llama3 = "<|eot_id|>" in tokenizer.special_tokens
-        yield "--chat", "with Llama 3's dialogs" if llama3 else "not for this model"
+        yield "and ends", at(tokenizer, tokenizer.stop_ids) or "nowhere"
+        yield "--chat", chat_line(tokenizer)
     yield "context", f"{config.context_length} tokens, question and answer together"
+
+
+def at(tokenizer: Tokenizer, ids: frozenset[int]) -> str:
+    """Where a text ends, in words; empty where nothing ends it."""
+    first = [f"{tokenizer.token(i)} ({i})" for i in sorted(ids)[:SHOWN]]
+    return f"at {', '.join(first)}{', ...' if len(ids) > SHOWN else ''}" if ids else ""
+
+
+def chat_line(tokenizer: Tokenizer) -> str:
+    """In which form the model is talked to, and what ends its turn."""
+    if tokenizer.chat_template is None:
+        return "in Llama 3's form" if has_llama3_dialogs(tokenizer) else "not for this model"
+    try:
+        end = at(tokenizer, end_of_turn(tokenizer))
+    except ValueError as error:
+        return str(error)
+    return f"by its own template, which ends a turn {end}" if end else "by its own template"

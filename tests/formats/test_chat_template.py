@@ -93,6 +93,21 @@ def test_what_ends_a_turn(pair):
     assert end_of_turn(ours) == {ours.special_tokens[known.end_of_turn]}
 
 
+@pytest.mark.parametrize(
+    "source, ends",
+    [
+        ("{{ bos_token }}", set()),  # says nothing of what was said
+        ("{% for m in messages %}{{ m.content }}\n{% endfor %}", set()),
+        ("{% for m in messages %}{{ m.content }} \n<|im_end|>{% endfor %}", {"<|im_end|>"}),
+        ("{% for m in messages %}{{ m.content }}.<|im_end|>{% endfor %}", set()),
+    ],
+)
+def test_a_turn_that_nothing_ends(tmp_path, source, ends):
+    write_tokenizer(tmp_path, CHATML._replace(source=source))
+    ours = load_tokenizer(tmp_path)
+    assert end_of_turn(ours) == {ours.special_tokens[name] for name in ends}
+
+
 def test_todays_date(transformers, tmp_path):
     write_tokenizer(tmp_path, LLAMA_3._replace(source=LLAMA_3_2))
     template = load_tokenizer(tmp_path).chat_template

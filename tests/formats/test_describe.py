@@ -1,6 +1,7 @@
 """inspect: the numbers of a model, small or large, without reading it."""
 
 import dataclasses
+import json
 import os
 import re
 import shutil
@@ -117,7 +118,8 @@ def test_what_generating_would_meet(tmp_path):
         "text             2048 tokens, 5 of them special",
         "a text begins    with <|begin_of_text|> (2043)",
         "and ends         at <|end_of_text|> (2044), <|eot_id|> (2047)",
-        "--chat           with Llama 3's dialogs",
+        "numbers          BF16 in the matrices; computed in float32",
+        "--chat           by its own template, which ends a turn at <|eot_id|> (2047)",
         "context          512 tokens, question and answer together",
     ):
         assert f"\n  {line}\n" in out
@@ -135,6 +137,28 @@ def test_what_generating_would_meet(tmp_path):
         f"\n  note: the tokenizer cannot be read, only the weights: {tmp_path}"
         in (command("inspect", tmp_path)[1])
     )
+
+
+def test_how_a_model_is_talked_to(tmp_path):
+    config = tiny_config(vocab_size=2048)
+    write_folder(tmp_path, config, random_weights(config, np.float32))
+    for file in DOLL_HOUSE.glob("tokenizer*"):
+        shutil.copy(file, tmp_path)
+    path = tmp_path / "tokenizer_config.json"
+    values = json.loads(path.read_text())
+
+    def told(template, name="<|eot_id|>"):
+        path.write_text(json.dumps(values | {"chat_template": template}))
+        file = tmp_path / "tokenizer.json"
+        file.write_text(file.read_text().replace("<|eot_id|>", name))
+        return " ".join(command("inspect", tmp_path)[1].split())
+
+    assert "--chat by its own template context 256" in told("{{ messages[0].content }}")
+    assert "--chat the model's chat template cannot be rendered: unexpected" in told("{% if x")
+    assert "--chat in Llama 3's form context" in told(None)
+    out = told(None, "<|other|>")
+    assert "--chat not for this model context" in out
+    assert "note: no chat template: --chat is not for this model" in out
 
 
 @pytest.mark.parametrize(

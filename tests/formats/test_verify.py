@@ -24,7 +24,7 @@ from weights_tools.load import DOLL_HOUSE, open_model
 from weights_tools.save import save_model
 
 TOKENIZER = BPETokenizer({bytes([byte]): byte for byte in range(256)}, ["<|begin_of_text|>"])
-ENDLESS = "note: no token ends a text"  # of TOKENIZER
+OF_TOKENIZER = ("note: no token ends a text", "note: no chat template")
 NORM, UP = "model.norm.weight", "model.layers.1.mlp.up_proj.weight"
 
 
@@ -41,7 +41,7 @@ def lines_of(folder, *begin_of_notes) -> list[str]:
     """What is printed about a folder that is not whole; the last line says how much it is."""
     status, out, err = command("verify", folder)
     noted = [line for line in out.splitlines() if line.startswith("note: ")]
-    for begin, line in zip((*begin_of_notes, ENDLESS)[: len(noted)], noted, strict=True):
+    for begin, line in zip((*begin_of_notes, *OF_TOKENIZER)[: len(noted)], noted, strict=True):
         assert line.startswith(begin)
     lines = [line for line in out.splitlines() if line not in noted]
     count = "1 thing is wrong" if len(lines) == 1 else f"{len(lines)} things are wrong"
@@ -55,7 +55,8 @@ def test_a_whole_model(model, path):
     count = tiny_config(vocab_size=257).count_parameters()
     assert (status, err) == (0, "")
     assert out == (
-        f"{ENDLESS}: writing goes on until the context is full\n"
+        f"{OF_TOKENIZER[0]}: writing goes on until the context is full\n"
+        f"{OF_TOKENIZER[1]}: --chat is not for this model\n"
         f"{model[0]}: all is well (Hugging Face, {count:,} parameters)\n"
     )
 
@@ -137,6 +138,15 @@ def test_a_vocabulary_at_odds_with_the_tokenizer(tmp_path):
     save_model(tmp_path / "other", config, random_weights(config, np.float32), TOKENIZER)
     (line,) = lines_of(tmp_path / "other")
     assert "the tokenizer has 257 tokens, the model only 255" in line and str(tmp_path) in line
+
+
+def test_a_template_that_cannot_be_rendered(tmp_path):
+    for file in DOLL_HOUSE.iterdir():
+        if file.is_file():
+            shutil.copy(file, tmp_path)
+    (tmp_path / "chat_template.jinja").write_text("{{ messages.append(1) }}")
+    (line,) = lines_of(tmp_path)
+    assert line.startswith(f"{tmp_path}: the model's chat template cannot be rendered: ")
 
 
 # --- shards ---

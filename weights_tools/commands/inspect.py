@@ -104,9 +104,16 @@ def memory_lines(checkpoint: OpenedModel) -> Iterator[str]:
 def generating_lines(checkpoint: OpenedModel, columns: int) -> Iterator[str]:
     """What letting it write would meet."""
     tokenizer, said = read_tokenizer(checkpoint)
-    for word, what in lines(tokenizer, checkpoint.config):
-        yield f"  {word:16} {what}"
+    kinds = {s.kind: None for s in checkpoint.stored.values() if len(s.rows.shape) == 2}
+    numbers = f"{' and '.join(kinds)} in the matrices; computed in float32"
+    for word, what in (("numbers", numbers), *lines(tokenizer, checkpoint.config)):
+        yield from textwrap.wrap(f"{word:16} {what}", columns, **indents(19))
     if tokenizer is not None:
         said = [f"note: {line}" for line in notes(tokenizer, checkpoint.config)]
     for line in said:
-        yield from textwrap.wrap(line, columns, initial_indent="  ", subsequent_indent="    ")
+        yield from textwrap.wrap(line, columns, **indents(4))
+
+
+def indents(further: int) -> dict[str, str]:
+    """For ``textwrap``: where the first line begins, and those that follow."""
+    return {"initial_indent": "  ", "subsequent_indent": " " * further}

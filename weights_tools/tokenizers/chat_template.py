@@ -114,10 +114,11 @@ def end_of_turn(tokenizer: Tokenizer) -> frozenset[int]:
     said = "ANSWER"
     dialog = [{"role": "user", "content": "?"}, {"role": "assistant", "content": said}]
     (text,) = render(tokenizer.chat_template, [dialog], add_generation_prompt=False)
-    behind = text.rpartition(said)[2].lstrip()
-    names = (name for name in tokenizer.special_tokens if behind.startswith(name))
-    longest = max(names, key=len, default=None)
-    return frozenset() if longest is None else frozenset({tokenizer.special_tokens[longest]})
+    _, found, behind = text.rpartition(said)
+    names = [name for name in tokenizer.special_tokens if behind.lstrip().startswith(name)]
+    if not (found and names):
+        return frozenset()
+    return frozenset({tokenizer.special_tokens[max(names, key=len)]})
 
 
 def render(
