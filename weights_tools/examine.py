@@ -21,8 +21,9 @@ from llama_np.config import LlamaConfig
 from llama_np.tokenizer import Tokenizer
 from llama_np.weights import Weights
 
-from .training.corpus import STORIES, read_documents, read_facts
+from .training.corpus import read_facts
 from .training.drills import invent
+from .training.heroes import read_stories
 
 COPIED, SEQUENCES = 24, 8  # random tokens in a copy, and how many such sequences
 TEXTS, TEXT_TOKENS = 20, 120
@@ -142,7 +143,7 @@ def new_names(tokenizer: Tokenizer, rng: np.random.Generator, count: int = NAMES
 def ordinary_texts(tokenizer: Tokenizer, count: int = TEXTS) -> Prompts:
     """The beginnings of stories."""
     ids, sentence_starts, firsts = [], [], []
-    for text in read_documents(STORIES)[:count]:
+    for text in read_stories()[:count]:
         row = [*begin(tokenizer), *tokenizer.encode(text)][:TEXT_TOKENS]
         start, reads, read = 1, [], []
         for t in range(1, len(row)):

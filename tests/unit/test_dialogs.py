@@ -33,7 +33,15 @@ from weights_tools.training.dialogs import (
     write_lines,
 )
 from weights_tools.training.drills import is_held_out
-from weights_tools.training.heroes import ANIMAL_NAMES, NAMES, Hero, draw_opening, find_hero
+from weights_tools.training.heroes import (
+    ANIMAL_NAMES,
+    KNOWN_NAMES,
+    NAMES,
+    Hero,
+    draw_opening,
+    find_hero,
+    read_stories,
+)
 
 OPENING = "Once upon a time, there was a brave cat named Tom."
 
@@ -79,6 +87,13 @@ def test_words_that_hardly_any_story_uses_count_as_invented():
     plain = f"{OPENING} Tom saw Tom run."
     odd = f"{OPENING} Tom saw a grommel with Tom."
     assert keep_good([plain, plain, plain, odd], often=3) == [plain] * 3
+
+
+def test_ordinary_stories_are_about_heroes_with_known_names():
+    stories, ordinary = read_documents(STORIES), read_stories()
+    assert 0.5 < len(ordinary) / len(stories) < 0.9
+    assert {find_hero(story).name for story in ordinary} <= KNOWN_NAMES
+    assert all(find_hero(s).name not in KNOWN_NAMES for s in set(stories) - set(ordinary))
 
 
 def test_a_hero_may_have_a_name_that_nobody_else_has():
