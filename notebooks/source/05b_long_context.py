@@ -41,12 +41,12 @@ print(f"context {config.context_length}; queries and keys of block {block}, head
 # you run:** past the end, does the loss stay level, creep up, or shoot up?
 
 # %% key="beyond"
-from weights_tools.training.corpus import STORIES, read_documents
+from weights_tools.training.heroes import read_stories
 
 n = 2 * config.context_length
 end = [] if tokenizer.eos_id is None else [tokenizer.eos_id]
 flow = []
-for story in read_documents(STORIES):
+for story in read_stories():
     if len(flow) < 4 * n:
         flow += [*tokenizer.encode(story, bos=True), *end]
 texts = np.array(flow[: 4 * n]).reshape(4, n)

@@ -3,7 +3,7 @@
 #
 # After `Once upon a time, there was a little girl named` this model has the same opinion every time about what should
 # come next, since nothing inside a Llama is left to chance. Yet from that one opinion come stories that plod, stories
-# that charm, and stories that are raving mad. Where does the difference come in, and which setting tells the best story?
+# that charm, and stories that are raving mad. Where does the difference come in, and is there a setting without either fault?
 #
 # The blocks (lesson [09](09_32_blocks.ipynb)) leave the **residual stream**, a row of `D` numbers for each of
 # the `T` tokens. This page turns its last row into a score for each of the `V` tokens of the vocabulary, the
@@ -25,9 +25,7 @@ show.model_map(config.n_layers, lit=["norm", "output", "next"])
 # ## One beginning, five temperatures
 #
 # The setting is called **temperature**; step 5 says what it does to the numbers. Here the same model goes on
-# from the same beginning at five of them, from 0, the most cautious, to 2.
-#
-# **Predict before you run:** which of the five would you read to a child?
+# from the same beginning at five of them, from 0, the most cautious, to 2. Which of the five would you read to a child?
 
 # %% key="temperatures"
 from llama_np import Sampling, generate
@@ -43,9 +41,9 @@ for temperature in (0, 0.3, 0.8, 1.5, 2):
     print(f"[{temperature}]{texts[temperature]}\n")
 
 # %% [markdown] key="temperatures-read"
-# The weights were the same in all five runs. At 0 the sentences hold, although they are such as one has heard before.
-# As the temperature rises, the story takes turns that nobody would have expected, and at 2 it has come apart into pieces
-# of words. The last part of this page counts both faults on 30 texts.
+# The weights were the same in all five runs. At 0 the sentences hold, although one has heard them before. As the
+# temperature rises, odd turns and broken words slip in, and at 2 hardly anything else is left. One text can deceive; the
+# last part of this page counts both faults on 30.
 
 # %% [markdown] key="norm-why"
 # ## Step 1. A score for every token
@@ -73,9 +71,9 @@ last = logits[-1]  # V
 best = np.argsort(-last)[:8]
 length = np.array([np.linalg.norm(weights.output[:, j]) for j in range(config.vocab_size)])
 cosine = last / length / np.linalg.norm(final[-1])
+print("size of the rows before the norm:", size.ravel().round(1))
 rows = [[f"`{tokenizer.token(j)}`", *(f"{a[j]:.2f}" for a in (last, cosine, length))] for j in best]
 table(["token", "logit", "cosine with the row", "length of its column"], rows)
-print("size of the rows before the norm:", size.ravel().round(1))
 
 # %% [markdown] key="output-read"
 # `{{ tokenizer.token(best[0]) }}` leads because of its direction: a cosine of {{ cosine[best[0]] :.2f }}, where
@@ -86,9 +84,9 @@ print("size of the rows before the norm:", size.ravel().round(1))
 # from which it points away, and here the row points away from {{ (last < 0).mean() :.0% }} of all tokens.
 # {{ claim: 0 < (last < 0).mean() < 1 }}
 #
-# The line below the table shows what the norm is for. Without it the row after
+# The line above the table shows what the norm is for. Without it the row after
 # `{{ labels[int(size.argmax())] }}`, {{ size.max() / size.min() :.1f }} times as large as the smallest, would get
-# scores that are as many times larger, and step 5 shows that it would sound surer for no better reason.
+# scores that are as many times larger, and step 5 shows that the model would sound surer without knowing more.
 
 # %% [markdown] key="softmax-why"
 # ## Step 2. Scores to probabilities
@@ -166,29 +164,15 @@ show.written(
 #
 # To write the next token only that last row is needed, and since neither the norm nor the output matrix mixes
 # rows, the others can be dropped **before** the product, which saves Llama 3 8B a matrix of 8,192 × 128,256 logits.
-#
-# **Predict before you run:** could one drop the earlier rows from the beginning, and give the model the last
-# token alone?
+# They cannot be dropped earlier, since in the blocks the last row reads their keys and values; lesson
+# [11](11_kv_cache.ipynb) keeps those.
 
 # %% key="last-only-by-hand"
 from llama_np import rms_norm
 
 by_hand = rms_norm(stream[-1:], weights.norm, config.norm_eps) @ weights.output  # 1 D @ D V -> 1 V
 agree(by_hand, forward(weights, config, ids, last_only=True))
-alone = forward(weights, config, ids[-1:])[-1]
-print("with the whole sentence: ", *(tokenizer.token(i) for i in best[:5]))
-print("with its last token only:", *(tokenizer.token(i) for i in np.argsort(-alone)[:5]))
 
-# %% [markdown] key="last-only-answer"
-# <details><summary>Answer</summary>
-#
-# No: alone, ` named` gives `{{ tokenizer.token(first) }}` a probability of {{ softmax(alone)[first] :.2f }} instead of
-# {{ probabilities[-1, first] :.2f }}, since in the blocks the last row reads the keys and values of the earlier ones.
-# Nothing else of them is read, so that in the very last block even their queries and their feed-forward step could
-# be left out. Lesson [11](11_kv_cache.ipynb) keeps those keys and values.
-# {{ claim: softmax(alone)[first] < 0.7 * probabilities[-1, first] }}
-#
-# </details>
 
 # %% [markdown] key="greedy-why"
 # ## Step 4. Choosing
@@ -204,9 +188,9 @@ print("with its last token only:", *(tokenizer.token(i) for i in np.argsort(-alo
 from collections import Counter
 
 from llama_np.sampling import generate_batch
-from weights_tools.training.corpus import STORIES, read_documents
+from weights_tools.training.heroes import read_stories
 
-stories = read_documents(STORIES)
+stories = read_stories()
 told = [tokenizer.encode(story, bos=True) for story in stories[:40]]
 chosen = list({tuple(each[:12]): each for each in told}.values())[:30]  # each begins differently
 beginnings, endings = [each[:12] for each in chosen], [each[12:132] for each in chosen]
@@ -231,9 +215,9 @@ as_told = np.mean([repeated(text) for text in endings])
 print(f"\nrepeated: {shares.max():.0%} of its runs; the median text {np.median(shares):.0%}")
 
 # %% [markdown] key="greedy-read"
-# The best of tokens make a poor text. This one writes `{{ loop }}` {{ times }} times, and
+# The likeliest tokens make a poor text. This one writes `{{ loop }}` {{ times }} times, and
 # {{ shares.max() :.0% }} of its runs of four tokens had been written before. It is the worst of {{ len(shares) }},
-# but on the mean they repeat {{ shares.mean() :.0% }}, where the stories as they were told repeat {{ as_told :.1% }}.
+# but on average they repeat {{ shares.mean() :.0% }}, where the stories as they were told repeat {{ as_told :.1% }}.
 # {{ claim: times > 2 and shares.max() > 0.15 and shares.mean() > 2 * as_told }}
 # Larger models fall into loops as well, and in them each repetition makes the next one likelier
 # ([Xu et al. 2022](https://arxiv.org/abs/2206.02369)).
@@ -299,10 +283,8 @@ show.bar_panels(panels, names, "probability")
 # ### A beginning of your own
 #
 # How much a temperature does depends on the text before it. In a live notebook the next cell has a field for a
-# beginning of your own and a slider for the temperature.
-#
-# **Predict before you run:** what will the likeliest token after `Once upon a` keep at temperature 2, where
-# `{{ tokenizer.token(first) }}` has kept {{ at[2][first] :.2f }}?
+# beginning of your own and a slider for the temperature. Will `Once upon a` be as shaken by a temperature of 2 as our
+# sentence was, whose leader has kept {{ at[2][first] :.2f }}?
 
 # %% key="own"
 from classroom import explore
@@ -372,29 +354,29 @@ print("0.5 ->", top_p_by_hand(np.array([0.5, 0.3, 0.15, 0.05]), 0.5).round(4))
 agree(top_p_by_hand(p, 0.8), keep_top_p(p, 0.8))
 
 # %% [markdown] key="how-many-try"
-# With `p = 0.5` the second token stays, since the first alone holds no *more* than half.
-#
-# **Predict before you run:** how many tokens does top-p 0.9 keep after each token of the sentence?
+# With `p = 0.5` the second token stays, since the first alone holds no *more* than half. Here
+# is how many tokens top-p 0.9 keeps after each token of the sentence.
 
 # %% key="how-many"
 n_kept = (keep_top_p(probabilities, 0.9) > 0).sum(axis=-1)
 show.tokens(labels, n_kept.tolist())
+again = [t for t, label in enumerate(labels) if labels.count(label) > 1]  # tokens that come twice
 
 # %% [markdown] key="how-many-read"
-# Top-p keeps {{ int(n_kept.min()) }} after `{{ labels[int(n_kept.argmin())] }}`,
-# where the phrase is fixed, {{ int(n_kept[-1]) }} after ` named`, and {{ int(n_kept.max()) }} after
-# `{{ labels[int(n_kept.argmax())] }}`, and no single `k` does all of that.
-# {{ claim: n_kept.max() >= 10 * n_kept.min() }}
+# Top-p keeps {{ int(n_kept[again[0]]) }} after the first `{{ labels[again[0]] }}`, where the phrase is fixed, and {{ int(n_kept[again[1]]) }} after the
+# second, where anything may come: the same token, and what counts is all that stands before it. No single `k` does both.
+# {{ claim: len(again) == 2 and n_kept[again[1]] > 10 * n_kept[again[0]] }}
 # The library's `sample` goes through temperature, top-k, top-p and draw in this order, which matters, since a high
 # temperature lets more tokens through the cut.
 
 # %% [markdown] key="experiment"
-# ## Which setting tells the best story?
+# ## Is there a setting without either fault?
 #
 # The cautious texts repeated themselves, and the bold one fell apart. Both faults can be counted: the repeated runs, and
 # the words that occur in none of the other stories that this model has told. A good word that those happened not to
 # need counts as well, so there is a control: how our 30 stories were really told. We let the model go on from the same
-# beginnings at eleven settings. (A model with billions of weights takes very long for this: choose fewer.)
+# beginnings at seven temperatures, with top-p 0.9 and without. (A model with billions of weights takes very long for
+# this: choose fewer.) Behind ± stands the standard error of a mean.
 #
 # **Predict before you run:** is there a temperature without either fault? And against which of the two does
 # top-p help?
@@ -417,72 +399,53 @@ def measure(texts):
     return np.array([[repeated(text) for text in texts], strange])
 
 
-def write(temperature, top_p=None):
+def write(temperature, top_p):
     how, rng = Sampling(temperature, top_p=top_p), np.random.default_rng(1)
     return generate_batch(weights, config, beginnings, 120, how, rng=rng, stop_tokens=stop)
 
 
-plain = [(t, None) for t in (0, 0.3, 0.6, 0.8, 1, 1.5, 2)]
-cut = [(t, 0.9) for t in (0.6, 0.8, 1, 1.5)]
-found = {setting: measure(write(*setting)) for setting in plain + cut}
+temperatures = (0, 0.3, 0.6, 0.8, 1, 1.5, 2)
+found = {(t, p): measure(write(t, p)) for p in (None, 0.9) for t in temperatures}  # each 2 30
 control = measure(endings)
 
-
-# %% key="experiment-table"
-def name_of(setting):
-    return f"temperature {setting[0]}" + (f", top-p {setting[1]}" if setting[1] else "")
-
-
-def shares_of(name, two):
-    return [name, *(f"{share.mean():.3f} ± {share.std():.3f}" for share in two)]
-
-
-tamed, mean = {}, np.array([found[setting].mean(axis=-1) for setting in plain])
-lines = {
-    "repeated": mean[:, 0],
-    "repeated in the stories": np.full(len(plain), control[0].mean()),
-    "words of no other story": mean[:, 1],
-}
+# %% key="experiment-picture"
+mean = {p: np.array([found[t, p].mean(axis=-1) for t in temperatures]) for p in (None, 0.9)}
+lines = {"repeated": mean[None][:, 0], "repeated, top-p 0.9": mean[0.9][:, 0]}
+lines |= {"strange words": mean[None][:, 1], "strange words, top-p 0.9": mean[0.9][:, 1]}
 show.curves(
-    np.array([t for t, _ in plain]), lines, ("temperature", "share"), title="mean of 30 texts"
+    np.array(temperatures), lines, ("temperature", "share"), title="two faults, mean of 30 texts"
 )
-rows = [shares_of(name_of(setting), two) for setting, two in found.items()]
-table(["", "repeated runs", "words of no other story"], [*rows, shares_of("the stories", control)])
 
-for top_p in (None, 0.9):  # the mean of the three temperatures that have both
-    tamed[top_p] = np.mean([found[t, top_p].mean(axis=-1) for t in (0.6, 0.8, 1)], axis=0)
-print("at 0.6, 0.8 and 1, repeated and strange: without top-p", tamed[None].round(3), end="")
-print(", with it", tamed[0.9].round(3))
 
-# %% key="experiment-price"
-price = {setting: two.sum(axis=0) - control.sum(axis=0) for setting, two in found.items()}
-for setting, each in price.items():
-    error = each.std() / np.sqrt(len(each))  # of the mean
-    print(f"{name_of(setting):28} {each.mean():.3f} ± {error:.3f}")
-cheapest = min(price, key=lambda setting: price[setting].mean())
-cool = [each.mean() for (t, _), each in price.items() if t <= 1]
-hot = [each.mean() for (t, _), each in price.items() if t > 1]
+def with_error(values):
+    return f"{values.mean():.1%} ± {values.std() / np.sqrt(values.size):.1%}"
+
+
+mild = [t for t in temperatures if 0.6 <= t <= 1]
+tamed = {p: np.hstack([found[t, p] for t in mild]) for p in (None, 0.9)}  # 2 90
+price = {each: (two - control).sum(axis=0) for each, two in found.items()}  # beyond the stories
+cool = [price[t, p].mean() for t, p in price if t <= 1]
+hot = [price[t, p].mean() for t, p in price if t > 1]
+print("as told: repeated", with_error(control[0]), " strange", with_error(control[1]))
 
 # %% [markdown] key="experiment-read"
-# The two faults cross. At 0 the texts repeat {{ found[0, None][0].mean() :.0% }} of their runs, with a large spread (the
-# number behind ±), because some of them run into a loop and others do not. At 2 next to nothing is
-# repeated, and {{ found[2, None][1].mean() :.0% }} of the words occur in none of the other stories, which together use
-# {{ len(known) :, }} different ones. In the stories as they were told it is {{ control[1].mean() :.1% }}.
+# The two faults cross. At 0 the texts repeat {{ with_error(found[0, None][0]) }} of their runs; at 2 next to nothing, but
+# {{ found[2, None][1].mean() :.0% }} of their words occur in none of the other stories, which together use
+# {{ len(known) :, }} different ones. The stories as they were told repeat {{ control[0].mean() :.1% }}, and {{ control[1].mean() :.1% }} of their words are strange.
 # {{ claim: found[0, None][0].mean() > 2 * control[0].mean() }}
 # {{ claim: found[2, None][1].mean() > 0.15 and found[2, None][0].mean() < 0.02 }}
 #
-# **Top-p helps against one fault only.** At the three temperatures up to 1 it brings the strange words from
-# {{ tamed[None][1] :.1% }} down to {{ tamed[0.9][1] :.1% }}, and at 1.5 from {{ found[1.5, None][1].mean() :.0% }} to
-# {{ found[1.5, 0.9][1].mean() :.0% }}, because the crowd behind the cut is gone. It does not help against the repeated
-# runs, {{ tamed[None][0] :.1% }} without it and {{ tamed[0.9][0] :.1% }} with it up to 1, since what it takes from the
-# crowd it gives to the leaders. {{ claim: tamed[0.9][1] < tamed[None][1] }}
-# {{ claim: found[1.5, 0.9][1].mean() < found[1.5, None][1].mean() and tamed[0.9][0] > 0.5 * tamed[None][0] }}
+# **Top-p trades one fault for the other.** At temperatures from 0.6 to 1 it brings the strange words from
+# {{ with_error(tamed[None][1]) }} to {{ with_error(tamed[0.9][1]) }}, because the crowd behind the cut is gone, and raises the repeated runs from
+# {{ with_error(tamed[None][0]) }} to {{ with_error(tamed[0.9][0]) }}, since what is taken from the crowd goes to the leaders. Nor is it a cure for a
+# high temperature: at 1.5 there are still {{ found[1.5, 0.9][1].mean() :.0% }} strange words, of {{ found[1.5, None][1].mean() :.0% }} without it, because so much of the crowd
+# then stands before the cut. {{ claim: found[1.5, 0.9][1].mean() > 2 * tamed[None][1].mean() }}
+# {{ claim: tamed[0.9][1].mean() < tamed[None][1].mean() and tamed[0.9][0].mean() > tamed[None][0].mean() }}
 #
-# Which setting is best? Call the price of a setting what it repeats and what it invents beyond the stories, and the
-# ± now the standard error of that mean. The cheapest of the eleven is {{ name_of(cheapest) }}, but all settings up to a
-# temperature of 1 lie between {{ min(cool) :.2f }} and {{ max(cool) :.2f }}, mostly within each other's uncertainty, and
-# all above it cost at least {{ min(hot) :.2f }}. So the counts rule out the high temperatures, and among the others they
-# leave you to choose your fault: a loop now and then, or a strange word. {{ claim: cheapest[0] <= 1 and max(cool) < min(hot) }}
+# So no setting is without either fault. Take both together, beyond what the stories have: all settings up to a temperature of
+# 1 lie between {{ min(cool) :.2f }} and {{ max(cool) :.2f }}, with or without top-p, and all above it at {{ min(hot) :.2f }} or more.
+# The counts rule out the high temperatures, and among the others they leave you to choose: a loop now and then, or
+# a strange word. {{ claim: max(cool) < min(hot) }}
 # Meta's code for Llama 3 takes 0.6, and 0.9 for top-p, as its [defaults](https://github.com/meta-llama/llama3/blob/main/llama/generation.py).
 #
 # No count of ours notices whether a text makes sense. And the control is kinder than it looks, because the
@@ -509,7 +472,7 @@ hot = [each.mean() for (t, _), each in price.items() if t > 1]
 #
 # In [exercise 10](exercises/10_logits.ipynb) you write the rules yourself, and work out a temperature from
 # nothing but the texts that were written at it. Lesson [11, the KV cache](11_kv_cache.ipynb), puts the new token
-# behind the text and shows how the model gets away with computing one row for it. Good reading beside this page:
+# behind the text and shows how the model gets away with computing one row for it. Beside this page:
 # [How to generate text](https://huggingface.co/blog/how-to-generate) by Patrick von Platen, and
 # [Transformer Explainer](https://poloclub.github.io/transformer-explainer/), where a slider sets the
 # temperature of GPT-2 in the browser.

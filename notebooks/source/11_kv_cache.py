@@ -309,10 +309,10 @@ print(f"after {lengths[-1] - 1} tokens: {slow:.1f} ms without a cache, {fast:.1f
 # make of that: none, a little, or a lot? And which of the errors will fade as the text goes on?
 
 # %% key="experiment-cell"
-from weights_tools.training.corpus import STORIES, read_documents
+from weights_tools.training.heroes import read_stories
 
 n_texts, start, n_new = 20, 60, 32
-stories = [tokenizer.encode(story, bos=True) for story in read_documents(STORIES)[:n_texts]]
+stories = [tokenizer.encode(story, bos=True) for story in read_stories()[:n_texts]]
 stories = np.array([story[: start + n_new] for story in stories])  # B 92
 right = forward(weights, config, stories)[:, start:]  # B 32 V
 

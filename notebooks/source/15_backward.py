@@ -142,9 +142,9 @@ show.matrix(d_logits[:, seen_tokens], axes, rows=labels, columns=columns, title=
 
 # %% key="count"
 from llama_np.training.backward import loss_and_gradients
-from weights_tools.training.corpus import STORIES, read_documents
+from weights_tools.training.heroes import read_stories
 
-stories = read_documents(STORIES)
+stories = read_stories()
 longer = np.array(tokenizer.encode(stories[0], bos=True))[:120]
 
 

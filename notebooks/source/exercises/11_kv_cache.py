@@ -156,10 +156,10 @@ predict("11", guess, largest_change)
 # share changes from the first new position to the last, and explain that in a sentence.
 
 # %% key="measure"
-from weights_tools.training.corpus import STORIES, read_documents
+from weights_tools.training.heroes import read_stories
 
 start, n_new = 40, 16
-stories = [model.tokenizer.encode(story, bos=True) for story in read_documents(STORIES)[:20]]
+stories = [model.tokenizer.encode(story, bos=True) for story in read_stories()[:20]]
 stories = np.array([story[: start + n_new] for story in stories])  # B 56
 
 

@@ -157,10 +157,10 @@ predict("12", guess, how_many_rows)
 
 # %% key="measure"
 from llama_np import forward
-from weights_tools.training.corpus import STORIES, read_documents
+from weights_tools.training.heroes import read_stories
 
 house = load_model(DOLL_HOUSE)
-tokenizer, stories = house.tokenizer, read_documents(STORIES)[:20]
+tokenizer, stories = house.tokenizer, read_stories()[:20]
 
 
 def at_the_end():
