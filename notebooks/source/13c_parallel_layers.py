@@ -1,0 +1,278 @@
+# %% [markdown] key="title"
+# # 13c Parallel layers: one model, several processors
+#
+# Open [Meta's code for Llama 3](https://github.com/meta-llama/llama3/blob/main/llama/model.py) and look for a matrix: there
+# is none. Where `wq` and `w_down` should be, it has `ColumnParallelLinear` and `RowParallelLinear`. Llama 3 70B takes
+# 140 GB in bfloat16, more than one graphics card of its time held, so that every matrix lies in pieces on eight of them. How can
+# processors of which none has a whole matrix go on from *Once upon a time, there was a little girl named*, and how
+# often do they have to talk to each other on the way?
+#
+# You cut the doll-house in two, then in eight, run it, and count every number that is exchanged. At the end you know why
+# the choice between rows and columns is not free, and why a model should not have fewer key-value heads than
+# processors.
+#
+# This page is optional. It goes on from [lesson 13](13_gpt2_to_llama.ipynb) and needs the parts of a block
+# ([07](07_multi_head.ipynb), [08](08_feed_forward.ipynb)).
+
+# %% key="setup"
+from dataclasses import replace
+
+import numpy as np
+from classroom import agree, show, table
+
+from llama_np import (
+    attention,
+    causal_mask,
+    forward,
+    record,
+    rms_norm,
+    rope_frequencies,
+    rope_rotations,
+    silu,
+    swiglu,
+)
+from weights_tools import load_model
+
+model = load_model("doll-house")
+config, weights, tokenizer = model.config, model.weights, model.tokenizer
+ids = np.array(tokenizer.encode("Once upon a time, there was a little girl named", bos=True))
+trace = {}
+logits = forward(weights, config, ids, tap=record(trace))
+i = config.n_layers // 2
+layer, x, F = weights.layers[i], trace[f"blocks.{i}.ffn_norm"], config.ffn_width
+print(f"block {i}: x {x.shape}, w_gate and w_up {layer.w_gate.shape}, w_down {layer.w_down.shape}")
+
+# %% [markdown] key="columns-why"
+# ## Step 1. The feed-forward step, on two processors
+#
+# A matrix can be cut in two ways. Cut by **columns**, each processor has the whole input and computes half of the
+# numbers of each result row. Cut by **rows**, each processor needs only half of the input and computes a *part* of
+# every number, and the parts have to be added.
+#
+# **Predict before you run:** the feed-forward step has three matrices, `w_gate`, `w_up` and `w_down`. How do you cut each
+# of them, so that two processors need to exchange numbers only once, at the end?
+
+# %% key="columns-by-hand"
+parts = []
+for half in (slice(0, F // 2), slice(F // 2, F)):  # one processor, then the other
+    gate = x @ layer.w_gate[:, half]  # T D @ D F/2 -> T F/2: columns
+    up = x @ layer.w_up[:, half]
+    parts.append((silu(gate) * up) @ layer.w_down[half])  # T F/2 @ F/2 D -> T D: rows
+agree(parts[0] + parts[1], trace[f"blocks.{i}.down"])
+pieces = {"x": x, "its w_gate": layer.w_gate[:, half], "its gate": gate}
+pieces |= {"its w_down": layer.w_down[half], "its part": parts[1]}
+show.to_scale(pieces, [("T", "D"), ("D", "F/2"), ("T", "F/2"), ("F/2", "D"), ("T", "D")])
+
+# %% [markdown] key="columns-answer"
+# <details><summary>Answer</summary>
+#
+# The first two by columns, the last one by rows. Each processor then has whole units of the hidden layer
+# ([lesson 08](08_feed_forward.ipynb)): their gates, their ups, and what they write. It needs nothing of the other's until
+# the very end, when both add what their units have written. The picture shows what one of them has.
+#
+# </details>
+#
+# The sum at the end, after which every processor has the whole result, is called an **all-reduce**, and the pair of columns
+# and rows comes from Megatron ([Shoeybi et al. 2019](https://arxiv.org/abs/1909.08053), section 3), where the whole idea
+# is **tensor parallelism**. How much does each half write?
+
+# %% key="halves"
+both = np.linalg.norm(parts[0] + parts[1])
+alone = [np.linalg.norm(part) / both for part in parts]
+print(f"size of the two parts, the whole being 1: {alone[0]:.2f} and {alone[1]:.2f}")
+
+# %% [markdown] key="wrong-why"
+# Neither is a smaller copy of the result; they are different contributions to it, like those of heads. (If the
+# two were at right angles, their squares would add up to 1, and here they add up to {{ alone[0] ** 2 + alone[1] ** 2 :.2f }}.)
+#
+# ## Step 2. Why not the other way round?
+#
+# **Predict before you run:** now `w_gate` and `w_up` are cut by *rows*. Each processor has half of the columns of `x`, and
+# for each number of the gate a part. Can it apply silu to its part and go on, and leave the adding for the end?
+
+# %% key="wrong"
+D = config.dim
+wrong, hidden = 0, []
+for half in (slice(0, D // 2), slice(D // 2, D)):
+    gate_part, up_part = x[:, half] @ layer.w_gate[half], x[:, half] @ layer.w_up[half]
+    hidden.append((gate_part, up_part))
+    wrong = wrong + (silu(gate_part) * up_part) @ layer.w_down
+true = trace[f"blocks.{i}.down"]
+off = np.linalg.norm(wrong - true) / np.linalg.norm(true)
+print(f"added at the end, it is off by {off:.0%} of the result")
+gate, up = hidden[0][0] + hidden[1][0], hidden[0][1] + hidden[1][1]  # two all-reduces
+agree((silu(gate) * up) @ layer.w_down, true)
+
+# %% [markdown] key="wrong-answer"
+# <details><summary>Answer</summary>
+#
+# No. The silu of a sum is not the sum of the silus, and a product of two sums is not the sum of the products. The result
+# is off by {{ off :.0% }} of its size. {{ claim: off > 0.2 }}
+#
+# </details>
+#
+# To be right, both sums have to be made before the curve, as in the last line, and that means sending
+# {{ 2 * F }} numbers a token where columns before rows send {{ D }}. *Sums may be put off through whatever is linear
+# and through nothing else*; the norm cannot be cut like this either, since it needs the whole row, so that each
+# processor simply computes it for itself.
+#
+# ## Step 3. Attention, by heads
+#
+# In attention the units are heads. `wq`, `wk` and `wv` are cut by columns, at the border between two heads, and `wo` by the
+# same rows. Scores, mask, softmax and mix belong to one head each and stay where they are. For two processors:
+
+# %% key="heads-by-hand"
+K, group = config.head_dim, config.group
+positions = np.arange(len(ids))
+frequencies = rope_frequencies(K, config.rope_theta, config.rope_scaling)
+rotations, mask = rope_rotations(positions, frequencies), causal_mask(positions, positions)
+
+
+def share(layer, p, processors):
+    """What processor p of so many holds of a block: whole heads, whole units."""
+    heads = config.n_heads // processors
+    first, last = p * heads, (p + 1) * heads - 1
+    q = slice(first * K, (last + 1) * K)
+    kv = slice(first // group * K, (last // group + 1) * K)  # the key-value heads that they need
+    f = slice(p * F // processors, (p + 1) * F // processors)
+    return replace(
+        layer, wq=layer.wq[:, q], wk=layer.wk[:, kv], wv=layer.wv[:, kv], wo=layer.wo[q],
+        w_gate=layer.w_gate[:, f], w_up=layer.w_up[:, f], w_down=layer.w_down[f],
+    )  # fmt: skip
+
+
+read = trace[f"blocks.{i}.attn_norm"]
+parts = [attention(read, share(layer, p, 2), config, rotations, mask) for p in (0, 1)]
+agree(parts[0] + parts[1], trace[f"blocks.{i}.attn_out"])
+
+# %% [markdown] key="ends-why"
+# ## Step 4. Both ends
+#
+# The embedding is cut by tokens in Llama 3 (`VocabParallelEmbedding`): each processor has the rows of half of the
+# vocabulary, answers with zeros for tokens of the other half, and the answers are added. In Llama 2 it was cut by
+# columns (`ParallelEmbedding`), and the pieces were laid side by side, which is an **all-gather**. The output matrix is
+# cut by columns in both, so that each processor scores its own half of the vocabulary.
+
+# %% key="ends-by-hand"
+V = config.vocab_size
+answers = []
+for half in (range(0, V // 2), range(V // 2, V)):
+    mine = (half.start <= ids) & (ids < half.stop)
+    row = np.where(mine, ids - half.start, 0)  # any row will do where it is not mine
+    answers.append(np.where(mine[:, None], weights.embedding[half.start : half.stop][row], 0))
+agree(answers[0] + answers[1], trace["embedded"])
+
+# %% [markdown] key="whole-why"
+# ## Step 5. The whole model
+#
+# Now all of it, with any number of processors, and a function that stands for the wires between them: it adds the parts
+# and notes how many numbers were sent.
+#
+# **Predict before you run:** with twice as many processors, how many numbers must be exchanged for a token: half as many,
+# the same, or twice as many? And does the model still say the same name?
+
+# %% key="whole"
+log = []
+
+
+def all_reduce(parts):
+    log.append(parts[0].size)
+    return sum(parts)
+
+
+def forward_on(processors, ids):
+    shares = [[share(layer, p, processors) for p in range(processors)] for layer in weights.layers]
+    x = weights.embedding[ids]
+    log.append(x.size)  # the answers of step 4 are added
+    for layer, pieces in zip(weights.layers, shares):
+        read = rms_norm(x, layer.attn_norm, config.norm_eps)  # each processor, for itself
+        x = x + all_reduce([attention(read, own, config, rotations, mask) for own in pieces])
+        read = rms_norm(x, layer.ffn_norm, config.norm_eps)
+        x = x + all_reduce([swiglu(read, own.w_gate, own.w_up, own.w_down) for own in pieces])
+    final = rms_norm(x, weights.norm, config.norm_eps)
+    columns = np.array_split(np.arange(V), processors)
+    return np.concatenate([final @ weights.output[:, own] for own in columns], axis=-1)
+
+
+# %% key="count"
+counts = (1, 2, 4, 8)
+said, talk, held = {}, {}, {}
+for processors in counts:
+    log.clear()
+    result = forward_on(processors, ids)
+    said[processors] = tokenizer.token(result[-1].argmax())
+    talk[processors] = len(log), sum(log) // len(ids)
+    own = share(layer, 0, processors)
+    matrices = (own.wq, own.wk, own.wv, own.wo, own.w_gate, own.w_up, own.w_down)
+    held[processors] = sum(matrix.size for matrix in matrices)
+agree(result, logits, tolerance=1e-4)
+table(
+    ["processors", "says", "exchanges", "numbers a token", "one holds, of a block", "together"],
+    [
+        [n, f"`{said[n]}`", *(talk[n] if n > 1 else (0, 0))]
+        + [f"{held[n]:,}", f"{n * held[n] / held[1]:.2f}"]
+        for n in counts
+    ],
+)
+
+# %% [markdown] key="count-read"
+# The name is the same on {{ counts[-1] }} processors as on one, `{{ said[8] }}`, and the logits agree up to the rounding of
+# other orders of adding. {{ claim: len(set(said.values())) == 1 }} Two exchanges a block and one for the embedding make
+# {{ talk[2][0] }}, and with each of them {{ D }} numbers a token are added up, {{ talk[2][1] :, }} in all. **That number does not
+# depend on how many processors there are**, nor on `F` or the number of heads. Meanwhile each does only its share of
+# the work. (How the sum gets to everybody is a matter of the wires: in the usual **ring** each processor sends at most
+# twice as many numbers as are added up, however many take part.)
+# {{ claim: talk[2] == talk[4] == talk[8] and talk[2][0] == 2 * config.n_layers + 1 }}
+#
+# ## What does not divide
+#
+# The last column shows a price. Two processors together hold as much as one, {{ 2 * held[2] / held[1] :.2f }} times a
+# block; eight hold {{ 8 * held[8] / held[1] :.2f }} times. Where do the additional numbers come from?
+# {{ claim: 2 * held[2] == held[1] and 8 * held[8] > 1.02 * held[1] }}
+
+# %% key="copies"
+of_model = {"the doll-house": (config.n_heads, config.n_kv_heads)}
+of_model |= {"Llama 3 8B": (32, 8), "Llama 3 70B": (64, 8), "one key-value head": (32, 1)}
+copies = {
+    name: {n: n * len({head * kv // q for head in range(q // n)}) / kv for n in (2, 4, 8)}
+    for name, (q, kv) in of_model.items()
+}
+table(
+    ["keys and values kept", "query / key-value heads", *(f"on {n}" for n in (2, 4, 8))],
+    [
+        [name, f"{q} / {kv}", *(f"{times:.0f} times" for times in copies[name].values())]
+        for name, (q, kv) in of_model.items()
+    ],
+)
+
+# %% [markdown] key="copies-read"
+# The doll-house has {{ config.n_kv_heads }} key-value heads. With more processors than that, several of them need the same
+# head, and each keeps a copy of its `wk` and `wv`, and of its **cache**, which is what fills the memory in long talks
+# ([lesson 11](11_kv_cache.ipynb)): on eight processors every key is kept {{ copies["the doll-house"][8] :.0f }} times. With
+# a single key-value head, **multi-query attention**, it would be {{ copies["one key-value head"][8] :.0f }} times, and
+# sharding would save nothing of the cache. Llama 3 8B and 70B have eight key-value heads, and on the eight
+# graphics cards of a usual server nothing is kept twice. That grouped queries avoid this waste is one of the reasons that
+# their authors give for them ([Ainslie et al. 2023](https://arxiv.org/abs/2305.13245), section 2.2).
+# {{ claim: copies["Llama 3 8B"][8] == copies["Llama 3 70B"][8] == 1 and copies["the doll-house"][8] > 1 }}
+#
+# ## How long does it wait?
+#
+# While one token after another is written, all {{ talk[2][0] }} exchanges have to wait for each other, because each block
+# needs the sum of the one before it. For Llama 3 70B, with 80 blocks and a width of 8,192, that is 161 waits and
+# {{ 161 * 8192 * 2 / 1e6 :.1f }} MB a token in bfloat16. Within a server the wires are fast enough; between servers one cuts
+# the model by *blocks* instead, **pipeline parallelism**, which exchanges a row only where one machine's blocks end and
+# the next one's begin.
+
+# %% [markdown] key="next"
+# ## In short
+#
+# - Columns first, then rows: each processor has whole units or whole heads, and only the sum at the end is exchanged.
+# - A sum can be put off through what is linear, and must be made before a curve or a norm.
+# - Two all-reduces a block, of a row of width `D` for each token, whatever the number of processors.
+# - Key-value heads are the units of the cache. Fewer of them than processors means copies.
+#
+# ## What comes next
+#
+# Back to the main road: [lesson 14](14_tensors_and_gradients.ipynb), tensors and gradients. The functions with the names
+# of Meta's code are in
+# [fairscale](https://github.com/facebookresearch/fairscale/blob/main/fairscale/nn/model_parallel/layers.py).
