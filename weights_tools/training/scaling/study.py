@@ -1,0 +1,149 @@
+"""How the loss falls with the size of a model and with the tokens that it reads.
+
+Small Llamas of four widths are trained for three numbers of steps, each from the start with a
+schedule of its own, at the best of four rates. One of them is trained on smaller and smaller parts
+of the stories as well, read again and again and read once, to see what repetition is worth. The
+table that comes out ships with the project, and a lesson fits a scaling law to it.
+"""
+
+import argparse
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from llama_np.config import LlamaConfig
+from llama_np.model import forward
+from llama_np.training.loss import cross_entropy
+from llama_np.weights import initialize
+
+from ...progress import Progress
+from ...workers import one_blas_thread
+from ..ablation.study import Text
+from ..corpus import STORIES, Stream
+from ..stages import Pretraining, Rows
+from ..trainer import Hyperparameters, Training
+from .study_table import RESULTS, write_results
+
+WIDTHS, STEPS, RATES = (8, 16, 32, 64), (100, 300, 900), (0.01, 0.02, 0.04, 0.08)
+ROW, ROWS = 128, 4  # tokens in a row, rows in a batch
+PARTS = (4, 16, 64)  # one story in so many, where the text is read again and again
+
+
+def small_llama(width: int, vocab_size: int) -> LlamaConfig:
+    """Three blocks of a given width; the output matrix is the embedding."""
+    return LlamaConfig(
+        dim=width, n_layers=3, n_heads=2, n_kv_heads=1, head_dim=width // 2,
+        ffn_width=8 * width // 3,
+        vocab_size=vocab_size, context_length=ROW, norm_eps=1e-5, rope_theta=10000.0,
+        rope_scaling=None, tied_output=True,
+    )  # fmt: skip
+
+
+def train_one(
+    width: int, text: Text, documents: Sequence[np.ndarray], steps: int, rate: float, seed: int = 0
+) -> dict[str, float]:
+    """Train one model on some documents; a row of the table.
+
+    The seed decides where the weights start and in which order the stories come. Seconds are a
+    processor's own, for training alone: what else the machine does, and the measuring, do not
+    count.
+    """
+    config = small_llama(width, text.tokenizer.vocab_size)
+    recipe = Hyperparameters(
+        steps=steps, peak_rate=rate, warm_up=steps // 10, ema_decay=0.0, seed=seed
+    )
+    rows = Rows(tokens_per_step=ROWS * ROW, row=ROW, final_row=ROW)
+    stage = Pretraining(Stream(documents, seed), rows, steps, config.vocab_size)
+    start = initialize(config, np.random.default_rng(seed), std=0.8 / np.sqrt(width))
+    training, started = Training(config, recipe, stage, start), time.process_time()
+    losses = [training.take_step() for _ in range(steps)]
+    seconds = time.process_time() - started
+    return {
+        "width": width,
+        "parameters": config.count_parameters(),
+        "text": stage.stream.length,
+        "tokens": steps * ROWS * ROW,
+        "rate": rate,
+        "train_loss": float(np.mean(losses[-steps // 10 :])),
+        "held_out_loss": held_out_loss(training.learned, config, *text.held_out),
+        "seconds": seconds,
+    }
+
+
+def held_out_loss(weights, config: LlamaConfig, ids: np.ndarray, targets: np.ndarray) -> float:
+    """Mean loss in nats per token on text that training never sees, row by row."""
+    rows = zip(ids, targets, strict=True)
+    return float(np.mean([cross_entropy(forward(weights, config, one), aim) for one, aim in rows]))
+
+
+def run_study(text: Text, widths: Sequence[int], all_steps: Sequence[int]) -> Iterator[dict]:
+    """Every width for every number of steps, then the parts of the text; yields rows of the table.
+
+    The shortest runs try all rates, and from then on each width keeps the one that was best. Parts
+    of the text are read as often as it takes for the steps before the longest, and once.
+    """
+    shortest, *longer = sorted(all_steps)
+    best = {}
+    for width in widths:
+        tried = [train_one(width, text, text.train, shortest, rate) for rate in RATES]
+        best[width] = min(tried, key=lambda row: row["held_out_loss"])["rate"]
+        yield from tried
+    for steps in longer:
+        for width in widths:
+            yield train_one(width, text, text.train, steps, best[width])
+        if steps == longer[0]:
+            width = widths[len(widths) // 2]
+            for part in PARTS:
+                some = text.train[::part]
+                once = max(1, sum(map(len, some)) // (ROWS * ROW))
+                yield train_one(width, text, some, steps, best[width])
+                yield train_one(width, text, some, once, best[width])
+
+
+def count_runs(n_widths: int, n_steps: int) -> int:
+    """How many runs a study has."""
+    return n_widths * (len(RATES) + n_steps - 1) + 2 * len(PARTS)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the study and write its table; errors are one line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m weights_tools.training.scaling.study",
+        description=__doc__.split("\n\n")[1],
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )  # fmt: skip
+    parser.add_argument("--corpus", type=Path, default=STORIES, metavar="FILE", help="stories")
+    parser.add_argument("--out", type=Path, default=RESULTS, metavar="FILE", help="table to write")
+    parser.add_argument(
+        "--widths", type=int, nargs="+", default=WIDTHS, metavar="N", help="multiples of 4"
+    )
+    parser.add_argument(
+        "--steps", type=int, nargs="+", default=STEPS, metavar="N", help="of the runs, two or more"
+    )
+    args = parser.parse_args(arguments)
+    try:
+        if min(args.steps) < 10 or len(set(args.steps)) < 2:
+            raise ValueError(
+                f"--steps: expected two numbers or more, each from 10 on, got {args.steps}"
+            )
+        if any(width < 4 or width % 4 for width in args.widths):
+            raise ValueError(f"--widths: expected multiples of 4, got {args.widths}")
+        text = Text(args.corpus, ROW)
+        progress, rows = Progress(count_runs(len(args.widths), len(args.steps))), []
+        with one_blas_thread():
+            for row in run_study(text, args.widths, args.steps):
+                rows.append(row)
+                said = f"width {row['width']}, {row['tokens']:,} tokens, rate {row['rate']}"
+                progress.show(len(rows), f"{said}: held out {row['held_out_loss']:.3f}")
+                write_results(args.out, rows)
+    except (ValueError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
