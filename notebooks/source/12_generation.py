@@ -6,11 +6,11 @@
 # does is say what could come next. Who decides that the end has come, and what does the model do if nobody
 # stops it? And why can it read a page in the time in which it writes a line?
 #
-# The answers are in the loop around the model. This page writes that loop, stops it, repeats a draw, shows words
-# as they come, runs several texts side by side and measures what that saves, and at the end lays out a
-# conversation as one text and looks at 20 answers, beside those of a model that has not learned to answer. You
-# need the choice of a token (lesson [10](10_logits.ipynb)) and the cache ([11](11_kv_cache.ipynb)). It takes
-# about 35 minutes; [exercise 12](exercises/12_generation.ipynb) goes with it.
+# The answers are in the loop around the model. This page writes that loop, stops it, repeats a draw, runs several
+# texts side by side and measures what that saves, and at the end lays out a conversation as one text and looks at 20
+# answers, beside those of a model that has hardly learned to answer. You need the choice of a token (lesson
+# [10](10_logits.ipynb)) and the cache ([11](11_kv_cache.ipynb)). It takes about 30 minutes;
+# [exercise 12](exercises/12_generation.ipynb) goes with it.
 
 # %% key="map"
 import os
@@ -48,10 +48,8 @@ print(prompt + tokenizer.decode(written))
 
 # %% [markdown] key="decoder-why"
 # `generate` is this loop, with its arguments checked; it hands out each token as soon as it is there. Nothing in it
-# tells the model where the prompt ends and its own text begins. The first Transformer, made for translation, had an
-# **encoder** for what it reads and a **decoder** for what it writes
-# ([Vaswani et al. 2017](https://arxiv.org/abs/1706.03762), section 3.1). Llama has one stack of blocks for both,
-# which shows when we give it the whole text as if all of it were a prompt.
+# tells the model where the prompt ends and its own text begins: Llama is a **decoder** only, one stack of blocks for
+# what it reads and what it writes. That shows when we give it the whole text as if all of it were a prompt.
 
 # %% key="decoder-agree"
 whole = np.append(ids, written)
@@ -85,8 +83,7 @@ print(tokenizer.decode(endless[end : end + 60]))
 # says that it has finished, with `{{ tokenizer.token(endless[end]) if ends else "nothing" }}`, and then it begins
 # another text, because there is always a likeliest next token: a model cannot fall silent. {{ claim: ends }}
 # Why a new text? In training many texts were laid end to end, so that what follows an end is a beginning, and a
-# greedy model begins as it always does. (Meta masked attention between texts when it trained Llama 3, so that
-# none reads the one before: [The Llama 3 Herd of Models](https://arxiv.org/abs/2407.21783), section 3.2.) With
+# greedy model begins as it always does. With
 # `stop_tokens=tokenizer.stop_ids`, `generate` ends **before** the first of them, which is no part of the text.
 
 # %% [markdown] key="seed-why"
@@ -118,39 +115,18 @@ for seed in (3, 3, 4):
     print(f"seed {seed}:", repr(tokenizer.decode(draw(seed))))
 
 # %% [markdown] key="seed-read"
-# The same seed throws the same numbers, and so writes the same text, here and today. On another machine, or in a
+# The same seed gives the same numbers, and so writes the same text, here and today. On another machine, or in a
 # batch of another shape, sums are added up in another order, a logit differs in its last digit, and now and then
-# a throw falls on the other side of a border; from there on the texts diverge.
+# a draw falls just across a boundary; from there on the texts diverge.
 
 # %% [markdown] key="stream-why"
-# ### Showing the text as it comes
-#
-# `generate` computes a token only when it is asked for one, so that each can be shown at once. One thing stands
-# in the way: a token is a string of *bytes*, and a character may take several bytes (lesson
-# [01](01_tokens.ipynb)), so that it can begin in one token and end in another.
-
-# %% key="stream-by-hand"
-from llama_np.tokenizer import stream_text
-
-knight = tokenizer.encode("A ♞ in a café")
-rows, shown_so_far, held = [], "", b""
-for t in knight:
-    held += tokenizer.decode_bytes([t])
-    try:
-        shown, held = held.decode(), b""
-    except UnicodeDecodeError:  # not a whole character yet: wait for more
-        shown = ""
-    shown_so_far += shown
-    rows.append([f"`{tokenizer.token(t)}`", repr(tokenizer.decode([t])), repr(shown)])
-assert shown_so_far == "".join(stream_text(tokenizer, knight)) == tokenizer.decode(knight)
-table(["token", "decoded alone", "shown when complete"], rows)
-
-# %% [markdown] key="stream-story-note"
-# A token that holds half a character gives `�` when it is decoded alone, the sign for bytes that mean nothing.
-# `stream_text` holds such bytes back until the rest has come. With a model behind it, the words of a story arrive
-# one by one; run the cell to see it.
+# `generate` computes a token only when it is asked for one, so that a story can be shown as it comes. A character may
+# begin in one token and end in the next, because tokens are bytes (lesson [01](01_tokens.ipynb)); `stream_text` holds
+# half a character back until the rest is there. Run the cell to see the words arrive.
 
 # %% key="stream-story"
+from llama_np.tokenizer import stream_text
+
 how, rng = Sampling(temperature=0.8, top_p=0.9), np.random.default_rng(1)
 story = generate(weights, config, ids, 80, how, rng=rng, stop_tokens=tokenizer.stop_ids)
 print(prompt, end="")
@@ -163,8 +139,9 @@ for text in stream_text(tokenizer, story):
 # Every step of the loop reads all weights to compute a single row. Several texts side by side, a **batch** with an
 # axis `B` in front, share that reading. But an array has rows of one length, and prompts do not, so the short
 # ones are filled up with **padding**. It goes on the *left*, so that all prompts end in the last column, where
-# each of them goes on. Two things keep the padding from being read: each text counts its **positions** from its
-# own first token, and each has a **mask** in which nobody looks at padding.
+# each of them goes on. A **mask** for each text keeps the padding from being read. And each counts its **positions** from
+# its own first token, so that it computes what it would compute alone, although RoPE, which sees only distances, would
+# give the same up to rounding wherever a text begins.
 
 # %% key="batch-by-hand"
 from llama_np import pad_left, padded_view
@@ -204,10 +181,10 @@ for start, row in zip(starts, sampling.generate_batch(weights, config, prompts, 
 # Now for the riddle of the opening. A pass over `n` rows can have two meanings: it **reads** `n` further tokens of
 # one prompt (**prefill**), or it **writes** one token for each of `n` texts (**decoding**, in a batch). We measure
 # both, with `n` from 1 to 256 and a few tokens already in the cache. `process_time` counts only this notebook's
-# own time on the processor, so that other programs do not disturb.
+# own time on the processor, so that other programs do not distort it.
 #
-# **Predict before you run:** how many tokens a second does each of the two give at `n = 1`, 32 and 256, if the
-# first is 100? Which is faster, reading 32 tokens or writing one token in each of 32 texts?
+# **Predict before you run:** which is faster, reading 32 tokens of one text or writing one token in each of 32? And
+# how many tokens can be read in the time that it takes to write a single one?
 
 # %% key="speed-measure" tags=["timing"]
 import time
@@ -234,6 +211,7 @@ lines = {"reading a prompt": np.array(reading), "writing n texts": np.array(writ
 show.curves(at_once, lines, ("n, rows in a pass", "tokens a second"), log="xy")
 for n, r, w in zip(at_once, reading, writing, strict=True):
     print(f"{n:4} rows: {r:6,.0f} tokens a second read, {w:6,.0f} written")
+print(f"in the time of one written token, {reading[5] / writing[0]:.0f} are read, 32 at a time")
 
 # %% key="speed-large"
 from llama_np import LLAMA_3_8B
@@ -255,9 +233,10 @@ table(
 )
 
 # %% [markdown] key="speed-read"
-# The two lines lie close together. Reading 32 tokens of one text costs about as much as writing one token in each of 32
-# texts, while 32 rows one by one would cost several times as much as in one pass. So here, where the texts are short, what counts is
-# **how many rows share a pass**, more than whether they are read or written, and a single text is written slowly because its passes have one row.
+# The two lines lie close together, while both rise steeply with `n`. So here, where the texts are short, what counts is
+# **how many rows share a pass**, more than whether they are read or written. A lone text is written slowly because its
+# passes have one row each, and the printed line answers the opening: a page is read in the time of a line, because its
+# rows are known beforehand and can share a pass.
 # {{ claim: 0.4 < writing[5] / reading[5] < 2.5 and reading[5] > 3 * reading[0] and writing[5] > 3 * writing[0] }}
 #
 # Something has to be paid once for each pass. In a model as small as the doll-house it is mostly the calls of NumPy; in
@@ -271,44 +250,15 @@ table(
 # **memory-bound**, otherwise **compute-bound** ([kipply](https://kipp.ly/transformer-inference-arithmetic/); the
 # [scaling book](https://jax-ml.github.io/scaling-book/inference/) does it for TPUs).
 #
-# The last rows of the table set a limit to this. Rows that read one prompt share its cache, but every text that is written has
+# The last rows of the table set a limit. Rows that read one prompt share its cache, but every text that is written has
 # a cache of its own ([lesson 11](11_kv_cache.ipynb)), {{ cached :, }} bytes a token, which no other can use. From some
 # {{ compute / (cached / bandwidth) :.0f }} tokens on, fetching it takes longer than computing the row, and at 8,192 tokens {{ caches[8192] / compute :.0f }} times as long.
 # So a long prompt is compute-bound, while writing long texts stays memory-bound however many share the pass. Batches still
-# pay, because the weights are fetched for all of them at once, and that is why services run many conversations together. A
-# lone text can use the idle rows, too: a small model guesses some tokens ahead, and the large one reads all guesses
-# in one pass and keeps those it agrees with (**speculative decoding**, [Leviathan et al. 2022](https://arxiv.org/abs/2211.17192)).
+# pay, because the weights are fetched for all of them at once, and that is why services run many conversations together.
 # {{ claim: abs(compute / (cached / bandwidth) - 415) < 5 }}
 
-# %% [markdown] key="logprobs-why"
-# ## Step 6. How likely a text is
-#
-# The same single pass judges a text that somebody else wrote. The probability of a whole text is a product of many
-# small numbers, so one adds **log-probabilities** instead. The unit of the natural logarithm is the nat: 0 is
-# certain, -0.7 one in two, -4.6 one in a hundred.
-
-# %% key="logprobs-by-hand"
-from llama_np import log_probabilities
-
-
-def judge(text):
-    judged = np.array(tokenizer.encode(text, bos=True))
-    rows = softmax(forward(weights, config, judged))[:-1]  # each row predicts the token after it
-    nats = np.log(rows[np.arange(len(rows)), judged[1:]])
-    agree(nats, log_probabilities(weights, config, judged), tolerance=1e-4)
-    print(*(f"{tokenizer.token(t)} {lp:.2f}" for t, lp in zip(judged[1:], nats, strict=True)))
-    return nats.sum()
-
-
-likely, unlikely = judge("The girl was very happy."), judge("The happy very was girl.")
-
-# %% [markdown] key="logprobs-read"
-# The same words in a wrong order are {{ likely - unlikely :.0f }} nats less likely, a factor of
-# {{ np.exp(likely - unlikely) :.0e }}, and the numbers show where the model stumbles. The mean of such numbers
-# with the sign turned is the loss of the lessons before. {{ claim: likely > unlikely + 3 }}
-
 # %% [markdown] key="dialog-why"
-# ## Step 7. A chat is a text
+# ## Step 6. A chat is a text
 #
 # A model that can only go on with a text is made to answer by writing the conversation as a text. Each message has
 # a **header**, the role of the speaker between two special tokens, then an empty line, the content, and
@@ -365,7 +315,7 @@ after_story, alone = answer(talk), answer([thanks])
 print(told, after_story, alone, sep="\n-----\n")
 
 # %% [markdown] key="turns-read"
-# After its story the model meets our thanks with the same words as without one: `{{ alone.split(",")[0] }}`, and so on. {{ claim: after_story == alone }}
+# The model answers our thanks with the same words, story or no story: `{{ alone }}` {{ claim: after_story == alone }}
 # It goes on as its dialogs went on, and these were requests for stories, questions that ask for none, and
 # now and then two of either, one after the other, that had nothing to do with each other. So this model has no reason to use what was said
 # before, although all of it stands in its prompt. Whether a model *can* look back is a matter of the prompt; whether it does is
@@ -375,8 +325,8 @@ print(told, after_story, alone, sep="\n-----\n")
 # ## What happens at the end of a turn
 #
 # Who ends an answer, then? We put 20 requests to the tuned model and, as a control, to the doll-house before its
-# tuning, for 200 tokens each, and ignore stop tokens. Then we see whether one was written, which one, and what
-# came after it.
+# tuning, which has read a few dialogs among many stories, for 200 tokens each, and ignore stop tokens. Then we see whether
+# one was written, which one, and what came after it.
 #
 # **Predict before you run:** after the end of its turn, will the model be silent, write our next question, or do
 # something else?
@@ -412,9 +362,9 @@ def look_at_ends(model):
     return named, ends, after, np.array(lengths)
 
 
-found = {"tuned to answer": look_at_ends(chat), "not tuned": look_at_ends(house)}
+found = {"tuned to answer": look_at_ends(chat), "before tuning": look_at_ends(house)}
 named, ends, after, lengths = found["tuned to answer"]
-control_named, control_ends, control_after, _ = found["not tuned"]
+control_named, control_ends, control_after, _ = found["before tuning"]
 
 
 def listed(counter):
@@ -428,7 +378,7 @@ for name, (in_answers, ended, went_on, _) in found.items():
 # %% [markdown] key="answer-note"
 # The tuned model names the hero it was asked for in {{ named }} of 20 answers, the other in {{ control_named }}.
 # {{ claim: named > control_named }}
-# {{ ends["<|eot_id|>"] }} of its answers end within 200 tokens, with the end of a *turn*; the untuned one
+# {{ ends["<|eot_id|>"] }} of its answers end within 200 tokens, with the end of a *turn*; before tuning it
 # ends {{ control_ends["<|end_of_text|>"] }} times with the end of a *text*, as most of its training texts did, and {{ control_ends["<|eot_id|>"] }} times with the end of a turn, from the few dialogs among them.
 # {{ claim: ends["<|eot_id|>"] >= 8 and ends["<|eot_id|>"] > control_ends["<|eot_id|>"] }}
 #
@@ -439,10 +389,9 @@ for name, (in_answers, ended, went_on, _) in found.items():
 # model's decision, one token among {{ config.vocab_size :, }}, and obeying it is the loop's job.
 # {{ claim: sum(after.values()) >= 5 }}
 #
-# The lengths tell what a batch costs. It runs until its last row has ended, and a row that ends early is computed
-# to the end and thrown away: of all rows here {{ lengths.sum() / (len(lengths) * lengths.max()) :.0% }} were of use.
-# Services therefore let a new request take the place of a finished one at every step
-# ([Orca, 2022](https://www.usenix.org/conference/osdi22/presentation/yu)).
+# The lengths tell what a batch costs. It runs at least until its longest answer has ended, and what a row writes after its own
+# end is thrown away: even so {{ 1 - lengths.sum() / (len(lengths) * lengths.max()) :.0% }} would be. Services therefore let a new request take the
+# place of a finished one at every step ([Orca, 2022](https://www.usenix.org/conference/osdi22/presentation/yu)).
 
 # %% [markdown] key="questions"
 # ## Questions
@@ -466,13 +415,6 @@ for name, (in_answers, ended, went_on, _) in found.items():
 # Neither, in pre-training: one pass predicts at every position, and the input is the true text, whatever the model
 # would have written. Later it differs. Llama 3's chat models were also tuned on answers that they had written
 # themselves and that were picked ([The Llama 3 Herd of Models](https://arxiv.org/abs/2407.21783), section 4).
-#
-# </details>
-#
-# <details><summary>Text A has 10 tokens and a sum of -20 nats, text B has 40 tokens and -40 nats. Which does the model find easier to predict?</summary>
-#
-# B, token by token: -1 nat each against -2. As whole texts A is the likelier one, since every further token makes
-# a text less likely. That is why one compares means.
 #
 # </details>
 
