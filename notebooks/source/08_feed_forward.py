@@ -9,7 +9,6 @@
 # which follows it in every block, each token works alone on what it has collected: three matrices and one
 # curve. The three hold most of the learned numbers of a Llama. You will compute the step by hand, read what a
 # single column of it does, take one memory out of the model, and write it into other texts.
-# Afterwards you can write the step yourself, in [exercise 08](exercises/08_feed_forward.ipynb).
 
 # %% key="map"
 import numpy as np
@@ -49,7 +48,7 @@ for place in (first, second):
 # After the first `{{ labels[first] }}` the model gives `{{ tokenizer.token(yes) }}` a probability of
 # {{ p[first, yes] :.3f }}, after the second less than 0.01. Both began as the same row of the embedding, so
 # whatever tells them apart was brought by attention: the first has `{{ labels[first - 1] }}` just before it, the
-# second `{{ labels[second - 1] }}`. But to know where one stands is not yet to know what follows there.
+# second `{{ labels[second - 1] }}`.
 # {{ claim: p[first].argmax() == yes and p[first, yes] > 0.5 }}
 # {{ claim: p[second].argmax() == no and p[second, yes] < 0.01 }}
 
@@ -60,7 +59,8 @@ for place in (first, second):
 # is one product of that row with a column of the output matrix: so much comes from the embedding, so much from
 # each attention, so much from each feed-forward step. We split the difference of two logits in this way,
 # `{{ tokenizer.token(yes) }}` minus `{{ tokenizer.token(no) }}`, at the first `{{ labels[first] }}`. The last
-# norm divides by the size that the row really has, so that the parts add up exactly.
+# norm divides by the size that the row really has, so that the parts add up exactly. This is called **direct logit
+# attribution**. The rival is the word of the other place, because both answers begin from the same token.
 
 # %% key="who"
 blocks = range(config.n_layers)
@@ -139,13 +139,11 @@ g = np.linspace(-6, 6, 61)
 lines = {"relu": np.maximum(g, 0), "silu": g / (1 + np.exp(-g)), "sigmoid": 1 / (1 + np.exp(-g))}
 show.curves(g, lines, ("gate g", "curve of g"), title="silu, between relu and sigmoid")
 agree(lines["silu"], silu(g))
-source(silu)
 
 # %% [markdown] key="curve-note"
-# The lowest point of silu is {{ silu(g).min() :.2f }}, near $g$ = −1.28. Without something
-# that bends, the step would be a waste: the product of two matrices is a matrix again, so that widening and
-# narrowing alone do no more than one matrix `D D`. Such a matrix is **linear**, which means that a
-# sum of two inputs gives the sum of their outputs, and twice the input twice the output. It cannot say *if*: add this, but only where that is present.
+# Without something that bends, the step would be a waste: the product of two matrices is a matrix again, so that widening and
+# narrowing alone do no more than one matrix `D D`. Such a matrix is **linear**: twice the input gives
+# twice the output, and a sum of inputs the sum of their outputs. It cannot say *if*: add this, but only where that is present.
 
 # %% [markdown] key="spike-why"
 # ## Step 3. One unit at work
@@ -182,8 +180,10 @@ show.matrix(
 #
 # The product means that two conditions must meet. At `{{ labels[held] }}`, position {{ held }}, up offers
 # {{ up[held, unit] :.2f }}, but the gate is {{ gate[held, unit] :.2f }}, and only
-# {{ hidden[held, unit] :.2f }} comes through. Where the gate is most open in vain, at `{{ labels[idle] }}`, silu gives
-# {{ silu(gate[:, unit])[idle] :.2f }}, up finds {{ up[idle, unit] :.2f }}, and {{ hidden[idle, unit] :.2f }} results.
+# {{ hidden[held, unit] :.2f }} comes through. At `{{ labels[idle] }}` it is the other way round: the gate would
+# pass {{ silu(gate[:, unit])[idle] :.2f }}, but up has only {{ up[idle, unit] :.2f }}. One curve, as in GPT-2, cannot ask for two conditions at once. Whether that is why
+# gates do better is not known: Shazeer tried several at equal size, found lower losses, and wrote: "We offer no
+# explanation as to why these architectures seem to work; we attribute their success, as all else, to divine benevolence."
 
 # %% [markdown] key="down-why"
 # ## Step 4. Down: every unit writes its row
@@ -202,6 +202,60 @@ from llama_np import swiglu
 agree(down, swiglu(normed, layer.w_gate, layer.w_up, layer.w_down))
 source(swiglu)
 
+# %% [markdown] key="alone-why"
+# No product in this step has `T` on the inside: rows meet columns of weights, never other rows. So a token's
+# result is the same in whatever company or order the others come. It is added to `resid_mid`, the stream as it was
+# *before* the norm, and the normalised copy has been read and is thrown away. What if we add to the copy instead, an easy mistake,
+# in all blocks? A tap sees every result on its way and lets us try.
+
+# %% key="add-by-hand"
+agree(swiglu(normed[::-1], layer.w_gate, layer.w_up, layer.w_down), down[::-1])
+agree(resid_mid + down, trace[f"blocks.{chosen}.resid_out"])
+on_its_way = {}
+
+
+def add_to_copy(name, value):
+    on_its_way[name.split(".")[-1]] = value
+    return on_its_way["ffn_norm"] + on_its_way["down"] if name.endswith("resid_out") else value
+
+
+mistaken = softmax(forward(weights, config, ids, tap=add_to_copy))
+places = np.arange(len(ids) - 1)
+for name, each in {"to the stream": p, "to the copy": mistaken}.items():
+    print(
+        f"added {name:13} the token that follows has p = {each[places, ids[1:]].mean():.3f} on average"
+    )
+
+# %% [markdown] key="add-read"
+# The mean probability of the right token falls from {{ p[places, ids[1:]].mean() :.3f }} to
+# {{ mistaken[places, ids[1:]].mean() :.3f }}. This shows a mismatch with *these* weights and no law of nature: the first
+# Transformer was trained with its norm after the sum
+# ([Vaswani et al. 2017](https://arxiv.org/abs/1706.03762), section 3.1).
+# {{ claim: mistaken[places, ids[1:]].mean() < 0.5 * p[places, ids[1:]].mean() }}
+#
+# How wide is the step? An older one has two matrices and a width of four times `D`. SwiGLU has three, so to have as
+# many parameters each is made a third narrower: two thirds of $4D$ (Shazeer 2020, end of section 2). Some
+# models then apply a factor, and the result goes up to a multiple of a number that suits the
+# hardware, as in [Meta's code](https://github.com/meta-llama/llama3/blob/main/llama/model.py).
+
+# %% key="width-by-hand"
+from llama_np import feed_forward_width
+
+
+def width(dim, multiple_of, multiplier):
+    multiplied = int(multiplier * int(2 * (4 * dim) / 3))
+    return int(np.ceil(multiplied / multiple_of)) * multiple_of
+
+
+llama_3_8b = width(4096, multiple_of=1024, multiplier=1.3)
+print("Llama 2 7B", width(4096, multiple_of=256, multiplier=1.0), " Llama 3 8B", llama_3_8b)
+agree(llama_3_8b, feed_forward_width(4096, multiple_of=1024, multiplier=1.3))
+
+# %% [markdown] key="width-note"
+# So Llama 3 8B has {{ llama_3_8b / 4096 :.1f }} times its `D` instead of 2.7. The factor
+# 1.3 comes from Llama 2, where it made up for the parameters that grouped queries save in attention
+# ([Touvron et al. 2023](https://arxiv.org/abs/2307.09288), appendix A.2.1; [lesson 09](09_32_blocks.ipynb) counts both).
+
 # %% [markdown] key="memory-why"
 # ## A unit as a memory
 #
@@ -213,11 +267,9 @@ source(swiglu)
 # which tokens does their row push up?
 
 # %% key="memory-shares"
-from weights_tools.training.corpus import STORIES, read_documents
+from weights_tools.training.heroes import read_stories
 
-stories = [
-    np.array(tokenizer.encode(text, bos=True)[:200]) for text in read_documents(STORIES)[:20]
-]
+stories = [np.array(tokenizer.encode(text, bos=True)[:200]) for text in read_stories()[:20]]
 here = np.stack([trace[f"blocks.{i}.hidden"][first] for i in blocks])  # L F
 shares = here * np.stack([weights.layers[i].w_down @ toward for i in blocks])  # L F
 ranked = np.argsort(-shares, axis=None)  # all units of the model, the largest share first
@@ -250,6 +302,7 @@ def value_of(i, f, sign, n=5):
     return seen[np.argsort(-pushed[seen])[:n]]
 
 
+# %% key="memory-table"
 rows, values, keys = [], [], []
 for i, f in zip(*np.unravel_index(ranked[:5], shares.shape)):
     sign = np.sign(here[i, f])
@@ -265,10 +318,10 @@ table(["block, unit", "share", "key: loudest after", "value: pushes up"], rows)
 # A unit whose number is negative here has been read with its signs turned, since it writes its row the other way round. Of the
 # five units {{ sum(tokenizer.decode(ids[1 : first + 1].tolist()) == k[0][0] for k in keys) }} are nowhere louder, in 20
 # stories, than after `{{ tokenizer.decode(ids[1 : first + 1].tolist()) }}`: the first reaches {{ keys[0][0][1] :.0f }} there
-# and {{ keys[0][1][1] :.0f }} at its next best place, `{{ keys[0][1][0] }}`. And {{ sum(yes in v for v in values) }} of the
-# five have `{{ tokenizer.token(yes) }}` among the five tokens that they push up most. The rest of the table is less
-# legible, with places side by side that we would not have put together. Nobody has assigned these jobs, and a unit may do several: networks can keep
-# more features than they have units, in **superposition** ([Elhage et al. 2022](https://transformer-circuits.pub/2022/toy_model/index.html)).
+# and {{ keys[0][1][1] :.0f }} at its next best place, `{{ keys[0][1][0] }}`. That {{ sum(yes in v for v in values) }} of the
+# five have `{{ tokenizer.token(yes) }}` among the five tokens that they push up most is no news, since we ranked them by this; it is the keys
+# that nobody has chosen. The rest of the table is less
+# legible, with places side by side that we would not have put together. Nobody has assigned these jobs, and a unit may do several.
 # {{ claim: yes in values[0] and sum(yes in v for v in values) >= 2 }}
 # {{ claim: keys[0][0][0] == tokenizer.decode(ids[1 : first + 1].tolist()) }}
 
@@ -276,9 +329,9 @@ table(["block, unit", "share", "key: loudest after", "value: pushes up"], rows)
 # ## How many units hold one word?
 #
 # Now the question of the page. We silence units at the first `{{ labels[first] }}`, which means that their
-# numbers in `hidden` become 0, beginning with the largest shares, until the probability of
-# `{{ tokenizer.token(yes) }}` is below 0.02. The control silences as many other units of the same blocks, the loudest
-# that are left. Predict: is one unit enough, or does it take a hundred?
+# numbers in `hidden` become 0, beginning with the largest shares, and stop, somewhat arbitrarily, where the probability of
+# `{{ tokenizer.token(yes) }}` is below 0.02. The control silences as many units of the same blocks, the loudest
+# of those that are not among the 200 largest shares. **Predict before you run it**: is one unit enough, or does it take a hundred?
 
 # %% key="silence"
 from functools import partial
@@ -289,16 +342,16 @@ loud = np.abs(here) * np.stack([np.linalg.norm(weights.layers[i].w_down, axis=-1
 
 
 def strongest(n):
-    """The n units with the largest shares, and n others, the loudest that remain: two masks, L F."""
-    units = np.zeros(shares.shape, dtype=bool)
-    units.flat[ranked[:n]] = True
-    others = np.zeros_like(units)
+    """The n units with the largest shares, and as many loud ones of small share: two masks, L F."""
+    units, first_200, others = np.zeros((3, *shares.shape), dtype=bool)
+    units.flat[ranked[:n]] = first_200.flat[ranked[:200]] = True
     for i in blocks:
-        left = np.argsort(-np.where(units[i], 0, loud[i]))
-        others[i, left[: units[i].sum()]] = True
+        loudest = np.argsort(-np.where(first_200[i], 0, loud[i]))
+        others[i, loudest[: units[i].sum()]] = True
     return units, others
 
 
+# %% key="silence-counts"
 def silence(units, place=slice(None)):
     """A tap under which some units write nothing, at one place or everywhere."""
 
@@ -312,43 +365,45 @@ def silence(units, place=slice(None)):
 
 def is_left(units):
     """The probability of the word while these units write nothing at its place."""
-    return float(softmax(forward(weights, config, ids, tap=silence(units, first)))[first, yes])
+    logits = forward(weights, config, ids[: first + 1], tap=silence(units, first))
+    return float(softmax(logits)[first, yes])
 
 
-enough = next(n for n in range(1, shares.size) if is_left(strongest(n)[0]) < 0.02)
-counts = np.arange(2 * enough + 1)
+# %% key="silence-drawn"
+needed = next(n for n in range(1, shares.size) if is_left(strongest(n)[0]) < 0.02)
+counts = np.arange(2 * needed + 1)
 left, left_by_others = np.array([[is_left(u) for u in strongest(n)] for n in counts]).T
 show.curves(
     counts,
     {"the largest shares": left, "other loud units": left_by_others},
     ("units silenced", f"p of {tokenizer.token(yes)}"),
-    title=f"{enough} units are enough",
+    title="what is left of the word",
 )
 
 # %% [markdown] key="silence-read"
 # Without its best unit the model still says `{{ tokenizer.token(yes) }}`, with {{ left[1] :.2f }}, because the
-# shares of the others are enough. With every further one less is left, and without {{ enough }},
-# {{ enough / shares.size :.2% }} of all units, it is {{ left[enough] :.3f }}, whereas as many other loud units cost it
-# nothing: {{ left_by_others[enough] :.3f }}. So this memory needs more than one unit and far fewer than the whole
-# model. The {{ enough }} lie in blocks {{ np.unravel_index(ranked[:enough], shares.shape)[0].min() }} to
-# {{ np.unravel_index(ranked[:enough], shares.shape)[0].max() }}, and each adds its share to the stream.
-# {{ claim: left[1] > 0.5 and 3 <= enough < 0.01 * shares.size and left_by_others[enough] > 0.8 }}
+# shares of the others suffice. Without two it is {{ left[2] :.2f }}, without five {{ left[5] :.2f }}, and without {{ needed }},
+# {{ needed / shares.size :.2% }} of all units, {{ left[needed] :.3f }}, whereas as many other loud units cost it
+# nothing: {{ left_by_others[needed] :.3f }}, and never less than {{ left_by_others.min() :.3f }}. So this word hangs on more than one unit and on far fewer than the whole
+# model. The {{ needed }} lie in blocks {{ np.unravel_index(ranked[:needed], shares.shape)[0].min() }} to
+# {{ np.unravel_index(ranked[:needed], shares.shape)[0].max() }}, and each adds its share to the stream.
+# {{ claim: left[1] > 0.5 and 3 <= needed < 0.01 * shares.size and left_by_others.min() > 0.9 }}
 
 # %% [markdown] key="forget-why"
 # ## Can the model forget one thing?
 #
-# These {{ enough }} were chosen at one token of one sentence. If they serve the *phrase*, the model should forget it
+# These {{ needed }} were chosen at one token of one sentence. If they serve the *phrase*, the model should forget it
 # in other surroundings too. If they serve the *word*, it should also lose "a great time". And if they are simply
 # important, everything should become worse. So we silence them everywhere and measure all three: the phrase at
 # the end of 20 other texts, the word in 20 other phrases, and the loss ([lesson 05](05_rope.ipynb)) on the
 # rest of those texts.
 
 # %% key="forget"
-from llama_np import log_softmax
+from llama_np import log_softmax, no_tap
 
 phrase = tokenizer.decode(ids[1 : first + 2].tolist())
-units, others = strongest(enough)
-taps = record({}), silence(units), silence(others)  # the first one changes nothing
+units, others = strongest(needed)
+taps = no_tap, silence(units), silence(others)
 
 
 def log_p(text_ids):
@@ -357,20 +412,23 @@ def log_p(text_ids):
     return found[:, np.arange(len(text_ids) - 1), text_ids[1:]]
 
 
+# %% key="forget-texts"
 in_phrase, elsewhere, rest, examples = [], [], [], []
-for text in read_documents(STORIES)[:20]:
+for text in read_stories()[:20]:
     middle = ". ".join(text.replace("\n", " ").split(". ")[1:4])
     text_ids = np.array(tokenizer.encode(f'{middle}. Mom read, "{phrase}', bos=True))
     found = log_p(text_ids)
     in_phrase.append(np.exp(found[:, -1]))
     rest.append(-found[:, :-1].mean(axis=1))
-for text in read_documents(STORIES):
+for text in read_stories():
     text_ids = np.array(tokenizer.encode(text, bos=True)[:400])
     places = [t for t in np.flatnonzero(text_ids == yes) if t > first + 1]
     if places and len(elsewhere) < 20:
         t = places[0]
         elsewhere.append(np.exp(log_p(text_ids[: t + 1])[:, -1]))
         examples.append(tokenizer.decode(text_ids[t - 3 : t + 1].tolist()))
+
+# %% key="forget-table"
 in_phrase, elsewhere, rest = map(np.array, (in_phrase, elsewhere, rest))  # each 20 3
 measured = {
     f"p, after {tokenizer.decode(ids[1 : first + 1].tolist())!r}": in_phrase,
@@ -382,31 +440,30 @@ rows = [
     for name, each in measured.items()
 ]
 print("other phrases:", *examples[:6], sep="  ")
-header = "as it is", f"without the {enough}", f"without {enough} others"
+header = "as it is", f"without the {needed}", f"without {needed} others"
 table([f"{len(in_phrase)} texts each", *header], rows)
 
 # %% [markdown] key="forget-read"
 # In 20 other texts the model knew the phrase with {{ in_phrase[:, 0].mean() :.2f }}, and now with
-# {{ in_phrase[:, 1].mean() :.2f }}. The same word in other phrases falls only from {{ elsewhere[:, 0].mean() :.2f }} to
-# {{ elsewhere[:, 1].mean() :.2f }}. The loss of everything else, high from the start because these texts begin in the middle of a
+# {{ in_phrase[:, 1].mean() :.2f }}. The same word in other phrases, of which {{ sum("had a" in each for each in examples) }} of 20 are some form of "had a great time", falls from {{ elsewhere[:, 0].mean() :.2f }} to
+# {{ elsewhere[:, 1].mean() :.2f }}: it suffers too, though less. The loss of everything else, high from the start because these texts begin in the middle of a
 # story, changes by {{ (rest[:, 1] - rest[:, 0]).mean() :+.3f }} ± {{ (rest[:, 1] - rest[:, 0]).std() :.3f }}, and by
-# {{ (rest[:, 2] - rest[:, 0]).mean() :+.3f }} in the control. So without these {{ enough }} of {{ shares.size :, }} units the model
-# forgets what follows "Once upon a", the same word in other phrases suffers much less, and the rest of the texts does not notice.
+# {{ (rest[:, 2] - rest[:, 0]).mean() :+.3f }} in the control. So without these {{ needed }} of {{ shares.size :, }} units the model
+# forgets what follows "Once upon a", loses part of the word elsewhere, and predicts the rest as before.
 # {{ claim: in_phrase[:, 1].mean() < 0.3 * in_phrase[:, 0].mean() and in_phrase[:, 2].mean() > 0.8 * in_phrase[:, 0].mean() }}
 # {{ claim: elsewhere[:, 1].mean() / elsewhere[:, 0].mean() > 2 * in_phrase[:, 1].mean() / in_phrase[:, 0].mean() }}
 # {{ claim: abs((rest[:, 1] - rest[:, 0]).mean()) < 0.1 }}
 #
-# Would anything go so cleanly? The phrase is special, because {{ sum(phrase in text for text in read_documents(STORIES)) :, }}
-# of the {{ len(read_documents(STORIES)) :, }} stories in our file have it. The exercise lets you try a memory
-# with less of a place of its own.
+# Would anything go so cleanly? The exercise lets you try a memory less sharply located.
 
 # %% [markdown] key="write-why"
 # ## Can the memory be put elsewhere?
 #
 # What is *needed* for a word need not be *enough* for it. So now the opposite: we break the 20 stories off after 60
 # tokens, where ` time` is out of place, and at the last token give these units the numbers that they have after
-# "Once upon a". If {{ enough }} units hold the memory, the story must now go on with the word. Predict: does it? The
-# control gives the other units their numbers from the same place.
+# "Once upon a". If {{ needed }} units hold the memory, the story must now go on with the word. **Predict before you run it**: does it? The
+# control gives the other units their numbers from the same place. Besides the probability we measure by how many logits the story's own
+# next word, the one the model prefers as it is, still leads.
 
 
 # %% key="write"
@@ -422,146 +479,46 @@ def write(units, place=-1):
 
 
 beginnings = [story[:60] for story in stories]
-as_it_is = np.array([softmax(forward(weights, config, each)[-1])[yes] for each in beginnings])
-counts, rows, pasted, firsts = (enough, 50, 200), [], {}, {}
+as_it_is = np.array([forward(weights, config, each)[-1] for each in beginnings])  # 20 V
+own = np.arange(len(beginnings)), as_it_is.argmax(axis=-1)  # each story and its own next word
+lead_before = (as_it_is[own] - as_it_is[:, yes]).mean()
+
+# %% key="write-table"
+counts, rows, pasted, firsts, lead = (needed, 50, 200), [], {}, {}, {}
 for n in counts:
     found = np.array(
         [
-            [softmax(forward(weights, config, each, tap=write(u))[-1]) for u in strongest(n)]
-            for each in beginnings
+            [forward(weights, config, each, tap=write(units))[-1] for each in beginnings]
+            for units in strongest(n)
         ]
-    )  # 20 2 V
-    pasted[n] = found[..., yes]
-    firsts[n] = (found.argmax(axis=-1) == yes).sum(axis=0)
+    )  # 2 20 V
+    pasted[n] = softmax(found)[..., yes]
+    firsts[n] = (found.argmax(axis=-1) == yes).sum(axis=-1)
+    lead[n] = (found[:, own[0], own[1]] - found[..., yes]).mean(axis=-1)
+    each = zip(pasted[n], firsts[n], lead[n], strict=True)
     rows.append(
-        [n]
-        + [
-            f"{p_yes.mean():.4f} ± {p_yes.std():.4f}, first in {times}"
-            for p_yes, times in zip(pasted[n].T, firsts[n])
-        ]
+        [n] + [f"{p.mean():.4f} ± {p.std():.4f}, first in {f}, {d:.1f}" for p, f, d in each]
     )
-print(f"as it is: {as_it_is.mean():.6f}, at most {as_it_is.max():.6f}")
-table(["units written", f"p of {tokenizer.token(yes)}, these", "control: others"], rows)
+print(f"as it is: p {softmax(as_it_is)[:, yes].mean():.6f}, behind by {lead_before:.1f} logits")
+header = f"p of {tokenizer.token(yes)}, first in how many, behind by"
+table(["units written", f"these: {header}", "control: others, the same"], rows)
 
 # %% [markdown] key="write-read"
-# Partly. The {{ enough }} units that the model could not do without bring `{{ tokenizer.token(yes) }}` to
-# {{ pasted[enough][:, 0].mean() :.3f }} on average, and to the first place in {{ firsts[enough][0] }} of 20 stories. That is far
-# above the control's {{ pasted[enough][:, 1].mean() :.5f }} and far from the certainty of "Once upon a". With 200 units,
-# {{ 200 / shares.size :.0% }} of all, it is {{ pasted[200][:, 0].mean() :.2f }} ± {{ pasted[200][:, 0].std() :.2f }} and the first choice
-# in {{ firsts[200][0] }}, where the control stays at {{ pasted[200][:, 1].mean() :.5f }}. So the two questions have different
-# answers. To break the memory takes {{ enough }} units, as an arch falls when a few stones are pulled out; to raise it in a
-# foreign place takes many more, because there the rest of the stream speaks for other words and must be outvoted. An
-# experiment that takes something away shows what is necessary, and not yet what would suffice.
-# {{ claim: pasted[enough][:, 0].mean() > 20 * pasted[enough][:, 1].mean() }}
-# {{ claim: pasted[200][:, 0].mean() > 2 * pasted[enough][:, 0].mean() and pasted[200][:, 1].mean() < 0.01 }}
-# {{ claim: pasted[enough][:, 0].mean() < 0.5 * p[first, yes] }}
-
-# %% [markdown] key="alone-why"
-# ## Each token by itself, and added to the stream
+# Partly. The {{ needed }} units that the model could not do without bring `{{ tokenizer.token(yes) }}` to
+# {{ pasted[needed][0].mean() :.3f }} on average, and to the first place in {{ firsts[needed][0] }} of 20 stories. That is far
+# above the control's {{ pasted[needed][1].mean() :.5f }} and far from the certainty of "Once upon a". The last number in each
+# cell says why. As it is, the story's own word leads by {{ lead_before :.1f }} logits; the {{ needed }} units make up {{ lead_before - lead[needed][0] :.1f }} of these, and it is still ahead by
+# {{ lead[needed][0] :.1f }}. With 200 units,
+# {{ 200 / shares.size :.0% }} of all, the lead is {{ lead[200][0] :.1f }}, which means that ` time` is in front, with {{ pasted[200][0].mean() :.2f }} ± {{ pasted[200][0].std() :.2f }} and as the first choice
+# in {{ firsts[200][0] }}, where the control stays at {{ pasted[200][1].mean() :.5f }}.
+# {{ claim: lead_before > lead[needed][0] + 5 and lead[needed][0] > 0.5 > lead[200][0] }}
 #
-# No product in this step has `T` on the inside: rows meet columns of weights, never other rows. So a token's
-# result is the same without the others, and in whatever order they come.
-
-# %% key="alone"
-matrices = layer.w_gate, layer.w_up, layer.w_down
-agree(swiglu(normed[-1:], *matrices), down[-1:])
-agree(swiglu(normed[::-1], *matrices), down[::-1])
-
-# %% [markdown] key="add-why"
-# The result is added to `resid_mid`, the stream as it was *before* the norm; the normalised copy has been read
-# and is thrown away. A widely copied diagram adds to the normalised copy. To see what that would do, we use a tap,
-# which sees every result on its way, and add to the copy in all blocks.
-
-# %% key="add-by-hand"
-agree(resid_mid + down, trace[f"blocks.{chosen}.resid_out"])
-on_its_way = {}
-
-
-def add_to_copy(name, value):
-    on_its_way[name.split(".")[-1]] = value
-    return on_its_way["ffn_norm"] + on_its_way["down"] if name.endswith("resid_out") else value
-
-
-mistaken = softmax(forward(weights, config, ids, tap=add_to_copy))
-places = np.arange(len(ids) - 1)
-for name, each in {"to the stream": p, "to the copy": mistaken}.items():
-    print(
-        f"added {name:13} the token that follows has p = {each[places, ids[1:]].mean():.3f} on average"
-    )
-
-# %% [markdown] key="add-read"
-# The mean probability of the right token falls from {{ p[places, ids[1:]].mean() :.3f }} to
-# {{ mistaken[places, ids[1:]].mean() :.3f }}, because in the copy all that earlier blocks have written is rescaled,
-# and what is added now is not. This shows a mismatch with *these* weights and no law of nature: the first
-# Transformer was trained with its norm after the sum
-# ([Vaswani et al. 2017](https://arxiv.org/abs/1706.03762), section 3.1).
-# {{ claim: mistaken[places, ids[1:]].mean() < 0.5 * p[places, ids[1:]].mean() }}
-
-# %% [markdown] key="width-why"
-# ## How wide? The formula for F
-#
-# An older feed-forward step has two matrices and a width of four times `D`. SwiGLU has three, so to have as
-# many parameters each is made a third narrower: two thirds of $4D$ (Shazeer 2020, end of section 2). Some
-# models then apply a factor, `ffn_dim_multiplier`. Both products are cut to whole numbers, and the result goes
-# up to a multiple of a number that suits the hardware, `multiple_of`, as in
-# [Meta's code](https://github.com/meta-llama/llama3/blob/main/llama/model.py).
-
-# %% key="width-by-hand"
-from llama_np import feed_forward_width
-
-
-def width(dim, multiple_of, multiplier):
-    two_thirds = int(2 * (4 * dim) / 3)
-    multiplied = int(multiplier * two_thirds)
-    rounded = int(np.ceil(multiplied / multiple_of)) * multiple_of
-    print(f"4 * {dim} = {4 * dim} -> {two_thirds} -> {multiplied} -> {rounded}")
-    return rounded
-
-
-llama_3_8b = width(4096, multiple_of=1024, multiplier=1.3)
-llama_2_7b = width(4096, multiple_of=256, multiplier=1.0)
-agree(llama_3_8b, feed_forward_width(4096, multiple_of=1024, multiplier=1.3))
-
-# %% [markdown] key="width-note"
-# So Llama 3 8B has {{ llama_3_8b / 4096 :.1f }} times its `D`, where two thirds of four would be 2.7. The factor
-# 1.3 comes from Llama 2, where it made up for the parameters that grouped queries save in attention
-# ([Touvron et al. 2023](https://arxiv.org/abs/2307.09288), appendix A.2.1); in 8B the step gained more than attention
-# lost ([lesson 09](09_32_blocks.ipynb) counts both). Files in Hugging Face's format
-# state `F` itself, as `intermediate_size`. And a Llama has no **biases**, learned vectors that many networks add
-# after each product.
-
-# %% [markdown] key="why-gate"
-# ## Why a gate at all?
-#
-# GPT-2 widens once and applies a curve. Why is it better to widen twice and multiply? Shazeer tried several such variants
-# at equal size, found lower losses, and concluded: "We offer no explanation as to why these architectures seem
-# to work; we attribute their success, as all else, to divine benevolence." What you have seen in step 3 is what
-# a product can do that a curve alone cannot: it asks for two conditions at once.
-
-# %% key="shapes"
-from classroom import shapes
-
-arrays = {
-    "resid_mid and its normalised copy": "T D",
-    "w_gate, w_up": "D F",
-    "gate, up, hidden": "T F",
-    "w_down": "F D",
-    "down and resid_out": "T D",
-}
-shapes(arrays, config, n_tokens=len(ids))
-
-# %% [markdown] key="questions"
-# ## A question
-#
-# <details><summary>Attention could write the word as well: wv and wo are learned matrices. Why did the
-# feed-forward steps do it here?</summary>
-#
-# It could, and the picture under "Who says it?" shows what it wrote. But what a head writes is one matrix times the rows that it
-# reads, whatever is in them; its softmax compares, yet only to choose *which* rows. To answer to one whole situation
-# and to no part of it takes a condition on the row itself, which a gate can put and a single matrix cannot. That fits
-# what we found and does not prove that training had no other way.
-#
-# </details>
+# So the two questions have different answers. Without a few units the memory breaks, as an arch falls when a few
+# stones are missing. The same few, put into a foreign place, do most of the work and lose all the same, because what
+# that story says is further ahead than they can push. Taking something away shows what is necessary, and not yet what would suffice.
+# {{ claim: pasted[needed][0].mean() > 20 * pasted[needed][1].mean() }}
+# {{ claim: pasted[200][0].mean() > 2 * pasted[needed][0].mean() and pasted[200][1].mean() < 0.01 }}
+# {{ claim: pasted[needed][0].mean() < 0.5 * p[first, yes] }}
 
 # %% [markdown] key="next"
 # ## What comes next
