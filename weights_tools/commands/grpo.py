@@ -30,7 +30,7 @@ DESCRIPTION = (
     "it goes on where it was stopped."
 )
 RECIPE = Hyperparameters(
-    steps=100, peak_rate=5e-4, warm_up=5, weight_decay=0.0, dropout=0.0, ema_decay=0.9
+    steps=60, peak_rate=1e-3, warm_up=5, weight_decay=0.0, dropout=0.0, ema_decay=0.9
 )  # fmt: skip
 GROUP_OPTIONS = {
     "requests_per_step": "requests in a batch, drawn at random",

@@ -40,7 +40,7 @@ from .trainer import Training, name
 class Groups:
     """How many answers a step learns from, how they are told, and how far they may move a model."""
 
-    requests_per_step: int = 4
+    requests_per_step: int = 2
     answers: int = 8  # to each request: a group
     updates: int = 1  # from the same answers
     longest: int = 420  # tokens of an answer
