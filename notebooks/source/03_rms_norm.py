@@ -1,11 +1,11 @@
 # %% [markdown] key="title"
 # # 03 RMS norm: every row at the same size
 #
-# Before anything in this model reads the stream, every row of it is divided by one number, its own size. That
-# looks like housekeeping. Would it do as well to divide all rows of *Once upon a time, there was a little girl
-# named* by their *average* size, so that the scale is right and only the *row by row* is missing? The last
-# section tries it, and then follows a single row that has the wrong size. On the way you meet the smallest step
-# of a Llama, **RMS norm**, short for root mean square normalisation.
+# Before anything in this model reads the stream of *Once upon a time, there was a little girl named*, every row of it is
+# divided by one number, its own size. That looks like housekeeping. Would it do as well to divide all rows of a text by
+# their *average* size, so that the scale is right, but every row gets the same one? The last section tries it, and then
+# follows a single row that has the wrong size. On the way you meet the smallest step of a Llama, **RMS norm**, short for
+# root mean square normalisation.
 #
 # In go `T` rows of `D` numbers, out comes a copy of the same shape in which every row has about the same size.
 # The stream itself stays as it is. The rows are those of [lesson 02](02_embedding.ipynb), and there is an
@@ -81,22 +81,22 @@ show.curves(
 # {{ claim: added[-1] > 2 * np.median(added) }}
 # The stream grows from {{ stream[0].mean() :.2f }} to {{ stream[-1].mean() :.1f }}, so that the row which the
 # embedding wrote makes up {{ stream[0].mean() / stream[-1].mean() :.1% }} of what is there in the end. And the
-# rows differ among themselves: at the end the largest, of `{{ labels[stream[-1].argmax()] }}`, is
-# {{ stream[-1].max() / stream[-1].min() :.1f }} times as large as the smallest. A matrix that reads the stream
-# late gets rows of a very different size from one that reads it early. The lowest curve is the strangest: the
-# first block adds {{ added[0] :.2f }}, the median block {{ np.median(added) :.2f }}, and the last one
-# {{ added[-1] :.2f }}. Step 6 asks whether the last blocks have to be so loud.
+# rows differ among themselves: at the end the largest, of the `{{ labels[stream[-1].argmax()] }}` at place
+# {{ stream[-1].argmax() }}, is {{ stream[-1].max() / stream[-1].min() :.1f }} times as large as the smallest. A matrix that
+# reads the stream late gets rows of a very different size from one that reads it early. The lowest curve is the
+# strangest: the first block adds {{ added[0] :.2f }}, the median block {{ np.median(added) :.2f }}, and the last one
+# {{ added[-1] :.2f }}.
 
 # %% [markdown] key="divide-why"
 # ## Step 2. Divide each row by its size
 #
 # A row divided by its own root mean square has root mean square 1. Its numbers keep their signs and their
 # proportions, so the row keeps its **direction** and loses its length. With `D` = 2 one can draw it, a row
-# being an arrow. **Predict before you run:** where do the arrows end after the division?
+# being an arrow. Where do the arrows end after the division?
 
 # %% key="divide-by-hand"
 divided = x / sizes_of(x)  # T D / T 1 -> T D
-print("sizes after", *sizes_of(divided).ravel().round(2))
+print(f"sizes from {sizes_of(divided).min():.4f} to {sizes_of(divided).max():.4f}")
 four = np.array([[0.5, 0.2], [2.0, 0.8], [-0.4, 1.6], [-1.0, -1.4]])
 show.arrows(
     {"four rows of two numbers": four, "each divided by its size": four / sizes_of(four)}, "abcd"
@@ -113,7 +113,7 @@ show.arrows(
 # Column $d$ of the result is then multiplied by a learned number $w_d$, the same for every row. The vector $w$
 # is the norm's **weight**, often called its gain. It starts as all ones, and each norm of the model has its own.
 #
-# **Predict before you run:** the queries of lesson 00 are `divided * w` times the matrix `wq`. Could the model
+# The queries of lesson 00 are `divided * w` times the matrix `wq`. Could the model
 # have the same queries without $w$?
 
 # %% key="weight-folded"
@@ -138,8 +138,8 @@ agree((divided * w) @ wq, divided @ (w[:, None] * wq))  # T D @ D Hq*K -> T Hq*K
 #
 # The paper's formula has none ([Zhang and Sennrich 2019](https://arxiv.org/abs/1910.07467), equation 4); Meta's
 # code puts it here ([`RMSNorm`](https://github.com/meta-llama/llama3/blob/main/llama/model.py)). The place
-# matters, because inside the root it is compared with a *square*: it is felt by rows about as small as
-# $\sqrt{\epsilon}$, here {{ config.norm_eps ** 0.5 :.4f }}, and not of $\epsilon$, {{ config.norm_eps :g }}. The
+# matters, because inside the root it is compared with a *square*: rows feel it when they are about as small as
+# $\sqrt{\epsilon}$ = {{ config.norm_eps ** 0.5 :.4f }}, not $\epsilon$ = {{ config.norm_eps :.5f }}. The
 # smallest row of this stream is {{ stream.min() / np.sqrt(config.norm_eps) :.0f }} times as large as that root.
 #
 # That is the whole step, two lines by hand. In the library `vecdot` takes the sum of the squares of each row,
@@ -160,7 +160,7 @@ source(rms_norm)
 # 2016](https://arxiv.org/abs/1607.06450)), which subtracts the mean of the row before it divides. It also has a
 # learned **bias**, a number for each column that is added at the end; we leave weight and bias out.
 #
-# **Predict before you run:** what does LayerNorm make of the four arrows, and why?
+# What does it make of the four arrows?
 
 
 # %% key="layernorm-by-hand"
@@ -191,33 +191,29 @@ print(f"random rows            {by_chance[0]:.3f}, with 4096 columns {by_chance[
 
 # %% [markdown] key="layernorm-why-not"
 # {{ claim: max(shares.values()) < 3 * by_chance[0] }}
-# About as much as random rows would, since the mean of $D$ random numbers is of the order of $1/\sqrt{D}$; and the
-# wider the model, the less that is. Centring would take out next to nothing, and Zhang and Sennrich find that
+# Hardly more than random rows would, since the mean of $D$ random numbers is of the order of $1/\sqrt{D}$; and the
+# wider the model, the less that is. Centring would take out little, and Zhang and Sennrich find that
 # models learn as well without it. Llama has used RMS norm from the first version on ([Touvron et al.
 # 2023](https://arxiv.org/abs/2302.13971)).
 
 # %% [markdown] key="place-why"
-# ## Step 6. The norm reads a copy, and whoever writes must be loud enough
+# ## Step 6. The norm reads a copy, and what is written counts in proportion
 #
 # Each norm makes a *copy* for its reader. What attention computes from the copy is added to the stream as it
 # was, which is called **pre-norm**. In the first transformer the norm was in the stream itself, after each
 # addition; with the norm before each reader, deep models are easier to train
 # ([Xiong et al. 2020](https://arxiv.org/abs/2002.04745)).
-
-# %% key="place-agree"
-agree(x + trace["blocks.0.attn_out"], trace["blocks.0.resid_mid"])
-
-# %% [markdown] key="louder-why"
+#
 # It follows that nobody in the model can hear how large the stream is, since every reader gets rows of size 1.
-# **Predict before you run:** after some block we multiply the whole stream by 10, once, or by 0.1. Every norm
-# gives the same as before. Does the prediction change? We measure the mean loss over the first forty tokens of
-# 20 stories, for some places from the embedding to the last block.
+# **Predict before you run:** after some block we multiply the whole stream by 10, once, or by 0.1. The next norm gives
+# the same as before. Does the prediction change? We measure the mean **loss** of the first forty tokens of 20 stories,
+# minus the logarithm of the probability that each token got, for some places from the embedding to the last block.
 
 # %% key="louder"
 from llama_np import log_softmax, patch
-from weights_tools.training.corpus import STORIES, read_documents
+from weights_tools.training.heroes import read_stories
 
-encoded = [tokenizer.encode(text, bos=True) for text in read_documents(STORIES)]
+encoded = [tokenizer.encode(text, bos=True) for text in read_stories()]
 texts = np.array([row[:41] for row in encoded if len(row) > 40][:20])  # 20 41
 
 
@@ -227,11 +223,12 @@ def losses(logits):  # -> the mean loss of each text
 
 
 def losses_scaled(factors):
-    """The losses when what has these names is multiplied by these factors."""
+    """The losses when the stream is multiplied by these factors, each at the place it names."""
     taps = {name: (lambda rows, f=f: rows * np.float32(f)) for name, f in factors.items()}
     return losses(forward(weights, config, texts, tap=patch(taps)))
 
 
+# %% key="louder-curves"
 usual = losses_scaled({})
 places = sorted({0, 1, *range(4, config.n_layers, 4), config.n_layers - 2, config.n_layers})
 scaled = {
@@ -249,32 +246,11 @@ show.curves(
 # {{ claim: scaled["times 10"].max() > usual.mean() + 0.5 and scaled["times 0.1"].max() > usual.mean() + 0.5 }}
 # At the very end it changes nothing, as it must, because only the last norm is still to come, and it does
 # little at the beginning, where block 0 adds far more than there is. In between it does great harm. The usual
-# loss is {{ usual.mean() :.2f }}; times 10 raises it to as much as {{ scaled["times 10"].max() :.1f }}, and
-# times 0.1 to {{ scaled["times 0.1"].max() :.1f }}. *Readers* cannot hear the size of the stream, but *writers*
-# feel it. In a stream ten times as large, all that the later blocks add is ten times too quiet beside what is
-# there; in one ten times smaller, they drown out what the earlier blocks have found.
-#
-# So what a block writes counts only in proportion to the stream, which has grown by the time the last blocks write.
-# Do they need their volume? Let the last quarter of the blocks write no louder than the median block. As a control,
-# the quarter before it is turned down by the same factors.
-
-# %% key="softer"
-quarter = config.n_layers // 4
-factors = np.minimum(1, np.median(added) / np.array(added[-quarter:]))
-softer = {}
-for name, first in (("the last quarter", 3 * quarter), ("the quarter before", 2 * quarter)):
-    softer[name] = losses_scaled({
-        f"blocks.{first + i}.{step}": f
-        for i, f in enumerate(factors) for step in ("attn_out", "down")
-    }) - usual  # fmt: skip
-    print(f"{name:18} softer: loss {softer[name].mean():+.2f} ± {softer[name].std():.2f}")
-
-# %% [markdown] key="softer-note"
-# {{ claim: softer["the last quarter"].mean() > 2 * softer["the quarter before"].mean() }}
-# {{ claim: softer["the last quarter"].mean() > 0.1 }}
-# They do: turned down, the last quarter costs {{ softer["the last quarter"].mean() :.2f }}, and the quarter
-# before it {{ softer["the quarter before"].mean() :.2f }}, where ± is, here and below, the standard deviation
-# over the texts. In a pre-norm stream, whoever speaks late has to speak up.
+# loss is {{ usual.mean() :.2f }}; times 10 raises it to as much as {{ scaled["times 10"].max() :.1f }}, and times 0.1 to
+# {{ scaled["times 0.1"].max() :.1f }}, worse than guessing, {{ np.log(config.vocab_size) :.2f }}.
+# {{ claim: scaled["times 0.1"].max() > np.log(config.vocab_size) }} *Readers* cannot hear the size
+# of the stream, but *writers* feel it. In a stream ten times as large, all that the later blocks add is ten times too
+# quiet beside what is there; in one ten times smaller, it drowns out what the earlier blocks have found.
 
 # %% [markdown] key="without-why"
 # ## Step 7. The right scale, but not row by row
@@ -308,15 +284,17 @@ def by_own_size(rows, block, reader):
     return rows / np.sqrt((rows**2).mean(axis=-1, keepdims=True) + eps)
 
 
-agree(run(by_own_size)[1], forward(weights, config, texts), tolerance=1e-4)
+agree(
+    run(by_own_size)[1], forward(weights, config, texts), tolerance=1e-4
+)  # rounded in another order
 
 # %% [markdown] key="without-mean-why"
 # Now all rows of a text are divided by their mean size at that place, anew each time, so that a row twice as large as
 # the others is still twice as large after that. Each block has two norms, one before attention and one before
 # feed-forward, and one more stands at the end.
 #
-# **Predict before you run:** if all the norms of one kind are exchanged, and then those of all kinds at once,
-# will the harms add up?
+# **Predict before you run:** if all the norms of one kind are exchanged, and then those of all kinds at once, will the
+# harms add up? (In the table ± is the standard deviation over the texts.)
 
 
 # %% key="without-losses"
@@ -338,21 +316,21 @@ singly = sum(harm.mean() for way, harm in worse.items() if way != "everywhere")
 rows = [["nowhere, as trained", f"{usual.mean():.2f}", ""]]
 for way, each in worse.items():
     rows.append([way, f"{(usual + each).mean():.2f}", f"{each.mean():+.2f} ± {each.std():.2f}"])
+rows.append(["the three added up", "", f"{singly:+.2f}"])
 rows.append(["guessing", f"{np.log(config.vocab_size):.2f}", ""])
 table(["one mean for all rows", "loss", "more than as trained"], rows)
 
 # %% [markdown] key="without-note"
 # {{ claim: worse["everywhere"].mean() > 0.5 and worse["everywhere"].mean() > 1.5 * singly }}
-# They do not. The three prices sum to {{ singly :.2f }}, but all together cost
-# {{ worse["everywhere"].mean() :.2f }}, as if each norm repaired something that the others have left undone.
-# What needs to be repaired?
-#
-# Follow a single row. After an eighth of the blocks we make one row in the middle of each text twice as large as
-# it is, or half as large. As a control, every norm divides by a *stored* number instead, the size that its row has in
+# They do not. The three costs sum to {{ singly :.2f }}, but all together cost
+# {{ worse["everywhere"].mean() :.2f }}. So it matters that each row is divided by its *own* size, and to see why, we
+# follow a single row. After an eighth of the blocks we make one row in the middle of each text twice as large as it is,
+# or half as large. As a control, every norm divides by a *stored* number instead, the size that its row has in
 # the unchanged run, so that without our change both ways give exactly the same.
 #
 # **Predict before you run:** nothing in the model divides the *stream*. Will the row stay twice as large, come
 # back, or grow, with the norms as they are and with stored sizes?
+
 
 # %% key="bump"
 start, place, stored = config.n_layers // 8, texts.shape[1] // 2, {}
@@ -367,8 +345,8 @@ def by_stored(rows, block, reader):
     return rows / stored[block, reader]
 
 
-def followed(norm, factor):
-    """Sizes of the row after each later block, in usual sizes (blocks, texts)."""
+def follow(norm, factor):
+    """One row of each text, times ``factor`` before a block and then after each (blocks, 20, D)."""
 
     def change(rows, block):
         rows = rows.copy()
@@ -377,74 +355,57 @@ def followed(norm, factor):
 
     with np.errstate(over="ignore", invalid="ignore"):
         stream, _ = run(norm, change)
-        later = [sizes_of(r[:, place])[:, 0] for r in stream[start + 1 :]]
-        found = np.array([np.full(len(texts), factor), *(later / usual_sizes)])
-    return np.where(np.isfinite(found), found, np.inf)
+    return np.array([stream[start][:, place] * factor, *(r[:, place] for r in stream[start + 1 :])])
 
 
-usual_sizes = np.array([sizes_of(r[:, place])[:, 0] for r in run(storing)[0][start + 1 :]])
-followed_rows = {
-    f"times {factor}, {name}": followed(norm, factor)
-    for factor in (2, 0.5)
-    for name, norm in (("own size", by_own_size), ("stored size", by_stored))
+# %% key="bump-picture"
+unchanged = follow(storing, 1)  # fills `stored`
+norms = {"own size": by_own_size, "stored size": by_stored}
+followed = {f"times {f}, {name}": follow(norm, f) for f in (2, 0.5) for name, norm in norms.items()}
+followed["times 2, summed"] = unchanged + unchanged[0]
+
+
+def beside_usual(rows, usual):
+    with np.errstate(over="ignore", invalid="ignore"):
+        return np.nan_to_num(sizes_of(rows) / sizes_of(usual), nan=np.inf)[..., 0]  # blocks 20
+
+
+sizes = {name: beside_usual(rows, unchanged) for name, rows in followed.items()}
+adds = {
+    name: np.median(beside_usual(np.diff(rows, axis=0), np.diff(unchanged, axis=0)))
+    for name, rows in followed.items()
 }
-lines = {name: np.median(found, axis=-1) for name, found in followed_rows.items()}
+lines = {name: np.median(each, axis=-1) for name, each in sizes.items()}
 ends = {name: line[-1] for name, line in lines.items()}
-lines = {name: np.where(line < 6, line, np.nan) for name, line in lines.items()}
-show.curves(
-    passed[start:], lines, ("blocks passed", "times as large as usual"),
-    title="a row that was changed once: median of 20 texts",
-)  # fmt: skip
-for name, found in followed_rows.items():
-    low, high = found[-1].min(), found[-1].max()
-    print(f"{name:22} in the end {ends[name]:5.2f}, in 20 texts between {low:.2f} and {high:.2f}")
+lines = {name: np.where(line < 4, line, np.nan) for name, line in lines.items()}
+title = "a row that was changed once: median of 20 texts"
+show.curves(passed[start:], lines, ("blocks passed", "times as large as usual"), title=title)
+
+# %% key="bump-table"
+rows = []
+for name, each in sizes.items():
+    low, high = np.quantile(each[-1], (0.25, 0.75))
+    rows.append([name, f"{ends[name]:.2f}", f"{low:.2f} to {high:.2f}", f"{adds[name]:.2f}"])
+table(["", "in the end", "half of the texts", "a block adds, times the usual"], rows)
 
 # %% [markdown] key="bump-note"
-# {{ claim: ends["times 2, own size"] < 1.5 and ends["times 0.5, own size"] > 0.75 }}
+# {{ claim: ends["times 2, own size"] < 1.6 and ends["times 0.5, own size"] > 0.7 }}
 # {{ claim: ends["times 2, stored size"] > 1.8 and ends["times 0.5, stored size"] < 0.6 }}
-# It comes more than half of the way back. Divided by its own size, the doubled row ends at
-# {{ ends["times 2, own size"] :.2f }} times its usual size and the halved one at
-# {{ ends["times 0.5, own size"] :.2f }}, in the median of the texts. With stored sizes neither comes back: they
-# end at {{ ends["times 2, stored size"] :.1f }} and {{ ends["times 0.5, stored size"] :.2f }}. The norm works
-# like a thermostat, although it never touches the stream. How?
+# {{ claim: 0.8 < adds["times 2, own size"] < 1.25 and adds["times 2, stored size"] > 1.6 and adds["times 0.5, stored size"] < 0.8 }}
+# {{ claim: abs(ends["times 2, own size"] - ends["times 2, summed"]) < 0.2 }}
+# {{ claim: abs(lines["times 2, stored size"][: config.n_layers // 2] - 2).max() < 0.7 }}
+# Divided by its own size, the doubled row comes more than half of the way back, to {{ ends["times 2, own size"] :.2f }}
+# times its usual size, and the halved one to {{ ends["times 0.5, own size"] :.2f }}. With stored sizes neither comes back.
+# The halved one ends at {{ ends["times 0.5, stored size"] :.2f }}, and the doubled one keeps its two until the last blocks,
+# the loudest of all, carry it off, in the median to {{ ends["times 2, stored size"] :.1f }}; what is above 4 is not drawn.
 #
-# Let a row have size $s$, let a block add $a$ to it, and for simplicity let both point the same way. Divided by its
-# own size a doubled row reads as always, so the block adds $a$ as always, and what was twice too large becomes
-# $(2s + a) / (s + a)$ times too large, which is less than 2. Divided by a stored size or by a mean, the row *reads*
-# twice as large, too. How do the two steps answer? We double this one row of what each of them reads.
-
-# %% key="twice"
-trace = {}
-forward(weights, config, texts, tap=record(trace, {"attn_norm", "ffn_norm"}))
-
-
-def answers(block, factor):
-    """What each step adds to the row that reads ``factor`` times as large, and its own weight."""
-    layer, seen = weights.layers[block], {}
-    attn, ffn = (trace[f"blocks.{block}.{kind}_norm"].copy() for kind in ("attn", "ffn"))
-    attn[:, place] *= factor
-    ffn[:, place] *= factor
-    mixed = attention(attn, layer, config, rotations, mask, tap=record(seen))
-    found = (mixed, swiglu(ffn, layer.w_gate, layer.w_up, layer.w_down))
-    itself = seen["pattern"][..., place, place].mean()
-    return [*(sizes_of(rows)[:, place].mean() for rows in found), itself]
-
-
-once, twice = (np.array([answers(b, f) for b in range(config.n_layers)]) for f in (1, 2))
-larger = (twice / once)[:, :2]  # blocks 2
-itself = once[:, 2].mean(), twice[:, 2].mean()
-for step, ratios in zip(("attention", "feed-forward"), larger.T):
-    print(f"{step:12} adds {ratios.mean():.1f} times as much, ± {ratios.std():.1f} over the blocks")
-print(f"weight of the row on itself: {itself[0]:.2f}, when doubled {itself[1]:.2f}")
-
-# %% [markdown] key="without-answer"
-# {{ claim: larger.mean(axis=0).min() > 1.5 and larger[:, 1].mean() > 3 and itself[1] > 1.5 * itself[0] }}
-# Both add more than their share. Feed-forward answers with the *square*, {{ larger[:, 1].mean() :.1f }} times
-# as much, because it multiplies two products of the row with each other, gate and up ([lesson
-# 08](08_feed_forward.ipynb)). Attention adds {{ larger[:, 0].mean() :.1f }} times as much: the row's value is
-# doubled, and its score with itself, a doubled query times a doubled key, is four times what it was, so that
-# its weight on itself goes from {{ itself[0] :.2f }} to {{ itself[1] :.2f }}. What is added grows with the row,
-# and nothing thins the error out. One of the two norms is enough to do that, which fits the table.
+# The last column says why. Divided by its own size a doubled row *reads* as always, and so each block *adds* what it always
+# adds, {{ adds["times 2, own size"] :.2f }} times the usual in the median. Then the row should be nothing but the usual
+# stream and one more copy of what was there when we doubled it. That sum needs no model, and it is the curve called
+# *summed*: it ends at {{ ends["times 2, summed"] :.2f }}, and the model at {{ ends["times 2, own size"] :.2f }}. So nothing
+# takes the error away. It stays as large as it was, and the stream outgrows it. With stored sizes a row twice as large
+# also reads as twice as large, a block adds {{ adds["times 2, stored size"] :.1f }} times the usual, more than twice because it
+# multiplies readings with each other, and the error grows along.
 #
 # So the division does more than let readers hear every row alike. It makes what is *written* independent of how large
 # a row has become, and errors of size fade. This holds for a model that was trained with its norms. GPT-2, trained
