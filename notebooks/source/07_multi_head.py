@@ -1,13 +1,13 @@
 # %% [markdown] key="title"
 # # 07 Multi-head attention: what do all the heads do?
 #
-# To go on with *Once upon a time, there was a little girl named*, the last token has to learn that a girl is
-# meant, but also which word stands just before it and where the sentence began. One head has one pattern and
+# To go on with *Once upon a time, there was a little girl named*, the last token has to learn that a girl is meant,
+# while at the same moment other tokens of the sentence need other words. One head has one pattern and
 # hands over one mixture (lesson [04](04_single_head_attention.ipynb)), so a block has many heads side by side. Do they really
 # look for different things, and what is lost if we force them to look the same way?
 #
-# We exchange what each head says, to find those that matter for this sentence, and read in tokens what the best of them
-# looks for and what it writes. Then we build a block's heads, and an experiment on 20 texts measures what their
+# We exchange what each head says, to find those that matter for this sentence. Then we build a block's heads, read in
+# tokens what the best of them looks for and what it writes, and an experiment on 20 texts measures what their
 # differences are worth. You need one head (04), the rotation ([05](05_rope.ipynb)) and the mask ([06](06_masking.ipynb)).
 
 # %% key="map"
@@ -30,8 +30,7 @@ show.attention_map(["q", "k", "v", "wo"], n_heads=Hq, n_kv_heads=Hkv)
 # boy's, in logits, says how firmly the last token knows that a girl is meant. As in lesson 04 we **patch**: in one head
 # after the other, the last token gets the mix that this head has in the text about a boy, while all else stays as it
 # is. How far the lead then falls is this head's part in the answer. So heads are chosen by what they do, and not
-# by how clear their patterns look. Lesson 04 asked how many it takes; here we ask where they lie, and what the heads beside
-# them do.
+# by how clear their patterns look.
 
 # %% key="silence"
 from llama_np import forward, patch, record
@@ -61,6 +60,7 @@ def lead(text, **options):
     return last[hers] - last[his]
 
 
+# %% key="silence-drawn"
 blocks, heads = range(config.n_layers), [f"head {n}" for n in range(Hq)]
 effect = np.array([[lead(ids, tap=as_of_boy(b, n)) for n in range(Hq)] for b in blocks])
 effect -= lead(ids)  # blocks Hq
@@ -77,8 +77,8 @@ show.matrix(
 # white, because most heads have no part in this question: exchanging one changes the lead by {{ np.abs(effect).mean() :.2f }} on average. A few
 # are blue, and the strongest takes away {{ -effect.min() :.2f }}.
 # {{ claim: -effect.min() > 4 * np.abs(effect).mean() }}
-# The blue cells tend to stand in one column, below one another. {{ f"Heads 0 to {group - 1}" if group > 1 else "Groups of one head" }} share their keys, and so do the next (step 7
-# says why), so we take the group that takes away most together, and in it the strongest head.
+# The blue cells tend to stand in one column, below one another. {{ f"Heads 0 to {group - 1}" if group > 1 else "Groups of one head" }} share their keys, and so do
+# heads {{ group }} to {{ 2 * group - 1 }} (step 6 says why), so we take the group that takes away most together, and in it the strongest head.
 
 # %% key="choose"
 by_group = effect.reshape(config.n_layers, Hkv, group).sum(axis=-1)
@@ -105,16 +105,14 @@ show.matrix(
 # Outside the group {{ sum(at_last.argmax(axis=-1) == read) - sum(at_last[m].argmax() == read for m in members) }} of {{ Hq - group }} does so too; the others look elsewhere at the same moment. This is the reason for having several: a head
 # hands over one weighted mean, so two things that it looked for would arrive as one blur
 # ([Vaswani et al. 2017](https://arxiv.org/abs/1706.03762), section 3.2.2). Cut into {{ Hq }} heads of width {{ K }} or left as one of width {{ Hq * K }}, `wq` has the same
-# {{ D * Hq * K :, }} numbers; what changes is the number of patterns. The price is that each is made from only {{ K }} numbers
-# per token, so that a matrix of scores has at most rank {{ K }} ([Bhojanapalli et al. 2020](https://arxiv.org/abs/2002.07028)).
+# {{ D * Hq * K :, }} numbers; what changes is the number of patterns.
 
 # %% [markdown] key="jobs-why"
 # ## Step 2. Heads with a job
 #
 # Can we say of a head what it does on *any* text? Some jobs show in the pattern: reading the token before, the
 # first token of the text, or the token that followed an earlier copy of this one (an **induction head**, [Olsson et
-# al. 2022](https://arxiv.org/abs/2209.11895)). We run texts in which each job has known places, and ask of every head how much weight it puts there,
-# against what equal shares would put there.
+# al. 2022](https://arxiv.org/abs/2209.11895)). We run texts in which each job has known places, and ask how much weight every head puts there.
 
 # %% key="jobs"
 from weights_tools.examine import JOBS, all_prompts, job_weights, token_losses
@@ -133,39 +131,34 @@ rows = [
 table(["the job: to read", "who does it best", "its weight there", "equal shares"], rows)
 
 # %% key="jobs-drawn"
-anywhere = ["previous token", "begin of text", "start of sentence"]  # jobs that any sentence has
-drawn = {
-    f"{job}: {b}.{n}": trace[f"blocks.{b}.pattern"][n] for job in anywhere for b, n in [best[job]]
-}
-show.matrices(
+b, n = best["previous token"]
+drawn = trace[f"blocks.{b}.pattern"][n]
+show.matrix(
     drawn,
     ("query T", "key S"),
     rows=labels,
     columns=labels,
     limit=1.0,
-    across=3,
     quantity="weights",
+    title=f"block {b}, head {n}, in our sentence",
 )
 
 # %% [markdown] key="jobs-read"
-# The clearest job is the plainest. Block {{ best["previous token"][0] }}, head {{ best["previous token"][1] }} puts {{ found["previous token"].max() :.0% }} of its attention on the token before, where equal shares
-# would put {{ even["previous token"] :.0% }}. That was measured on lists of random words; in our sentence its picture is a dark line just below the
-# diagonal, broken at {{ sum(np.diagonal(drawn[list(drawn)[0]], -1) < 0.5) }} of {{ len(ids) - 1 }} tokens, where it reads one token further back. The other two pictures show weaker habits: the
-# first column is dark in the middle one, and the one on the right reads `Once` for a few tokens only.
+# The clearest job is the plainest. Block {{ b }}, head {{ n }} puts {{ found["previous token"].max() :.0% }} of its attention on the token before, where equal shares
+# would put {{ even["previous token"] :.0% }}. That was on lists of random words, in which there is nothing else to look for. In our
+# sentence the dark line below the diagonal is broken at {{ sum(np.diagonal(drawn, -1) < 0.5) }} of {{ len(ids) - 1 }} tokens, which is why lesson 05, looking in
+# sentences, found another head to be the steadiest.
 # {{ claim: found["previous token"].max() > 0.3 }}
-# {{ claim: 0 < sum(np.diagonal(drawn[list(drawn)[0]], -1) < 0.5) < 4 and drawn[list(drawn)[1]][1:, 0].mean() > 0.5 > drawn[list(drawn)[2]][2:, 1].mean() }}
-# Where a weight is no more than two or three times the equal share, *nobody* holds that job: the table then names
-# the best of many who do not do it. The best induction head, {{ "{}.{}".format(*best["induction"]) }} with {{ found["induction"].max() :.2f }}, raises a question, since
-# nothing in a token's own row says what came before it: how does such a head find its place? [Page 07b](07b_induction.ipynb)
+# {{ claim: 0 < sum(np.diagonal(drawn, -1) < 0.5) < 4 }}
+# The earlier copy of the same token gets only {{ found["same token"].max() :.2f }} from its best head, not far from equal shares, so *nobody* holds that
+# job. {{ claim: found["same token"].max() < 3 * even["same token"] }}
+# The best induction head, {{ "{}.{}".format(*best["induction"]) }} with {{ found["induction"].max() :.2f }}, raises a question, since
+# nothing in a token's own row says what came before it: how does it find its place? [Page 07b](07b_induction.ipynb)
 # finds out.
 #
 # Does a clear pattern mean a large effect? Now we **silence** heads, putting zeros in the place of their mix: on 20
 # stories, where we measure the loss (lesson [05](05_rope.ipynb)) in **nats**, the unit of the natural logarithm, and on 20 sentences that end in *girl named*, where we
 # measure the lead. The controls are heads drawn at random, and the other heads of our block.
-#
-# In large models the first token gets much of all attention, an **attention sink** ([Xiao et al. 2023](https://arxiv.org/abs/2309.17453)): a row
-# has to sum to one, so a head that finds nothing must put its weight somewhere. Our sentence is too short to judge by; over
-# whole stories no head puts more than {{ found["begin of text"].max() :.2f }} there, so this model has no sink to speak of.{{ claim: found["begin of text"].max() < 0.7 }}
 
 # %% key="effects"
 texts = [row[:64] for row in prompts["texts"].ids if len(row) >= 64]
@@ -193,36 +186,39 @@ def changes(block, heads):  # of the loss of each story, and of the lead in each
     return losses(tap=tap) - as_it_is, np.array([lead(text, tap=tap) for text in girls]) - leading
 
 
+# %% key="effects-table"
 as_it_is, leading = losses(), np.array([lead(text) for text in girls])
-change = {f"{job}, {b}.{n}": changes(b, [n]) for job in anywhere for b, n in [best[job]]}
+change = {f"previous token, {b}.{n}": changes(b, [n])}
 some = np.random.default_rng(0).choice(effect.size, 8, replace=False)
-at_random = [changes(n // Hq, [n % Hq]) for n in some]
+at_random = [changes(one // Hq, [one % Hq]) for one in some]
 change["a head at random, of 8"] = [np.concatenate(each) for each in zip(*at_random)]
 change[f"head {i}.{h} of step 1"] = changes(i, [h])
 change["its whole group"] = changes(i, members)
-change["the rest of its block"] = changes(i, [n for n in range(Hq) if n not in members])
+change["the rest of its block"] = changes(i, [m for m in range(Hq) if m not in members])
 table(
     ["silenced", f"loss, on {len(texts)} stories", f"lead, on {len(girls)} sentences"],
     [[n, *(f"{r.mean():+.3f} ± {r.std():.3f}" for r in both)] for n, both in change.items()],
 )
+rival = min(set(range(Hq)) - {*members}, key=lambda m: effect[i, m])  # the strongest of the rest
 
 # %% [markdown] key="effects-read"
-# Behind ± stands the spread over the texts, in the fourth row over 8 heads as well. The loss is {{ as_it_is.mean() :.2f }} with all heads in place, and no single head is worth much
-# of it: the previous-token head {{ change[list(change)[0]][0].mean() :.3f }}, a head at random {{ change[list(change)[3]][0].mean() :.3f }}. A pattern that one can name is not yet an effect, and
-# most single heads can go, as [Michel et al. 2019](https://arxiv.org/abs/1905.10650) found in models of translation. The lead tells another story.
-# It stands at {{ leading.mean() :.2f }}; head {{ i }}.{{ h }} alone takes away {{ -change[list(change)[4]][1].mean() :.2f }}, its group {{ -change["its whole group"][1].mean() :.2f }}, and the
+# Behind ± stands the spread over the texts, in the second row over 8 heads as well. The loss is {{ as_it_is.mean() :.2f }} with all heads in place, and none of the
+# {{ len(some) + 2 }} heads that we silenced alone is worth much of it: the previous-token head {{ change[list(change)[0]][0].mean() :.3f }}, a head at random {{ change[list(change)[1]][0].mean() :.3f }}. A pattern that one can
+# name is not yet an effect ([Michel et al. 2019](https://arxiv.org/abs/1905.10650) found the same in models of translation). The lead tells another story.
+# It stands at {{ leading.mean() :.2f }}; head {{ i }}.{{ h }} alone takes away {{ -change[list(change)[2]][1].mean() :.2f }}, its group {{ -change["its whole group"][1].mean() :.2f }}, and the
 # rest of the block changes it by {{ change["the rest of its block"][1].mean() :+.2f }}.
 # {{ claim: -change["its whole group"][1].mean() > 2 * abs(change["the rest of its block"][1].mean()) }}
-# {{ claim: -change["its whole group"][1].mean() > -change[list(change)[4]][1].mean() }}
-# So this group counts where girls and boys are concerned, and its heads share the work.
+# {{ claim: -change["its whole group"][1].mean() > -change[list(change)[2]][1].mean() }}
+# So the heads of this group share the work. In the rest is head {{ rival }}, which took away {{ -effect[i, rival] :.2f }} in step 1. The two measures differ: an exchange
+# brings in what a head would say of a boy, whereas silence only leaves unsaid what it says of a girl.
 
 # %% [markdown] key="loop-why"
 # ## Step 3. All heads of a block, in a loop
 #
 # `wq` holds the query matrices of all heads side by side: the first `K` columns are head 0's, the next `K` head
 # 1's, and so on. For keys and values there are fewer such slices, `Hkv` instead of `Hq`, and neighbouring query
-# heads form a **group** of `Hq / Hkv` that uses one **key-value head**: query head `h` reads number `h // group`. Each
-# turn of the loop gives `one_head`, which is lessons 04 to 06 in one function, the columns that belong to the head.
+# heads form a **group** of `Hq / Hkv` that uses one **key-value head**: query head `h` reads number `h // group`. On
+# each turn the loop hands `one_head` (lessons 04 to 06 in one function) that head's columns.
 
 # %% key="loop-by-hand"
 from llama_np import one_head, rope_frequencies
@@ -266,76 +262,8 @@ agree(attn_out, trace[f"blocks.{i}.attn_out"])
 parts = [mixes[n] @ layer.wo[n * K : (n + 1) * K] for n in range(Hq)]  # Hq times T D
 agree(sum(parts), attn_out)
 
-# %% [markdown] key="circuits-why"
-# ## Step 5. What a head looks for, and what it says
-#
-# So a head comes down to two questions. Whom does it read? `wq` and `wk` decide, its **QK circuit**. And what does it
-# write once it has read? `wv` and its rows of `wo` decide, its **OV circuit** ([Elhage et al. 2021](https://transformer-circuits.pub/2021/framework/index.html)). Both can be read in
-# tokens. We let the model read each ordinary word alone, behind begin-of-text, and take its row as our head would
-# find it. For the QK circuit, the query that `{{ labels[-1] }}` made in our sentence meets the keys of all these words, each put
-# at the place of `{{ labels[read] }}`. For the OV circuit, what the head would write after reading a word goes through the last
-# norm's weights and the output matrix, which scores every token (lesson [00](00_start_here.ipynb)).
-
-# %% key="circuits"
-from llama_np import rotate
-from weights_tools.examine import ordinary_tokens
-
-words = ordinary_tokens(tokenizer)[:1500]
-alone = np.stack([np.full_like(words, ids[0]), words], axis=1)  # N 2
-rows = {}
-forward(weights, config, alone, tap=record(rows, only={"attn_norm"}))
-x = rows[f"blocks.{i}.attn_norm"][:, 1]  # N D
-shared = slice(g * K, (g + 1) * K)
-keys, values = x @ layer.wk[:, shared], x @ layer.wv[:, shared]  # N K
-
-q = trace[f"blocks.{i}.q_rotated"][h, -1]
-fit = rotate(keys, np.full(len(words), read), frequencies) @ q / np.sqrt(K)  # N
-said = values @ layer.wo[h * K : (h + 1) * K] * weights.norm @ weights.output  # N V
-
-
-def best_tokens(scores, names=None, n=7):
-    chosen = np.argsort(-scores)[:n]
-    return "  ".join(tokenizer.token(j if names is None else names[j]) for j in chosen)
-
-
-girl, boy = (int(np.argmax(words == tokenizer.encode(w)[0])) for w in (" girl", " boy"))
-print("having read girl, says", best_tokens(said[girl]))
-print("having read boy, says ", best_tokens(said[boy]))
-she, he = (tokenizer.encode(w)[0] for w in (" she", " he"))
-for_her = said[:, she] - said[:, he]  # how far the head favours "she" after reading each word
-shown = [
-    w
-    for w in ("girl", "mom", "boy", "dad", "dog", "tree", "ball")
-    if tokenizer.encode(" " + w)[0] in words
-]
-at = {w: int(np.argmax(words == tokenizer.encode(" " + w)[0])) for w in shown}
-rank = {w: [int((s > s[n]).sum()) + 1 for s in (fit, for_her)] for w, n in at.items()}
-table(
-    [
-        f"of {len(words):,} words",
-        "place as what it looks for",
-        'place by "she" over "he" when it has read it',
-    ],
-    [[w, *places] for w, places in rank.items()],
-)
-
-# %% [markdown] key="circuits-read"
-# Nobody has told this head what a person is. Still, among {{ len(words) :, }} words *girl* has place {{ rank["girl"][0] }} and *boy*
-# place {{ rank["boy"][0] }} in what it looks for, while *tree* has place {{ rank["tree"][0] }} and *ball* {{ rank["ball"][0] }}.
-# {{ claim: max(rank["girl"][0], rank["boy"][0]) < 0.15 * len(words) < 0.5 * len(words) < min(rank["tree"][0], rank["ball"][0]) }}
-# The QK circuit need not tell girl from boy, since its task is to find whoever is being named. The OV circuit
-# does. Having read *girl* it pushes up words that speak of her; having read *boy* it names no *he*, and what it does
-# shows when *she* and *he* are compared.
-# {{ claim: {she, tokenizer.encode(" her")[0]} <= {*np.argsort(-said[girl])[:7]} and he not in np.argsort(-said[boy])[:7] }}
-# Ask of every word how far this head raises *she* above *he* when it has read it: *girl* comes at place {{ rank["girl"][1] }} and *mom* at
-# {{ rank["mom"][1] }}, *boy* and *dad* at {{ rank["boy"][1] }} and {{ rank["dad"][1] }}, near the end, and *dog*, *tree* and *ball*,
-# the control, at {{ rank["dog"][1] }}, {{ rank["tree"][1] }} and {{ rank["ball"][1] }}, between the two, although *ball* only just.
-# {{ claim: max(rank["girl"][1], rank["mom"][1]) < 0.25 * len(words) < 0.6 * len(words) < min(rank["boy"][1], rank["dad"][1]) }}
-# {{ claim: max(rank["girl"][1], rank["mom"][1]) < rank["ball"][1] < min(rank["dog"][1], rank["tree"][1]) }}
-# Together they read like a rule: *find a person; pass on whether it is she or he*. Later blocks find this note in the stream.
-
 # %% [markdown] key="once-why"
-# ## Step 6. All heads at once
+# ## Step 5. All heads at once
 #
 # NumPy can do all these small products in one call if the heads have an axis of their own in front. So we compute
 # all queries with the whole `wq`, cut each row into heads, and bring the head axis forward.
@@ -348,7 +276,7 @@ print("T Hq*K", (normed @ layer.wq).shape, "-> T Hq K", cut.shape, "-> Hq T K", 
 agree(q, trace[f"blocks.{i}.q"])
 
 # %% [markdown] key="once-trap"
-# Both steps are needed. Asking `reshape` for the final shape at once gives the same shape and other contents,
+# Asking `reshape` for the final shape at once gives the same shape and other contents,
 # because it fills head 0 with the first numbers it finds: *all heads of the first tokens*. No error is raised.
 
 # %% key="once-trap-cell"
@@ -358,38 +286,32 @@ print(f"numbers at the right place: {np.isclose(wrong, q).mean():.1%}")
 
 # %% [markdown] key="repeat-why"
 # Keys and values are cut the same way, into `Hkv` heads. To meet `Hq` query heads they could be copied `group` times,
-# each in its place, which is `np.repeat` and the pairing `h // group`. `np.tile` copies the whole row of them instead; it
-# runs as well, and pairs queries with the keys of another head.
+# each in its place, which is `np.repeat` and the pairing `h // group`. The library's `attend_grouped` copies nothing:
+# it gives the keys an axis of length 1 where the group stands, which NumPy stretches without copying
+# (**broadcasting**). Around it, `attention` is the whole step as the model runs it.
 
 # %% key="repeat-by-hand"
-from llama_np import attend, attend_grouped, causal_mask, split_heads
+from llama_np import attend, attend_grouped, causal_mask, rotate, split_heads
 
 k, v = split_heads(normed @ layer.wk, K), split_heads(normed @ layer.wv, K)  # Hkv T K
 q, k = rotate(q, positions[None], frequencies), rotate(k, positions[None], frequencies)
 visible = causal_mask(positions, positions)
-print("repeat:", np.repeat(np.arange(Hkv), group), " tile:", np.tile(np.arange(Hkv), group))
 mix = attend(q, np.repeat(k, group, axis=0), np.repeat(v, group, axis=0), visible)
 agree(mix, np.stack(mixes))
+agree(mix, attend_grouped(q, k, v, visible))
 source(attend_grouped)
-
-# %% [markdown] key="grouped-named-note"
-# The library's `attend_grouped` copies nothing: it gives the keys an axis of length 1 where the group stands, which
-# NumPy stretches without copying (**broadcasting**). Around it, `attention` is the whole step as the model runs it. Two
-# things in it change no result: the `cache` waits for lesson [11](11_kv_cache.ipynb), and a long text goes through in chunks of queries.
 
 # %% key="whole-named"
 from llama_np import attention, rope_rotations
 
-agree(mix, attend_grouped(q, k, v, visible))
 agree(attn_out, attention(normed, layer, config, rope_rotations(positions, frequencies), visible))
-source(attention)
 
 # %% [markdown] key="share-why"
-# ## Step 7. Why a group shares
+# ## Step 6. Why a group shares
 #
 # While a model writes, it keeps the keys and values of all past tokens and reads them again for every new one,
 # whereas a query is needed once, when its own token reads. So fewer key-value heads save memory and reading time
-# (here by the factor {{ group }}; lesson [11](11_kv_cache.ipynb) measures it), and fewer query heads would not. This is **grouped-query attention**
+# (lesson [11](11_kv_cache.ipynb)), and fewer query heads would not. This is **grouped-query attention**
 # ([Ainslie et al. 2023](https://arxiv.org/abs/2305.13245), section 2.2). With a key-value head for every query head it is **multi-head attention**, and with
 # a single one for all **multi-query attention** ([Shazeer 2019](https://arxiv.org/abs/1911.02150)), which saves most and costs, as Ainslie et al. report,
 # some quality. Query heads are above, key-value heads below.
@@ -403,17 +325,86 @@ show.head_sharing(
     }
 )
 
+# %% [markdown] key="circuits-why"
+# ## Step 7. What a head looks for, and what it says
+#
+# So a head comes down to two questions. Whom does it read? `wq` and `wk` decide, its **QK circuit**. And what does it
+# write once it has read? `wv` and its rows of `wo` decide, its **OV circuit** ([Elhage et al. 2021](https://transformer-circuits.pub/2021/framework/index.html)). Both can be read in
+# tokens. We let the model read each ordinary word alone, behind begin-of-text, and take its row as our head would
+# find it. For the QK circuit, the query that `{{ labels[-1] }}` made in our sentence meets the keys of all these words, each put
+# at the place of `{{ labels[read] }}`. For the OV circuit, what the head would write after reading a word goes through the last
+# norm's weights and the output matrix, which scores every token (lesson [00](00_start_here.ipynb)).
+
+# %% key="circuits"
+from weights_tools.examine import ordinary_tokens
+
+words = ordinary_tokens(tokenizer)  # a space and small letters
+alone = np.stack([np.full_like(words, ids[0]), words], axis=1)  # N 2
+rows = {}
+forward(weights, config, alone, tap=record(rows, only={"attn_norm"}))
+x = rows[f"blocks.{i}.attn_norm"][:, 1]  # N D
+shared = slice(g * K, (g + 1) * K)
+keys, values = x @ layer.wk[:, shared], x @ layer.wv[:, shared]  # N K
+
+q = trace[f"blocks.{i}.q_rotated"][h, -1]
+fit = rotate(keys, np.full(len(words), read), frequencies) @ q / np.sqrt(K)  # N
+said = values @ layer.wo[h * K : (h + 1) * K] * weights.norm @ weights.output  # N V
+
+
+def likeliest(scores, n=8):
+    return np.argsort(-scores)[:n]
+
+
+girl, boy = (int(np.argmax(words == tokenizer.encode(w)[0])) for w in (" girl", " boy"))
+print("looks for             ", *(tokenizer.token(j) for j in words[likeliest(fit)]))
+print("having read girl, says", *(tokenizer.token(j) for j in likeliest(said[girl])))
+print("having read boy, says ", *(tokenizer.token(j) for j in likeliest(said[boy])))
+
+# %% key="circuits-table"
+she, he = (tokenizer.encode(w)[0] for w in (" she", " he"))
+for_her = said[:, she] - said[:, he]  # how far the head favours "she" after reading each word
+of_women = "girl", "woman", "mom", "mother", "sister", "lady", "princess", "queen"
+of_men = "boy", "man", "dad", "father", "brother", "king", "prince"
+others = "dog", "cat", "bird", "bear", "tree", "ball", "house", "box", "car"
+places = {}  # of each word, counted from the highest score: as what is looked for, and for her
+for kind in (of_women, of_men, others):
+    at = [np.flatnonzero(words == tokenizer.encode(" " + w)[0]) for w in kind]
+    at = np.concatenate(at)  # those that are one token here
+    places[kind] = [(s > s[at, None]).sum(axis=1) + 1 for s in (fit, for_her)]
+looked_for, her_place = ([np.median(p[n]) for p in places.values()] for n in (0, 1))
+table(
+    [f"median place among {len(words):,} words", "as what it looks for", '"she" over "he"'],
+    [[" ".join(kind), f"{f:.0f}", f"{s:.0f}"] for kind, f, s in zip(places, looked_for, her_place)],
+)
+
+# %% [markdown] key="circuits-read"
+# Nobody has told this head what a person is, and its {{ len(likeliest(fit)) }} favourites, in the first line, are a mixed company. Words
+# for people are high up all the same: those for women have a median place of {{ looked_for[0] :.0f }} and those for men of {{ looked_for[1] :.0f }} among {{ len(words) :, }}, where
+# animals and things, the control, have {{ looked_for[2] :.0f }}.
+# {{ claim: max(looked_for[:2]) < 0.25 * len(words) < 0.4 * len(words) < looked_for[2] }}
+# The QK circuit need not tell girl from boy, since its task is to find whoever is being named. The OV circuit
+# does. Having read *girl* it pushes up words that speak of her; having read *boy* it names no *he*, and what it does
+# shows when *she* and *he* are compared.
+# {{ claim: {she, tokenizer.encode(" her")[0]} <= {*likeliest(said[girl])} and he not in likeliest(said[boy]) }}
+# Ask of every word how far this head raises *she* above *he* when it has read it: the women's median place is {{ her_place[0] :.0f }}, the control's {{ her_place[2] :.0f }}, and
+# the men's {{ her_place[1] :.0f }}. Single words scatter widely, up to {{ places[of_women][1].max() }} for a woman and down to {{ places[of_men][1].min() }} for a man, but as a rule the head
+# does *look for a person, and pass on whether it is she or he*.
+# {{ claim: her_place[0] < 0.2 * len(words) < 0.6 * len(words) < her_place[1] and her_place[0] < her_place[2] < her_place[1] }}
+
 # %% [markdown] key="experiment"
 # ## Try it: make them look the same way
 #
 # Every head keeps its own values, and only patterns are replaced, in all blocks at once: by the mean pattern of
-# the head's group; by the mean of as many heads dealt out like cards, so that each set has members of all
-# groups; by the mean of all heads; by one head's pattern for all; and, as the zero point, by equal shares for all
-# visible tokens. **Predict before you run it**: will the first two cost the same?
+# the head's group; as a control by the mean of as many heads in which groups are mixed, in two different ways; by the mean of all heads of
+# the block; and by equal shares for all visible tokens. As the zero point all heads fall silent. Block 0 keeps its patterns,
+# and gets a row of its own at the end. **Predict before you run it**: will the first two cost the same?
 
 # %% key="experiment-cell"
 in_groups = np.arange(Hq).reshape(Hkv, group)
-across = np.arange(Hq).reshape(group, Hkv).T  # as large, but dealt out like cards
+rng = np.random.default_rng(0)
+mixed = [  # as large, with members of all groups in each
+    rng.permuted(in_groups, axis=1).T.reshape(Hkv, group) for _ in range(2)
+]
 
 
 def shared_by(sets):
@@ -431,69 +422,71 @@ def equal_shares(pattern):
     return np.broadcast_to(np.tri(n) / np.arange(1, n + 1)[:, None], pattern.shape)
 
 
-def patched(change):
-    return losses(tap=patch({f"blocks.{b}.pattern": change for b in blocks})) - as_it_is
+def cost_of(change, where=blocks[1:], what="pattern"):
+    return losses(tap=patch({f"blocks.{b}.{what}": change for b in where})) - as_it_is
 
 
+# %% key="experiment-table"
+of_groups = cost_of(shared_by(in_groups))
+of_mixed = np.mean([cost_of(shared_by(sets)) for sets in mixed], axis=0)
+of_all = cost_of(shared_by(np.arange(Hq)[None]))
+of_equal, of_silence = cost_of(equal_shares), cost_of(np.zeros_like, what="mix")
+of_block_0 = cost_of(shared_by(in_groups), where=[0])
 cost = {
-    "the mean of its group": patched(shared_by(in_groups)),
-    "the mean of as many others": patched(shared_by(across)),
-    "the mean of all heads": patched(shared_by(np.arange(Hq)[None])),
-    "one head's, for all (mean over heads)": np.mean(
-        [patched(lambda p, n=n: np.broadcast_to(p[n], p.shape)) for n in range(Hq)], axis=0
-    ),
-    "equal shares": patched(equal_shares),
+    "the mean of its group": of_groups,
+    "the mean of as many, groups mixed": of_mixed,
+    "the second minus the first": of_mixed - of_groups,
+    "the mean of all heads of the block": of_all,
+    "equal shares": of_equal,
+    "not at all: all heads silent": of_silence,
+    "the mean of its group, in block 0 alone": of_block_0,
 }
-group_cost, other_cost, all_cost, one_cost, equal_cost = cost.values()
 table(
-    ["each head reads with", "loss rises by", "spread over the texts", "of equal shares"],
-    [
-        [name, f"{c.mean():.2f}", f"{c.std():.2f}", f"{c.mean() / equal_cost.mean():.0%}"]
-        for name, c in cost.items()
-    ],
+    ["each head reads with", "loss rises by", "spread over the texts"],
+    [[name, f"{c.mean():.2f}", f"{c.std():.2f}"] for name, c in cost.items()],
 )
 
 # %% [markdown] key="experiment-answer"
 # <details><summary>Answer</summary>
 #
-# Nearly. The mean of the group costs {{ group_cost.mean() :.2f }} and the mean of as many others {{ other_cost.mean() :.2f }}, a difference of
-# {{ (other_cost - group_cost).mean() :.2f }} ± {{ (other_cost - group_cost).std() :.2f }} over the texts. After step 1, where the heads of a group all read `{{ labels[read] }}`, one would
-# have expected more.
+# No. The mean of the group costs {{ of_groups.mean() :.2f }}, the mean of as many others {{ of_mixed.mean() :.2f }}. Text by text the second is dearer by
+# {{ (of_mixed - of_groups).mean() :.2f }} ± {{ (of_mixed - of_groups).std() :.2f }}, so a group is more alike than a chance four.
+# {{ claim: group == 1 or of_mixed.mean() > 1.2 * of_groups.mean() and (of_mixed > of_groups).mean() > 0.8 }}
 #
 # </details>
+
+# %% key="alike"
+same = np.zeros((Hq, Hq))  # how often two heads of a block read most from the same token
+for text in texts:
+    seen = {}
+    forward(weights, config, text, tap=record(seen, only={"pattern"}))
+    for b in blocks[1:]:
+        favourite = seen[f"blocks.{b}.pattern"].argmax(axis=-1)[:, 8:]  # Hq T, not the first few
+        same += (favourite[:, None] == favourite).mean(axis=-1) / len(texts) / len(blocks[1:])
+of_a_group = np.arange(Hq) // group == np.arange(Hq)[:, None] // group
+alike = same[of_a_group & ~np.eye(Hq, dtype=bool)].mean(), same[~of_a_group].mean()
+print(
+    f"the same favourite: two heads of a group {alike[0]:.0%}, of different groups {alike[1]:.0%}"
+)
 
 # %% [markdown] key="discovery"
 # ## What this shows
 #
-# Equal shares cost {{ equal_cost.mean() :.2f }} nats: that is what it is worth to look in the right place.
-# {{ claim: equal_cost.mean() > all_cost.mean() > group_cost.mean() }}
-# With one head's pattern for all, {{ 1 - one_cost.mean() / equal_cost.mean() :.0% }} of that is kept, and with the mean of all heads {{ 1 - all_cost.mean() / equal_cost.mean() :.0% }}.
-# {{ claim: all_cost.mean() < one_cost.mean() }}
-# Let {{ group }} heads share their mean, and {{ 1 - group_cost.mean() / equal_cost.mean() :.0% }} is kept where they are a group, {{ 1 - other_cost.mean() / equal_cost.mean() :.0% }} where
-# they are dealt out. {{ claim: group == 1 or other_cost.mean() < 1.25 * group_cost.mean() < 0.8 * equal_cost.mean() }}
+# Silent heads in {{ len(blocks) - 1 }} blocks cost {{ of_silence.mean() :.2f }} nats: so much it is worth to look at all. The loss is then {{ (as_it_is + of_silence).mean() :.2f }}, still better than the
+# {{ np.log(config.vocab_size) :.2f }} of guessing. {{ claim: (as_it_is + of_silence).mean() < 0.8 * np.log(config.vocab_size) }}
+# Of this, equal shares lose {{ of_equal.mean() / of_silence.mean() :.0% }}, one common pattern for all {{ Hq }} heads of a block only
+# {{ of_all.mean() / of_silence.mean() :.0% }}, and one for each group {{ of_groups.mean() / of_silence.mean() :.0% }}. The heads do look for different things, since two of a group have the same
+# favourite {{ alike[0] :.0% }} of the time and two of different groups {{ alike[1] :.0% }}; yet in most blocks it matters far more where the block as a whole looks than
+# who in it looks where.
+# {{ claim: of_silence.mean() > of_equal.mean() > 2 * of_all.mean() and of_all.mean() < 0.4 * of_silence.mean() and of_all.mean() > 1.3 * of_groups.mean() }}
+# {{ claim: group == 1 or 0.6 > alike[0] > 1.5 * alike[1] }}
 #
-# So the heads of a block do look for different things: whichever few are made to agree, about half of what attention is
-# worth goes with their differences. And the block of step 1 was an exception that a single picture could not tell from the rule: heads that
-# share their keys are hardly more alike than heads that do not. The keys only say where one could look; where a head does look,
-# its own query decides. That is why several queries can share one set of keys without becoming one head, and sharing
-# them saves memory at little cost ([Ainslie et al. 2023](https://arxiv.org/abs/2305.13245)).
-
-# %% [markdown] key="questions"
-# ## Questions
+# There is one exception, in the last row. In block 0 alone a common pattern for each group costs {{ of_block_0.mean() :.2f }}, several times as much as in all
+# others together, so its heads must be doing something that cannot be shared. [Lesson 09](09_32_blocks.ipynb) finds out what.
+# {{ claim: of_block_0.mean() > 3 * of_groups.mean() }}
 #
-# <details><summary>"Several heads prevent overfitting, because each sees only a part of the data." What is wrong?</summary>
-#
-# Each head sees every token and the whole row of `D` numbers. Nothing is left out at random, and there are no fewer
-# numbers to learn. What each head has of its own is a pattern.
-#
-# </details>
-#
-# <details><summary>A head reads one token with weight 0.99. What do you not know yet?</summary>
-#
-# What it writes, and whether anything later uses that. The pattern shows the QK circuit only; the effect has to be
-# measured, for example by silencing the head.
-#
-# </details>
+# Sharing keys, then, makes heads more alike, but each query still decides where it looks, and here the likeness costs
+# little. Models trained so from the beginning lose little, too ([Ainslie et al. 2023](https://arxiv.org/abs/2305.13245)).
 
 # %% [markdown] key="next"
 # ## What comes next

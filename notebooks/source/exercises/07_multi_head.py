@@ -2,7 +2,7 @@
 # # Exercise 07: many heads
 #
 # This page belongs to [lesson 07](../07_multi_head.ipynb). Put your code in the place of each `...` and run
-# the cell. Tasks 1 and 2 belong to its step 6 and step 4, task 3 to step 3, and task 4 to step 7. `Hq` is the number of query heads, `Hkv` the number of key-value heads, `K` the width of a head.
+# the cell. Tasks 1 and 2 belong to its step 5 and step 4, task 3 to step 3, and tasks 4 and 5 to steps 5 and 6. `Hq` is the number of query heads, `Hkv` the number of key-value heads, `K` the width of a head.
 # At the end of this page you have written the whole attention step.
 
 # %% key="setup"
