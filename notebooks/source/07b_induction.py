@@ -3,14 +3,12 @@
 #
 # Here is a list of random words, and then the same list again. Nothing in grammar or in any story says which
 # word comes next, so the first time the model can only guess. The second time it could know, if it looked up what
-# came after the same word before. Can it, and how would a head find that place?
+# came after the same word before. Can it? And how would a head find that place, when nothing in a word's own row says
+# what stood before it?
 #
-# It can, but no head can do it alone: one head has to leave a note for another, in a later block. Such a reader is
-# called an **induction head** ([Elhage et al.
-# 2021](https://transformer-circuits.pub/2021/framework/index.html), [Olsson et al.
-# 2022](https://arxiv.org/abs/2209.11895)), after the conclusion that it draws: what followed this token once will
-# follow it again. You find the readers and the writers of the notes, measure what each writer adds to the note,
-# silence each kind, and see at the end what a story gets from all this.
+# We measure whether the model copies, look for the heads that read in the right place, and take their scores apart to see
+# what leads them there. Then we silence what we found, beside controls, and see at the end what a story
+# gets from all this.
 #
 # This page is optional. It goes on from [lesson 07](07_multi_head.ipynb) and needs its `patch`, its table of jobs, and
 # the loss of lesson [05](05_rope.ipynb).
@@ -41,9 +39,8 @@ print(tokenizer.decode(once[0]))
 #
 # **Predict before you run:** where does the curve fall, and does it fall at once?
 
+
 # %% key="loss"
-
-
 def losses(ids, **options):
     """The loss of each token but the first, shape (T - 1,)."""
     return token_losses(weights, config, ids, np.arange(1, len(ids)), **options)
@@ -64,7 +61,7 @@ first, second = same[:, :N].mean(axis=1), same[:, N + 1 :].mean(axis=1)
 # tokens, because the model expects a story. {{ claim: first.mean() > np.log(config.vocab_size) }} The second time it costs
 # {{ second.mean() :.1f }}, and with another list {{ other[:, N + 1 :].mean() :.1f }}. The difference of
 # {{ first.mean() - second.mean() :.1f }} nats, ± {{ (first - second).std() :.1f }} over the lists, makes the right word some
-# {{ np.exp(first.mean() - second.mean()) :,.0f }} times as probable. At position {{ N + 1 }}, the first word of
+# {{ round(np.exp(first.mean() - second.mean()), -3) :,.0f }} times as probable. At position {{ N + 1 }}, the first word of
 # the second time, nothing can be known yet, since no token says that the list begins anew; from then on every
 # word names the one that follows it.
 #
@@ -76,12 +73,15 @@ first, second = same[:, :N].mean(axis=1), same[:, N + 1 :].mean(axis=1)
 #
 # Unless somebody wrote it there. Suppose that a head in an earlier block reads, at every position, the token
 # before, and adds what it finds to the row. Then `B`'s row holds "I am `B`, and before me came `A`", a key can
-# carry the second half of that, and the query of the later `A`, "who came after an `A`?", fits it. Two kinds of
-# patterns should then be found in this model, and we can look for both.
+# carry the second half of that, and the query of the later `A`, "who came after an `A`?", fits it. A head that reads like this is
+# called an **induction head** ([Elhage et al. 2021](https://transformer-circuits.pub/2021/framework/index.html), [Olsson et al.
+# 2022](https://arxiv.org/abs/2209.11895)), after the conclusion that it draws: what followed this token once will
+# follow it again. If we are right, this model has heads of both kinds, and we can look for them.
 
 # %% key="search"
 positions = np.arange(1, 2 * N + 1)
 late = np.arange(N + 1, 2 * N)  # the second time, all but the last
+right = late - N + 1  # for each of these the token after the earlier copy
 
 
 def patterns(ids):
@@ -93,7 +93,7 @@ def patterns(ids):
 
 seen = [patterns(ids) for ids in lists]
 before = np.mean([p[:, :, positions, positions - 1].mean(axis=-1) for p in seen], axis=0)  # L Hq
-after = np.mean([p[:, :, late, late - N + 1].mean(axis=-1) for p in seen], axis=0)
+after = np.mean([p[:, :, late, right].mean(axis=-1) for p in seen], axis=0)
 show.matrices(
     {"reads the token before": before.T, "reads the token after the earlier copy": after.T},
     ("head", "block"),
@@ -130,9 +130,7 @@ show.reads(labels, patterns(short_ids)[i, h], reader=reader, title=f"block {i}, 
 #
 # The claim is now that the key of that place carries a note about the token before it, written by a head in an
 # earlier block. The stream makes it possible to check this exactly, because it is a **sum**: the embedding, plus
-# what every head and every feed-forward step before this block has added. If the factor by which the norm
-# divides is kept as it is, a key is a sum in the same way, and so is a score. So we can ask of each
-# earlier head how much of the score comes from what it wrote.
+# what every head and every feed-forward step before this block has added. First we list these parts.
 
 # %% key="note"
 K, group = config.head_dim, config.group
@@ -150,42 +148,43 @@ def written(trace):
     return found
 
 
+# %% [markdown] key="note-parts-why"
+# If the factor by which the norm divides is kept as it is, a key is a sum in the same way, and so is a score. So each
+# earlier head has its own part of the score, and of the lead that the right place has over the mean of all others that
+# could be read.
+
+
+# %% key="note-parts"
 def parts_of_scores(ids):
     """For each source its part of the scores of our head, shape (T, S), and the scores themselves."""
     trace = {}
     forward(weights, config, ids, tap=record(trace))
     sources = written(trace)
-    x = sum(sources.values())
-    size = np.sqrt((x**2).mean(axis=-1, keepdims=True) + config.norm_eps)
+    size = np.sqrt((sum(sources.values()) ** 2).mean(axis=-1, keepdims=True) + config.norm_eps)
     wk = layer.wk[:, h // group * K : (h // group + 1) * K]
     frequencies = rope_frequencies(K, config.rope_theta, config.rope_scaling)
     q = trace[f"blocks.{i}.q_rotated"][h] / np.sqrt(K)
-    parts = {
-        name: q @ rotate(part / size * layer.attn_norm @ wk, np.arange(len(ids)), frequencies).T
-        for name, part in sources.items()
-    }
-    return parts, trace[f"blocks.{i}.scores"][h]
+    keys = {name: part / size * layer.attn_norm @ wk for name, part in sources.items()}
+    turned = {n: rotate(key, np.arange(len(ids)), frequencies) for n, key in keys.items()}
+    return {n: q @ key.T for n, key in turned.items()}, trace[f"blocks.{i}.scores"][h]
 
 
-advantage = {}  # of the right place over all other places that could be read
+advantage = {}  # of the right place over the mean of the others
 for ids in lists[:5]:
     parts, scores = parts_of_scores(ids)
     for name, part in parts.items():
-        gain = [part[t, t - N + 1] - np.delete(part[t, : t + 1], t - N + 1).mean() for t in late]
+        gain = [part[t, s] - np.delete(part[t, : t + 1], s).mean() for t, s in zip(late, right)]
         advantage.setdefault(name, []).append(np.mean(gain))
 agree(sum(parts.values()), scores, tolerance=1e-4)
 ranked = sorted(advantage, key=lambda name: -np.mean(advantage[name]))
 total = sum(np.mean(a) for a in advantage.values())
-show.bars(
-    np.array([np.mean(advantage[name]) for name in ranked[:10]]),
-    [name if isinstance(name, str) else f"block {name[0]}, head {name[1]}" for name in ranked[:10]],
-    "score for the right place, above the mean of the others",
-)
+print(f"in the score the right place leads by {total:.1f}; the most that one source adds:")
+print({n: f"{np.mean(advantage[n]):.2f}" for n in ranked[:4]})
 
 # %% [markdown] key="note-read"
-# The parts add up to the scores of the model, as `agree` confirms. On average the right place is {{ total :.1f }} ahead of
-# the others in the score, which in the softmax is a factor of e to the {{ total :.1f }}. The bars are the ten sources that add
-# most to this. The longest adds {{ np.mean(advantage[ranked[0]]) :.1f }}, so no single one has put it there. What do they have in common?
+# The parts add up to the scores of the model, as `agree` confirms. On average the right place leads the mean of the
+# others by {{ total :.1f }}, and the most that any one of {{ len(advantage) }} sources adds to this is {{ np.mean(advantage[ranked[0]]) :.1f }}, so no single one has put it there. Do those
+# that add have something in common? The upper picture gives a guess, the heads that read the token before.
 
 
 # %% key="note-table"
@@ -196,6 +195,7 @@ def strong(there):
 
 writers, readers = strong(before), strong(after)
 j, g = next((name for name in ranked if name in writers), writers[0])  # the one that helps most
+reader_blocks = sorted({b for b, _ in readers})
 earlier = {name for name in writers if name[0] < i}
 kinds = {
     "heads that read the token before": [name for name in advantage if name in earlier],
@@ -212,7 +212,7 @@ table(
 # %% [markdown] key="note-table-read"
 # {{ claim: share["heads that read the token before"].mean() > total / 2 }}
 # Of the {{ total :.1f }}, the {{ len(earlier) }} heads in earlier blocks that read the token before have written {{ share["heads that read the token before"].mean() :.1f }}, and
-# all {{ len(kinds["all other heads"]) }} others together {{ share["all other heads"].mean() :.1f }}; {{ sum(name in earlier for name in ranked[:10]) }} of the ten bars are theirs. So there is a note, we know its authors, and it is written many times
+# all {{ len(kinds["all other heads"]) }} others together {{ share["all other heads"].mean() :.1f }}; of the ten sources that add most {{ sum(name in earlier for name in ranked[:10]) }} are among them. So there is a note, we know its authors, and it is written many times
 # over. The embedding gives {{ share["embedding"].mean() :+.2f }}: what a token *is* cannot mark the place, only what stands
 # before it can. That a key is composed from what earlier heads have written is called **K-composition**, and it is the
 # reason why a model of one block cannot do this, however many heads it has.
@@ -223,9 +223,8 @@ table(
 # adds to the stream meets the output matrix at the end of the model. Leave out everything in between, and one
 # product tells which tokens it speaks for.
 
+
 # %% key="says"
-
-
 def place_of(tokens, scores):
     """The place of each token in its row of scores, 1 for the highest of the vocabulary."""
     own = np.take_along_axis(scores, tokens[:, None], axis=-1)
@@ -253,23 +252,24 @@ table(
 # {{ claim: np.median(places["the word after the earlier copy"]) < config.vocab_size / 20 }}
 # Among the {{ config.vocab_size :, }} tokens the word that must come is on place {{ np.median(places["the word after the earlier copy"]) :.0f }} in what this one head says by itself. The
 # word on which it stands is on place {{ np.median(places["its own word"]) :.0f }} and a word of the list that is not due on {{ np.median(places["some other word of the list"]) :.0f }}, both near the
-# middle, where chance would put them. So the head's value and output matrices together copy: a word goes in, and the
-# logit of the same word rises.
+# middle, where chance would put them. So the head's value and output matrices tend to copy. What
+# goes in is no bare word but its row after {{ i }} blocks, and still the logit of that word rises.
 # {{ claim: all(0.3 < np.median(places[name]) / config.vocab_size < 0.7 for name in list(places)[1:]) }}
 #
 # ## Experiment: take the readers away, or the note
 #
 # If this is how the model copies, the copying must suffer when *either* kind of head is silent, and without the
 # note the readers must lose their way, although nobody has touched them. We silence all heads of a kind, every one
-# with more than half of its weight where the job is, because a model tends to have several of them. As a control we
-# silence as many heads that do neither, drawn at random three times. Block 0 is spared, since nothing works without it
-# ([lesson 09](09_32_blocks.ipynb) says why).
+# with more than half of its weight where the job is, because a model tends to have several of them. There are two
+# controls. As many heads that do neither are drawn at random, three times. And because the readers turn out to be all heads of blocks
+# {{ " and ".join(str(b) for b in reader_blocks) }}, so that silencing them takes away whole attention steps, we do the same to the blocks just
+# before them. Block 0 is spared, since nothing works without it ([lesson 09](09_32_blocks.ipynb) says why).
+# {{ claim: len(readers) == config.n_heads * len(reader_blocks) }}
 #
 # **Predict before you run:** does the model stop copying altogether?
 
+
 # %% key="experiment"
-
-
 def without(heads):
     """A tap under which some heads, pairs (block, head), write nothing."""
 
@@ -292,41 +292,50 @@ def others(count):
     return [[rest[n] for n in rng.permutation(len(rest))[:count]] for _ in range(3)]
 
 
-def look(ids, tap):
-    """The loss the second time, and the weight of our head on the right place."""
-    trace = {}
-    loss = losses(ids, tap=record(trace, only={"pattern"}, tap=tap))
-    return loss[N + 1 :].mean(), trace[f"blocks.{i}.pattern"][h][late, late - N + 1].mean()
-
-
+# %% key="experiment-cases"
+just_before = range(reader_blocks[0] - len(reader_blocks), reader_blocks[0])
+whole_blocks = [(b, n) for b in just_before for n in range(config.n_heads)]
 cases = {  # each with the sets of heads that are silenced, one after the other
     "nobody": [[]],
     f"the writer that helps {i}.{h} most": [[(j, g)]],
     f"{i}.{h} alone": [[(i, h)]],
-    "all that read the token before": [writers],
-    "all that read after the earlier copy": [readers],
-    "as many that do neither, 3 draws": others(max(len(writers), len(readers))),
+    "the writers: all that read the token before": [writers],
+    "the readers: all that read after the earlier copy": [readers],
+    "control: as many that do neither, 3 draws": others(max(len(writers), len(readers))),
+    f"control: all heads of blocks {' and '.join(map(str, just_before))}": [whole_blocks],
 }
+
+
+# %% key="experiment-table"
+def look(ids, tap):
+    """The loss the second time, and the weight of our head on the right place."""
+    trace = {}
+    loss = losses(ids, tap=record(trace, only={"pattern"}, tap=tap))
+    return loss[N + 1 :].mean(), trace[f"blocks.{i}.pattern"][h][late, right].mean()
+
+
 cost, aim = {}, {}
 for name, sets in cases.items():
     taps = [without(heads) for heads in sets]
     found = np.array([[look(ids, tap) for ids in lists] for tap in taps])  # sets LISTS 2
     cost[name] = found[..., 0] - second
-    aim[name] = "" if (i, h) in sets[0] else f"{found[..., 1].mean():.2f}"
+    aim[name] = "silent" if (i, h) in sets[0] else f"{found[..., 1].mean():.2f}"
+no_writers, no_readers, drawn, no_blocks = list(cases)[3:]
 table(
     ["silent", "heads", "loss, second time", f"weight of {i}.{h} on the right place"],
     [[n, len(cases[n][0]), f"{c.mean():+.2f} ± {c.std():.2f}", aim[n]] for n, c in cost.items()],
 )
 
 # %% [markdown] key="experiment-read"
-# {{ claim: min(cost["all that read the token before"].mean(), cost["all that read after the earlier copy"].mean()) > 2 + 3 * abs(cost["as many that do neither, 3 draws"].mean()) }}
+# {{ claim: min(cost[no_writers].mean(), cost[no_readers].mean()) > 2 + 3 * max(abs(cost[drawn].mean()), abs(cost[no_blocks].mean())) }}
 # A single head counts for next to nothing: without {{ i }}.{{ h }} the loss changes by {{ cost[f"{i}.{h} alone"].mean() :+.2f }}, since the {{ len(readers) - 1 }}
-# others read the same place. Silence all readers, and the second time costs {{ cost["all that read after the earlier copy"].mean() :.1f }} nats more, most
-# of the {{ first.mean() - second.mean() :.1f }} that looking back had saved. Silence the writers instead, and it costs {{ cost["all that read the token before"].mean() :.1f }}, although
-# every reader is in place: {{ i }}.{{ h }} now finds the right place with {{ aim["all that read the token before"] }} of its attention instead of {{ aim["nobody"] }}. It has lost its
+# others read the same place. Silence all readers, and the second time costs {{ cost[no_readers].mean() :.1f }} nats more, most
+# of the {{ first.mean() - second.mean() :.1f }} that looking back had saved. Silence the writers instead, and it costs {{ cost[no_writers].mean() :.1f }}, although
+# every reader is in place: {{ i }}.{{ h }} now finds the right place with {{ aim[no_writers] }} of its attention instead of {{ aim["nobody"] }}. It has lost its
 # way because nobody has left a note.
-# {{ claim: float(aim["all that read the token before"]) < 0.5 * float(aim["nobody"]) }}
-# As many heads that do neither change it by less than {{ abs(cost["as many that do neither, 3 draws"].mean()) + 0.005 :.2f }}, and leave its aim at {{ aim["as many that do neither, 3 draws"] }}.
+# {{ claim: float(aim[no_writers]) < 0.5 * float(aim["nobody"]) }}
+# Heads drawn at random change the loss by {{ cost[drawn].mean() :+.2f }}, and the whole attention of blocks {{ " and ".join(map(str, just_before)) }} by {{ cost[no_blocks].mean() :+.2f }}, so what was taken away with the
+# readers is this job and not just two steps of attention.
 #
 # This is why looking at one head at a time, as in lesson 07, shows so little of it: where several heads do the same,
 # each can be spared, and only the team cannot.
@@ -343,7 +352,7 @@ from weights_tools.examine import mean_loss, new_names, ordinary_texts
 names = new_names(tokenizer, np.random.default_rng(1), count=20)
 stories = ordinary_texts(tokenizer, count=10)
 print(tokenizer.decode(names.ids[0][1:]))
-chosen = ["nobody", *list(cases)[3:]]
+chosen = ["nobody", no_writers, no_readers, drawn, no_blocks]
 girl = np.array(tokenizer.encode("Once upon a time, there was a little girl named", bos=True))
 on_girl = patterns(girl)[:, :, -1, -2]  # L Hq: from the last token to the one before
 
@@ -360,31 +369,23 @@ table(
 )
 
 # %% [markdown] key="names-read"
-# {{ claim: min(in_names[n] for n in chosen[1:3]) > 5 * in_names["nobody"] and in_names[chosen[3]] < 1.5 * in_names["nobody"] }}
+# {{ claim: min(in_names[n] for n in chosen[1:3]) > 5 * in_names["nobody"] and in_names[drawn] < 1.5 * in_names["nobody"] }}
+# {{ claim: min(in_names[n] for n in chosen[1:3]) > 2 * in_names[no_blocks] }}
 # {{ claim: max(in_stories[n] for n in chosen[1:3]) - in_stories["nobody"] < 0.15 * (min(in_names[n] for n in chosen[1:3]) - in_names["nobody"]) }}
-# The two columns differ. Without the writers or without the readers a token of a new name costs {{ in_names[chosen[1]] :.1f }} or
-# {{ in_names[chosen[2]] :.1f }} nats instead of {{ in_names["nobody"] :.1f }}, so that the name cannot be said again. Ordinary stories lose far less, with
-# {{ in_stories[chosen[1]] :.2f }} and {{ in_stories[chosen[2]] :.2f }} instead of {{ in_stories["nobody"] :.2f }}, and as many others are missed in neither column. A name
-# like Lily hardly needs to be read off: that somebody in a story is called so can be known by heart.
+# The two columns differ. Without the writers or without the readers a token of a new name costs {{ in_names[no_writers] :.1f }} or
+# {{ in_names[no_readers] :.1f }} nats instead of {{ in_names["nobody"] :.1f }}, so that the name cannot be said again, while heads drawn at random leave it at {{ in_names[drawn] :.1f }} and two
+# other blocks at {{ in_names[no_blocks] :.1f }}. Ordinary stories (half of those of lesson 07, and longer pieces of them) lose far less, with
+# {{ in_stories[no_writers] :.2f }} and {{ in_stories[no_readers] :.2f }} instead of {{ in_stories["nobody"] :.2f }} and {{ in_stories[no_blocks] :.2f }} without the two other blocks. The model knows by heart that girls in stories are called Lily.
 #
-# Nor is copying all that these heads do. The readers are all heads of blocks {{ " and ".join(str(b) for b in sorted({b for b, _ in readers})) }}, so that without them nothing
-# passes between tokens in those blocks any more. And in the sentence of lesson 07, where nothing comes twice that would
-# help, {{ sum(on_girl[pair] > 0.5 for pair in readers) }} of them give more than half of their weight to *girl*. A head can have one job in a list and another
+# Nor is copying all that these heads do. In the sentence of lesson 07, where nothing comes twice that would
+# help, {{ sum(on_girl[pair] > 0.5 for pair in readers) }} of the readers give more than half of their weight to *girl*. A head can have one job in a list and another
 # in a story.
-# {{ claim: len(readers) == config.n_heads * len({b for b, _ in readers}) and sum(on_girl[pair] > 0.5 for pair in readers) > 1 }}
+# {{ claim: sum(on_girl[pair] > 0.5 for pair in readers) > 1 }}
 #
-# Where do such heads come from? Stories hardly ever demand them, so this model was given lists that repeat to read at
-# the beginning of its training, and [its card](../weights_tools/doll_house/MODEL_CARD.md) says so. In models trained on the web they
+# Where do such heads come from? Stories hardly ever demand them, so at the beginning of its training this model was given
+# repeating lists, and [its card](../weights_tools/doll_house/MODEL_CARD.md) says so. In models trained on the web they
 # appear by themselves, and within a short stretch of training, during which the whole model becomes better at using what
 # it has read ([Olsson et al. 2022](https://arxiv.org/abs/2209.11895)).
-#
-# ## In short
-#
-# - The second copy of a random list costs {{ first.mean() - second.mean() :.0f }} nats less a token than the first: the model copies.
-# - Heads that read the token before leave a note in each row; readers in later blocks find the note by its key, and
-#   say the token that they find there. This is K-composition, and needs two blocks.
-# - Writers and readers work in teams of {{ len(writers) }} and {{ len(readers) }}: one head of either can be spared, no team can.
-# - Names never heard before depend on both teams, and the rest of a story far less.
 #
 # ## What comes next
 #
