@@ -6,13 +6,13 @@
 # does the chain break at its weakest link, or was it no chain at all?
 #
 # The parts are known: norm, attention ([07](07_multi_head.ipynb)), norm and feed-forward ([08](08_feed_forward.ipynb)) make a **block**, and a Llama
-# is its block many times over, each time with other weights. We put one together in six lines, run all of them,
-# take the stream at the top apart again, watch at which height the girl gets a girl's name, and then leave out blocks,
-# shuffle them, and replace one by a mere table, on 20 stories. At the end you can count the parameters of any Llama.
+# is its block many times over, each time with other weights. We put one together in six lines, run all of them, count the parameters of any Llama,
+# watch at which height the girl gets a girl's name, and then leave out blocks,
+# shuffle them, and replace one by a mere table, on 20 stories.
 
 # %% key="map"
 import numpy as np
-from classroom import agree, show, source, table
+from classroom import agree, show, table
 
 from llama_np import forward, record
 from weights_tools import load_model
@@ -35,9 +35,10 @@ show.model_map(config.n_layers, lit=["attn_norm", "attention", "ffn_norm", "feed
 # $\mathrm{norm}(x)$. Besides its weights, attention needs to know how far each pair turns (`rotations`) and who may
 # look at whom (`visible`), which is the same in every block.
 
-# %% key="block-by-hand"
+# %% key="sentence"
 from llama_np import (
     attention,
+    block,
     causal_mask,
     embed,
     rms_norm,
@@ -53,6 +54,7 @@ positions = np.arange(len(ids))
 frequencies = rope_frequencies(config.head_dim, config.rope_theta, config.rope_scaling)
 rotations, visible = rope_rotations(positions, frequencies), causal_mask(positions, positions)
 
+# %% key="block-by-hand"
 x, first = embed(weights.embedding, ids), weights.layers[0]
 normed = rms_norm(x, first.attn_norm, config.norm_eps)
 attn_out = attention(normed, first, config, rotations, visible)
@@ -61,12 +63,7 @@ normed = rms_norm(resid_mid, first.ffn_norm, config.norm_eps)
 down = swiglu(normed, first.w_gate, first.w_up, first.w_down)
 resid_out = resid_mid + down
 print("in", x.shape, "-> in the middle", resid_mid.shape, "-> out", resid_out.shape)
-
-# %% key="block-named"
-from llama_np import block
-
 agree(resid_out, block(x, first, config, rotations, visible))
-source(block)
 
 # %% [markdown] key="loop-why"
 # ## Step 2. All blocks in a loop
@@ -85,8 +82,64 @@ trace = {}
 logits = forward(weights, config, ids, tap=record(trace))
 agree(rms_norm(streams[-1], weights.norm, config.norm_eps) @ weights.output, logits)
 
+# %% [markdown] key="count-why"
+# ## Step 3. How many parameters?
+#
+# The **parameters** are the learned numbers. One block has the seven matrices and two norms that you know. With
+# `D`, `F`, the numbers of heads `Hq` and `Hkv` and their width `K`:
+#
+# $$\underbrace{2\, D\, H_q K}_{W_q,\, W_o} + \underbrace{2\, D\, H_{kv} K}_{W_k,\, W_v} + \underbrace{3\, D F}_{\text{feed-forward}} + \underbrace{2 D}_{\text{norms}}$$
+#
+# Outside the blocks there are the embedding, $V \times D$, the output matrix, $D \times V$, and the last norm, $D$.
+# In a tied model the output matrix is the embedding, transposed (lesson [02](02_embedding.ipynb)), and counts once.
+
+# %% key="count-by-hand"
+c = config
+per_block = (
+    2 * c.dim * (c.n_heads + c.n_kv_heads) * c.head_dim + 3 * c.dim * c.ffn_width + 2 * c.dim
+)
+outside = (1 if c.tied_output else 2) * c.vocab_size * c.dim + c.dim
+counted = sum(array.size for _, array in weights.named())
+agree(c.n_layers * per_block + outside, counted, tolerance=0)  # what the files hold
+agree(counted, config.count_parameters(), tolerance=0)
+print(f"{per_block:,} in a block, {counted:,} in all")
+
+# %% [markdown] key="published-why"
+# The count needs the config only, so we can count models that Meta has published, and compare with the number of
+# parameters in the published files of weights, to the last digit. The sizes are in the file `params.json` that lies beside
+# them (for example [Llama 3.2 3B](https://huggingface.co/meta-llama/Llama-3.2-3B/blob/main/original/params.json)); that the small models of 3.2 are tied is recorded in Hugging Face's
+# `config.json`.
+
+# %% key="published"
+from dataclasses import replace
+
+from llama_np import LLAMA_3_8B
+
+llama_32_3b = replace(
+    LLAMA_3_8B, n_layers=28, dim=3072, n_heads=24, ffn_width=8192, tied_output=True
+)
+llama_2_7b = replace(LLAMA_3_8B, ffn_width=11008, n_kv_heads=32, vocab_size=32000)
+configs = {"Llama 3.2 3B": llama_32_3b, "Llama 2 7B": llama_2_7b, "Llama 3 8B": LLAMA_3_8B}
+in_files = 3_212_749_824, 6_738_415_616, 8_030_261_248
+agree([c.count_parameters() for c in configs.values()], [*in_files], tolerance=0)
+fields = "n_layers", "dim", "ffn_width", "n_heads", "n_kv_heads", "group", "vocab_size"
+table(
+    ["", "blocks", "D", "F", "Hq", "Hkv", "Hq / Hkv", "V", "tied", "parameters", "GB in bfloat16"],
+    [
+        [name, *(getattr(c, f) for f in fields), "yes" if c.tied_output else "no"]
+        + [f"{c.count_parameters():,}", f"{c.count_parameters() * 2 / 1e9:.3g}"]
+        for name, c in ({"this model": config} | configs).items()
+    ],
+)
+
+# %% [markdown] key="published-read"
+# Look at `Hq / Hkv`, the size of a group (lesson [07](07_multi_head.ipynb)): it is 4 in 8B, 1 in Llama 2 7B, and **3** in 3B.
+# Code that takes 4 for granted, or a power of two, breaks on 3B. Llama 3 8B has 1.3 billion
+# parameters more than Llama 2 7B, with the same width and number of blocks: its vocabulary costs
+# {{ 2 * (128256 - 32000) * 4096 / 1e9 :.2f }} billion, its wider feed-forward steps {{ 32 * 3 * 4096 * (14336 - 11008) / 1e9 :.2f }}, and grouped queries save {{ 32 * 2 * 4096 * (32 - 8) * 128 / 1e9 :.2f }}.
+
 # %% [markdown] key="sum-why"
-# ## Step 3. The stream is a sum
+# ## Step 4. The stream is a sum
 #
 # No block puts anything in the place of what is there, because each only adds. So the stream at the top is the embedding, plus all
 # that attention has added, plus all that feed-forward has added. This is why one speaks of the **residual stream**:
@@ -117,44 +170,15 @@ show.curves(
 
 # %% [markdown] key="sum-read"
 # Look at the left end first. The embedding has a mean size of {{ size_of(streams[:1])[0] :.2f }}. Block 0's attention adds
-# {{ sizes["added by attention"][0] :.2f }} to it and its feed-forward step {{ sizes["added by feed-forward"][0] :.2f }}, each many times what was there.
+# {{ sizes["added by attention"][0] :.2f }} to it and its feed-forward step {{ sizes["added by feed-forward"][0] :.2f }}, each many times the embedding.
 # {{ claim: sizes["added by attention"][0] + sizes["added by feed-forward"][0] > 5 * size_of(streams[:1])[0] }}
 # So what leaves block 0 is almost wholly block 0's own work; keep this in mind. Further up the stream grows to
 # {{ sizes["the stream"][-1] :.1f }}, and a change of the same size weighs less, since the norm in front of the next reader divides by
 # the size of the *whole* row.
-
-# %% [markdown] key="attribution-why"
-# ## Step 4. Who says Lily, and not Tim?
 #
-# If the stream is a sum, so is each logit, and [lesson 08](08_feed_forward.ipynb) split the difference of two logits
-# into what each part wrote. This is called **direct logit attribution**. It is exact, because the size by which the last norm
-# divides is held fixed. Here the question is why the model says a girl's name: its logit minus that of the name that the
-# model says after *boy*.
-
-# %% key="attribution"
-hers = int(logits[-1].argmax())
-about_a_boy = tokenizer.encode(prompt.replace("girl", "boy"), bos=True)
-his = int(forward(weights, config, about_a_boy)[-1].argmax())
-name, boys_name = tokenizer.token(hers), tokenizer.token(his)
-size = np.sqrt((streams[-1, -1] ** 2).mean() + config.norm_eps)
-toward = weights.norm * (weights.output[:, hers] - weights.output[:, his]) / size  # D
-by_attention, by_feed_forward = (added[part][:, -1] @ toward for part in ("attn_out", "down"))
-difference = logits[-1, hers] - logits[-1, his]
-agree(x[-1] @ toward + by_attention.sum() + by_feed_forward.sum(), difference, tolerance=1e-4)
-show.curves(
-    np.array(blocks),
-    {"attention": by_attention, "feed-forward": by_feed_forward},
-    ("block", "added to the difference"),
-    title=f"{name} rather than {boys_name}",
-)
-
-# %% [markdown] key="attribution-read"
-# Of a difference of {{ difference :.2f }} attention writes {{ by_attention.sum() :.2f }} and feed-forward
-# {{ by_feed_forward.sum() :.2f }}; the largest step of attention is at block {{ by_attention.argmax() }}, that of feed-forward at
-# block {{ by_feed_forward.argmax() }}. Yet only attention can bring *girl* to the last token, so a
-# feed-forward step that prefers `{{ name }}` works on what attention brought. This is the limit of the method: it says who
-# *writes* a word into the stream, and not on whose information. Step 6 asks for that.
-# {{ claim: by_feed_forward.sum() > 0 and by_attention.argmax() > config.n_layers / 2 }}
+# A logit is a sum in the same way, and [lesson 08](08_feed_forward.ipynb) split one by who wrote it. That does not yet say on
+# whose information: only attention can bring *girl* to the last token, and a feed-forward step that then writes ` Lily`
+# works on what was brought. To see where it comes in we need other means.
 
 # %% [markdown] key="lens-why"
 # ## Step 5. The logit lens: what would each block predict?
@@ -168,8 +192,14 @@ show.curves(
 # %% key="lens-grid"
 from llama_np import log_softmax, softmax
 
+hers = int(logits[-1].argmax())
+name, half = tokenizer.token(hers), config.n_layers // 2
+
 lens = softmax(rms_norm(streams, weights.norm, config.norm_eps) @ weights.output)
 heights = np.unique(np.linspace(0, config.n_layers, 12).round().astype(int))
+# for each token the height from which on the likeliest is the final answer
+changes = [np.flatnonzero(of_token != of_token[-1]) for of_token in lens.argmax(axis=-1).T]
+settled = np.array([height.max(initial=-1) + 1 for height in changes])
 likeliest = lens.argmax(axis=-1).T[:, heights]  # T, heights
 show.written(
     lens.max(axis=-1).T[:, heights],
@@ -180,13 +210,15 @@ show.written(
     marked=likeliest == likeliest[:, -1:],
     title="the likeliest next token at each height",
 )
+print("settled after", *(f"{label} {n}," for label, n in zip(labels, settled)))
 
 # %% [markdown] key="lens-why-many"
-# In the last row, `{{ labels[-1] }}`, the lens says `{{ tokenizer.token(lens[config.n_layers // 2, -1].argmax()) }}` after half of the blocks, and only from {{ int(np.flatnonzero(lens[:, -1].argmax(axis=-1) != hers).max(initial=-1)) + 1 }} on does `{{ name }}` stay in front to the
-# top. Other rows are settled early, for instance where the next token hardly depends on the text.
+# In the last row, `{{ labels[-1] }}`, the lens says `{{ tokenizer.token(lens[half, -1].argmax()) }}` after half of the blocks. The picture shows every third height or
+# so; the line below it tells from which on a row keeps its answer. For `{{ name }}` it is {{ settled[-1] }}, nearly the top, whereas `{{ labels[settled.argmin()] }}` has its `{{ tokenizer.token(lens[-1, settled.argmin()].argmax()) }}` after {{ settled.min() }}.
+# {{ claim: settled.min() < config.n_layers / 4 and settled[-1] > config.n_layers / 2 }}
 #
-# One sentence can deceive, so here is the same on 20 stories, 64 tokens each: how good would the predictions be if
-# the model ended after `n` blocks (the loss, in nats, which means with the natural logarithm), and how many of them
+# One sentence can deceive, so here is the same on 20 stories, the beginnings of those that come with the course, 64 tokens each. How good would the predictions be if
+# the model ended after `n` blocks (the loss, in **nats**, which means with the natural logarithm), and how many of them
 # name the final answer already?
 
 # %% key="lens-many"
@@ -209,7 +241,6 @@ show.curves(
     ("blocks passed", "nats"),
     title="the logit lens, over all tokens of the stories",
 )
-half = config.n_layers // 2
 print(
     f"names the final answer after {half} blocks: {same[half]:.0%}, one before the top: {same[-2]:.0%}"
 )
@@ -218,8 +249,7 @@ print(
 # After half of the blocks the lens names the final answer for {{ same[half] :.0% }} of the tokens, and one block before the top for {{ same[-2] :.0% }}.
 # Its loss falls from {{ lens_loss[half] :.2f }} half-way to {{ lens_loss[-1] :.2f }}.
 # {{ claim: lens_loss[-1] < lens_loss[half] < lens_loss[0] and same[half] < same[-2] }}
-# Read this with care: only the top was trained to be read in this way. What one sees is from
-# where on the stream *points* towards the answer. The model may have it earlier, in a form that the output matrix
+# Read this with care: only the top was trained to be read in this way. The model may have the answer earlier, in a form that the output matrix
 # does not read ([Belrose et al. 2023](https://arxiv.org/abs/2303.08112) train a small matrix for each height, and find the plain lens often brittle).
 
 # %% [markdown] key="names-why"
@@ -236,6 +266,10 @@ from llama_np import patch
 
 words = "little big happy kind nice small good young brave sad old pretty funny clever smart"
 words += " tall new sweet tiny poor lonely quiet curious strong silly lovely wise special shy"
+his = int(
+    forward(weights, config, tokenizer.encode(prompt.replace("girl", "boy"), bos=True))[-1].argmax()
+)
+boys_name = tokenizer.token(his)
 
 
 def last_rows(who):
@@ -255,6 +289,7 @@ def lens_of(rows, token):
     return softmax(rms_norm(rows, weights.norm, config.norm_eps) @ weights.output)[..., token]
 
 
+# %% key="names-drawn"
 her_ids, _, her_logits, her_rows = last_rows("girl")
 _, his_seen, his_logits, his_rows = last_rows("boy")
 her_name, his_name, control = (
@@ -291,23 +326,24 @@ show.curves(
     ("block", "part that is gone, mean"),
     title="attention of one block taken from the boy's text",
 )
-bringer = int(gone.mean(axis=1).argmax())
+bringer, second, third = (int(i) for i in np.argsort(-gone.mean(axis=1))[:3])
 
 # %% [markdown] key="names-read"
 # Half-way up, the lens gives `{{ boys_name }}` {{ his_name[half].mean() :.2f }} ± {{ his_name[half].std() :.2f }} in the boy's text and
-# {{ control[half].mean() :.2f }} ± {{ control[half].std() :.2f }} in the *girl's*: a name is due, this is a likely one, and about
-# whom the text speaks makes little difference yet. Her own name has {{ her_name[half].mean() :.3f }} there. The two texts
+# {{ control[half].mean() :.2f }} ± {{ control[half].std() :.2f }} in the *girl's*, not much less: a name is due, this is a likely one, and whom the text is
+# about makes only a small difference yet. Her own name has {{ her_name[half].mean() :.3f }} there. The two texts
 # part near block {{ bringer }}: her name has {{ her_name[bringer].mean() :.2f }} before it and
 # {{ her_name[-1].mean() :.2f }} ± {{ her_name[-1].std() :.2f }} at the top, while
 # `{{ boys_name }}` in her text falls from {{ control[bringer].mean() :.2f }} to {{ control[-1].mean() :.3f }}.
 #
 # And the second picture says why there: attention of block {{ bringer }} alone carries
 # {{ gone[bringer].mean() :.0% }} ± {{ gone[bringer].std() :.0% }} of what tells the girl's text from the boy's, where the median block
-# carries {{ np.median(gone.mean(axis=1)) :.0% }}. So the answer does not ripen evenly from block to block. The lower blocks
-# prepare *a name*; one late step of attention fetches the largest part of what decides between the two, and the steps after it turn this news into a word.
+# carries {{ np.median(gone.mean(axis=1)) :.0% }}. Block {{ second }} follows with {{ gone[second].mean() :.0% }} and block {{ third }} with {{ gone[third].mean() :.0% }}. So the answer does not ripen evenly from block to block. The lower blocks
+# prepare *a name*; one late step of attention fetches the largest single share of what decides between the two, and the steps after it turn this news into a word.
 # {{ claim: her_name[half].mean() < 0.1 < 0.3 < her_name[-1].mean() }}
 # {{ claim: control[half].mean() > 0.5 * his_name[half].mean() and control[-1].mean() < 0.05 }}
-# {{ claim: gone[bringer].mean() > 0.15 and abs(np.median(gone.mean(axis=1))) < 0.03 and bringer > half }}
+# {{ claim: gone[bringer].mean() > 0.2 and gone[bringer].mean() > 1.3 * gone[second].mean() }}
+# {{ claim: abs(np.median(gone.mean(axis=1))) < 0.03 and bringer > half }}
 
 # %% [markdown] key="skip-experiment"
 # ## Try it: leave out one block
@@ -317,8 +353,6 @@ bringer = int(gone.mean(axis=1).argmax())
 # near the top? And how large is the largest rise, if guessing among all tokens would cost {{ np.log(config.vocab_size) :.1f }} nats?
 
 # %% key="skip-cell"
-from dataclasses import replace
-
 from llama_np import no_tap
 
 
@@ -331,6 +365,7 @@ def losses(order, tap_for=lambda text: no_tap):
     return np.array(each).mean(axis=-1)
 
 
+# %% key="skip-drawn"
 whole = losses(blocks)
 rises = np.array([losses([i for i in blocks if i != out]) - whole for out in blocks])
 cost = rises.mean(axis=1)
@@ -354,6 +389,8 @@ print(f"the median of all blocks: {np.median(cost):.3f}")
 # Near the bottom, and there at one place only. Without block 0 the loss rises from {{ whole.mean() :.2f }} by {{ cost[0] :.2f }}. No other block costs more
 # than {{ np.delete(cost, 0).max() :.3f }}, and the median is {{ np.median(cost) :.3f }}.
 # {{ claim: cost[0] > 5 * np.delete(cost, 0).max() }}
+# With block 0 missing the loss is {{ whole.mean() + cost[0] :.1f }}, more than the {{ np.log(config.vocab_size) :.1f }} of guessing, which means that the model is confident and wrong.
+# {{ claim: whole.mean() + cost[0] > np.log(config.vocab_size) }}
 #
 # </details>
 #
@@ -363,7 +400,7 @@ print(f"the median of all blocks: {np.median(cost):.3f}")
 # %% [markdown] key="table-why"
 # ## What is block 0?
 #
-# A trace of it was in step 3: it writes far more than was there. What does it write about? We look at the heads of its
+# Step 4 gave a hint: it writes far more than was there. What does it write about? We look at the heads of its
 # attention first, those that write most: how large is what each adds, and how much of its weight goes to the
 # token *itself* and not to others?
 
@@ -388,8 +425,9 @@ print(f"all heads of the model: weight on the token itself {own.mean():.2f} ± {
 
 # %% [markdown] key="own-token-read"
 # The loudest head keeps {{ own[0, loudest[0]] :.2f }} of its weight on the token itself, where heads of this model keep
-# {{ own.mean() :.2f }} on average. It carries nothing between tokens; it is one more matrix applied to each token alone, as a feed-forward step is. If that
-# holds for block 0 as a whole, it depends on the token only, and a **table** could replace it: for
+# {{ own.mean() :.2f }} on average. It hardly carries anything between tokens and is nearly one more matrix applied to each token alone, as a feed-forward step is. The other
+# three look around more, with {{ own[0, loudest[1:]].min() :.2f }} to {{ own[0, loudest[1:]].max() :.2f }} on the token itself. If the loudest spoke for
+# block 0 as a whole, the block would depend on the token only, and a **table** could replace it: for
 # each token, what block 0 adds when this token is the whole text. We put the table in the place of the block.
 # The control does the same with the next costliest one, block {{ worst }}.
 # {{ claim: own[0, loudest[0]] > 0.5 and own[0, loudest[0]] > 3 * own.mean() }}
@@ -415,28 +453,30 @@ def from_table(i):
 
 by_table = {i: losses(blocks, from_table(i)) - whole for i in (0, worst)}
 table(
-    ["", "left out", "replaced by a table", "spread over the stories"],
+    ["", "left out", "replaced by a table, ± over the stories"],
     [
-        [f"block {i}", f"+{cost[i]:.3f}", f"{r.mean():+.3f}", f"{r.std():.3f}"]
+        [f"block {i}", f"{cost[i]:+.3f}", f"{r.mean():+.3f} ± {r.std():.3f}"]
         for i, r in by_table.items()
     ],
 )
 
 # %% [markdown] key="table-read"
-# Without block 0 the loss rises by {{ cost[0] :.2f }}, and with a table in its place by {{ by_table[0].mean() :.2f }}, so that
-# the table does {{ 1 - by_table[0].mean() / cost[0] :.0% }} of its work.
-# {{ claim: by_table[0].mean() < 0.2 * cost[0] }}
-# The one block that the model cannot do without hardly looks at the surrounding text: it is mostly a second embedding. For each token
-# it works out, from the {{ config.dim }} numbers that the first one holds, what the rest of the model wants to know of it; why training
-# has put this there, and not into the embedding itself, our experiment cannot tell. For block {{ worst }} the same
-# table costs {{ by_table[worst].mean() :.2f }} where leaving it out costs {{ cost[worst] :.2f }}. What that block adds depends on the text around, and
+# Without block 0 the loss rises by {{ cost[0] :.2f }}, and with a table in its place by {{ by_table[0].mean() :.2f }}. So most of what makes it
+# indispensable needs no context at all: it is largely a second embedding, which
+# works out for each token, from the {{ config.dim }} numbers that the first one holds, what the rest of the model wants to know of it. Why training
+# has put this there, and not into the embedding itself, our experiment cannot tell. But the {{ by_table[0].mean() :.2f }} that remain are no trifle. They are
+# more than leaving out any other block costs ({{ np.delete(cost, 0).max() :.2f }} at most), so that block 0 looks at the text around as well, and to good purpose.
+# {{ claim: by_table[0].mean() < 0.2 * cost[0] and by_table[0].mean() > 1.5 * np.delete(cost, 0).max() }}
+#
+# For block {{ worst }}, the control, the same
+# table costs {{ by_table[worst].mean() :.2f }} where leaving it out costs {{ cost[worst] :.2f }}. What that block adds to a token depends so much on the text around that
 # the wrong addition does more harm than none.
-# {{ claim: by_table[worst].mean() > cost[worst] }}
+# {{ claim: by_table[worst].mean() > 1.2 * cost[worst] }}
 
 # %% [markdown] key="order-experiment"
 # ## Try it: other orders
 #
-# If single blocks hardly matter, does their order? Before you run the cell, put these by their cost: the first two
+# If single blocks hardly matter, does their order? **Predict before you run it**: rank these by cost: the first two
 # blocks swapped; two neighbours in the middle swapped; the whole middle half in random order; all blocks in
 # reverse.
 
@@ -466,8 +506,8 @@ table(
 # <details><summary>Answer</summary>
 #
 # Two neighbours in the middle may be swapped for {{ swapped.mean() :.3f }}, and even {{ len(middle) }} blocks in random
-# order cost only {{ mixed.mean() :.3f }}. Swapping the first two alone costs {{ bottom.mean() :.1f }}. The reverse costs {{ reverse.mean() :.1f }}, and with the {{ whole.mean() :.1f }} of the whole model
-# that is a loss of {{ (whole + reverse).mean() :.1f }}; guessing would cost {{ np.log(config.vocab_size) :.1f }}, so a sum above that means confident mistakes.
+# order cost only {{ mixed.mean() :.3f }}. Swapping the first two alone costs {{ bottom.mean() :.1f }}. The reverse costs {{ reverse.mean() :.1f }}, with the {{ whole.mean() :.1f }} of the whole model
+# a loss of {{ (whole + reverse).mean() :.1f }}.
 # {{ claim: mixed.mean() < 0.1 * reverse.mean() and mixed.mean() < 0.1 * bottom.mean() }}
 #
 # </details>
@@ -475,83 +515,7 @@ table(
 # So the blocks in the middle are less like the links of a chain than like people who add to one list. Each adds
 # what it sees, and most of it does not depend on who came just before. Larger models behave the same way:
 # [Lad et al. 2024](https://arxiv.org/abs/2406.19384) leave out and swap layers of eight models, and find the first and the last ones sensitive and those in
-# the middle robust. The order is not without meaning for that: someone must come first and say what the tokens are.
-
-# %% [markdown] key="count-why"
-# ## Step 7. How many parameters?
-#
-# The **parameters** are the learned numbers. One block has the seven matrices and two norms that you know. With
-# `D`, `F`, the numbers of heads `Hq` and `Hkv` and their width `K`:
-#
-# $$\underbrace{2\, D\, H_q K}_{W_q,\, W_o} + \underbrace{2\, D\, H_{kv} K}_{W_k,\, W_v} + \underbrace{3\, D F}_{\text{feed-forward}} + \underbrace{2 D}_{\text{norms}}$$
-#
-# Outside the blocks there are the embedding, $V \times D$, the output matrix, $D \times V$, and the last norm, $D$.
-# In a tied model the output matrix is the embedding, transposed (lesson [02](02_embedding.ipynb)), and counts once.
-
-# %% key="count-by-hand"
-from llama_np import LlamaConfig
-
-c = config
-per_block = (
-    2 * c.dim * (c.n_heads + c.n_kv_heads) * c.head_dim + 3 * c.dim * c.ffn_width + 2 * c.dim
-)
-outside = (1 if c.tied_output else 2) * c.vocab_size * c.dim + c.dim
-counted = sum(array.size for _, array in weights.named())
-agree(c.n_layers * per_block + outside, counted, tolerance=0)
-agree(counted, config.count_parameters(), tolerance=0)
-source(LlamaConfig.count_parameters)
-
-# %% [markdown] key="published-why"
-# The count needs the config only, so we can count models that Meta has published, from the file `params.json`
-# that lies beside their weights (for example [Llama 3.2 3B](https://huggingface.co/meta-llama/Llama-3.2-3B/blob/main/original/params.json)). That the small models of 3.2 are tied stands in
-# Hugging Face's `config.json`, and the vocabulary of Llama 2 in its tokenizer. The result must agree to the last
-# digit with the number of parameters in the published files of weights.
-
-# %% key="published"
-from llama_np import LLAMA_3_8B
-from weights_tools.formats.config_json import config_from_meta
-
-llama_3 = {"vocab_size": 128256, "norm_eps": 1e-5, "rope_theta": 500000.0, "n_kv_heads": 8}
-params = {
-    "Llama 3.2 3B": llama_3 | {"dim": 3072, "n_layers": 28, "n_heads": 24, "multiple_of": 256,
-                               "ffn_dim_multiplier": 1.0},
-    "Llama 2 7B": {"dim": 4096, "n_layers": 32, "n_heads": 32, "multiple_of": 256,
-                   "norm_eps": 1e-5, "vocab_size": 32000},
-}  # fmt: skip
-configs = {name: config_from_meta(p, tied_output="3.2" in name) for name, p in params.items()}
-configs = {"this model": config, "Llama 3 8B": LLAMA_3_8B} | configs
-in_files = {
-    "Llama 3.2 3B": 3_212_749_824,
-    "Llama 2 7B": 6_738_415_616,
-    "Llama 3 8B": 8_030_261_248,
-}
-agree([configs[name].count_parameters() for name in in_files], [*in_files.values()], tolerance=0)
-fields = "n_layers", "dim", "ffn_width", "n_heads", "n_kv_heads", "group", "vocab_size"
-table(
-    ["", "blocks", "D", "F", "Hq", "Hkv", "Hq / Hkv", "V", "tied", "parameters", "GB in bfloat16"],
-    [
-        [name, *(getattr(c, f) for f in fields), "yes" if c.tied_output else "no"]
-        + [f"{c.count_parameters():,}", f"{c.count_parameters() * 2 / 1e9:.3g}"]
-        for name, c in sorted(configs.items(), key=lambda item: item[1].count_parameters())
-    ],
-)
-
-# %% [markdown] key="published-read"
-# Look at `Hq / Hkv`, the size of a group (lesson [07](07_multi_head.ipynb)): it is 4 in 8B, 1 in Llama 2 7B, and **3** in 3B.
-# Code that takes 4 for granted, or a power of two, breaks on 3B. The last column is what the published files
-# take, with 2 bytes for a number; in float32, with 4, it would be twice as much. Llama 3 8B has 1.3 billion
-# parameters more than Llama 2 7B, with the same width and number of blocks: its vocabulary costs
-# {{ 2 * (128256 - 32000) * 4096 / 1e9 :.2f }} billion, its wider feed-forward steps {{ 32 * 3 * 4096 * (14336 - 11008) / 1e9 :.2f }}, and grouped queries save {{ 32 * 2 * 4096 * (32 - 8) * 128 / 1e9 :.2f }}.
-
-# %% [markdown] key="questions"
-# ## A question
-#
-# <details><summary>Leaving out block {{ half }} costs next to nothing, and so it is with most. Could one leave them all out?</summary>
-#
-# No. Each costs little as long as the others are there to do what it does. Small costs of single parts say nothing
-# about the cost of all of them together; the exercise measures it.
-#
-# </details>
+# the middle robust. Order still matters in one place: someone must come first and say what the tokens are.
 
 # %% [markdown] key="next"
 # ## What comes next

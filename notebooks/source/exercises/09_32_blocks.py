@@ -1,7 +1,7 @@
 # %% [markdown] key="title"
 # # Exercise 09: a block of your own parts
 #
-# This page belongs to [lesson 09](../09_32_blocks.ipynb), task 1 to its step 1 and task 2 to its step 7. Put your
+# This page belongs to [lesson 09](../09_32_blocks.ipynb), task 1 to its step 1 and task 2 to its step 3. Put your
 # code in the place of each `...` and run the cell.
 
 # %% key="setup"
