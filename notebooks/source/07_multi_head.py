@@ -449,7 +449,7 @@ table(
 # %% [markdown] key="experiment-answer"
 # <details><summary>Answer</summary>
 #
-# No. The mean of the group costs {{ of_groups.mean() :.2f }}, the mean of as many others {{ of_mixed.mean() :.2f }}. Text by text the second is dearer by
+# No. The mean of the group costs {{ of_groups.mean() :.2f }}, the mean of as many others {{ of_mixed.mean() :.2f }}. Text by text the second costs more by
 # {{ (of_mixed - of_groups).mean() :.2f }} ± {{ (of_mixed - of_groups).std() :.2f }}, so a group is more alike than a chance four.
 # {{ claim: group == 1 or of_mixed.mean() > 1.2 * of_groups.mean() and (of_mixed > of_groups).mean() > 0.8 }}
 #
@@ -485,8 +485,8 @@ print(
 # others together, so its heads must be doing something that cannot be shared. [Lesson 09](09_32_blocks.ipynb) finds out what.
 # {{ claim: of_block_0.mean() > 3 * of_groups.mean() }}
 #
-# Sharing keys, then, makes heads more alike, but each query still decides where it looks, and here the likeness costs
-# little. Models trained so from the beginning lose little, too ([Ainslie et al. 2023](https://arxiv.org/abs/2305.13245)).
+# Heads that share their keys are more alike, then, but each query still decides where it looks, and being alike costs
+# little here. Models trained so from the beginning lose little, too ([Ainslie et al. 2023](https://arxiv.org/abs/2305.13245)).
 
 # %% [markdown] key="next"
 # ## What comes next
