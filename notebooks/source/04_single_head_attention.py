@@ -128,8 +128,8 @@ for token, score, weight in zip(toy, toy_scores, toy_weights):
 # ## Which head? Ask the model
 #
 # There are {{ config.n_heads }} heads in each of {{ config.n_layers }} blocks. To find those that tell the
-# last row about the girl, we replace the mix that one head hands to the last row by its mix from the *boy*
-# text, let everything else run on, and measure how far the lead moves. This is **activation patching**, done
+# last row about the girl, we replace the mix that one head hands to the last row, which makes the prediction, by its mix
+# from the *boy* text, let everything else run on, and measure how far the lead moves. This is **activation patching**, done
 # by the library's `patch`. We give the effect as a share: 0 means that nothing changed, 1 that the lead is
 # now that of the boy text.
 
@@ -176,8 +176,8 @@ show.reads(labels, recorded["pattern"][h], title=f"block {i}, head {h}: what the
 # %% [markdown] key="qkv-why"
 # It puts {{ recorded["pattern"][h, -1, who] :.2f }} of its weight on
 # `{{ labels[who] }}`,{{ claim: recorded["pattern"][h, -1, who] > 0.5 }} although the search knew only of
-# effects. In the other text it puts {{ boy_trace[f"blocks.{i}.pattern"][h, -1, who] :.2f }} on ` boy`, so it
-# looks for whoever is being named. {{ claim: boy_trace[f"blocks.{i}.pattern"][h, -1, who] > 0.5 }}
+# effects. In the other text it puts {{ boy_trace[f"blocks.{i}.pattern"][h, -1, who] :.2f }} on ` boy`, as if it
+# looked for whoever is being named. {{ claim: boy_trace[f"blocks.{i}.pattern"][h, -1, who] > 0.5 }}
 #
 # ## Step 3. Queries, keys and values
 #
@@ -219,7 +219,7 @@ print("girl and boy, cosine of their", *(f"{n} {c:.2f}  " for n, c in alike.item
 
 # %% [markdown] key="rotate-note"
 # Why three? The keys of *girl* and *boy* are nearly the same, with a cosine of {{ alike["k"] :.2f }}, since
-# this head has to find either of them; their values have only {{ alike["v"] :.2f }}, since it has to say
+# this head has to find either of them; their values are far less alike, {{ alike["v"] :.2f }}, since it has to say
 # which one it was.{{ claim: alike["k"] > alike["v"] + 0.15 }} And if the query served as key as well, ` girl`
 # would look for ` named` as much as ` named` looks for ` girl`.
 #
@@ -291,17 +291,6 @@ table(
 
 # %% key="scores"
 scores = raw / np.sqrt(K)
-last_rows = np.stack([girl_trace[f"blocks.{b}.scores"][:, -1] for b in range(config.n_layers)])
-spread = last_rows.std(axis=-1)  # over the keys, for each head
-low, middle, high = np.quantile(spread, [0.1, 0.5, 0.9])
-print(f"their deviation: a tenth of the heads below {low:.2f}, half below {middle:.2f}, ", end="")
-print(f"a tenth above {high:.2f}")
-
-# %% [markdown] key="scores-note"
-# The division decides only where a head starts. After training, the scores that one query gives to the
-# {{ T }} keys deviate by {{ low :.2f }} or less in a tenth of this model's heads, which read fairly evenly,
-# and by {{ high :.2f }} or more in another tenth, which choose. Ours has
-# {{ spread[i, h] :.2f }}.{{ claim: high > 2 * low and spread[i, h] > middle }}
 
 # %% [markdown] key="softmax-why"
 # ## Step 5. Softmax: from scores to weights
@@ -339,9 +328,9 @@ show.matrix(
 )  # fmt: skip
 
 # %% [markdown] key="mix-why"
-# Only `{{ labels[-1] }}` reads `{{ labels[who] }}`. The rows before it give {{ pattern[:-1, 0].mean() :.2f }}
-# of their weight to the first token, since a row must sum to one even where there is nobody to
-# find.{{ claim: pattern[:-1, 0].mean() > 0.3 }}
+# Of the two rows that can read `{{ labels[who] }}`, her own gives her {{ pattern[who, who] :.2f }} and `{{ labels[-1] }}` gives her
+# {{ pattern[-1, who] :.2f }}. The rows between look mostly at the first token, with {{ pattern[1:-1, 0].mean() :.2f }} of their weight on the
+# average; a row has to sum to one, and it seems that this head has found nobody there.{{ claim: pattern[1:-1, 0].mean() > 0.3 }}
 #
 # ## Step 6. The mix: what is handed over
 #
@@ -349,13 +338,15 @@ show.matrix(
 #
 # $$\mathrm{mix}_t = \sum_{s} p_{ts}\, v_s$$
 #
-# Here are the shares of the last row, the first three numbers of each value, and their products.
+# Here are the three largest shares of the last row, the first three numbers of each value, and their products; the sum
+# is over all tokens.
 
 # %% key="mix-by-hand"
 first = slice(0, 3)
-for label, p, value in zip(labels, pattern[-1], v):
+for s in order[:3]:
+    p, value = pattern[-1, s], v[s]
     numbers, products = ("".join(f"{n:8.3f}" for n in row[first]) for row in (value, p * value))
-    print(f"{label:>18} {p:.3f} x{numbers}  ={products}")
+    print(f"{labels[s]:>18} {p:.3f} x{numbers}  ={products}")
 mix = pattern @ v  # T S @ S K -> T K
 print(f"{'sum':>18} {pattern[-1].sum():.3f}  {'':{len(numbers)}}  ", end="")
 print("".join(f"{n:8.3f}" for n in mix[-1, first]))
@@ -379,9 +370,10 @@ for word, more in (("girl", raised[0] - raised[1]), ("boy", raised[1] - raised[0
     print(f"raised most by {word}:", *(tokenizer.token(t) for t in np.argsort(-more)[:8]))
 
 # %% [markdown] key="written-read"
-# These tokens gain most in one text against the other, and `{{ tokenizer.token(hers) }}` gains on
-# `{{ tokenizer.token(his) }}` as
-# well.{{ claim: (raised[0] - raised[1])[hers] > (raised[0] - raised[1])[his] }}
+# These tokens gain most in one text against the other, and the best of them are no names. What this head passes on is less
+# *she is called Lily* than *somebody female*: `{{ tokenizer.token(int((raised[0] - raised[1]).argmax())) }}` gains {{ (raised[0] - raised[1]).max() :.1f }}, while her name gains on his by
+# {{ (raised[0] - raised[1])[hers] - (raised[0] - raised[1])[his] :.1f }}. {{ claim: hers not in np.argsort(raised[1] - raised[0])[:4] }}
+# {{ claim: (raised[0] - raised[1])[hers] > (raised[0] - raised[1])[his] }}
 #
 # Scores, softmax and mix together are the library's `attend`. It divides `q` instead of the scores, which
 # gives the same with fewer divisions in a long text.
@@ -419,6 +411,8 @@ texts = [
     "Once there was a {} from the town named",
 ]  # fmt: skip
 learned, tried = texts[:5], texts[5:]
+
+# %% key="experiment-run"
 runs |= {text: run_both(text) for text in texts}
 effects = np.array([[moved(text, [head])[0] for head in every_head] for text in learned])
 effects = effects.mean(axis=0)
@@ -461,6 +455,8 @@ team = ranking[: counts[nth]]
 girls, others = by_effect[nth, :15, 0], by_effect[nth, 15:, 0]
 swapped_logits = run(story.format("girl"), tap=swap(team, boy_trace))[2]
 print(f"the text says girl, {len(team)} heads are swapped:", best(swapped_logits))
+print(f"words around her as before: {girls.mean():.0%} ± {girls.std():.0%}", end=", ")
+print(f"others: {others.mean():.0%} ± {others.std():.0%}")
 table(["heads", "moved, by effect", "his name leads", "moved, at random", "his name leads"], rows)
 
 # %% [markdown] key="experiment-read"
@@ -468,14 +464,12 @@ table(["heads", "moved, by effect", "his name leads", "moved, at random", "his n
 # way: {{ by_effect[nth, :, 0].mean() :.0% }} ± {{ by_effect[nth, :, 0].std() :.0% }} over the texts. As many
 # drawn at random move it by {{ at_random[nth, :, 0].mean() :.0% }} ± {{ at_random[nth, :, 0].std() :.0% }}.
 # {{ claim: by_effect[nth, :, 0].mean() > 0.5 and at_random[nth, :, 0].mean() < 0.5 * by_effect[nth, :, 0].mean() }}
-# {{ claim: 4 <= len(team) <= len(every_head) / 4 }} Measured one at a time, their effects add up to
-# {{ np.sort(effects)[-len(team):].sum() :.0% }}. In our sentence, which still says *girl*, the likeliest
+# {{ claim: 4 <= len(team) <= len(every_head) / 4 }} In our sentence, which still says *girl*, the likeliest
 # token is now `{{ tokenizer.token(swapped_logits.argmax()) }}`.{{ claim: swapped_logits.argmax() == his }}
 #
-# So a team brings the news, each member a small
-# part,{{ claim: effects.max() < 0.4 * by_effect[nth, :, 0].mean() }} and not in one form of words only: in
-# the five texts with other words around her the same heads move the lead by {{ others.mean() :.0% }}, in the
-# fifteen others by {{ girls.mean() :.0% }}. {{ claim: others.mean() > 0.4 }} Could one have found them by
+# So a team brings the news, each member bringing a small part,{{ claim: effects.max() < 0.4 * by_effect[nth, :, 0].mean() }} and not just in one
+# wording: in the five texts with other words around her the same heads move the lead even further, by {{ others.mean() :.0% }}
+# instead of {{ girls.mean() :.0% }}, for which we have no reason to give. {{ claim: others.mean() > 0.4 }} Could one have found them by
 # looking at the patterns?
 
 
@@ -505,22 +499,11 @@ print(f"together they move {idle_moved.mean():.0%} ± {idle_moved.std():.0%}")
 # Patterns point to {{ int((weight[chosen] > 0.5).sum()) }} of the {{ len(team) }}, which give *girl* more
 # than half of their weight and stand on the right. But they point as well to {{ len(idle) }} heads at the
 # bottom, which read her and move the lead by less than 1% each, all together by {{ idle_moved.mean() :.0% }}
-# ± {{ idle_moved.std() :.0% }}.
+# ± {{ idle_moved.std() :.0% }}, about what {{ len(team) }} heads drawn at random had moved.
 # {{ claim: len(idle) >= 4 and idle_moved.mean() < 0.5 * by_effect[nth, :, 0].mean() and (weight[chosen] > 0.5).mean() > 0.5 }}
 # What a head **reads** is seen in its pattern; whether it **matters** for an answer is seen only when it is
 # changed. A picture of attention weights shows the first and is often taken for the second
 # ([Jain and Wallace 2019](https://arxiv.org/abs/1902.10186) began the argument).
-
-# %% [markdown] key="questions"
-# ## A question
-#
-# <details><summary>A text becomes twice as long. By what factor does the number of scores grow? And the
-# number of weights in wq, wk and wv?</summary>
-#
-# Scores: by 4, since every token meets every token. Weights: not at all, because the same matrices serve
-# every row.
-#
-# </details>
 
 # %% [markdown] key="next"
 # ## What comes next
