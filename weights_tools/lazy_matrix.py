@@ -139,13 +139,13 @@ class StoredMatrix:
             raise ValueError(f"cannot multiply {x.shape} by {self.shape}: the inner axes differ")
         flat = x.reshape(-1, width)
         out = np.empty((len(flat), n), np.result_type(x, self.dtype))
-        operand, height = self.prepare(flat), max(1, BLOCK // width)
+        operand, height = self.prepare(flat), self.height(len(flat))
 
         def work(starts) -> None:
-            buffer = np.empty(min(height, n) * width, np.float32)
+            buffer = self.buffers(min(height, n))
             for start in starts:
                 rows = slice(start, start + height)
-                self.multiply(operand, self.stored[rows], buffer, out[:, rows])
+                self.multiply(operand, self.raw(rows), buffer, out[:, rows])
 
         starts = iter(range(0, n, height))
         work(starts) if self.size < ALONE else share(work, starts)
@@ -157,6 +157,18 @@ class StoredMatrix:
 
     # How rows become float32, and are multiplied: what the kinds of storage differ in.
 
+    def height(self, n_x: int) -> int:
+        """How many rows are widened at a time for ``n_x`` rows on the left side."""
+        return max(1, BLOCK // self.stored.shape[1])
+
+    def buffers(self, height: int) -> Any:
+        """Room for so many widened rows."""
+        return np.empty(height * self.stored.shape[1], np.float32)
+
+    def raw(self, rows: slice) -> Any:
+        """Some rows as ``multiply`` takes them."""
+        return self.stored[rows]
+
     def widen(self, stored: Array["... in"]) -> Array["... in"]:
         """Stored rows as float32."""
         return np.asarray(stored, np.float32)
@@ -165,8 +177,8 @@ class StoredMatrix:
         """The left side in the form in which ``multiply`` wants it, made once a product."""
         return x
 
-    def multiply(self, x, stored: Array["R in"], buffer: Array["N"], out: Array["T R"]) -> None:
-        """``x @ stored.T``, written to ``out``; ``buffer`` has room for the widened block."""
+    def multiply(self, x, stored: Array["R in"], buffer: Any, out: Array["T R"]) -> None:
+        """``x @ stored.T``, written to ``out``; ``buffer`` has room for the widened rows."""
         np.matmul(x, self.widen(stored).T, out=out)
 
 

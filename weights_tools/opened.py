@@ -14,9 +14,15 @@ from llama_np.config import LlamaConfig
 from llama_np.tokenizer import Tokenizer
 from llama_np.weights import shapes
 
+from .block_matrix import Q4_0Matrix, Q4_1Matrix, Q8_0Matrix
 from .layout import is_rotated, names_elsewhere, to_adjacent_pairs, to_rotate_half
 from .lazy_matrix import Bf16Matrix, F16Matrix, Int8Matrix, StoredMatrix, widen_bf16
 from .tokenizers.fit import without_row
+
+MATRICES = {
+    "BF16": Bf16Matrix, "F16": F16Matrix,
+    "Q4_0": Q4_0Matrix, "Q4_1": Q4_1Matrix, "Q8_0": Q8_0Matrix,
+}  # fmt: skip
 
 
 class Rows(Protocol):
@@ -86,8 +92,7 @@ def as_matrix(stored: TensorOnDisk, order: Array["out"] | None = None) -> Stored
     """The (in, out) matrix that streams its rows from the file."""
     if stored.kind == "I8":
         return Int8Matrix(stored.rows, stored.scale, order)
-    kinds = {"BF16": Bf16Matrix, "F16": F16Matrix}
-    return kinds.get(stored.kind, StoredMatrix)(stored.rows, order)
+    return MATRICES.get(stored.kind, StoredMatrix)(stored.rows, order)
 
 
 def as_weight(

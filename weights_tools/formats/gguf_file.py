@@ -42,13 +42,16 @@ class Part(NamedTuple):
 
 
 class Dequantized:
-    """A quantised matrix whose rows are widened to float32 when asked for, and only then."""
+    """A quantised matrix whose rows are widened to float32 when asked for, and only then.
+
+    ``blocks`` are the bytes of its rows.
+    """
 
     def __init__(self, blocks: np.ndarray, kind: Kind, shape: tuple[int, ...]):
-        self._blocks, self._kind, self.shape = blocks, kind, shape
+        self.blocks, self._kind, self.shape = blocks, kind, shape
 
     def __getitem__(self, rows: slice | np.ndarray) -> np.ndarray:
-        blocks = self._blocks[rows]
+        blocks = self.blocks[rows]
         if blocks.size == 0:  # the package cannot widen nothing
             return np.empty((*blocks.shape[:-1], self.shape[-1]), np.float32)
         return widen(blocks, self._kind)

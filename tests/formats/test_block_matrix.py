@@ -1,0 +1,102 @@
+"""Matrices of GGUF's blocks that stay in their file: products of what the package gguf widens."""
+
+import tracemalloc
+
+import numpy as np
+import pytest
+
+from tests.checks import agree
+from weights_tools import block_matrix, lazy_matrix
+from weights_tools.block_matrix import FEW, BlockMatrix
+from weights_tools.formats.gguf_blocks import KINDS
+from weights_tools.formats.gguf_file import Dequantized
+from weights_tools.opened import MATRICES
+
+gguf = pytest.importorskip("gguf")
+NAMES = ["Q4_0", "Q4_1", "Q8_0"]
+KIND = {kind.name: kind for kind in KINDS.values()}
+
+
+def make(name, n, width, seed=0):
+    """A matrix over random blocks, and the array (in, out) that the package makes of them."""
+    rng, kind = np.random.default_rng(seed), KIND[name]
+    blocks = rng.integers(0, 256, (n, width // 32, kind.n_bytes), np.uint8)
+    for at in (0, 2)[: 1 + (name == "Q4_1")]:
+        numbers = rng.standard_normal((n, width // 32)).astype(np.float16)
+        blocks[..., at : at + 2] = numbers[..., None].view(np.uint8)
+    blocks = blocks.reshape(n, -1)
+    made = MATRICES[name](Dequantized(blocks, kind, (n, width)))
+    assert isinstance(made, BlockMatrix)
+    return made, gguf.quants.dequantize(blocks, gguf.GGMLQuantizationType[name]).T
+
+
+@pytest.fixture(params=[(1 << 20, 1 << 18), (64, 0)], ids=["one block", "many blocks"])
+def block(request, monkeypatch):
+    """A few rows at a time dealt out to all cores, or all rows at once."""
+    monkeypatch.setattr(block_matrix, "BLOCK", request.param[0])
+    monkeypatch.setattr(lazy_matrix, "BLOCK", request.param[0])
+    monkeypatch.setattr(lazy_matrix, "ALONE", request.param[1])
+
+
+@pytest.mark.parametrize("shape", [(1, 32), (5, 64), (33, 96), (70, 1024)], ids=str)
+@pytest.mark.parametrize("name", NAMES)
+def test_a_product_is_that_of_the_widened_matrix(name, shape, block):
+    """Each sum of some hundred terms is as exact as float32 is beside the largest of them."""
+    streamed, plain = make(name, *shape)
+    assert streamed.shape == plain.shape and streamed.size == plain.size
+    for lead in [(), (1,), (FEW,), (FEW + 1,), (2, 3), (2, 1, 4), (0,)]:
+        x = np.random.default_rng(2).standard_normal((*lead, shape[1]), np.float32)
+        product = x @ streamed
+        assert product.dtype == np.float32 and product.shape == (*lead, shape[0])
+        exact = x.astype(np.float64) @ plain.astype(np.float64)
+        terms = np.abs(x).astype(np.float64) @ np.abs(plain).astype(np.float64)
+        assert (np.abs(product - exact) <= 1e-6 * terms).all()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_rows_and_the_whole_are_widened_exactly(name, block):
+    streamed, plain = make(name, 40, 96)
+    assert np.array_equal(np.asarray(streamed), plain)
+    ids = np.array([[3, 3, 0], [39, 5, 1]])
+    assert np.array_equal(streamed.T[ids], plain.T[ids])
+    x = np.random.default_rng(0).standard_normal((3, 40), np.float32)
+    agree(x @ streamed.T, x @ plain.T, 1e-4)
+
+
+def test_every_scale_is_that_of_float16():
+    """Of all finite ones, those smaller than normal ones too; and so is what is added."""
+    bits = np.arange(1 << 16, dtype=np.uint16)
+    bits = bits[np.isfinite(bits.view(np.float16))]
+    for name in NAMES:
+        blocks = np.zeros((len(bits), KIND[name].n_bytes), np.uint8)
+        blocks[:, :2] = bits[:, None].view(np.uint8)
+        if name == "Q4_1":
+            blocks[:, 2:4] = bits[::-1, None].view(np.uint8)
+        scale, shift = MATRICES[name](Dequantized(blocks, KIND[name], (len(bits), 32))).scales(
+            blocks
+        )
+        assert np.array_equal(scale[:, 0], bits.view(np.float16).astype(np.float32))
+        if name == "Q4_1":
+            assert np.array_equal(shift[:, 0], bits[::-1].view(np.float16).astype(np.float32))
+
+
+def test_rows_of_an_odd_place_in_the_file():
+    """A file may say that its tensors lie anywhere."""
+    streamed, plain = make("Q4_1", 6, 64)
+    data = np.frombuffer(b"x" + streamed.stored.blocks.tobytes(), np.uint8)[1:]
+    moved = Dequantized(data.reshape(streamed.stored.blocks.shape), KIND["Q4_1"], (6, 64))
+    x = np.ones((2, 64), np.float32)
+    assert np.array_equal(x @ MATRICES["Q4_1"](moved), x @ streamed)
+
+
+@pytest.mark.parametrize("n_x", [1, 64])
+@pytest.mark.parametrize("name", NAMES)
+def test_a_product_needs_a_fraction_of_the_widened_matrix(name, n_x):
+    streamed, _ = make(name, 20_000, 1024)  # 80 MB as float32
+    x = np.ones((n_x, 1024), np.float32)
+    x @ streamed  # threads and libraries have come up
+    tracemalloc.start()
+    x @ streamed
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 20e6
