@@ -30,7 +30,7 @@ show.attention_map(lit=["rotate"], n_heads=config.n_heads, n_kv_heads=config.n_k
 # ## The heads in question
 #
 # In a pattern, the weights on the token before lie one place below the diagonal. For every head we take their
-# mean over the beginnings of twenty stories, from the third token on, since earlier ones have hardly a choice.
+# mean over the beginnings of twenty stories, from the third token on, since earlier ones hardly have a choice.
 
 # %% key="head"
 from weights_tools.examine import ordinary_texts
@@ -104,13 +104,10 @@ print(f"{before_it(unturned):.2f} without position, {before_it(even):.2f} if all
 # {{ before_it(even) :.2f }}.
 # {{ claim: before_it(unturned) < 0.75 * before_it(pattern) }}
 #
-# A score is made from two rows, and nothing in it changes when the two tokens change
-# places, so this step could not tell *the dog bit the man* from *the man bit the dog*.
-#
-# The first transformers *added* something to each row, a fixed pattern of waves ([Vaswani et al.
-# 2017](https://arxiv.org/abs/1706.03762), section 3.5) or, in GPT-2, a learned row for each position. RoPE leaves
-# the stream alone and acts on queries and keys, so that a score depends on what two tokens hold and on *how far
-# apart* they are: "the word before me" should mean the same at position 3 and at position 300.
+# A score is made from two rows, and nothing in it changes when the two tokens change places, so this step alone could not
+# tell *the dog bit the man* from *the man bit the dog*. RoPE leaves the stream as it is and acts on queries and keys, so
+# that a score depends on what two tokens hold and on *how far apart* they are: "the word before me" should mean the same
+# at position 3 and at position 300.
 
 # %% [markdown] key="idea"
 # ## Step 2. One pair, turned
@@ -134,7 +131,7 @@ show.arrows({f"first pair of the query of {labels[-1]}": turned}, places)
 
 # %% [markdown] key="one-pair-note"
 # Each arrow is the same pair at another position, and each has the same length: a turn takes nothing away and
-# adds nothing. At position 6 the arrow is nearly back, because 6 is nearly 6.28. One hand is therefore not
+# adds nothing. At position 6 the arrow is nearly back, because 6 is nearly 6.28. One pair is therefore not
 # enough, for it would take the token seven places back for the neighbour.
 #
 # ## Step 3. A frequency for every pair
@@ -159,10 +156,9 @@ from llama_np import rope_frequencies
 
 agree(by_hand, rope_frequencies(K, config.rope_theta))
 frequencies = rope_frequencies(K, config.rope_theta, config.rope_scaling)
-source(rope_frequencies)
 
 # %% [markdown] key="wavelength-why"
-# The last line, `scaling`, came with Llama 3.1, and [a page of its own](05b_long_context.ipynb) explains it.
+# The third argument came with Llama 3.1, and [a page of its own](05b_long_context.ipynb) explains it.
 # A frequency says more when it is turned upside down: after $\lambda_j = 2\pi/\theta_j$ positions a pair has
 # made a full turn, and this is its **wavelength**. Here are four pairs of this model and four of Llama 3 8B.
 
@@ -301,8 +297,8 @@ by_formula = (strength * np.cos(phi + d[:, None] * frequencies)).sum(axis=-1)
 agree(by_formula, np.array([score(m, 0) for m in d]))
 
 # %% [markdown] key="distance-model-note"
-# What holds for one score holds for the whole model, since besides these angles only the triangle asks for
-# places, and only for their order. If all tokens move on by 100 places the probabilities stay, to within the
+# What holds for one score holds for the whole model, since besides these angles only the triangle depends
+# on positions, and only on their order. If all tokens move on by 100 places the probabilities stay, to within the
 # rounding of such large angles, but not if the tokens stand twice as far apart.
 
 # %% key="distance-model"
@@ -313,8 +309,8 @@ change = np.abs(spread_out[-1] - here[-1]).sum() / 2
 print(f"spread out, {change:.0%} of the probability of the next token lies elsewhere")
 
 # %% [markdown] key="values-why"
-# **Values are not turned**, because a value meets no partner whose turn would cancel its own. The mix would be
-# another one a hundred places further on.
+# **Values are not turned**, because a value meets no partner whose turn would cancel its own. Otherwise the mix would
+# change with the position.
 #
 # ## Step 6. A previous-token head by hand
 #
@@ -446,10 +442,11 @@ ramp = 1 + np.mean([strength[n][1:] for n in heads], axis=0).argmax()  # loudest
 # {{ claim: np.mean([near[n] for n in heads]) > 0.75 and np.mean([near[n] for n in heads]) > near[on_previous <= 0.05].mean() + 0.3 }}
 # {{ claim: np.median([loudness[n] for n in heads[:5]]) > 4 * np.median(loudness) }}
 #
-# Pair 0 is where our rule holds best. From there the angles climb away from it, and pair {{ ramp }}, the loudest of
-# the others, lies at {{ np.rad2deg(np.median([phi[n][ramp] for n in heads])) :.0f }} degrees in the median of the
-# {{ len(heads) }} heads, where a cosine is steep. What could a slope be good for? Here are the parts of the score
-# in the clearest head. All curves but the first are moved up or down as a whole, which changes nothing for softmax.
+# In pair 0 our rule holds, and there only. The other angles climb away from it: pair {{ ramp }}, the loudest of them, lies at
+# {{ np.rad2deg(np.median([phi[n][ramp] for n in heads])) :.0f }} degrees in the median of the {{ len(heads) }} heads, where we had derived
+# {{ np.rad2deg(-frequencies[ramp]) :.0f }}. So the trained heads are not built like ours. At such an angle a cosine is steep. What could
+# a slope be good for? Here are the parts of the score in the clearest head. All curves but the first are moved up or down
+# as a whole, which changes nothing for softmax.
 # {{ claim: 30 < np.rad2deg(np.median([phi[n][ramp] for n in heads])) < 120 }}
 
 # %% key="parts"
@@ -467,14 +464,9 @@ show.curves(
     },
     ("distance", "part of the score"),
 )
-rows = []
-for n in (2, 7, 14, 20):
-    lost = np.array([*from_one[n, :2], after[n], from_one[n].sum()])
-    rows.append([n, *(-lost).round(1) + 0.0])
-table(["distance", "pair 0", "pair 1", "from 2 on", "all pairs, since distance 1"], rows)
 
 # %% [markdown] key="parts-note"
-# Pair 0 does the fine work: of the {{ from_one[2].sum() :.1f }} that the score loses from distance 1 to 2,
+# In this head pair 0 does the fine work: of the {{ from_one[2].sum() :.1f }} that the score loses from distance 1 to 2,
 # {{ from_one[2, 0] :.1f }} are its own. At 7 it is nearly back, but pair 1 and the slower ones have lost
 # {{ from_one[7, 1] + after[7] :.1f }}. At 20 both fast pairs have come round, and only the slower ones decide, with
 # {{ after[20] :.1f }} lost, {{ from_one[20, ramp] :.1f }} of it by pair {{ ramp }}. A slope that falls with
@@ -555,19 +547,20 @@ table(["previous-token heads", "lists, second time", "stories"], rows)
 # silence, and the slow half is of little use ({{ worse["the slow half", "lists"] :+.2f }}).
 # {{ claim: worse["made by hand", "lists"] < 0.2 * worse["they write nothing", "lists"] }}
 # {{ claim: worse["the same, two places back", "lists"] > worse["they write nothing", "lists"] > 0.5 }}
-# {{ claim: worse["the slow half", "lists"] > 0.5 * worse["they write nothing", "lists"] }}
+# {{ claim: worse["the slow half", "lists"] > 0.5 * worse["they write nothing", "lists"] }} Ours has the peak of the trained heads
+# and no ramp, so for copying the ramp is not needed; what training has it for, these numbers do not say.
 #
 # In stories, silence costs only {{ worse["they write nothing", "stories"] :+.3f }}, and the hand-made heads
 # {{ worse["made by hand", "stories"] :+.3f }}. They are too strict: the trained ones give their neighbour
 # {{ np.mean([on_previous[n] for n in heads]) :.0% }} of their weight on average, ours {{ reached[fast, 120] :.0% }}.
-# With half the strength it is {{ before_it(blind_pattern(*softer, 120)) :.0% }}, and the loss only
-# {{ worse["the same, half as strong", "stories"] :+.3f }}.
+# With half the strength it is {{ before_it(blind_pattern(*softer, 120)) :.0% }}, and the loss changes by only
+# {{ worse["the same, half as strong", "stories"] :+.3f }}, but the lists are copied less well
+# ({{ worse["the same, half as strong", "lists"] :+.3f }}): one strength cannot serve both.
 # {{ claim: worse["the same, half as strong", "stories"] < worse["they write nothing", "stories"] }}
 #
-# So a head finds its neighbour not by words but by angles: a sharp peak from the fastest pair and a slope from
-# slower ones. Gemma 7B has such heads, too, and they use the highest frequencies, whereas most of the strength of
-# its heads lies in low ones. These hardly turn, and can therefore compare what two tokens hold almost wherever they
-# are ([Barbero et al. 2024](https://arxiv.org/abs/2410.06205)).
+# So a head can find its neighbour not by words but by angles. Gemma 7B has such heads, too, and they use the highest
+# frequencies; the low ones, which hardly turn, serve to compare what two tokens hold almost wherever they are
+# ([Barbero et al. 2024](https://arxiv.org/abs/2410.06205)).
 
 # %% [markdown] key="questions"
 # ## Questions
