@@ -293,7 +293,7 @@ def others(count):
 
 
 # %% key="experiment-cases"
-just_before = range(reader_blocks[0] - len(reader_blocks), reader_blocks[0])
+just_before = range(max(0, reader_blocks[0] - len(reader_blocks)), reader_blocks[0])
 whole_blocks = [(b, n) for b in just_before for n in range(config.n_heads)]
 cases = {  # each with the sets of heads that are silenced, one after the other
     "nobody": [[]],

@@ -371,7 +371,7 @@ def is_left(units):
 
 # %% key="silence-drawn"
 needed = next(n for n in range(1, shares.size) if is_left(strongest(n)[0]) < 0.02)
-counts = np.arange(2 * needed + 1)
+counts = np.arange(max(5, 2 * needed) + 1)
 left, left_by_others = np.array([[is_left(u) for u in strongest(n)] for n in counts]).T
 show.curves(
     counts,
