@@ -278,3 +278,19 @@ def test_signals_end_a_command_tidily_and_are_left_as_they_were():
         assert handlers() == [before[0], signal.SIG_IGN]
     finally:
         signal.signal(signal.SIGHUP, before[1])
+
+
+def test_a_seed_is_a_whole_number(capsys):
+    for command in (
+        main,
+        lambda argv: weights_tools_main(["make-stories", "--out", "x", *argv[1:]]),
+    ):
+        with pytest.raises(SystemExit):
+            command(["Once", "--seed", "-1"])
+        assert "argument --seed: expected a whole number of 0 or more" in capsys.readouterr().err
+
+
+def test_a_talk_needs_an_input(monkeypatch, capsys):
+    monkeypatch.setattr("sys.stdin", None)
+    assert main(["--chat"]) == 1
+    assert "the standard input is closed" in capsys.readouterr().err

@@ -124,3 +124,19 @@ def test_the_log_has_a_line_for_every_evaluation(tmp_path):
     ]  # fmt: skip
     draw_curve(tmp_path)
     assert (tmp_path / "loss_curve.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize(
+    "text", ["step;train_loss\n1;2\n", "", "step,loss\n1,2\n", "step,train_loss\n1,2,3\n"]
+)
+def test_a_log_that_somebody_saved_in_another_way_is_kept_aside(tmp_path, text, capsys):
+    path = tmp_path / "log.csv"
+    path.write_text(text, encoding="utf-8")
+    write_line(path, training(10), {"held_out": 7.0})
+    assert path.read_text(encoding="utf-8").startswith("step,")
+    if text:
+        assert (tmp_path / "log (old 0).csv").read_text(encoding="utf-8") == text
+        assert "kept as log (old 0).csv" in capsys.readouterr().err
+    path.unlink()
+    draw_curve(tmp_path)  # nothing to draw, and no fault
+    assert not (tmp_path / "loss_curve.png").exists()

@@ -6,6 +6,7 @@ from functools import partial
 
 import numpy as np
 
+from ..arguments import seed
 from ..examine import (
     COPIED,
     SEQUENCES,
@@ -43,7 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--best", type=int, default=2, metavar="N", help="heads to show for each job (default: 2)"
     )
     parser.add_argument(
-        "--seed", type=int, default=0, metavar="S", help="other random tokens and names"
+        "--seed", type=seed, default=0, metavar="S", help="other random tokens and names"
     )
     parser.add_argument(
         "--chat", action="store_true",

@@ -20,6 +20,7 @@ from llama_np.tokenizer import Tokenizer, stream_text
 from llama_np.tokenizer.chat import encode_dialog, has_llama3_dialogs, latest_that_fit
 
 from .. import Model, load_model
+from ..arguments import seed
 from ..tokenizers.chat_template import Messages, encode_chat, end_of_turn
 from . import exit_status
 
@@ -66,7 +67,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--repetition-penalty", type=float, default=1.0, metavar="R",
         help="above 1: tokens that stand in the text already become less likely (default: none)",
     )  # fmt: skip
-    parser.add_argument("--seed", type=int, metavar="S", help="the same seed gives the same text")
+    parser.add_argument("--seed", type=seed, metavar="S", help="the same seed gives the same text")
     parser.add_argument(
         "--chat", action="store_true",
         help="put the prompt as a user's question; without a prompt, talk until the input ends "
@@ -264,6 +265,8 @@ def go_on(args: argparse.Namespace, tally: Tally) -> None:
     """Load, encode, generate, write."""
     if args.prompt is None and not args.chat:
         raise ValueError('expected a prompt, for example "Once upon a time", or --chat to talk')
+    if args.prompt is None and sys.stdin is None:
+        raise ValueError("the standard input is closed; put a question behind --chat")
     if args.system is not None and not args.chat:
         raise ValueError("--system is for talks; put --chat beside it")
     model = model_for(args)

@@ -66,7 +66,7 @@ def read_corpus(
     Raises ``FileNotFoundError``, or ``ValueError`` where either part would be empty.
     """
     first, *others = [paths] if isinstance(paths, Path) else paths
-    source = f"{first}, cut at lines {separator!r}"
+    source = f"{first}, cut at lines {separator!r} (--separator)"
     corpus = hold_out(read_documents(first, separator), held_out, source)
     more = [text for path in others for text in read_documents(path, separator)]
     return Corpus(corpus.train + more, corpus.held_out)

@@ -3,6 +3,7 @@
 import argparse
 from pathlib import Path
 
+from ..arguments import seed
 from .corpus import SEPARATOR
 from .trainer import Hyperparameters
 
@@ -20,7 +21,7 @@ RECIPE_OPTIONS = {
 
 def add_option(group, name: str, default, text: str) -> None:
     """One option with its default shown; the default also says what type it is."""
-    kind = type(default) if default is not None else int
+    kind = seed if name == "seed" else type(default) if default is not None else int
     shown = "" if default is None else " (default: %(default)s)"
     group.add_argument(
         f"--{name.replace('_', '-')}", type=kind, default=default, metavar="N", help=text + shown

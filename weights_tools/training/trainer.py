@@ -145,7 +145,7 @@ class Training:
         if not math.isfinite(loss) or not math.isfinite(length):
             raise FloatingPointError(
                 f"the loss became {loss} and the gradient {length} long at step {self.step}; the "
-                "last checkpoint stands, start again with a lower --peak-rate"
+                "last checkpoint stands. Begin anew with a lower --peak-rate, into another --out"
             )
         rate = learning_rate(self.step, recipe.peak_rate, recipe.warm_up, recipe.steps)
         self.optimizer.step(self.learned, gradients, rate)

@@ -1,7 +1,9 @@
 """What a training run leaves to read: a table, and a picture of it."""
 
 import csv
+import sys
 from collections.abc import Mapping
+from itertools import count
 from pathlib import Path
 
 from llama_np.training.optimizer import learning_rate
@@ -15,10 +17,7 @@ def write_line(path: Path, training: Training, figures: Mapping[str, float]) -> 
 
     ``figures`` are what was measured, by the names of their columns.
     """
-    rows = []
-    if path.exists():
-        with path.open(newline="", encoding="utf-8") as file:
-            rows = [row for row in csv.DictReader(file) if int(row["step"]) < training.step]
+    rows = [row for row in read_log(path) if int(row["step"]) < training.step]
     recipe = training.recipe
     rate = learning_rate(training.step, recipe.peak_rate, recipe.warm_up, recipe.steps)
     rows.append(
@@ -37,6 +36,29 @@ def write_line(path: Path, training: Training, figures: Mapping[str, float]) -> 
         writer.writerows(rows)
 
 
+def read_log(path: Path) -> list[dict[str, str]]:
+    """The lines of a log; none where there is no file.
+
+    A file that is no such log any more, perhaps saved by a spreadsheet in another way, is kept
+    under another name, and the log begins anew.
+    """
+    if not path.exists():
+        return []
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            rows = list(csv.DictReader(file))
+        for row in rows:
+            float(row["train_loss"]), int(row["step"])
+            if None in row or None in row.values():
+                raise ValueError("a line of another length")
+    except (ValueError, KeyError, TypeError, csv.Error):
+        kept = next(p for n in count() if not (p := path.with_name(f"log (old {n}).csv")).exists())
+        path.replace(kept)
+        print(f"{path.name} cannot be read any more; it is kept as {kept.name}", file=sys.stderr)
+        return []
+    return rows
+
+
 def shown(figure: float) -> str:
     """A figure as the log has it: a count is whole, all else has four places.
 
@@ -50,8 +72,9 @@ def draw_curve(folder: Path) -> None:
     """The log as a picture beside it: the loss, and the first of the figures that were measured."""
     import matplotlib.pyplot as plt  # takes a second, and only this needs it
 
-    with (folder / "log.csv").open(newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
+    rows = read_log(folder / "log.csv")
+    if not rows:  # somebody took it away: the model does not depend on it
+        return
     columns = list(rows[0])
     unit, measure = columns[1], columns[columns.index("train_loss") + 1]
     scale, label = (1e6, "million tokens") if unit == "tokens" else (1, unit)
