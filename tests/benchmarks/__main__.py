@@ -6,6 +6,7 @@ from pathlib import Path
 
 from tests.benchmarks.checkpoint import CODES, make_checkpoint
 from tests.benchmarks.decode import run_decode
+from tests.benchmarks.gguf_checkpoint import QUANTISED
 from tests.benchmarks.measure import Options
 from tests.benchmarks.run import choose, full_jobs, quick_jobs, run_jobs
 from tests.benchmarks.shapes import SHAPES, shape_named
@@ -38,7 +39,8 @@ def make_parser() -> argparse.ArgumentParser:
     )
     p.add_argument("shape", metavar="SHAPE", help="name of the shape")
     p.add_argument("folder", metavar="DEST", type=Path, help="folder to write; must not exist")
-    p.add_argument("--dtype", default="bfloat16", choices=CODES, help="default: %(default)s")
+    p.add_argument("--dtype", default="bfloat16", choices=[*CODES, *QUANTISED],
+                   help="default: %(default)s; q4_0, q4_1, q8_0: a GGUF file")  # fmt: skip
     p.add_argument("--seed", type=int, default=0, metavar="N", help="the same gives the same bytes")
     p.set_defaults(run=run_make_checkpoint)
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from llama_np.config import LlamaConfig
 from llama_np.weights import shapes
+from tests.benchmarks.gguf_checkpoint import QUANTISED, bytes_of, write_gguf
 from weights_tools.formats.config_json import config_to_hugging_face
 from weights_tools.formats.safetensors_file import DTYPES, write_stream
 from weights_tools.layout import names_elsewhere
@@ -97,20 +98,28 @@ def make_checkpoint(
 ) -> None:
     """Write a folder that transformers opens, filled with random numbers; all of it or nothing.
 
-    The same seed gives the same bytes. Raises ``ValueError`` for a type of number not in ``CODES``,
+    A quantised ``dtype`` makes it a folder with one GGUF file. The same seed gives the same bytes.
+    Raises ``ValueError`` for a type of number not in ``CODES`` or ``QUANTISED``,
     ``FileExistsError`` where the folder is there, ``OSError`` where the disk is too small.
     """
-    if dtype not in CODES:
-        raise ValueError(f"unknown dtype {dtype!r}; expected one of {', '.join(CODES)}")
-    item_size = np.dtype(DTYPES[CODES[dtype]]).itemsize
-    n_bytes = config.count_parameters() * item_size
+    if dtype not in (*CODES, *QUANTISED):
+        known = ", ".join([*CODES, *QUANTISED])
+        raise ValueError(f"unknown dtype {dtype!r}; expected one of {known}")
+    if dtype in QUANTISED:
+        n_bytes = bytes_of(config, QUANTISED[dtype])
+    else:
+        item_size = np.dtype(DTYPES[CODES[dtype]]).itemsize
+        n_bytes = config.count_parameters() * item_size
     beside = folder.with_name(f"{folder.name}.tmp")
     check_destination(folder, beside, n_bytes + ROOM_FOR_HEADERS)
     beside.mkdir()
     try:
-        write_json(config_to_hugging_face(config) | {"dtype": dtype}, beside / "config.json")
-        shards = split(stored_shapes(config), item_size, shard_bytes)
-        write_shards(beside, shards, Ring(dtype, seed), n_bytes)
+        if dtype in QUANTISED:
+            write_gguf(beside / "model.gguf", config, QUANTISED[dtype], seed)
+        else:
+            write_json(config_to_hugging_face(config) | {"dtype": dtype}, beside / "config.json")
+            shards = split(stored_shapes(config), item_size, shard_bytes)
+            write_shards(beside, shards, Ring(dtype, seed), n_bytes)
         beside.rename(folder)
     except OSError as error:
         raise OSError(f"{folder}: not written ({error.strerror or error})") from None

@@ -1,5 +1,6 @@
 """python -m tests.benchmarks: the folders it writes are real ones, and its numbers are numbers."""
 
+import dataclasses
 import json
 import os
 import shutil
@@ -81,6 +82,23 @@ def test_each_dtype_is_written_as_such(dtype, kind, tmp_path):
     make_checkpoint(tiny_config(), tmp_path / dtype, dtype)
     assert {tensor.get_dtype() for _, tensor in tensors_of(tmp_path / dtype)} == {kind}
     assert json.loads((tmp_path / dtype / "config.json").read_text())["dtype"] == dtype
+
+
+@pytest.mark.parametrize("dtype", ["q4_0", "q4_1", "q8_0"])
+def test_a_quantised_checkpoint_has_numbers_as_large_as_a_product_wants_them(dtype, tmp_path):
+    pytest.importorskip("gguf")
+    config = dataclasses.replace(SHAPES["stories110m"], n_layers=2, vocab_size=640)
+    for folder in ("a", "b"):
+        make_checkpoint(config, tmp_path / folder, dtype)
+    assert contents(tmp_path / "a") == contents(tmp_path / "b")
+    model = load_model(tmp_path / "a", memory="mapped")
+    assert model.config == config
+    assert type(model.weights.layers[0].wq).__name__ == f"{dtype.capitalize()}Matrix"
+    for w in (model.weights.layers[0].wq, model.weights.layers[1].w_down):
+        assert np.std(np.asarray(w)) == pytest.approx(w.shape[0] ** -0.5, rel=0.05)
+    n_weights, n_bytes = measure.read_per_token(model)
+    assert 0.99 * n_bytes < (tmp_path / "a/model.gguf").stat().st_size < 1.01 * n_bytes
+    assert n_weights == config.count_parameters()
 
 
 def test_shards_hold_the_same_numbers_and_their_index_says_where(stories, tmp_path):
