@@ -93,7 +93,7 @@ def attend_with(scale=lambda q: math.sqrt(q.shape[-1]), hide=-np.inf, axis=-1):
     return attend
 
 
-@wrong("divided by sqrt(D), not sqrt(K)", "04/scores-note", right="attention.attend")
+@wrong("divided by sqrt(D), not sqrt(K)", "04/scale-why", right="attention.attend")
 def divide_by_the_root_of_the_whole_width(q, k, v, mask, tap=no_tap):
     """A score sums over one head's K products, not over those of all heads together."""
     return attend_with(scale=lambda q: math.sqrt(q[..., 0, :].size))(q, k, v, mask, tap)

@@ -128,7 +128,7 @@ def values_turned(x, wq, wk, wv, wo, head_dim, positions, frequencies, mask):
     return merge_heads(attend_grouped(q, k, v, mask)) @ wo
 
 
-@wrong("divided by sqrt(D), not sqrt(K)", "04/scores-note", task="attention")
+@wrong("divided by sqrt(D), not sqrt(K)", "04/scale-why", task="attention")
 def scaled_by_the_model_width(x, wq, wk, wv, wo, head_dim, *rest):
     """A score sums over one head's K products, however wide the model is."""
     return attention(x, wq * math.sqrt(head_dim / x.shape[-1]), wk, wv, wo, head_dim, *rest)
