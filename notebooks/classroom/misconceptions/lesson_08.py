@@ -72,19 +72,19 @@ def width_with(share=2 / 3, use_multiplier=True, up=True):
     return width
 
 
-@wrong("rounded down", "08/width-why", task="ffn_width")
+@wrong("rounded down", "08/add-read", task="ffn_width")
 def width_rounded_down(dim, multiple_of, multiplier):
     """The width goes up to the next multiple of multiple_of."""
     return width_with(up=False)(dim, multiple_of, multiplier)
 
 
-@wrong("the two thirds are missing", "08/width-why", task="ffn_width")
+@wrong("the two thirds are missing", "08/add-read", task="ffn_width")
 def four_times_as_wide(dim, multiple_of, multiplier):
     """Three matrices instead of two: each is made a third narrower than 4 D."""
     return width_with(share=1)(dim, multiple_of, multiplier)
 
 
-@wrong("the multiplier is left out", "08/width-why", task="ffn_width")
+@wrong("the multiplier is left out", "08/add-read", task="ffn_width")
 def no_multiplier(dim, multiple_of, multiplier):
     """After the two thirds comes the factor ffn_dim_multiplier, then the rounding."""
     return width_with(use_multiplier=False)(dim, multiple_of, multiplier)

@@ -13,7 +13,7 @@ from ..check.references import attention
 from .registry import wrong
 
 
-@wrong("normalised the stream before adding", "08/add-why", right="model.block")
+@wrong("normalised the stream before adding", "08/alone-why", right="model.block")
 def add_to_the_normalised_copy(x, layer, config, rotations, mask, cache=None, tap=no_tap):
     """The stream itself is never normalised: each half adds to what was there before its norm."""
     normed = tap("attn_norm", rms_norm(x, layer.attn_norm, config.norm_eps))
@@ -40,7 +40,7 @@ def in_exercise(block):
     return taken_apart
 
 
-wrong("normalised the stream before adding", "08/add-why", task="block")(
+wrong("normalised the stream before adding", "08/alone-why", task="block")(
     in_exercise(add_to_the_normalised_copy)
 )
 wrong("normalised after the step", "09/block-why", task="block")(in_exercise(norm_after_the_step))
