@@ -1,0 +1,1 @@
+"""What a reward costs: models that were moved in four ways, measured with the same requests."""
