@@ -463,6 +463,7 @@ strange = set(re.findall(r"\w+", told.lower())) - known
 # | [16 pretraining](16_pretraining.ipynb) | a Llama trained before your eyes |
 # | [17 fine-tuning](17_fine_tuning.ipynb) | from stories to answers, with small matrices |
 # | [18 preferences](18_preferences.ipynb) | learning from what is liked better |
+# | [19 rewards](19_rewards.ipynb) | learning from a number for what it wrote itself |
 #
 # A page whose number has a letter is optional: [05b](05b_long_context.ipynb) on long texts and on RoPE in other people's
 # code, [07b](07b_induction.ipynb) on heads that copy together. Teachers find plans and questions in the [guide](TEACHING.md).

@@ -20,8 +20,9 @@ from llama_np.norm import rms_norm
 from llama_np.rope import rotate
 from llama_np.sampling import keep_top_k, keep_top_p
 from llama_np.training.backward import cross_entropy_backward, softmax_backward
+from llama_np.training.rewards import clipped_gain, group_advantages, kl_estimate
 
-from . import final_task, inputs, learning, references
+from . import final_task, inputs, learning, references, rewards
 from .inputs import normal
 
 
@@ -104,7 +105,12 @@ ORDER = [
     Task("norm_backward", "15_backward", references.norm_backward, inputs.behind_a_norm),
     Task("softmax_backward", "15_backward", softmax_backward, inputs.behind_a_softmax),
     Task("attend_backward", "15_backward", references.attend_backward, inputs.behind_a_head),
+    Task("reinforce", "19_rewards", rewards.reinforce, rewards.groups_of_rewards),
+    Task("group_advantages", "19_rewards", group_advantages, rewards.some_groups),
+    Task("kl_estimate", "19_rewards", kl_estimate, rewards.two_models),
+    Task("clipped_gain", "19_rewards", clipped_gain, rewards.to_clip),
+    Task("grpo_loss", "19_rewards", rewards.grpo_loss, rewards.a_group),
 ]  # fmt: skip
 TASKS = {task.name: task for task in ORDER}
 # Lessons whose exercise asks for a number, too, and why it is so.
-MEASURED = (*(f"{n:02d}" for n in range(13)), "14", "15")
+MEASURED = (*(f"{n:02d}" for n in range(13)), "14", "15", "19")

@@ -20,6 +20,7 @@ from . import (  # noqa: F401  each enters its own into the list
     lesson_12,
     lesson_14,
     lesson_15,
+    lesson_19,
 )  # fmt: skip
 from .registry import MISCONCEPTIONS, Misconception, known_for
 
