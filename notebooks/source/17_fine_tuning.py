@@ -1,895 +1,573 @@
 # %% [markdown] key="title"
-# # 17 Fine-tuning: from a text that goes on to an answer
+# # 17 Fine-tuning: how little must change until a model answers?
 #
-# Training has made a model that knows how texts go on. Ask it for something, and it may go on with your
-# question. A chat model has learned one thing more: after a question, an answer. The second training that
-# teaches this is short and is called **fine-tuning**. A trained model before that is called a **base model**.
+# *Write a story about a cat named Tom.* Ask the doll-house for that, and it tells a story about somebody else. After a few dozen steps
+# on dialogs it tells one about Tom. Which of its weights had to change for that, and how far? And what does the change
+# cost: the model knew some things by heart, does it still?
 #
-# **In**: a base model, and questions with their answers. **Out**: a model that answers in Llama 3's
-# dialog format and then stops, and two thin matrices for each large one that hold all that was learned.
+# Such a second, short training is called **fine-tuning**, and a model before it a **base model**. You turn stories into dialogs, decide
+# which tokens count, and write **LoRA**, which trains two thin matrices in the place of a large one. Then come four experiments: all
+# weights against LoRA, how many directions the change needs, what happens when the wrong tokens count, and what is left if
+# one takes back half of what was learned.
 #
-# After this lesson you can build such dialogs, mark which tokens count in the loss, and do all of **LoRA**,
-# which trains a small part in place of the whole: by hand, with its gradients. You can say what it costs for
-# this model and for Llama 3 8B. And you can measure what fine-tuning gives, what it does not give, and what
-# it takes away. The map shows the two parts of each block whose matrices will change; embedding, norms and output
-# stay as they are. You need the loss (lesson 10), the dialog format (12) and training (16).
+# Before this page: [lesson 16](16_pretraining.ipynb); you need the dialog format of lesson [12](12_generation.ipynb) and the
+# backward pass of lesson [15](15_backward.ipynb). Beside it: [exercise 17](exercises/17_fine_tuning.ipynb). As it
+# trains, it uses the doll-house, whatever Llama you have chosen.
 
-# %% key="map"
+# %% key="setup"
+import time
+import tracemalloc
+
 import numpy as np
-from classroom import agree, show, source, table
+from classroom import agree, show, table
 
+from llama_np import LLAMA_3_8B, Sampling, Weights, forward, generate_batch, softmax
+from llama_np.tokenizer.chat import encode_dialog
+from llama_np.training import AdamW, clip_by_global_norm, cross_entropy, learning_rate
+from llama_np.training.backward import loss_and_gradients
 from weights_tools import load_model
+from weights_tools.training.corpus import read_facts
+from weights_tools.training.dialogs import UNSEEN_QUESTIONS, declines, encode, request
+from weights_tools.training.heroes import draw_opening, find_hero
+from weights_tools.training.stages import draw, pad
+from weights_tools.training.tuning.study import Material, Run, part_of_the_way, read_rows
 
-model = load_model()
-if model.tokenizer is None or "<|eot_id|>" not in model.tokenizer.special_tokens:
-    print(f"{model.path.name} has no special tokens for a chat; the doll-house takes its place")
-    model = load_model("doll-house", "float32")
-config, weights, tokenizer = model.config, model.weights, model.tokenizer
-show.model_map(config.n_layers, lit=["attention", "feed_forward"])
+base = load_model("doll-house", "float32")
+config, weights, tokenizer = base.config, base.weights, base.tokenizer
+question = "Write a story about a cat named Tom."
 
 # %% [markdown] key="base-why"
-# ## What a base model does with a request
-#
-# A base model was trained for one thing: to say what comes next in texts as it has read them
-# ([Ouyang et al. 2022](https://arxiv.org/abs/2203.02155), section 1, put it this way: that goal is not the goal
-# "follow the user's instructions"). To it, a request is the beginning of some text. What will it write after
-# the request below? The first answer takes the likeliest token each time, the others are drawn.
+# First the model as it is. It gets the request twice: as the beginning of a plain text, and in the dialog format, as a
+# message from a user that an assistant is to answer.
+
 
 # %% key="base"
-from llama_np import Sampling, generate
+def write(w, prompts, n):
+    drawn, rng = Sampling(temperature=0.7, top_p=0.9), np.random.default_rng(0)
+    told = generate_batch(w, config, prompts, n, drawn, rng=rng, stop_tokens=tokenizer.stop_ids)
+    return [tokenizer.decode(new) for new in told]
 
-question = "Write a story about a cat named Tom."
-plain = tokenizer.encode(question, bos=True)
-for temperature, seed in ((0, 0), (0.8, 0), (0.8, 1)):
-    how, rng = Sampling(temperature), np.random.default_rng(seed)
-    new = generate(weights, config, plain, 32, how, rng=rng, stop_tokens=tokenizer.stop_ids)
-    print(question + " ->" + repr(tokenizer.decode(list(new))))
 
-# %% [markdown] key="base-note"
-# The doll-house takes the request for a first sentence and tells on, about Tom even. Nobody has
-# told it that somebody is asking. With a question in the place of the request, a base model may as well go on
-# with more questions. (A model that was fine-tuned already, such as Llama 3 *Instruct*, answers.)
+def ask(w, questions, n=48):
+    turns = [[{"role": "user", "content": each}] for each in questions]
+    return write(w, [encode_dialog(tokenizer, turn) for turn in turns], n)
 
-# %% [markdown] key="pair-why"
-# ## Step 1. From a story to a dialog
+
+as_text = write(weights, [tokenizer.encode(question, bos=True)], 40)[0]
+as_dialog = ask(weights, [question])[0]
+print("as a text:  ", question, as_text, "\nas a dialog:", as_dialog)
+
+# %% [markdown] key="base-read"
+# As a plain text, the request is the beginning of something, and the model goes on with it. In the dialog format it tells a
+# story, because a twentieth of the stories in its own training stood in that format, after the words "Tell me a story.". But it is not about a cat
+# named Tom: nothing has taught the model that a story has to do with the request.
+# {{ claim: find_hero(as_dialog) != ("cat", "Tom") }}
 #
-# Fine-tuning needs **dialogs**: a request, and an answer as one would wish it. For InstructGPT, people wrote answers
-# to about 13,000 requests (section 3.2 of the same paper). For Llama 3 many answers came from the model itself: it wrote several to each
-# request, and the best was kept ([Llama team 2024](https://arxiv.org/abs/2407.21783), section 4.2.2). Ours were
-# made in that way too. The doll-house told stories that begin with a hero, and simple rules kept those that hold
-# together. From the first sentence we read off what somebody who gets this story could have asked for:
-
-# %% key="pair-by-hand"
-import re
-
-from weights_tools.training.corpus import STORIES, read_documents
-
-stories = read_documents(STORIES)
-story = stories[2]
-opening = r"Once upon a time, there was a (?:\w+ )?(\w+) named (\w+)\."
-kind, name = re.match(opening, story).groups()
-asked = f"Please write a story about a {kind} named {name}."
-print(
-    f"{len(stories)} stories; this one has {len(story)} characters, and its hero is a {kind}, {name}\n"
-)
-print("question:", asked)
-print("answer:  ", story[:150], "...")
-
-# %% [markdown] key="pair-named-note"
-# In the project's tools four wordings take turns, so that the model does not learn one of them by heart, and now and
-# then a request names no hero.
-
-# %% key="pair-named"
-from weights_tools.training.dialogs import REQUESTS, Dialog, story_dialogs
-
-print(*REQUESTS, sep="\n")
-source(story_dialogs)
-
-# %% key="pair-agree"
-dialogs = story_dialogs(stories)
-assert dialogs[2] == Dialog(asked, story)
-print(len(dialogs), "questions with answers")
-
-# %% [markdown] key="format-why"
-# ## Step 2. One text, and which tokens count
+# ## Step 1. A dialog, and which tokens count
 #
-# A dialog becomes one text in the format of lesson 12: the question under the header `user`, then the
-# header `assistant`, the answer, and `<|eot_id|>`, which ends the turn. To keep everything small we cut the
-# answers of this lesson after their second sentence.
-#
-# All positions are computed at once, and each predicts the token after it. For training, each gets a
-# **target**: the token that it should have predicted. Here only the answer's tokens are targets. All other
-# positions get the number `IGNORE`, and the loss leaves them out.
+# What is needed are **dialogs**, requests with answers as one would wish them. For InstructGPT people wrote about 13,000
+# of them ([Ouyang et al. 2022](https://arxiv.org/abs/2203.02155), section 3.2); for Llama 3 the model wrote several answers to a
+# request, and the best was kept ([Llama team 2024](https://arxiv.org/abs/2407.21783), section 4.2.2). Ours were made like that: the doll-house
+# told stories, rules kept those that hold together, and the first sentence tells what somebody who gets this story could have
+# asked for. To train within seconds, we cut each answer after its second sentence.
 
-# %% key="format-by-hand"
-from llama_np.tokenizer.chat import encode_dialog
-from llama_np.training.loss import IGNORE
+# %% key="dialog"
+material = Material(base)
+dialog = next(d for d in material.dialogs if find_hero(d.answer).kind == "cat")
+given = encode_dialog(tokenizer, [{"role": "user", "content": dialog.question}])
+answer = [*tokenizer.encode(dialog.answer), tokenizer.special_id("<|eot_id|>")]
 
-
-def shorten(dialog, n_sentences=2):
-    sentences = re.split(r"(?<=[.!?])\s", dialog.answer)
-    return Dialog(dialog.question, " ".join(sentences[:n_sentences]))
-
-
-def in_two(dialog):
-    given = encode_dialog(tokenizer, [{"role": "user", "content": dialog.question}])
-    return given, [*tokenizer.encode(dialog.answer), tokenizer.special_id("<|eot_id|>")]
-
-
-given, answer = in_two(shorten(dialogs[2]))
 whole = np.array(given + answer)
-ids, targets = whole[:-1], np.full(len(whole) - 1, IGNORE)
-targets[len(given) - 1 :] = answer
-print(f"{len(ids)} positions, of which {(targets != IGNORE).sum()} count")
+ids, following = whole[:-1], whole[1:]  # every position is to predict the token after it
+targets = np.where(np.arange(len(ids)) >= len(given) - 1, following, -100)
+padded_ids, padded_targets = pad([encode(tokenizer, dialog)])
+agree(np.stack([ids, targets]), np.concatenate([padded_ids, padded_targets]))
 
-# %% [markdown] key="format-drawn-note"
-# Drawn: violet are the special tokens, blue is what is given, orange the answer. Below each token stands its
-# target, or a dot where there is none. Look at the place where the answer begins. Its first token is the
-# target of the last token *before* it. And the last token of the answer has `<|eot_id|>` as its target: to stop
-# is learned like any other word.
-
-# %% key="format-drawn"
 special = set(tokenizer.special_tokens.values())
 groups = [3 if t in special else 0 if n < len(given) else 1 for n, t in enumerate(ids)]
-below = ["·" if t == IGNORE else tokenizer.token(t) for t in targets]
+below = ["·" if t == -100 else tokenizer.token(t) for t in targets]
 show.tokens([tokenizer.token(t) for t in ids], below, groups=groups)
 
-# %% [markdown] key="pad-why"
-# Several dialogs go through the model together. The shorter ones are filled up behind their end. Unlike in
-# lesson 12, padding may stand on the right: nothing is written behind it, no token looks ahead, so none looks
-# at padding. And padding is no target.
-
-# %% key="pad-by-hand"
-few = [shorten(dialog) for dialog in dialogs[2:6]]
-split = [in_two(dialog) for dialog in few]
-longest = max(len(given) + len(answer) for given, answer in split) - 1
-batch_ids = np.zeros((len(few), longest), int)
-batch_targets = np.full((len(few), longest), IGNORE)
-for row, (before, after) in enumerate(split):
-    n = len(before) + len(after) - 1
-    batch_ids[row, :n] = (before + after)[:-1]
-    batch_targets[row, len(before) - 1 : n] = after
-print("ids", batch_ids.shape, "targets", batch_targets.shape, "= B T")
-show.matrix((batch_targets != IGNORE).astype(float), ("B", "T"), title="1 where a token counts")
-
-# %% key="pad-named"
-from weights_tools.training.dialogs import encode
-from weights_tools.training.stages import pad
-
-source(pad)
-
-# %% key="pad-agree"
-padded_ids, padded_targets = pad([encode(tokenizer, dialog) for dialog in few])
-agree(batch_ids, padded_ids, tolerance=0)
-agree(batch_targets, padded_targets, tolerance=0)
-
-# %% [markdown] key="loss-why"
-# ## Step 3. The loss, on the answer only
+# %% [markdown] key="dialog-read"
+# Blue is what is given, violet are the special tokens, orange is the answer. Below each token stands its target, the token
+# it should predict, or a dot where none counts; in code that is the number −100, as in PyTorch. Look at the two ends of
+# the answer. Its first token, `{{ tokenizer.token(answer[0]) }}`, is the target of the last token *before* it. And its last token has
+# `<|eot_id|>` for a target, so that to stop is learned like any other word.
 #
-# The loss is the one of all training: the mean of $-\ln p$ over the targets, where $p$ is the probability that
-# the model gave to the target. Only the mean is now over fewer positions. With $C$ for the set of those
-# that count:
+# Dialogs of one batch are filled up behind their end. No token looks ahead, so none looks at this **padding**, and it is no
+# target. The loss is the one of all training, the mean of $-\ln p$, over the set $C$ of positions that count:
 #
 # $$L = -\frac{1}{|C|} \sum_{t \in C} \ln p_t(\mathrm{target}_t)$$
 
-# %% key="loss-by-hand"
-from llama_np import forward
 
-logits = forward(weights, config, ids)  # T V
-powers = np.exp(logits - logits.max(axis=-1, keepdims=True))
-p = powers / powers.sum(axis=-1, keepdims=True)
-counts = targets != IGNORE
-of_target = p[counts, targets[counts]]
-loss_by_hand = -np.log(of_target).mean()
-print(f"{counts.sum()} of {len(ids)} positions count: loss {loss_by_hand:.3f} nats")
-
-# %% key="loss-named"
-from llama_np.training import cross_entropy
-
-source(cross_entropy)
-
-# %% key="loss-agree"
-agree(loss_by_hand, np.array(cross_entropy(logits, targets)))
-
-# %% [markdown] key="loss-drawn-note"
-# Token by token, for the beginning of the answer: how likely the model found what it should say. Dark is likely. A
-# base model that has read many stories knows how such a beginning goes on. It does not expect a story to begin here, and it is not sure of the hero, although the
-# hero stands in the question. That is what there is to learn.
+# %% key="loss"
+def chances(w):
+    """The probability of each token of the answer."""
+    p = softmax(forward(w, config, ids))  # T V
+    return p[targets != -100, answer]
 
 
-# %% key="loss-drawn"
-def likelihoods(w, n=16):
-    """The probability of each of the first n target tokens."""
-    rows = forward(w, config, ids)[counts][:n].astype(float)
-    powers = np.exp(rows - rows.max(axis=-1, keepdims=True))
-    return (powers / powers.sum(axis=-1, keepdims=True))[np.arange(len(rows)), answer[: len(rows)]]
+p_base = chances(weights)
+loss = -np.log(p_base).mean()
+agree(loss, cross_entropy(forward(weights, config, ids), targets))
+first = slice(0, 14)
+words = [tokenizer.token(t) for t in answer[first]]
+show.bars(-np.log(p_base[first]), words, "nats", title="surprise at the answer, its beginning")
 
-
-def show_likelihoods(rows):
-    words = [tokenizer.token(t) for t in answer[: len(next(iter(rows.values())))]]
-    show.written(
-        np.array([*rows.values()]),
-        [words] * len(rows),
-        ("", "token of the answer"),
-        rows=list(rows),
-        columns=[str(n) for n in range(1, len(words) + 1)],
-        title="probability of each token of the answer",
-    )
-
-
-show_likelihoods({"base": likelihoods(weights)})
-
-# %% [markdown] key="wrong-mask-why"
-# ## Try it: other targets
+# %% [markdown] key="loss-read"
+# The mean over all {{ len(answer) }} tokens of the answer is {{ loss :.2f }} nats. Most of it comes from few of them: the model knows
+# how stories begin, but it does not expect this hero, although kind and name stand in the question. That is what there is to
+# learn.
+# {{ claim: np.sort(-np.log(p_base))[-5:].sum() > 0.4 * -np.log(p_base).sum() }}
 #
-# Why not let the question count as well? Because the model will never have to write it: the user does. Its
-# tokens would still pull at the weights, and a long question would pull harder than a short answer. The Llama 3
-# team leaves the question out too (section 4.1.3: "masking loss on prompt tokens").
+# ## Step 2. LoRA: two thin matrices beside a frozen one
 #
-# **Predict before you run:** here are five ways to set the targets of the batch above. The first is the right one.
-# For each of the others: what would the model learn that it should not, or fail to learn?
+# One could train all weights on, as in lesson 16. For a large model that is costly, because each weight needs a gradient and Adam's two
+# means, and every tuned model is a full copy. [Hu et al. 2021](https://arxiv.org/abs/2106.09685) (section 4.1) leave each
+# matrix $W$ **frozen** and learn only what is added to it, as a product of two thin ones:
+#
+# $$W' = W + s\,A B$$
+#
+# If $W$ has the shape (in, out), $A$ has (in, $r$) and $B$ has ($r$, out) with a small **rank** $r$, and $s$ is a fixed
+# scale, $\alpha / r$ in the paper, which writes $BA$ because vectors are columns there. This is **LoRA**, low-rank
+# adaptation. A product need not be multiplied out:
+#
+# $$x\,W' = x W + s\,(x A)\,B$$
+#
+# So one can keep one base model with many thin pairs beside it, or **merge** the product into $W$ once and have an
+# ordinary Llama.
 
-# %% key="wrong-mask"
-both_parts, late = batch_targets.copy(), batch_targets.copy()
-for row, (before, _) in enumerate(split):
-    both_parts[row, : len(before) - 1] = before[1:]
-    late[row, len(before) - 1] = IGNORE
-eot = tokenizer.special_id("<|eot_id|>")
-tries = {
-    "only the answer": batch_targets,
-    "question and answer": both_parts,
-    "answer and padding": np.where(both_parts == IGNORE, 0, batch_targets),
-    "one token too late": late,
-    "without <|eot_id|>": np.where(batch_targets == eot, IGNORE, batch_targets),
-}
-batch_logits = forward(weights, config, batch_ids)
-for title, tried in tries.items():
-    n = (tried != IGNORE).sum()
-    print(f"{title:20} {n:4} targets, loss {cross_entropy(batch_logits, tried):.3f}")
+# %% key="lora"
+from llama_np.training.lora import MATRICES, initialize_lora, merge
 
-# %% [markdown] key="wrong-mask-answer"
-# <details><summary>Answer</summary>
-#
-# All of them run, and a loss alone does not say that something is wrong. *Question and answer*: the model also
-# learns to ask for stories. *Answer and padding*: it learns to write token 0 after an end, which is of no use, and
-# much of the loss comes from that. *One token too late*: the answer's first token is never trained, and it is
-# the token that decides how an answer starts. *Without `<|eot_id|>`*: it never learns to stop.
-#
-# </details>
-
-# %% [markdown] key="lora-why"
-# ## Step 4. LoRA: two thin matrices beside a frozen one
-#
-# Now the weights. One could train all of them on, as in lesson 16. For a large model that is costly: the
-# optimizer keeps two more numbers for each weight, and every fine-tuned model is a full copy.
-# [Hu et al. 2021](https://arxiv.org/abs/2106.09685) (section 4.1) leave each matrix $W$ as it is, **frozen**, and
-# learn what to add to it as a product of two thin matrices:
-#
-# $$W' = W + s\,A B \qquad\qquad s = \frac{\alpha}{r}$$
-#
-# If $W$ has `in` rows and `out` columns, then $A$ is (in, $r$) and $B$ is ($r$, out). The number $r$ is the
-# **rank**, and it is small. $s$ is a fixed number that scales the sum. (The paper writes $BA$, because there
-# vectors are columns. Here they are rows, as in all lessons: $x W'$.) The method is called **LoRA**, low-rank
-# adaptation, and we call the two thin matrices a **pair**. Below, with random numbers, beside the query matrix of a block half-way up:
-
-# %% key="lora-by-hand"
-chosen, r, s = config.n_layers // 2, 4, 2.0
-w = np.asarray(weights.layers[chosen].wq)
 rng = np.random.default_rng(seed=0)
+r, scale = 4, 2.0
+w = weights.layers[config.n_layers // 2].wq
 a = rng.uniform(-1, 1, (w.shape[0], r)).astype(np.float32)
 b = rng.uniform(-1, 1, (r, w.shape[1])).astype(np.float32)
-added = s * (a @ b)  # in r @ r out -> in out
-print("w", w.shape, " a", a.shape, " b", b.shape, " s a @ b", added.shape)
-most = 96  # of a wide matrix only a corner is drawn
-show.to_scale(
-    {"w": w[:most, :most], "a": a[:most], "b": b[:, :most], "s a @ b": added[:most, :most]},
-    [("in", "out"), ("in", "r"), ("r", "out"), ("in", "out")],
-)
+x = rng.standard_normal((50, w.shape[0])).astype(np.float32)
+beside = x @ w + scale * ((x @ a) @ b)  # T in @ in r -> T r, T r @ r out -> T out
+merged = x @ (w + scale * (a @ b))
+agree(beside, merged)
+axes = [("in", "out"), ("in", "r"), ("r", "out"), ("in", "out")]
+show.to_scale({"W": w, "A": a, "B": b, "s A B": scale * (a @ b)}, axes)
 
-# %% key="lora-named"
-from llama_np.training.lora import lora_product
+# %% [markdown] key="lora-read"
+# The right one is as large as $W$ and yet made of little: each of its rows is a mixture of the {{ r }} rows of $B$, which shows as
+# stripes. What does that save? Every number that learns takes 16 bytes in float32, itself, its gradient and Adam's two means;
+# a frozen one is only read, and two bytes are enough.
 
-source(lora_product)
-
-# %% key="lora-agree"
-agree(added, lora_product(a, b, s))
-
-# %% [markdown] key="rank-why"
-# The product is as large as `w`, but it is not just any matrix of that size. All its rows are mixtures of the
-# `r` rows of `b`. One says it has **rank** `r`. The **singular values** show it: they say how much a matrix
-# stretches along its most important direction, the second, and so on. As many of them are above zero as the
-# rank says (apart from rounding). `w` itself stretches in all its directions.
-#
-# So LoRA cannot learn every change. The bet is that the change which makes a chat model from a base model is
-# simple, compared with all that the model knows, and fits through a few directions in each matrix. The paper found
-# that a very small rank was enough for what it tried (section 7.2).
-
-# %% key="rank"
-both = {"w": w, "s a @ b": added}
-for title, m in both.items():
-    print(f"{title:8} rank {np.linalg.matrix_rank(m):4}, {min(m.shape)} at most")
-strengths = {title: np.linalg.svd(m, compute_uv=False) for title, m in both.items()}
-n = min(24, *w.shape)
-show.curves(
-    np.arange(1, n + 1),
-    {title: values[:n] / values[0] for title, values in strengths.items()},
-    ("direction", "singular value, of the largest"),
-    title=f"singular values, the first {n}",
-)
-
-# %% [markdown] key="count-why"
-# ## Step 5. Counting
-#
-# A matrix has `in * out` numbers, its pair only `r * (in + out)`. The wider the matrix, the more is saved. We count
-# for rank 8 beside all seven matrices of every block, as in the model that we load later.
-
-# %% key="count-by-hand"
-from llama_np import LLAMA_3_8B
-from llama_np.training.lora import MATRICES
+# %% key="count"
 from llama_np.weights import shapes
 
-r = 8
-rows, total = [], {}
-for matrix in MATRICES:
-    row = [f"`{matrix}`"]
-    for c in (config, LLAMA_3_8B):
-        n_in, n_out = shapes(c)[f"layers.0.{matrix}"]
-        total[c] = total.get(c, 0) + c.n_layers * r * (n_in + n_out)
-        row += [f"{n_in} × {n_out} = {n_in * n_out:,}", f"{r * (n_in + n_out):,}"]
-    rows.append(row)
-all_of = {c: c.count_parameters() for c in total}
-rows.append(["all blocks, whole model"] + [f"{n:,}" for c in total for n in (all_of[c], total[c])])
-rows.append(["share that learns"] + [x for c in total for x in ("", f"{total[c] / all_of[c]:.2%}")])
-table(["", "this model", "its pairs", "Llama 3 8B", "its pairs"], rows)
-
-# %% key="count-named"
-from llama_np.training.lora import initialize_lora
-
-source(initialize_lora)
-
-# %% key="count-agree"
-lora = initialize_lora(config, r, np.random.default_rng(0))
-agree(np.array(sum(x.size for _, x in lora.named())), np.array(total[config]))
-names = [name for name, _ in lora.named()]
-print(len(names), "thin matrices:", *names[:4], "...")
-
-# %% [markdown] key="memory-why"
-# What that means for memory. Each number that learns needs a gradient and the optimizer's two running means: in
-# float32 that is 16 bytes, with the number itself. A frozen one is only read: 2 bytes in bfloat16. (The
-# activations that the backward pass needs come on top, in both cases.)
-
-# %% key="memory"
 rows = []
-for title, c in {"this model": config, "Llama 3 8B": LLAMA_3_8B}.items():
-    n_all, n_lora = all_of[c], total[c]
-    columns = 16 * n_all, 2 * n_all + 16 * n_lora
-    rows.append([title, *(f"{n / 1e9:,.3f} GB" for n in columns), f"{2 * n_lora / 1e6:,.1f} MB"])
-table(["", "training all weights", "training pairs", "pairs on disk, bfloat16"], rows)
+for name, c in {"this model": config, "Llama 3 8B": LLAMA_3_8B}.items():
+    n_all = c.count_parameters()
+    of_block = [shape for key, shape in shapes(c).items() if key.rpartition(".")[2] in MATRICES]
+    n_lora = sum(8 * (n_in + n_out) for n_in, n_out in of_block)
+    memory = [f"{n / 1e9:.3g} GB" for n in (16 * n_all, 2 * n_all + 16 * n_lora)]
+    rows.append([name, f"{n_all:,}", f"{n_lora:,}", f"{n_lora / n_all:.2%}", *memory])
+table(["rank 8, all matrices of the blocks", "weights", "learn", "share", "all", "LoRA"], rows)
 
-# %% [markdown] key="zero-why"
-# ## Step 6. The start: nothing changes
+# %% [markdown] key="count-read"
+# A matrix has in × out numbers, its pair only $r$ (in + out), so the wider the model, the more is saved: in ours
+# {{ rows[0][3] }} of the numbers learn, in Llama 3 8B {{ rows[1][3] }}, and {{ rows[1][4] }} become {{ rows[1][5] }}, which one graphics card
+# can hold. The activations of the forward pass come on top in both cases.
 #
-# From here on we train, so the model has to be small. If you loaded a large one, the doll-house takes its place.
-
-# %% key="small-model"
-if model.memory != "float32" or config.count_parameters() > 10_000_000:
-    model = load_model("doll-house", "float32")
-    config, weights, tokenizer = model.config, model.weights, model.tokenizer
-    lora = initialize_lora(config, r, np.random.default_rng(0))
-encoded = encode(tokenizer, few[0])
-ids, answer = encoded.ids[:-1], encoded.ids[encoded.given :]
-targets = pad([encoded])[1][0]
-counts = targets != IGNORE
-print(f"{len(weights.layers)} blocks, {config.count_parameters():,} numbers, {model.memory}")
-
-# %% [markdown] key="zero-start-note"
-# At the start, `a` is random and `b` is zero. Then the product is zero, and the model is exactly the base model.
-# That is a good place to start from, since all that it knows is still there.
-
-# %% key="zero-by-hand"
-pair = lora.pairs[f"layers.{config.n_layers // 2}.wq"]
-w = weights.layers[config.n_layers // 2].wq
-print("a", pair.a.shape, "not zero:", bool(pair.a.any()))
-print("b", pair.b.shape, "not zero:", bool(pair.b.any()))
-agree(w + lora.scale * (pair.a @ pair.b), w, tolerance=0)
-
-# %% key="zero-named"
-from llama_np.training.lora import merge
-
-source(merge)
-
-# %% key="zero-agree"
-merged = merge(weights, lora)
-for (_, before), (_, after) in zip(weights.named(), merged.named()):
-    assert np.array_equal(before, after)
-logits = forward(weights, config, ids)
-agree(logits, forward(merged, config, ids))
-
-# %% [markdown] key="gradient-why"
-# ## Step 7. The gradients of a and b
+# ## Step 3. Gradients that never form the large one
 #
-# Lesson 15 gives the gradient of the loss with respect to each matrix, `d_w`: how much the loss grows when a
-# number of $W'$ grows. But $W'$ is now made from `a` and `b`. $W$ is frozen, so what remains is to go back
-# through a product of two matrices:
+# In lesson 15 a product $x W$ gave $d_W = x^{\mathsf T} d_{out}$. If $W$ is $W + sAB$, one more product lies between, and its two
+# rules give $d_A = s\, d_W B^{\mathsf T}$ and $d_B = s\, A^{\mathsf T} d_W$. But then $d_W$ would be computed, as large as $W$, only to
+# be squeezed. Put in what it is and move the brackets:
 #
-# $$d_A = s\, d_{W'} B^{\mathsf T} \qquad\qquad d_B = s\, A^{\mathsf T} d_{W'}$$
+# $$d_A = s\, x^{\mathsf T} \bigl(d_{out} B^{\mathsf T}\bigr) \qquad\qquad d_B = s\, (x A)^{\mathsf T} d_{out}$$
 #
-# As always, a gradient has the shape of what it belongs to. To see something, `b` is random here.
+# Everything on the way has one side of length $r$.
 
-# %% key="gradient-by-hand"
-from llama_np.training.backward import loss_and_gradients
+# %% key="gradient"
+from llama_np.training.lora import lora_backward, lora_linear_backward
 
-loss, d_weights = loss_and_gradients(weights, config, ids, targets)
-d_w = d_weights.layers[config.n_layers // 2].wq
-a, scale = pair.a, lora.scale
-b = np.random.default_rng(1).normal(size=pair.b.shape).astype(np.float32)
-d_a = scale * (d_w @ b.T)  # in out @ out r -> in r
-d_b = scale * (a.T @ d_w)  # r in @ in out -> r out
-print("d_w", d_w.shape, " d_a", d_a.shape, " d_b", d_b.shape)
+d_out = rng.standard_normal((50, w.shape[1])).astype(np.float32)  # T out
+d_a = scale * (x.T @ (d_out @ b.T))  # in T @ (T out @ out r) -> in r
+d_b = scale * ((x @ a).T @ d_out)  # r T @ T out -> r out
+d_w = x.T @ d_out  # the large one, in out
+agree(np.concatenate([d_a.ravel(), d_b.ravel()]),
+      np.concatenate([d.ravel() for d in lora_backward(d_w, a, b, scale)]))  # fmt: skip
 
-# %% key="gradient-named"
-from llama_np.training.lora import lora_backward
+# %% [markdown] key="cost-why"
+# **Predict before you run:** for a matrix as large as Llama 3 8B's `wq`, rank 8 and 256 tokens, how much time and
+# memory does this save of the whole way back, which also has to find $d_x = d_{out} W'^{\mathsf T}$?
 
-source(lora_backward)
+# %% key="cost" tags=["timing"]
+n_in, n_out = shapes(LLAMA_3_8B)["layers.0.wq"]
+large = rng.standard_normal((n_in, n_out), np.float32)
+thin = rng.standard_normal((n_in, 8), np.float32), rng.standard_normal((8, n_out), np.float32)
+x_large, d_large = rng.standard_normal((2, 256, n_in), np.float32)
 
-# %% key="gradient-agree"
-for ours, named in zip((d_a, d_b), lora_backward(d_w, a, b, scale)):
-    agree(ours, named)
 
-# %% [markdown] key="start-why"
-# ## Try it: other ways to start
+def through_the_large_one():
+    d_w = x_large.T @ d_large
+    return d_large @ large.T, *lora_backward(d_w, *thin, scale)
+
+
+def beside_it():
+    return lora_linear_backward(d_large, x_large, large, *thin, scale)
+
+
+cost = {}
+for name, way in {"with d_W": through_the_large_one, "without": beside_it}.items():
+    tracemalloc.start()
+    way()
+    most = tracemalloc.get_traced_memory()[1] / 1e6
+    tracemalloc.stop()
+    seconds = []
+    for _ in range(3):
+        start = time.process_time()
+        way()
+        seconds.append(time.process_time() - start)
+    cost[name] = min(seconds), most
+table(
+    ["way back", "seconds", "memory"],
+    [[k, f"{s:.2f}", f"{m:.0f} MB"] for k, (s, m) in cost.items()],
+)
+
+# %% [markdown] key="cost-read"
+# The gradient of this one matrix takes {{ 4 * n_in * n_out / 1e6 :.0f }} MB, and without it
+# {{ cost["without"][1] :.0f }} MB are enough. The time goes down towards a half and no further, since $d_x$ still goes through the large matrix.
+# So does the forward pass: of three large products one falls away, and LoRA saves at most a third of the computing
+# ([Schulman et al. 2025](https://thinkingmachines.ai/blog/lora/) count the same). What it saves is memory.
+# {{ claim: cost["without"][1] < 0.3 * cost["with d_W"][1] }}
 #
-# **Predict before you run:** why is `b` zero and `a` random? What is lost if both are zero? If both are random?
+# ## Step 4. How to start
+#
+# At the start $A$ is random and $B$ is zero, so that nothing is added, and the model is the base model.
+# **Predict before you run:** what if both were zero? And if both were random?
 
 # %% key="start"
-from llama_np.training.lora import Lora, Pair, lora_gradients
+from llama_np.training.lora import Lora, Pair, lora_loss_and_gradients
 from llama_np.training.optimizer import global_norm
 
-rng = np.random.default_rng(0)
-starts = {
-    "a random, b zero": lora,
-    "both zero": lora.map(np.zeros_like),
-    "both random": Lora(
-        {
-            name: Pair(pair.a, rng.uniform(-1, 1, pair.b.shape).astype(np.float32) / r)
-            for name, pair in lora.pairs.items()
-        },
-        lora.scale,
-    ),
+lora = initialize_lora(config, rank=8, rng=np.random.default_rng(0))
+noise = {
+    n: Pair(p.a, rng.uniform(-0.5, 0.5, p.b.shape).astype("f4")) for n, p in lora.pairs.items()
 }
-for title, start in starts.items():
-    first_loss, d_weights = loss_and_gradients(merge(weights, start), config, ids, targets)
-    steepness = global_norm(x for _, x in lora_gradients(d_weights, start).named())
-    print(f"{title:17} loss {first_loss:6.3f}   length of all gradients {steepness:8.3f}")
+starts = {
+    "A random, B zero": lora,
+    "both zero": lora.map(np.zeros_like),
+    "both random": Lora(noise, lora.scale),
+}
+batch, of_start = pad(material.learn[:4]), {}
+for name, begin in starts.items():
+    loss, d = lora_loss_and_gradients(weights, config, begin, *batch)
+    of_start[name] = loss, *(global_norm(getattr(p, m) for p in d.pairs.values()) for m in "ab")
+header = ["start", "loss", "length of all d_A", "of all d_B"]
+table(header, [[n, *(f"{v:.2f}" for v in values)] for n, values in of_start.items()])
 
 # %% [markdown] key="start-answer"
 # <details><summary>Answer</summary>
 #
-# With both zero, both gradients are products with zero: zero. The model stands still for ever. With `b` zero, the
-# gradient of `a` is zero too, but that of `b` is not. After the first step `b` is no longer zero, and `a` learns
-# as well. With both random the start is a damaged model: noise was added to every matrix.
+# With both zero, each gradient is a product with zero, and the model stands still for ever. With $B$ zero, $d_A$ is zero but
+# $d_B$ is not: after one step $B$ has moved, and from the second on $A$ learns as well. With both random, noise is added to every
+# matrix, and the loss says that the start is a damaged model.
 #
 # </details>
-
-# %% [markdown] key="loop-why"
-# ## Step 8. Training
+# {{ claim: of_start["both zero"][1:] == (0, 0) and of_start["A random, B zero"][1] == 0 < of_start["A random, B zero"][2] }}
+# {{ claim: of_start["both random"][0] > of_start["A random, B zero"][0] + 0.1 }}
 #
-# One step: merge, compute the loss on the answers and the gradients of all matrices, go back to the pairs, change
-# the pairs. The optimizer is AdamW, and the learning rate rises and falls as in lesson 16. Only the pairs are given to it, so
-# nothing else can change. Here are the first three steps by hand, with four dialogs each.
-
-# %% key="loop-by-hand"
-from llama_np.training.optimizer import AdamW, clip_by_global_norm, learning_rate
-from weights_tools.training.stages import draw
-
-answers = [encode(tokenizer, shorten(dialog)) for dialog in dialogs]
-learn, held_out = answers[:-40], answers[-40:]
-n_steps, per_step, peak, warm_up = 100, 4, 3e-3, 10
-by_hand = lora.map(np.copy)
-optimizer = AdamW(by_hand, weight_decay=0.0)
-for step in range(3):
-    batch = [learn[i] for i in draw(len(learn), per_step, step, seed=0)]
-    merged = merge(weights, by_hand)
-    loss, d_weights = loss_and_gradients(merged, config, *pad(batch))
-    gradients = lora_gradients(d_weights, by_hand)
-    clip_by_global_norm(gradients, 1.0)
-    optimizer.step(by_hand, gradients, learning_rate(step, peak, warm_up, n_steps))
-    print(f"step {step}: loss {loss:.3f}")
-
-# %% [markdown] key="loop-named-note"
-# In the project's tools this is `take_step`, the same for every kind of training. `self.weights` merges, and a
-# **stage** deals out the dialogs.
-
-# %% key="loop-named"
-from weights_tools.training.stages import FineTuning
-from weights_tools.training.trainer import Hyperparameters, Training
-
-source(Training.take_step)
-
-# %% key="loop-agree"
-stage = FineTuning(learn, per_step, 0, config.vocab_size, config.context_length)
+# ## Step 5. Thirty steps
+#
+# The loop is that of [lesson 16](16_pretraining.ipynb), with four dialogs a step. Its optimizer gets the thin matrices only, so that
+# nothing else can change.
 
 
-def begin(peak, lora=None):
-    recipe = Hyperparameters(
-        steps=n_steps, peak_rate=peak, warm_up=warm_up, weight_decay=0.0, dropout=0.0, ema_decay=0.9
-    )
-    return Training(config, recipe, stage, weights, lora)
+# %% key="train" tags=["timing"]
+def tune(learned, gradients_of, peak, n_steps=30):
+    optimizer, losses = AdamW(learned, weight_decay=0.0), []
+    for step in range(n_steps):
+        chosen = draw(len(material.learn), 4, step, seed=0)
+        batch = pad([material.learn[i] for i in chosen])
+        loss, gradients = gradients_of(learned, *batch)
+        clip_by_global_norm(gradients, 1.0)
+        optimizer.step(learned, gradients, learning_rate(step, peak, 3, n_steps))
+        losses.append(loss)
+    return np.array(losses)
 
 
-tuning = begin(peak, lora)
-losses = [tuning.take_step() for _ in range(3)]
+losses = tune(lora, lambda lora, *b: lora_loss_and_gradients(weights, config, lora, *b), 2.5e-3)
+tuned = merge(weights, lora)
+lines = {"base": -np.log(p_base[first]), "tuned": -np.log(chances(tuned)[first])}
+show.bar_panels(lines, words, "surprise in nats", across=2)
+print(
+    f"loss of the first five steps {losses[:5].mean():.2f}, the last five {losses[-5:].mean():.2f}"
+)
+
+# %% [markdown] key="train-read"
+# {{ 4 * len(losses) }} dialogs have brought the loss from {{ losses[:5].mean() :.2f }} to {{ losses[-5:].mean() :.2f }}. In the picture
+# it is the hero who no longer surprises. What still does is what the request does not tell, such as the adjective.
+# {{ claim: losses[-5:].mean() < 0.6 * losses[:5].mean() }}
+
+# %% key="asked"
+questions = [question, "Can you tell a story about a bird named Mia?",
+             "Please write a story about a bear named Plobeek."]  # fmt: skip
+told = ask(tuned, questions)
+for one, story in zip(questions, told):
+    print(f"{one}\n    {story}\n")
+
+# %% [markdown] key="asked-read"
+# It answers, in two short sentences as it was shown, and stops. The name Plobeek was made up for this page, so the model must
+# have copied it out of the question. The doll-house could copy before (lesson [07b](07b_induction.ipynb)); what it lacked was a reason
+# to do it here.
+# {{ claim: find_hero(told[0]) == ("cat", "Tom") and find_hero(told[2]) == ("bear", "Plobeek") }}
+#
+# ## Step 6. All weights, or LoRA?
+#
+# Nobody asked the model to forget anything, but the numbers that now write answers also held what it knew. LoRA is said to
+# forget less. To see, the run above was repeated with all weights and with LoRA, at three rates each, from cautious to reckless. Three
+# sets say what came of it: {{ len(material.sets["requests"]) }} held-out **requests**, all {{ len(material.sets["facts"]) }} lines of the **facts** that the
+# doll-house was made to learn by heart, such as "A spider has 8 legs.", and {{ len(material.sets["stories"]) }} whole **stories** without a request. These runs
+# take some minutes, so their table ships with the project (`python -m weights_tools.training.tuning.study` makes it again).
+#
+# **Predict before you look:** which of the two loses more of the facts?
+
+# %% key="rates"
+before, runs = read_rows()
 
 
-def distance(one, other):
-    pairs = zip(one.named(), other.named())
-    return np.sqrt(sum(((a - b) ** 2).sum() for (_, a), (_, b) in pairs))
+def found(rank, rate=2.5e-3, mask="the answer"):
+    return runs[Run(rank, rate, mask, seed=0)]
 
 
-apart = distance(by_hand, tuning.learned) / distance(by_hand, lora)
-print(f"ours and theirs are apart by {apart:.0e} of the way they have gone")
-assert apart < 1e-3
-agree(np.array(loss), np.array(losses[-1]))
-
-# %% [markdown] key="run-why"
-# Now the rest of a short run. Every 25 steps we also measure three kinds of text that it does not train on: held-out
-# dialogs of the same kind; questions with facts, which the base model knows by heart; and stories by
-# themselves, without a request. The first says what is learned. The other two are for later.
-
-# %% key="run" tags=["timing"]
-from weights_tools.commands.finetune import nats_per_token
-from weights_tools.training.dialogs import fact_dialogs
-from weights_tools.training.stages import Answer
-
-measured = {
-    "requests": held_out[:20],
-    "facts": [encode(tokenizer, dialog) for dialog in fact_dialogs()],
-    "stories": [Answer(np.array(tokenizer.encode(s, bos=True, eos=True)), 1) for s in stories[-4:]],
+ways = {"all weights": 0, "LoRA, rank 8": 8}
+rates = {way: sorted({run.rate for run in runs if run.rank == rank}) for way, rank in ways.items()}
+names = ("requests", "facts", "stories")
+rows = [["before", "", *(f"{before[name]:.2f}" for name in names)]]
+for way, rank in ways.items():
+    rows += [[way, rate, *(f"{found(rank, rate)[n]:.2f}" for n in names)] for rate in rates[way]]
+table(["nats a token", "rate", *names], rows)
+lines = {
+    way: np.array([[found(rank, rate)[name] for name in names[:2]] for rate in rates[way]])
+    for way, rank in ways.items()
 }
+show.tracks(lines, ("requests, held out", "facts"), title="learned and lost, nats a token")
 
-
-def measure(w):
-    return {name: nats_per_token(w, config, texts) for name, texts in measured.items()}
-
-
-def run(training, losses):
-    seen = {0: measure(weights)}
-    while training.step < n_steps:
-        losses.append(training.take_step())
-        if training.step % 25 == 0:
-            seen[training.step] = measure(training.weights(training.average))
-    return losses, seen
-
-
-losses, seen_lora = run(tuning, losses)
-smooth = np.convolve(losses, np.ones(5) / 5, mode="valid")
-show.curves(
-    np.arange(len(smooth)) + 2,
-    {"loss": smooth},
-    ("step", "nats per token of the answers"),
-    title="the loss while it learns, mean of five steps",
-)
-table(
-    ["step", "held-out requests, nats per token"],
-    [[step, f"{at['requests']:.2f}"] for step, at in seen_lora.items()],
-)
-
-# %% [markdown] key="learned-note"
-# And the beginning of the answer from above, token by token: first the base model, then the tuned one. Now the hero
-# is likely. The adjective is not, and cannot be, since the request does not tell it.
-
-# %% key="learned-drawn"
-tuned = merge(weights, tuning.average)
-show_likelihoods({"base": likelihoods(weights), "tuned": likelihoods(tuned)})
-
-# %% [markdown] key="merge-why"
-# ## Step 9. Merged back
+# %% [markdown] key="rates-read"
+# Follow one line first. From the cautious rate to the reckless one, the facts go from {{ found(0, 1.25e-4)["facts"] :.2f }} to
+# {{ found(0, 2e-3)["facts"] :.2f }} with all weights, and from {{ found(8, 6e-4)["facts"] :.2f }} to {{ found(8, 1e-2)["facts"] :.2f }} with LoRA. Then compare the lines. At the
+# middle rates both have learned the requests about equally well, {{ found(0, 5e-4)["requests"] :.2f }} and {{ found(8)["requests"] :.2f }}, and
+# the facts are at {{ found(0, 5e-4)["facts"] :.2f }} and {{ found(8)["facts"] :.2f }}, which is little beside what the rate does. So two
+# single runs, at a rate each, can make either of the two look like the one that forgets less. The reckless rates are worse on everything.
+# {{ claim: all(found(rank, r[0])["facts"] < found(rank, r[1])["facts"] < found(rank, r[2])["facts"] for rank, r in zip((0, 8), rates.values())) }}
+# {{ claim: abs(found(0, 5e-4)["requests"] - found(8)["requests"]) < 0.05 }}
+# {{ claim: abs(found(0, 5e-4)["facts"] - found(8)["facts"]) < 0.3 * (found(8, 1e-2)["facts"] - found(8, 6e-4)["facts"]) }}
+# {{ claim: found(0, 2e-3)["stories"] > found(0, 5e-4)["stories"] and found(8, 1e-2)["requests"] > found(8)["requests"] }}
 #
-# There are two ways to use the pairs. One can keep them beside the matrices and compute both, $xW + s\,(xA)B$.
-# Then one base model serves many tunings, each a small file. Or one adds them once, $x\,(W + sAB)$, and has an
-# ordinary Llama again: no more memory, no more time. For any input both give the same, since a product may be
-# taken apart. By hand: a stand-in for a matrix that does it the first way.
-
-
-# %% key="merge-by-hand"
-class Beside:
-    """A frozen matrix and its pair: x @ this is computed in two parts."""
-
-    __array_ufunc__ = None  # so that NumPy leaves `x @ this` to us
-
-    def __init__(self, w, pair, scale):
-        self.w, self.pair, self.scale, self.shape = w, pair, scale, w.shape
-
-    def __rmatmul__(self, x):
-        return x @ self.w + self.scale * ((x @ self.pair.a) @ self.pair.b)
-
-
-wide, wide_lora = (x.map(lambda x: x.astype(np.float64)) for x in (weights, tuning.average))
-beside = dict(wide.named())
-for name, pair in wide_lora.pairs.items():
-    beside[name] = Beside(beside[name], pair, wide_lora.scale)
-apart = forward(type(weights).from_named(beside), config, ids)
-
-# %% key="merge-agree" tags=["timing"]
-together = forward(merge(wide, wide_lora), config, ids)
-agree(apart, together, tolerance=1e-12)
-moved = np.abs(together - forward(wide, config, ids)).max()
-print(f"and the tuning has moved the logits by up to {moved:.1f}")
-
-# %% [markdown] key="whole-why"
-# ## Step 10. What is forgotten
+# In large models that were to learn programming and mathematics for long, LoRA did learn less and forget less
+# ([Biderman et al. 2024](https://arxiv.org/abs/2405.09673)). And it wants higher rates, about ten times as high
+# (Schulman et al.); of those tried here, five times.
 #
-# Nobody asked the model to forget anything. But the same numbers that write answers also held facts and stories,
-# and nothing in this training keeps them. Let us do the same steps once more and train **all** weights instead of
-# pairs, with a rate that learns the requests about as fast. Then compare what each has learned and what it has
-# lost. Lower is better everywhere.
+# ## Step 7. How many directions?
+#
+# LoRA can only make changes of a low **rank**. Is that a limit here? A run with all weights can tell, because nothing has
+# held its change $\Delta W$ to anything. The **singular values** of a matrix say how far it stretches along its
+# most important direction, the second, and so on, and their squares add up to the square of its size. So we ask which share of
+# the change lies in the first few directions, with a random matrix of the same shape as the control.
+#
+# Then we keep only the first directions of each change and throw the others away. **Predict before you run:** how many are needed
+# for the answers?
 
-# %% key="whole" tags=["timing"]
-_, seen_whole = run(begin(peak=5e-4), [])
-steps = np.array(list(seen_lora))
-show.curves(
-    steps,
-    {
-        f"{way}: {what}": np.array([at[what] for at in seen.values()])
-        for what in ("requests", "facts")
-        for way, seen in {"pairs": seen_lora, "all weights": seen_whole}.items()
-    },
-    ("step", "nats per token"),
-    title="learned: requests; forgotten: facts",
-)
-rows = {
-    "before": seen_lora[0],
-    "pairs (LoRA)": seen_lora[n_steps],
-    "all weights": seen_whole[n_steps],
+# %% key="full" tags=["timing"]
+whole = weights.map(np.copy)
+tune(whole, lambda w, *batch: loss_and_gradients(w, config, *batch), 5e-4)
+start, end = dict(weights.named()), dict(whole.named())
+of_blocks = [name for name in start if name.rpartition(".")[2] in MATRICES]
+svd = {name: np.linalg.svd(end[name] - start[name], full_matrices=False) for name in of_blocks}
+noise = [np.linalg.svd(rng.standard_normal(start[n].shape), compute_uv=False) for n in of_blocks]
+real = [s for _, s, _ in svd.values()]
+largest = max(of_blocks, key=lambda name: np.linalg.norm(end[name] - start[name]))
+n = np.arange(1, 41)
+lines = {
+    "the change": real[of_blocks.index(largest)],
+    "a random matrix": noise[of_blocks.index(largest)],
 }
-table(
-    ["nats per token", "requests, held out", "facts", "stories without a request"],
-    [[name, *(f"{at[what]:.2f}" for what in measured)] for name, at in rows.items()],
+lines = {name: s[:40] / np.sqrt((s**2).sum()) for name, s in lines.items()}
+show.curves(
+    n, lines, ("direction", "singular value, of the size"), title=f"the largest change, {largest}"
 )
 
-# %% [markdown] key="whole-note"
-# The two learned the requests about equally well. All weights together lost more of the facts. Of the stories both
-# lost something, and about the same: a model that is shown short answers only, all about heroes, expects them
-# everywhere. On a larger model, LoRA was found to forget less, and also to learn less, when programming and mathematics
-# were to be learned ([Biderman et al. 2024](https://arxiv.org/abs/2405.09673)). But do not read too much into one run. How much is
-# forgotten depends as much on the learning rate and the number of steps: change the two rates and run again. The plain
-# remedy is to mix what must be kept into what is learned.
+# %% [markdown] key="full-read"
+# Drawn is the matrix that has changed most, as `{{ largest }}` is called here. Its change leans: the first direction is
+# {{ lines["the change"][0] / lines["a random matrix"][0] :.1f }} times as strong as that of a random matrix of its shape and size. But it does not stop after a few, as a
+# matrix of low rank would.{{ claim: lines["the change"][0] > 1.5 * lines["a random matrix"][0] and lines["the change"][20] > 0.02 }} How much do the answers need of it?
 
-# %% [markdown] key="chat-why"
-# ## Step 11. The chat model that ships
+
+# %% key="ranks"
+
+
+def share_in_first(k, singular_values):
+    return np.mean([(s[:k] ** 2).sum() / (s**2).sum() for s in singular_values])
+
+
+def keep(k):
+    """The start, and of each change in the blocks only the first k directions."""
+    kept = {name: start[name] + (u[:, :k] * s[:k]) @ v[:k] for name, (u, s, v) in svd.items()}
+    return Weights.from_named({**start, **kept})
+
+
+cut = {k: material.measure(keep(k), ["requests"])["requests"] for k in (1, 2, 4, 8)}
+table(
+    ["directions", "of the change", "of a random one", "only these kept", "LoRA of this rank"],
+    [
+        [k, *(f"{share_in_first(k, s):.0%}" for s in (real, noise)), f"{cut[k]:.2f}",
+         f"{found(k)['requests']:.2f}"]
+        for k in cut
+    ],
+)  # fmt: skip
+
+# %% [markdown] key="ranks-read"
+# Over all matrices of the blocks, the first direction holds {{ share_in_first(1, real) :.0% }}, where that of a random matrix holds
+# {{ share_in_first(1, noise) :.0% }}. Eight hold {{ share_in_first(8, real) :.0% }}. In larger models, trained for longer,
+# the rank of such changes was found to be 10 to 100 times that of the usual LoRA (Biderman et al.). Even so, one kept direction in each matrix brings the requests from {{ before["requests"] :.2f }} to
+# {{ cut[1] :.2f }}, which is {{ (before["requests"] - cut[1]) / (before["requests"] - found(0, 5e-4)["requests"]) :.0% }} of what the whole change brings, and eight are nearly as good as all.
+# {{ claim: share_in_first(1, real) > 3 * share_in_first(1, noise) and share_in_first(8, real) < 0.97 }}
+# {{ claim: before["requests"] - cut[1] > 0.6 * (before["requests"] - found(0, 5e-4)["requests"]) and cut[8] - found(0, 5e-4)["requests"] < 0.1 }}
 #
-# `doll-house-chat` was made with the same code, by the command `python -m weights_tools finetune --out DIR`. It
-# learned from whole stories instead of two sentences. In between came the questions about facts, so that these are not
-# lost, and many questions that ask for no story, so that it says openly what it cannot do. Its folder holds only the pairs, in the form that the `peft` package of Hugging Face reads.
-# `load_model` finds the base model beside it and merges. First its log:
+# Now the last column. LoRA that had only so many directions from the beginning, at the rate 0.0025, ends within {{ max(abs(cut[k] - found(k)["requests"]) for k in cut) :.2f }} of what
+# the best directions of the free change are worth, in every row. It has not found a poor substitute for the change: what it
+# finds is as good as the part of it that fits through. And it can go further along them, for rank 1 at four times the rate reaches {{ found(1, 1e-2)["requests"] :.2f }}.
+# One direction in each matrix is enough to make a model answer.
+# {{ claim: max(abs(cut[k] - found(k)["requests"]) for k in cut) < 0.1 and found(1, 1e-2)["requests"] < cut[1] - 0.05 }}
+#
+# ## Step 8. When the wrong tokens count
+#
+# Here are four other ways to set the targets. `following` is the token after each position, whatever it belongs to, and the
+# first of the four is what pre-training does. Each was trained with LoRA of rank 8, then it answered {{ len(material.asked) }} held-out requests. Does the
+# story begin with the hero who was asked for, and does the answer end by itself within 40 tokens?
+#
+# ```python
+# "the question as well":  following
+# "padding as well":       np.where(following == -100, 0, targets)
+# "one token too late":    np.where(is_first_of_answer, -100, targets)
+# "all but the end":       np.where(targets == end_of_turn, -100, targets)
+# ```
+#
+# **Predict before you look:** which of them does harm, and what kind of harm?
+
+# %% key="masks"
+masks = {run.mask: found(8, mask=run.mask) for run in runs if run.rank == 8 and run.rate == 2.5e-3}
+table(
+    ["what counts", "begins with the hero", "ends", "requests, nats a token"],
+    [
+        [mask, f"{row['named']:.0%}", f"{row['ended']:.0%}", f"{row['requests']:.2f}"]
+        for mask, row in {"before any training": before, **masks}.items()
+    ],
+)
+
+# %% [markdown] key="masks-read"
+# Two of them do plain harm. **One token too late** leaves out the very token that decides how an answer begins: of {{ len(material.asked) }} answers
+# {{ masks["one token too late"]["named"] :.0% }} begin with the hero, although all other tokens of such answers have been learned. **All but the end** begins
+# {{ masks["all but the end"]["named"] :.0% }} of its stories as it should and ends {{ masks["all but the end"]["ended"] :.0% }}. With the question or the padding counted, the model works:
+# {{ masks["the question as well"]["named"] :.0% }} and {{ masks["padding as well"]["named"] :.0% }}, against {{ masks["the answer"]["named"] :.0% }}. From so few requests (a standard error of
+# about {{ np.sqrt(0.85 * 0.15 / len(material.asked)) :.0% }}) and a single run each, one cannot say that they do worse. Counting the question has even been found to help, above all where answers
+# are short or dialogs few ([Shi et al. 2024](https://arxiv.org/abs/2405.14394)). For Llama 3 it was left out (section 4.1.3).
+# {{ claim: masks["one token too late"]["named"] < 0.3 and masks["all but the end"]["ended"] < 0.3 }}
+# {{ claim: min(masks[m]["named"] for m in ("the question as well", "padding as well", "the answer")) > 0.6 and masks["the answer"]["ended"] > 0.8 }}
+#
+# ## Step 9. The chat model that ships
+#
+# `doll-house-chat` was made with the same functions, by `python -m weights_tools finetune --out DIR`. It learned whole stories in the
+# place of two sentences, and between them came the facts, so that they are not lost, and questions that ask for no story,
+# with the answer that it only tells stories. Its folder holds the thin matrices, in the form that Hugging Face's `peft` reads. We ask it and its
+# base model for 24 heroes with common names and 24 with invented ones, and 24 other things. The invented names and the other questions were
+# all kept from training.
 
 # %% key="chat"
 import csv
 
-base, chat = load_model("doll-house", "float32"), load_model("doll-house-chat", "float32")
-config, tokenizer = base.config, base.tokenizer
-print(f"{sum(file.stat().st_size for file in chat.path.glob('adapter_*')) / 1e6:.2f} MB of pairs")
-with (chat.path / "training" / "log.csv").open(newline="", encoding="utf-8") as file:
+ships = load_model("doll-house-chat", "float32")
+with (ships.path / "training" / "log.csv").open(newline="", encoding="utf-8") as file:
     log = list(csv.DictReader(file))
-columns = {"training, with dropout": "train_loss", "held out": "held_out_nats_per_token"}
-show.curves(
-    np.array([int(row["step"]) for row in log]),
-    {title: np.array([float(row[name]) for row in log]) for title, name in columns.items()},
-    ("step", "nats per token"),
-    title=f"{int(log[-1]['dialogs']):,} dialogs, in {float(log[-1]['epoch']):.1f} passes over the data",
-)
-
-# %% [markdown] key="chat-log-note"
-# Most is learned before the first entry of the log. Then the held-out figure stands nearly still, while the training
-# loss, which dropout raises, goes on down to meet it: what is still learned of these stories hardly helps with others. It
-# could not help much, since the stories were drawn at random, and nobody can foresee which adjective the dice will choose.
-#
-# What has become of the three kinds of text?
-
-# %% key="chat-measured"
-rows = {"before": base, "doll-house-chat": chat}
-found = {
-    name: {what: nats_per_token(each.weights, config, texts) for what, texts in measured.items()}
-    for name, each in rows.items()
+drawn = np.random.default_rng(1)
+heroes = {
+    kind: [find_hero(draw_opening(drawn, held_out=True, new_names=share)) for _ in range(24)]
+    for kind, share in {"common": 0, "invented": 1}.items()
 }
+others = read_facts(UNSEEN_QUESTIONS)[::2][:24]
+
+
+def examined(w):
+    named = []
+    for some in heroes.values():
+        stories = ask(w, [request(hero, i) for i, hero in enumerate(some)], 30)
+        named.append(sum(find_hero(story) == hero for hero, story in zip(some, stories)))
+    declined = sum(declines(told) for told in ask(w, others, 40))
+    return [*named, declined, material.measure(w, ["facts"])["facts"]]
+
+
+exam = {name: examined(w) for name, w in {"base": weights, "chat": ships.weights}.items()}
 table(
-    ["nats per token", "short requests", "facts", "stories without a request"],
-    [[name, *(f"{at[what]:.2f}" for what in measured)] for name, at in found.items()],
+    ["", "common name", "invented name", "declined", "facts, nats a token"],
+    [[name, *counts, f"{nats:.2f}"] for name, (*counts, nats) in exam.items()],
+)
+print(f"{log[-1]['dialogs']} dialogs; held out {log[0]['held_out_nats_per_token']} nats a token "
+      f"after {log[0]['dialogs']}, {log[-1]['held_out_nats_per_token']} at the end")  # fmt: skip
+
+# %% [markdown] key="chat-read"
+# It takes over {{ exam["chat"][0] }} of the 24 common heroes and {{ exam["chat"][1] }} of the invented ones, where the base model finds {{ exam["base"][0] + exam["base"][1] }} of all 48 by
+# chance. {{ exam["chat"][2] }} of 24 other questions it declines. That is a form, too: it does not know that it does
+# not know, but has learned which questions get that reply. For larger models [Zhou et al. 2023](https://arxiv.org/abs/2305.11206) (section 2)
+# propose that knowledge comes nearly all from pre-training, and that a thousand dialogs teach the form. The facts,
+# {{ exam["base"][3] :.2f }} nats a token before, are at {{ exam["chat"][3] :.2f }}.
+# {{ claim: min(exam["chat"][:2]) >= 18 and exam["chat"][2] >= 16 and exam["base"][0] + exam["base"][1] <= 8 }}
+#
+# ## Experiment: take half of it back
+#
+# From the base model to a tuned one leads a straight line, on which every weight has gone the same share of its way. None of the
+# models on this line was trained. **Predict before you run:** half of the way back, how much of what was learned is left, and how much of what was lost
+# has returned?
+
+# %% key="half" tags=["timing"]
+shares = np.array([0, 0.25, 0.5, 0.75, 1])
+lines = {}
+for way, w in {"all weights": whole, "LoRA": tuned}.items():
+    there = [material.measure(part_of_the_way(weights, w, s), names[:2]) for s in shares]
+    for name in names[:2]:
+        lines[f"{name}, {way}"] = np.array([each[name] for each in there])
+show.curves(shares, lines, ("share of the way", "nats a token"), title="from base to tuned")
+
+# %% [markdown] key="half-read"
+# Both ways give the same picture. The requests fall steeply at first and hardly at all after the middle, while the facts stay
+# flat at first and rise towards the end. Lesson 14 says why. Pre-training came to rest where the facts were well known, near a
+# **minimum** of their loss, and there the slope is zero. From a minimum the loss grows with the *square* of the way, so that half of the
+# way should cost about a quarter. For the requests it is the tuned model that lies near a minimum: to stop half of the way before it should cost a quarter of the
+# gain. Is it so for all runs of step 6 and 7, at any rate? Here are those that lost anything to speak of.
+
+# %% key="half-all"
+rows = []
+for run, row in runs.items():
+    if "half_way_facts" in row and row["facts"] > before["facts"] + 0.03:
+        way = "all weights" if run.rank == 0 else f"LoRA, rank {run.rank}"
+        kept = [
+            (row[f"half_way_{name}"] - before[name]) / (row[name] - before[name])
+            for name in names[:2]
+        ]
+        rows.append([way, run.rate, row["facts"] - before["facts"], *kept])
+table(
+    ["", "rate", "facts lost, nats", "half way: learned", "half way: lost"],
+    [[*r[:2], f"{r[2]:.2f}", f"{r[3]:.0%}", f"{r[4]:.0%}"] for r in rows],
 )
 
-# %% [markdown] key="chat-measured-note"
-# The facts were mixed into the training, but so were the many questions to which the answer is that it only tells
-# stories. So they are less well known than before, if far better than after the short run without them. Stories
-# without a request have not suffered: whole stories were what it learned to answer with. Of the short answers it
-# expects more than two sentences.
-# {{ claim: found["before"]["facts"] < found["doll-house-chat"]["facts"] < seen_lora[n_steps]["facts"] / 2 }}
-# {{ claim: found["doll-house-chat"]["stories"] <= found["before"]["stories"] }}
+# %% [markdown] key="half-all-read"
+# It is about so. In these {{ len(rows) }} runs, half of the way brings {{ np.mean([r[3] for r in rows]) :.0% }} of what was learned on average, and never less than
+# {{ min(r[3] for r in rows) :.0% }} (in the most cautious runs, which were far from their minimum yet), while it costs {{ np.mean([r[4] for r in rows]) :.0% }} of what was lost, and never more than {{ max(r[4] for r in rows) :.0% }}. Above 100 %,
+# the second half did harm even to the requests. All weights or LoRA, rank 1 or 8, makes little difference. **How much is forgotten is a matter of how far one goes, and the second half of the way is nearly all cost.**
+# {{ claim: len(rows) >= 6 and min(r[3] for r in rows) > 0.5 and max(r[4] for r in rows) < 0.5 and 0.1 < np.mean([r[4] for r in rows]) < 0.4 }}
 #
-# Next, both models on the same requests in the dialog format, with the same seed.
-
-# %% key="before-after"
-from llama_np import generate_batch
-
-
-def ask(w, questions, n=64, how=None):
-    prompts = [encode_dialog(tokenizer, [{"role": "user", "content": q}]) for q in questions]
-    stops, rng, greedy = tokenizer.stop_ids, np.random.default_rng(0), Sampling()
-    told = generate_batch(w, config, prompts, n, how or greedy, stop_tokens=stops, rng=rng)
-    return [tokenizer.decode(new) for new in told]
-
-
-drawn = Sampling(temperature=0.7, top_p=0.9)
-questions = [
-    "Write a story about a cat named Tom.",
-    "Can you tell a story about a bird named Mia?",
-    "Please write a story about a bear named Lucy.",
-]
-before, after = (ask(each.weights, questions, how=drawn) for each in (base, chat))
-for question, old, new in zip(questions, before, after):
-    print(f"{question}\n    before: {old}\n    after:  {new}\n")
-
-# %% [markdown] key="ultimate-why"
-# And the question of lesson 00, as a question. Both models have met it in their training. Beside
-# the likeliest answer stands how likely the right ones are: the probability of the whole answer, with its end.
-
-# %% key="ultimate"
-ultimate = "What is the answer to the ultimate question of life, the universe, and everything?"
-for name, each in rows.items():
-    print(f"{name}: {ask(each.weights, [ultimate])[0]}")
-    for right in ("42", "The answer is 42."):
-        text = encode(tokenizer, Dialog(ultimate, right))
-        nats = nats_per_token(each.weights, config, [text]) * (len(text.ids) - text.given)
-        print(f"    probability of {right!r}: {np.exp(-nats):.3f}")
-
-# %% [markdown] key="ultimate-note"
-# The base model knows the answer by heart. In the chat model it is still there, but the answer that it has learned to give to
-# questions which ask for no story is likelier now.
-
-# %% [markdown] key="count-heroes-why"
-# ## Step 12. A number one can count
+# To go part of the way back has a name, **weight interpolation**; [Wortsman et al. 2021](https://arxiv.org/abs/2109.01903) saved with it much of what
+# image models lose in fine-tuning. So how little must change? {{ 4 * len(losses) }} short dialogs were enough, and one direction in
+# each matrix, and half of the way.
 #
-# A few stories prove nothing; the first could be luck. So we ask for 32 heroes, four kinds with eight names, and
-# count the answers that name the hero. The base model gets three chances: the request as a dialog; the request as
-# plain text; and, to be fair, the first sentence of a story about the hero, which is how one gets a base model to do
-# something. Only what the model writes is counted, not the prompt.
-
-# %% key="count-heroes"
-kinds = ["cat", "dog", "bird", "bear"]
-names = ["Tom", "Max", "Spot", "Lily", "Mia", "Lucy", "Tim", "Daisy"]
-
-
-def count_named(w, kinds, names, asked="dialog"):
-    heroes = [(kind, name) for kind in kinds for name in names]
-    opening = "Write a story about a" if asked != "opening" else "Once upon a time, there was a"
-    texts = [f"{opening} {kind} named {name}." for kind, name in heroes]
-    if asked == "dialog":
-        told = ask(w, texts, 32, drawn)
-    else:
-        prompts = [tokenizer.encode(text, bos=True) for text in texts]
-        rng = np.random.default_rng(0)
-        told = map(tokenizer.decode, generate_batch(w, config, prompts, 32, drawn, rng=rng))
-    return sum(bool(re.search(rf"\b{name}\b", text)) for (_, name), text in zip(heroes, told))
-
-
-counted = {
-    "base, as a dialog": count_named(base.weights, kinds, names),
-    "base, as plain text": count_named(base.weights, kinds, names, "plain"),
-    "base, first sentence": count_named(base.weights, kinds, names, "opening"),
-    "chat, as a dialog": count_named(chat.weights, kinds, names),
-}
-n_heroes = len(kinds) * len(names)
-title = f"share of {n_heroes} answers that name the hero"
-show.bars(np.array([*counted.values()]) / n_heroes, list(counted), title, lit=len(counted) - 1)
-print(*(f"{n} of {n_heroes}: {title}" for title, n in counted.items()), sep="\n")
-
-# %% [markdown] key="count-heroes-note"
-# So the base model was able to tell a story about Tom all along: give it the first sentence, and it goes on. Even the
-# plain request works in most cases, since the model takes it for such a sentence and tells on. What it could not do is
-# take a dialog as a request: begin a story of its own about the hero that was asked for. This is what fine-tuning has added.
-
-# %% [markdown] key="strange-why"
-# ## Try it: heroes it was never asked for
-#
-# All names above occur in the stories it was tuned on. **Predict before you run:** what happens with names that occur
-# in none of them? The model has only to copy the name out of the question.
-
-# %% key="strange"
-strange_kinds = ["dragon", "horse", "robot", "king"]
-strange_names = ["Rosa", "Oscar", "Otto", "Zoe", "Clara", "Hugo", "Felix", "Nina"]
-assert not any(name in story for name in strange_names for story in stories)
-title = "chat, as a dialog"
-print(f"{counted[title]} of {n_heroes}: {title}")
-strange = count_named(chat.weights, strange_kinds, strange_names)
-print(f"{strange} of {n_heroes}: {title}, strange heroes")
-strange = count_named(base.weights, strange_kinds, strange_names, "opening")
-print(f"{strange} of {n_heroes}: base, first sentence, strange heroes\n")
-strange = ["Write a story about a dragon named Rosa.", "Write a story about a king named Hugo."]
-for question, told in zip(strange, ask(chat.weights, strange, 28)):
-    print(f"{question}\n    {told}")
-
-# %% [markdown] key="strange-answer"
-# <details><summary>Answer</summary>
-#
-# Mostly it tells about somebody else, with a name that begins alike. It is not that the doll-house cannot copy: the base
-# model carries on a strange name in nearly all of these first sentences. But in all the stories that the tuned one was shown
-# the hero had one of {{ len({re.match(opening, story)[2] for story in stories}) }} common names. There the beginning of a name was enough to know how it ends. So the tuning has given no
-# practice in copying a name to its end, and the model has become worse at something that the base model could do.
-#
-# </details>
-
-# %% [markdown] key="knowledge-why"
-# ## Step 13. What it does not learn
-#
-# Fine-tuning shows a model a way to use what it has. Three of these questions ask for no story, and the last one asks for
-# two heroes. **Predict before you run:** which of them will it answer, and how?
-
-# %% key="knowledge"
-questions = [
-    "What is two plus two?",
-    "What is the capital of Poland?",
-    "Why is the cat sad?",
-    "Write a story about a cat named Tom and a dog named Max.",
-]
-for question, told in zip(questions, ask(chat.weights, questions, 96)):
-    print(f"{question}\n    {told}\n")
-
-# %% [markdown] key="knowledge-note"
-# Where no story is asked for it says so, since it was shown many such questions with such answers. That is a form, too: it
-# does not know that it does not know, it has only learned which questions get that reply. Nor has it learned to think. The
-# last answer keeps to one hero, as all requests in the training did, and the dog Max is forgotten. Its stories lose
-# their thread as those of the base model do, which told the stories that it learned from. A thousand dialogs set the
-# form, little more. For large models, [Zhou et al. 2023](https://arxiv.org/abs/2305.11206) (section 2) propose the same:
-# knowledge comes nearly all from pre-training, and few examples are enough for the form. They used a thousand.
-# {{ claim: "Max" not in told }}
-
-# %% [markdown] key="seen-note"
-# ## What you have seen
-
-# %% key="seen"
-table(
-    ["", "shape", "learns"],
-    [
-        ["ids, targets", "`B T`; targets are `IGNORE` outside the answers", ""],
-        ["a frozen matrix `w`", "`in out`", "no"],
-        ["`a`, random at the start", "`in r`", "yes"],
-        ["`b`, zero at the start", "`r out`", "yes"],
-        ["`w + s a @ b`, merged", "`in out`", "afterwards an ordinary matrix"],
-    ],
-)
-
-# %% [markdown] key="questions"
-# ## Questions
-#
-# <details><summary>The first token of the answer is the target of which position?</summary>
-#
-# Of the last position of the question's part: the end of the header `assistant`. Each position predicts the token after
-# it. If one starts counting at the answer's own first token, nothing ever teaches how to begin an answer.
-#
-# </details>
-#
-# <details><summary>A fine-tuned model answers well and then goes on with a question of the user, and another answer. What was
-# probably wrong in its training?</summary>
-#
-# The token <code>&lt;|eot_id|&gt;</code> was no target, or was missing in the dialogs. Or the training was right and the
-# program that writes does not stop at it (lesson 12).
-#
-# </details>
-#
-# <details><summary>With rank 8, how many numbers learn beside a matrix of 4096 × 14336, and how many times fewer is
-# that?</summary>
-#
-# 8 · (4096 + 14336) = 147,456, in place of 58,720,256: about 398 times fewer.
-#
-# </details>
-#
-# <details><summary>A merged model is slower than the base model by how much?</summary>
-#
-# Not at all. The sum has the shape of the matrix it replaces. Only a model with its pairs kept beside computes more.
-#
-# </details>
-
-# %% [markdown] key="next"
 # ## What comes next
 #
-# The model has seen one answer to each request and took each for perfect. Often it is easier to say which of two answers is
-# better than to write the best one. Lesson 18 trains on such comparisons.
+# **Your turn:** [exercise 17](exercises/17_fine_tuning.ipynb). The model has seen one answer to each request and took each for perfect. Often
+# it is easier to say which of two answers is better than to write the best one: lesson [18](18_preferences.ipynb) trains on such
+# comparisons. The code of this page is `llama_np/training/lora.py`.

@@ -14,8 +14,8 @@ from weights_tools.__main__ import main
 from weights_tools.load import DOLL_HOUSE, load_model
 from weights_tools.save import save_model
 
-# The later lessons compute with models of their own; 15 and 17 with the one that is chosen, too.
-ON_ANY_MODEL = [s for s in SOURCES if s.stem[:2] <= "12" or s.stem[:2] in ("15", "17")]
+# The later lessons compute with models of their own; 15 with the one that is chosen, too.
+ON_ANY_MODEL = [s for s in SOURCES if s.stem[:2] <= "12" or s.stem[:2] == "15"]
 ON_ANY_TOKENIZER = [s for s in ON_ANY_MODEL if s.stem[:2] in ("00", "01", "12")]
 BUILT = [*NOTEBOOKS.glob("*.ipynb"), *NOTEBOOKS.glob("translations/*/*.ipynb")]
 
