@@ -45,8 +45,8 @@ hers, his = (int(p.argmax()) for p in answers.values())
 # %% [markdown] key="question-read"
 # There is the whole model in one call, `forward`, and what it says: after *girl* `{{ tokenizer.token(hers) }}` comes
 # first, with a probability of {{ answers["girl"][hers] :.2f }}, after *boy* `{{ tokenizer.token(his) }}` with
-# {{ answers["boy"][his] :.2f }}. The other one's name has {{ answers["boy"][hers] :.4f }} and
-# {{ answers["girl"][his] :.4f }}, where `␣` is a space that belongs to a token. The rest of the page opens this call.
+# {{ answers["boy"][his] :.2f }}. The other one's name has {{ answers["girl"][his] :.4f }} and
+# {{ answers["boy"][hers] :.4f }}, where `␣` is a space that belongs to a token. The rest of the page opens this call.
 # {{ claim: hers != his and answers["boy"][hers] < 0.1 * answers["girl"][hers] and answers["girl"][his] < 0.1 * answers["boy"][his] }}
 
 # %% [markdown] key="how-to-read"
@@ -111,7 +111,7 @@ table(["token", "id", f"the first of its {config.dim} numbers"], rows)
 # Now come {{ config.n_layers }} blocks, which run the same code with different weights. Every token has its own line
 # through them, and there is one way from line to line: in every block a token may *read* the earlier ones. How much it
 # reads of each is decided by a table of scores, which step 6 computes; a score of minus infinity means not at all. So we
-# can forbid ` named` one reading at a time and see by how much less it prefers the girl's name to the boy's. That is
+# can forbid ` named` one reading at a time and see how much of its preference for the girl's name is lost. That is
 # measured by their **logits**, the scores that step 10 turns into probabilities. The tool is a **tap**: `forward` hands
 # every named result to it, and one made by `patch` puts a changed result in its place.
 
@@ -149,7 +149,7 @@ print(f"{np.sum(lost > 0.25 * lost.max())} cost more than a quarter of what the 
 show.streams(labels, lost, unit="lost", out=tokenizer.token(hers))
 
 # %% [markdown] key="choose-read"
-# Each dot is one forbidden reading, as large as its loss; where forbidding helped there is none. The large ones have
+# Each dot is one forbidden reading, drawn larger the more was lost; where forbidding helped there is no dot. The large ones have
 # arrows, the three dearest in red. Few readings matter much, and those that do lie on one line: the
 # {{ np.sum(lost > 0.25 * lost.max()) }} largest losses are all readings of ` girl`, in different blocks, so the news comes
 # in more than one way. The dearest, in block {{ chosen }}, costs {{ lost[chosen, girl] :.1f }} of {{ lead :.1f }}. That block
@@ -461,12 +461,15 @@ strange = set(re.findall(r"\w+", told.lower())) - known
 # | [14 tensors and gradients](14_tensors_and_gradients.ipynb) | the chain rule, by machine |
 # | [15 backward](15_backward.ipynb) | the gradient of every step |
 # | [16 pretraining](16_pretraining.ipynb) | a Llama trained before your eyes |
+# | [16b what a run tells](16b_what_a_run_tells.ipynb) | learning by heart, a scaling law, examinations |
 # | [17 fine-tuning](17_fine_tuning.ipynb) | from stories to answers, with small matrices |
 # | [18 preferences](18_preferences.ipynb) | learning from what is liked better |
 # | [19 rewards](19_rewards.ipynb) | learning from a number for what it wrote itself |
 #
 # A page whose number has a letter is optional: [05b](05b_long_context.ipynb) on long texts and on RoPE in other people's
-# code, [07b](07b_induction.ipynb) on heads that copy together. Teachers find plans and questions in the [guide](TEACHING.md).
+# code, [07b](07b_induction.ipynb) on heads that copy together, [13b](13b_llama_versions.ipynb) on the versions of Llama,
+# [13c](13c_parallel_layers.ipynb) on one model on several processors. Teachers find plans and questions in the
+# [guide](TEACHING.md).
 # Where a page measures something on many texts, it takes stories that this model has told itself.
 #
 # No cell above states a size, so this page and the others run on any Llama: give `load_model` its folder, or set the

@@ -136,8 +136,8 @@ show.splits(
 # 3. Make the most frequent pair a new token, and join it everywhere.
 # 4. Go on with 2 until the vocabulary is as large as you want.
 #
-# Every token has a number, its **rank**: a single byte its own value, a new token the next free one, so frequent tokens
-# come early. Here is one round on a sentence, and then what the library's trainer makes of it in twelve. Of pairs that
+# Every token has a number, its **rank**: here a single byte its own value, a new token the next free one, so frequent tokens
+# come early. Here is one round by hand, then twelve by the library's trainer. Of pairs that
 # are equally frequent, the one later in the alphabet wins.
 
 # %% key="learn-by-hand"
@@ -322,7 +322,7 @@ table(["text", "cut here", "ids in Llama 3"], rows)
 # ## The second trap: a space at the end
 #
 # Now our question can be answered. In the texts that the model has learned from, a name inside a sentence is a token
-# with its space, ` Lily`. Once the prompt has used up the space, that token can no longer follow, and what would have to
+# with its space, ` Lily`. Once the prompt has used up the space, that token would bring a second one, and what would have to
 # follow, `Lily` without one, does not come after a space. We ask 20 prompts for the probability of the name that they
 # prefer, with the space on either side. Beside them stands a number, which never takes a space along, so that both ways
 # lead to the same tokens.
@@ -467,8 +467,7 @@ table(["the beginning", "bits a byte of what follows", "of the saving"], rows)
 # As it is, a beginning brings what follows from {{ bits[:, -1].mean() :.2f }} bits a byte to {{ bits[:, 0].mean() :.2f }}. With letters
 # exchanged {{ worth[1] / worth[0] :.0% }} of that saving is left, with the same words cut again
 # {{ worth[2] / worth[0] :.0% }}: a text in which nothing has changed that you could see is worth about as much to the
-# model as one full of slips that you would see at once. In {{ (bits[:, 2] > bits[:, 1]).sum() }} of the 20 stories the cut
-# even costs more. {{ claim: 0.3 < worth[2] / worth[0] < 0.8 and abs(worth[2] - worth[1]) < 0.2 * worth[0] }}
+# model as one full of slips that you would see at once. {{ claim: 0.3 < worth[2] / worth[0] < 0.8 and abs(worth[2] - worth[1]) < 0.2 * worth[0] }}
 #
 # And if all tokens are cut, the short words too, {{ worth[4] / worth[0] :.0% }} is left. The right letters in the
 # right order then help less than whole words in random order, with {{ worth[3] / worth[0] :.0% }}. What a text tells this

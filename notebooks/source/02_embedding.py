@@ -57,7 +57,7 @@ table(["token", "id", *(f"column {d}" for d in range(5))], rows)
 # %% [markdown] key="one-hot-why"
 # Picking rows is a matrix product in disguise. Write each id as a **one-hot** row of `V` numbers, 1 at the id's place and
 # 0 everywhere else: in its product with the matrix all other rows meet zeros. Nobody computes it so, but it shows that a
-# text can teach the embedding something only about the tokens that it contains.
+# text can teach the embedding only about the tokens that it contains.
 
 # %% key="one-hot-by-hand"
 from llama_np import embed
@@ -75,7 +75,7 @@ agree(one_hot @ embedding, embed(embedding, ids))  # T V @ V D -> T D
 # $$\cos(a, b) = \frac{a \cdot b}{|a|\,|b|}, \qquad a \cdot b = \sum_d a_d b_d, \qquad |a| = \sqrt{a \cdot a}$$
 #
 # It is 1 for the same direction, 0 for directions at right angles, −1 for opposite ones. We compare the tokens
-# that are *in use*: those that occur at least 30 times in some hundred stories that this model has told.
+# that are *in use*: those that occur at least 30 times in several hundred stories that this model has told.
 
 # %% key="cosine-by-hand"
 from weights_tools.training.heroes import read_stories
@@ -193,9 +193,8 @@ table(["token", "when it is read (embedding)", "when it is predicted (output mat
 # ## Step 4. What each matrix knows
 #
 # Training asks for one thing only, to make the token that follows more probable. A token's *row* is used when
-# the token is already in the text, so what shapes it is what comes **after** the token. A token's *column*
-# decides its score wherever the model is in a text, so what shapes it is what stands **before** the places
-# that the token fits into. If this is right, near rows should belong to tokens with similar followers, and near
+# the token is already in the text, so it is shaped by what comes **after** the token. A token's *column*
+# decides its score wherever the model is in a text, so it is shaped by what stands **before** the token. If this is right, near rows should belong to tokens with similar followers, and near
 # columns to tokens with similar predecessors.
 #
 # Counting can test that. For every token we count how often each other token follows it in the stories. Divided by their
@@ -388,7 +387,7 @@ common, two, one = map(judged, grown.values())
 #
 # Yet tied models work, so what do they have that our tied matrix lacks? Blocks. How much these can do, our own model
 # can show, because it started where a tied one is: with two equal matrices. We give it every token as a text of its own
-# and send the stream through its last norm into the output matrix, at four places: straight from the embedding, which is
+# and send the stream through its last norm into the output matrix, at three places: straight from the embedding, which is
 # called the **direct path**, after block 0, and after the last block. As a control each token gets what block 0 has added
 # to another one.
 
@@ -417,7 +416,8 @@ kept = np.array([company(cosines(centred(x)), counts) for x in places.values()])
 # token itself, at place {{ direct[2] :.0f }} in the median, as it did on the first day. One block later the token itself is
 # at place {{ turned[2] :.0f }} and its most frequent follower has come from place {{ direct[1] :.0f }} to
 # {{ turned[1] :.0f }}. That is no better yet than always proposing the commonest tokens, which has a loss of
-# {{ common[0] :.2f }} and place {{ common[1] :.0f }}; the other blocks see to that. But with the additions swapped the follower is at
+# {{ common[0] :.2f }} and place {{ common[1] :.0f }}; the other blocks see to that, as far as they can: a
+# lone token without a beginning is no text that the model has learned from. But with the additions swapped the follower is at
 # place {{ swapped[1] :.0f }}, so block 0 adds to each token something of its own: it takes a row that names its token and
 # turns it towards the columns of what follows.
 #

@@ -191,7 +191,7 @@ print(f"random rows            {by_chance[0]:.3f}, with 4096 columns {by_chance[
 
 # %% [markdown] key="layernorm-why-not"
 # {{ claim: max(shares.values()) < 3 * by_chance[0] }}
-# Hardly more than random rows would, since the mean of $D$ random numbers is of the order of $1/\sqrt{D}$; and the
+# Little more than random rows would ({{ by_chance[0] :.3f }}), since the mean of $D$ random numbers is of the order of $1/\sqrt{D}$; and the
 # wider the model, the less that is. Centring would take out little, and Zhang and Sennrich find that
 # models learn as well without it. Llama has used RMS norm from the first version on ([Touvron et al.
 # 2023](https://arxiv.org/abs/2302.13971)).
@@ -323,8 +323,8 @@ table(["one mean for all rows", "loss", "more than as trained"], rows)
 # %% [markdown] key="without-note"
 # {{ claim: worse["everywhere"].mean() > 0.5 and worse["everywhere"].mean() > 1.5 * singly }}
 # They do not. The three costs sum to {{ singly :.2f }}, but all together cost
-# {{ worse["everywhere"].mean() :.2f }}. So it matters that each row is divided by its *own* size, and to see why, we
-# follow a single row. After an eighth of the blocks we make one row in the middle of each text twice as large as it is,
+# {{ worse["everywhere"].mean() :.2f }}. So it matters that each row is divided by its *own* size. What does that do for
+# a row? We follow a single one. After an eighth of the blocks we make one row in the middle of each text twice as large as it is,
 # or half as large. As a control, every norm divides by a *stored* number instead, the size that its row has in
 # the unchanged run, so that without our change both ways give exactly the same.
 #
@@ -396,8 +396,8 @@ table(["", "in the end", "half of the texts", "a block adds, times the usual"], 
 # {{ claim: abs(lines["times 2, stored size"][: config.n_layers // 2] - 2).max() < 0.7 }}
 # Divided by its own size, the doubled row comes more than half of the way back, to {{ ends["times 2, own size"] :.2f }}
 # times its usual size, and the halved one to {{ ends["times 0.5, own size"] :.2f }}. With stored sizes neither comes back.
-# The halved one ends at {{ ends["times 0.5, stored size"] :.2f }}, and the doubled one keeps its two until the last blocks,
-# the loudest of all, carry it off, in the median to {{ ends["times 2, stored size"] :.1f }}; what is above 4 is not drawn.
+# The halved one ends at {{ ends["times 0.5, stored size"] :.2f }}, and the doubled one stays twice as large until the last
+# blocks, which add most, push it in the median to {{ ends["times 2, stored size"] :.1f }}; what is above 4 is not drawn.
 #
 # The last column says why. Divided by its own size a doubled row *reads* as always, and so each block *adds* what it always
 # adds, {{ adds["times 2, own size"] :.2f }} times the usual in the median. Then the row should be nothing but the usual
@@ -405,7 +405,7 @@ table(["", "in the end", "half of the texts", "a block adds, times the usual"], 
 # *summed*: it ends at {{ ends["times 2, summed"] :.2f }}, and the model at {{ ends["times 2, own size"] :.2f }}. So nothing
 # takes the error away. It stays as large as it was, and the stream outgrows it. With stored sizes a row twice as large
 # also reads as twice as large, a block adds {{ adds["times 2, stored size"] :.1f }} times the usual, more than twice because it
-# multiplies readings with each other, and the error grows along.
+# multiplies readings with each other, and the error grows with the stream.
 #
 # So the division does more than let readers hear every row alike. It makes what is *written* independent of how large
 # a row has become, and errors of size fade. This holds for a model that was trained with its norms. GPT-2, trained

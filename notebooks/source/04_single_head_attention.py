@@ -328,8 +328,8 @@ show.matrix(
 )  # fmt: skip
 
 # %% [markdown] key="mix-why"
-# Of the two rows that can read `{{ labels[who] }}`, her own gives her {{ pattern[who, who] :.2f }} and `{{ labels[-1] }}` gives her
-# {{ pattern[-1, who] :.2f }}. The rows between look mostly at the first token, with {{ pattern[1:-1, 0].mean() :.2f }} of their weight on the
+# Of the two rows that can read `{{ labels[who] }}`, her own gives her {{ pattern[who, who] :.2f }} and that of `{{ labels[-1] }}`
+# {{ pattern[-1, who] :.2f }}. The rows before look mostly at the first token, with {{ pattern[1:-1, 0].mean() :.2f }} of their weight on the
 # average; a row has to sum to one, and it seems that this head has found nobody there.{{ claim: pattern[1:-1, 0].mean() > 0.3 }}
 #
 # ## Step 6. The mix: what is handed over
@@ -370,10 +370,9 @@ for word, more in (("girl", raised[0] - raised[1]), ("boy", raised[1] - raised[0
     print(f"raised most by {word}:", *(tokenizer.token(t) for t in np.argsort(-more)[:8]))
 
 # %% [markdown] key="written-read"
-# These tokens gain most in one text against the other, and the best of them are no names. What this head passes on is less
-# *she is called Lily* than *somebody female*: `{{ tokenizer.token(int((raised[0] - raised[1]).argmax())) }}` gains {{ (raised[0] - raised[1]).max() :.1f }}, while her name gains on his by
-# {{ (raised[0] - raised[1])[hers] - (raised[0] - raised[1])[his] :.1f }}. {{ claim: hers not in np.argsort(raised[1] - raised[0])[:4] }}
-# {{ claim: (raised[0] - raised[1])[hers] > (raised[0] - raised[1])[his] }}
+# These tokens gain most in one text against the other, and the first of them are no names. What this head passes on is that
+# somebody female or male is spoken of; that makes her name likelier than his as well.
+# {{ claim: hers not in np.argsort(raised[1] - raised[0])[:4] and (raised[0] - raised[1])[hers] > (raised[0] - raised[1])[his] }}
 #
 # Scores, softmax and mix together are the library's `attend`. It divides `q` instead of the scores, which
 # gives the same with fewer divisions in a long text.
@@ -496,8 +495,8 @@ print(f"{len(idle)} heads give girl more than half of their weight, and each mov
 print(f"together they move {idle_moved.mean():.0%} ± {idle_moved.std():.0%}")
 
 # %% [markdown] key="team-read"
-# Patterns point to {{ int((weight[chosen] > 0.5).sum()) }} of the {{ len(team) }}, which give *girl* more
-# than half of their weight and stand on the right. But they point as well to {{ len(idle) }} heads at the
+# Of the {{ len(team) }} heads {{ int((weight[chosen] > 0.5).sum()) }} give *girl* more than half of their weight and stand on the
+# right, so patterns point to them. But they point as well to {{ len(idle) }} heads at the
 # bottom, which read her and move the lead by less than 1% each, all together by {{ idle_moved.mean() :.0% }}
 # ± {{ idle_moved.std() :.0% }}, about what {{ len(team) }} heads drawn at random had moved.
 # {{ claim: len(idle) >= 4 and idle_moved.mean() < 0.5 * by_effect[nth, :, 0].mean() and (weight[chosen] > 0.5).mean() > 0.5 }}

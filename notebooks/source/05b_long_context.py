@@ -3,7 +3,7 @@
 #
 # Every Llama is trained on texts up to some length, Llama 3 on 8,192 tokens, this model on far shorter ones.
 # What happens beyond? And how could Llama 3.1, with the same blocks, read 131,072? On this page the loss climbs past
-# the end, and a change of a few frequencies, without any training, brings it down again.
+# the end, and a change of some frequencies, without any training, brings it down again.
 #
 # The page is optional: nothing later needs it. It goes on from [lesson 05](05_rope.ipynb), and besides long
 # texts it holds what you meet in Meta's and Hugging Face's code: RoPE with complex numbers, and the two
@@ -84,7 +84,7 @@ for name, part in (("first half", first), ("next 64", next_64), ("last quarter",
 #
 # </details>
 #
-# Nothing in the code stops at {{ config.context_length }}. What is new are the distances, and a suspicion falls on the slow
+# Nothing in the code stops at {{ config.context_length }}. Only the distances are new, and suspicion falls on the slow
 # pairs, those that never made a full turn in training: at larger distances they stand at angles that no query and key have
 # met. In [lesson 05](05_rope.ipynb) such a pair served as a ramp, and nothing has said where a ramp should lead beyond the
 # angles that it knows. The fast pairs have met all angles many times. Step 2 puts that to the test.
@@ -151,7 +151,7 @@ slow, every_pair = loss["slow pairs halved"], loss["all pairs halved"]
 # <details><summary>Answer</summary>
 #
 # In the last quarter the loss comes down from {{ as_trained[:, last].mean() :.2f }} to {{ slow[:, last].mean() :.2f }}, and nearly all of
-# the climb is gone. (The last point is high in all three curves: there the texts themselves are harder.)
+# the climb is gone.
 # {{ claim: slow[:, last].mean() < as_trained[:, last].mean() - 0.3 }}
 # In the first half it changes from {{ as_trained[:, first].mean() :.2f }} to {{ slow[:, first].mean() :.2f }}: these tokens meet
 # no angle that is new, but a slow pair's angle now stands for twice the distance. Divide all pairs, and the last quarter

@@ -10,7 +10,7 @@
 # positions of both. Out comes the pattern (`T S`), with a weight of exactly zero for every later key.
 #
 # You will take the mask away and see what the model makes of its freedom, hide one story from another, and find at
-# the end that the mask, which knows nothing of words, tells the model something that nobody put into it.
+# the end that the mask, which knows nothing of words, tells the model something that nobody meant it to.
 #
 # Before this page: [lesson 05](05_rope.ipynb). Beside it: [exercise 06](exercises/06_masking.ipynb).
 
@@ -227,7 +227,7 @@ each = np.arange(T - 1), ids[1:]
 gain = softmax(open_logits)[each] - softmax(logits)[each]  # of the true token, row by row
 
 # %% [markdown] key="without-control"
-# In {{ (gain < 0).sum() }} of the {{ T - 1 }} rows the true token has become *less* likely, by {{ -gain.min() :.2f }} after
+# In {{ (gain < -0.005).sum() }} of the {{ T - 1 }} rows the true token has become *less* likely, by {{ -gain.min() :.2f }} after
 # `{{ labels[int(gain.argmin())] }}`. In others it has gained, most after `{{ labels[int(gain.argmax())] }}`, by {{ gain.max() :.2f }}. {{ claim: -gain.min() > gain.max() > 0 }}
 # So something of the answer does come through, and one sentence cannot say what it is worth. There is also a
 # second suspect. Without a mask queries also meet keys at *negative* distances, at angles that RoPE never
@@ -271,8 +271,8 @@ table(["", "loss", "more than with the mask"], rows)
 # %% [markdown] key="without-answer"
 # The answer is in plain sight and the loss goes *up*, from {{ usual.mean() :.2f }} to {{ opened.mean() :.2f }}; ± is
 # here and below the standard deviation over the stories. {{ claim: (opened - usual).mean() > 0.1 }} With the control,
-# where no angle is new, the loss rises even by {{ (at_0 - usual).mean() :.2f }}, so that strange angles are not needed to
-# explain the harm. In training no row ever had later tokens in its mix, and no matrix has learned to take an answer
+# where no angle is new, the loss rises even more, by {{ (at_0 - usual).mean() :.2f }}: strange angles cannot be the whole
+# reason, although so many keys at distance 0 are strange as well. In training no row ever had later tokens in its mix, and no matrix has learned to take an answer
 # from there. What comes from later tokens is, on the whole, in the way. {{ claim: (at_0 - usual).mean() > 0.1 }}
 #
 # ## Step 7. Two stories in one row
@@ -391,7 +391,7 @@ print("twice:", (mean_so_far @ mean_so_far)[-1].round(2))
 #
 # The first token sees no key at all. All its scores are minus infinity, and the softmax of
 # [lesson 04](04_single_head_attention.ipynb) subtracts the largest from each: minus infinity minus minus infinity is
-# NaN, not a number. The other rows can no longer read from themselves.
+# NaN, not a number. All later rows read the first one, so that after the next block all of them are NaN.
 #
 # </details>
 
