@@ -1,7 +1,7 @@
 """Matrices that stay in their file: ``x @ w`` reads a few rows at a time and widens only those.
 
 A weight of the model may be a float32 array or one of these; the code, and the lesson, say
-``x @ w`` either way. The rows lie in a memory-mapped file in 16 or 8 bits a number. The product
+``x @ w`` either way. The rows lie in a memory-mapped file in 16, 8 or 4 bits a number. The product
 takes a block of rows, writes it as float32 into a small buffer that stays in the processor's
 cache, multiplies, and goes on, on every core.
 """
@@ -106,8 +106,7 @@ class StoredMatrix:
         n, width = self.stored.shape
         if type(self) is StoredMatrix and self.order is None:
             return self.rows(slice(None)).T
-        wide = take((n, width), np.float32)
-        height = max(1, BLOCK // width)
+        wide, height = take((n, width), np.float32), self.height(1)
 
         def work(starts) -> None:
             for start in starts:

@@ -53,7 +53,7 @@ def load_model(path: str | os.PathLike | None = None, memory: str | None = None)
     the doll-house that ships here.
 
     ``memory``: "float32" widens all weights, four bytes each. "mapped" leaves the matrices in
-    their file, in 16 or 8 bits, and widens a few rows at a time whenever they are multiplied.
+    their file, in 16, 8 or 4 bits, and widens a few rows at a time whenever they are multiplied.
     "auto" takes float32 where it fits into the memory that is free, and says what it chose for a
     large model. Without it, the variable ``LLAMA_MEMORY``, or else "auto".
 

@@ -101,7 +101,7 @@ def as_weight(
     """One weight as ``Weights`` holds it: float32, or with ``memory="mapped"`` still in its file.
 
     float32 matrices on disk need no widening; in the right order they are views of the file. Those
-    in 16 or 8 bits are widened into memory from ``take``, which is called as ``np.empty`` is.
+    in fewer bits are widened into memory from ``take``, which is called as ``np.empty`` is.
     """
     stored = checkpoint.stored[name]
     if len(stored.rows.shape) == 1:
