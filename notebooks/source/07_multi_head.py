@@ -102,7 +102,7 @@ show.matrix(
 # Each row shows how one head divides its attention for `{{ labels[-1] }}`, and sums to one. Head {{ h }} gives {{ at_last[h, read] :.2f }} of its attention to `{{ labels[read] }}`, and of the {{ group }} heads
 # that share its keys, {{ sum(at_last[m].argmax() == read for m in members) }} read most from that token.
 # {{ claim: sum(at_last[m].argmax() == read for m in members) * 2 >= group }}
-# Outside the group {{ sum(at_last.argmax(axis=-1) == read) - sum(at_last[m].argmax() == read for m in members) }} of {{ Hq - group }} does so too; the others look elsewhere at the same moment. This is the reason for having several: a head
+# Of the other {{ Hq - group }} the number that do so is {{ sum(at_last.argmax(axis=-1) == read) - sum(at_last[m].argmax() == read for m in members) }}; the rest look elsewhere at the same moment. This is the reason for having several: a head
 # hands over one weighted mean, so two things that it looked for would arrive as one blur
 # ([Vaswani et al. 2017](https://arxiv.org/abs/1706.03762), section 3.2.2). Cut into {{ Hq }} heads of width {{ K }} or left as one of width {{ Hq * K }}, `wq` has the same
 # {{ D * Hq * K :, }} numbers; what changes is the number of patterns.
@@ -152,6 +152,7 @@ show.matrix(
 # {{ claim: 0 < sum(np.diagonal(drawn, -1) < 0.5) < 4 }}
 # The earlier copy of the same token gets only {{ found["same token"].max() :.2f }} from its best head, not far from equal shares, so *nobody* holds that
 # job. {{ claim: found["same token"].max() < 3 * even["same token"] }}
+# The first token gets {{ found["begin of text"].max() :.2f }} at most over whole stories; in a sentence as short as ours some heads give it far more.
 # The best induction head, {{ "{}.{}".format(*best["induction"]) }} with {{ found["induction"].max() :.2f }}, raises a question, since
 # nothing in a token's own row says what came before it: how does it find its place? [Page 07b](07b_induction.ipynb)
 # finds out.
@@ -203,7 +204,7 @@ rival = min(set(range(Hq)) - {*members}, key=lambda m: effect[i, m])  # the stro
 
 # %% [markdown] key="effects-read"
 # Behind ± stands the spread over the texts, in the second row over 8 heads as well. The loss is {{ as_it_is.mean() :.2f }} with all heads in place, and none of the
-# {{ len(some) + 2 }} heads that we silenced alone is worth much of it: the previous-token head {{ change[list(change)[0]][0].mean() :.3f }}, a head at random {{ change[list(change)[1]][0].mean() :.3f }}. A pattern that one can
+# {{ len(some) + 2 }} heads that we silenced alone counts for much there: the previous-token head {{ change[list(change)[0]][0].mean() :.3f }}, a head at random {{ change[list(change)[1]][0].mean() :.3f }}. A pattern that one can
 # name is not yet an effect ([Michel et al. 2019](https://arxiv.org/abs/1905.10650) found the same in models of translation). The lead tells another story.
 # It stands at {{ leading.mean() :.2f }}; head {{ i }}.{{ h }} alone takes away {{ -change[list(change)[2]][1].mean() :.2f }}, its group {{ -change["its whole group"][1].mean() :.2f }}, and the
 # rest of the block changes it by {{ change["the rest of its block"][1].mean() :+.2f }}.
@@ -388,7 +389,7 @@ table(
 # {{ claim: {she, tokenizer.encode(" her")[0]} <= {*likeliest(said[girl])} and he not in likeliest(said[boy]) }}
 # Ask of every word how far this head raises *she* above *he* when it has read it: the women's median place is {{ her_place[0] :.0f }}, the control's {{ her_place[2] :.0f }}, and
 # the men's {{ her_place[1] :.0f }}. Single words scatter widely, up to {{ places[of_women][1].max() }} for a woman and down to {{ places[of_men][1].min() }} for a man, but as a rule the head
-# does *look for a person, and pass on whether it is she or he*.
+# does *look for a person, and pass on whether it is she or he*, with *she* as what it says of animals and things as well.
 # {{ claim: her_place[0] < 0.2 * len(words) < 0.6 * len(words) < her_place[1] and her_place[0] < her_place[2] < her_place[1] }}
 
 # %% [markdown] key="experiment"
@@ -396,7 +397,7 @@ table(
 #
 # Every head keeps its own values, and only patterns are replaced, in all blocks at once: by the mean pattern of
 # the head's group; as a control by the mean of as many heads in which groups are mixed, in two different ways; by the mean of all heads of
-# the block; and by equal shares for all visible tokens. As the zero point all heads fall silent. Block 0 keeps its patterns,
+# the block; and by equal shares for all visible tokens. As a measure of all that attention is worth there, all heads fall silent. Block 0 keeps its patterns,
 # and gets a row of its own at the end. **Predict before you run it**: will the first two cost the same?
 
 # %% key="experiment-cell"
@@ -474,15 +475,15 @@ print(
 #
 # Silent heads in {{ len(blocks) - 1 }} blocks cost {{ of_silence.mean() :.2f }} nats: so much it is worth to look at all. The loss is then {{ (as_it_is + of_silence).mean() :.2f }}, still better than the
 # {{ np.log(config.vocab_size) :.2f }} of guessing. {{ claim: (as_it_is + of_silence).mean() < 0.8 * np.log(config.vocab_size) }}
-# Of this, equal shares lose {{ of_equal.mean() / of_silence.mean() :.0% }}, one common pattern for all {{ Hq }} heads of a block only
+# Of these {{ of_silence.mean() :.2f }} nats equal shares throw away {{ of_equal.mean() / of_silence.mean() :.0% }}, one common pattern for all {{ Hq }} heads of a block only
 # {{ of_all.mean() / of_silence.mean() :.0% }}, and one for each group {{ of_groups.mean() / of_silence.mean() :.0% }}. The heads do look for different things, since two of a group have the same
-# favourite {{ alike[0] :.0% }} of the time and two of different groups {{ alike[1] :.0% }}; yet in most blocks it matters far more where the block as a whole looks than
-# who in it looks where.
+# favourite {{ alike[0] :.0% }} of the time and two of different groups {{ alike[1] :.0% }}; yet in these {{ config.n_layers - 1 }} blocks together it matters far more where a block as a whole
+# looks than who in it looks where.
 # {{ claim: of_silence.mean() > of_equal.mean() > 2 * of_all.mean() and of_all.mean() < 0.4 * of_silence.mean() and of_all.mean() > 1.3 * of_groups.mean() }}
 # {{ claim: group == 1 or 0.6 > alike[0] > 1.5 * alike[1] }}
 #
-# There is one exception, in the last row. In block 0 alone a common pattern for each group costs {{ of_block_0.mean() :.2f }}, several times as much as in all
-# others together, so its heads must be doing something that cannot be shared. [Lesson 09](09_32_blocks.ipynb) finds out what.
+# There is one exception, in the last row. In block 0 alone a common pattern for each group costs {{ of_block_0.mean() :.2f }}, {{ of_block_0.mean() / of_groups.mean() :.0f }} times as much as in all
+# others together, so its heads must be doing something that cannot be shared. [Lesson 09](09_32_blocks.ipynb) looks at what block 0 is for.
 # {{ claim: of_block_0.mean() > 3 * of_groups.mean() }}
 #
 # Heads that share their keys are more alike, then, but each query still decides where it looks, and being alike costs

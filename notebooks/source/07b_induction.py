@@ -57,10 +57,10 @@ first, second = same[:, :N].mean(axis=1), same[:, N + 1 :].mean(axis=1)
 
 # %% [markdown] key="loss-read"
 # {{ claim: first.mean() - second.mean() > 1 }}
-# The first time a token of the list costs {{ first.mean() :.1f }} nats, more than the {{ np.log(config.vocab_size) :.1f }} of a blind guess among all
+# The first time a token of the list costs {{ first.mean() :.2f }} nats, more than the {{ np.log(config.vocab_size) :.1f }} of a blind guess among all
 # tokens, because the model expects a story. {{ claim: first.mean() > np.log(config.vocab_size) }} The second time it costs
-# {{ second.mean() :.1f }}, and with another list {{ other[:, N + 1 :].mean() :.1f }}. The difference of
-# {{ first.mean() - second.mean() :.1f }} nats, ± {{ (first - second).std() :.1f }} over the lists, makes the right word some
+# {{ second.mean() :.2f }}, and with another list {{ other[:, N + 1 :].mean() :.2f }}. The difference of
+# {{ first.mean() - second.mean() :.2f }} nats, ± {{ (first - second).std() :.1f }} over the lists, makes the right word some
 # {{ round(np.exp(first.mean() - second.mean()), -3) :,.0f }} times as probable. At position {{ N + 1 }}, the first word of
 # the second time, nothing can be known yet, since no token says that the list begins anew; from then on every
 # word names the one that follows it.
@@ -107,7 +107,7 @@ print(f"block {i}, head {h}: {after[i, h]:.2f} on the token after the earlier co
 # {{ claim: after[i, h] > 0.3 }}
 # Each picture has one cell for every head of the model. In the lower one we look for readers, and the largest weight is that of
 # head {{ h }} of block {{ i }}, which we write {{ i }}.{{ h }}. It puts {{ after[i, h] :.2f }} of its attention where the answer is, among
-# some {{ N + N // 2 }} tokens that it could read; equal shares would be {{ 1 / (1.5 * N) :.2f }}. It is not the only one:
+# some {{ N + N // 2 }} tokens, where an equal share would be {{ 1 / (1.5 * N) :.2f }}. It is not the only one:
 # {{ (after > 0.5).sum() }} heads put more than half there, and all of block {{ i }} at least {{ after[i].min() :.2f }}, so that another choice of lists, as in
 # lesson 07, may put another of them first. The upper picture has the heads that read the token before, the
 # best of them with {{ before.max() :.2f }}, and most of them lie in earlier blocks, further to the left.
@@ -373,9 +373,10 @@ table(
 # {{ claim: min(in_names[n] for n in chosen[1:3]) > 2 * in_names[no_blocks] }}
 # {{ claim: max(in_stories[n] for n in chosen[1:3]) - in_stories["nobody"] < 0.15 * (min(in_names[n] for n in chosen[1:3]) - in_names["nobody"]) }}
 # The two columns differ. Without the writers or without the readers a token of a new name costs {{ in_names[no_writers] :.1f }} or
-# {{ in_names[no_readers] :.1f }} nats instead of {{ in_names["nobody"] :.1f }}, so that the name cannot be said again, while heads drawn at random leave it at {{ in_names[drawn] :.1f }} and two
-# other blocks at {{ in_names[no_blocks] :.1f }}. Ordinary stories (half of those of lesson 07, and longer pieces of them) lose far less, with
-# {{ in_stories[no_writers] :.2f }} and {{ in_stories[no_readers] :.2f }} instead of {{ in_stories["nobody"] :.2f }} and {{ in_stories[no_blocks] :.2f }} without the two other blocks. The model knows by heart that girls in stories are called Lily.
+# {{ in_names[no_readers] :.1f }} nats instead of {{ in_names["nobody"] :.2f }}, so that the name cannot be said again, while heads drawn at random leave it at {{ in_names[drawn] :.2f }} and two
+# other blocks at {{ in_names[no_blocks] :.2f }}. Ordinary stories (half of those of lesson 07, and longer pieces of them) lose far less:
+# {{ in_stories[no_writers] :.2f }} without the writers and {{ in_stories[no_readers] :.2f }} without the readers, against {{ in_stories["nobody"] :.2f }} as it is and {{ in_stories[no_blocks] :.2f }} without
+# the two other blocks.
 #
 # Nor is copying all that these heads do. In the sentence of lesson 07, where nothing comes twice that would
 # help, {{ sum(on_girl[pair] > 0.5 for pair in readers) }} of the readers give more than half of their weight to *girl*. A head can have one job in a list and another

@@ -141,8 +141,8 @@ show.curves(g, lines, ("gate g", "curve of g"), title="silu, between relu and si
 agree(lines["silu"], silu(g))
 
 # %% [markdown] key="curve-note"
-# Without something that bends, the step would be a waste: the product of two matrices is a matrix again, so that widening and
-# narrowing alone do no more than one matrix `D D`. Such a matrix is **linear**: twice the input gives
+# Without something that bends, widening and narrowing would be a waste: the product of two matrices is a matrix again, so
+# that they do no more than one matrix `D D`. Such a matrix is **linear**: twice the input gives
 # twice the output, and a sum of inputs the sum of their outputs. It cannot say *if*: add this, but only where that is present.
 
 # %% [markdown] key="spike-why"
@@ -181,7 +181,7 @@ show.matrix(
 # The product means that two conditions must meet. At `{{ labels[held] }}`, position {{ held }}, up offers
 # {{ up[held, unit] :.2f }}, but the gate is {{ gate[held, unit] :.2f }}, and only
 # {{ hidden[held, unit] :.2f }} comes through. At `{{ labels[idle] }}` it is the other way round: the gate would
-# pass {{ silu(gate[:, unit])[idle] :.2f }}, but up has only {{ up[idle, unit] :.2f }}. One curve, as in GPT-2, cannot ask for two conditions at once. Whether that is why
+# pass {{ silu(gate[:, unit])[idle] :.2f }}, but up has only {{ up[idle, unit] :.2f }}. One curve, as in GPT-2, bends a sum of readings; here two readings are *multiplied*. Whether that is why
 # gates do better is not known: Shazeer tried several at equal size, found lower losses, and wrote: "We offer no
 # explanation as to why these architectures seem to work; we attribute their success, as all else, to divine benevolence."
 
@@ -444,7 +444,7 @@ header = "as it is", f"without the {needed}", f"without {needed} others"
 table([f"{len(in_phrase)} texts each", *header], rows)
 
 # %% [markdown] key="forget-read"
-# In 20 other texts the model knew the phrase with {{ in_phrase[:, 0].mean() :.2f }}, and now with
+# In 20 other texts, where the phrase does not stand at the beginning, the model knew it with {{ in_phrase[:, 0].mean() :.2f }} ± {{ in_phrase[:, 0].std() :.2f }}, and now with
 # {{ in_phrase[:, 1].mean() :.2f }}. The same word in other phrases, of which {{ sum("had a" in each for each in examples) }} of 20 are some form of "had a great time", falls from {{ elsewhere[:, 0].mean() :.2f }} to
 # {{ elsewhere[:, 1].mean() :.2f }}: it suffers too, though less. The loss of everything else, high from the start because these texts begin in the middle of a
 # story, changes by {{ (rest[:, 1] - rest[:, 0]).mean() :+.3f }} ± {{ (rest[:, 1] - rest[:, 0]).std() :.3f }}, and by
@@ -454,7 +454,7 @@ table([f"{len(in_phrase)} texts each", *header], rows)
 # {{ claim: elsewhere[:, 1].mean() / elsewhere[:, 0].mean() > 2 * in_phrase[:, 1].mean() / in_phrase[:, 0].mean() }}
 # {{ claim: abs((rest[:, 1] - rest[:, 0]).mean()) < 0.1 }}
 #
-# Would anything go so cleanly? The exercise lets you try a memory less sharply located.
+# Does every memory come out so cleanly? The exercise gives you one that is less sharply located.
 
 # %% [markdown] key="write-why"
 # ## Can the memory be put elsewhere?
@@ -507,15 +507,15 @@ table(["units written", f"these: {header}", "control: others, the same"], rows)
 # Partly. The {{ needed }} units that the model could not do without bring `{{ tokenizer.token(yes) }}` to
 # {{ pasted[needed][0].mean() :.3f }} on average, and to the first place in {{ firsts[needed][0] }} of 20 stories. That is far
 # above the control's {{ pasted[needed][1].mean() :.5f }} and far from the certainty of "Once upon a". The last number in each
-# cell says why. As it is, the story's own word leads by {{ lead_before :.1f }} logits; the {{ needed }} units make up {{ lead_before - lead[needed][0] :.1f }} of these, and it is still ahead by
+# cell says why. As it is, the story's own word leads ` time` by {{ lead_before :.1f }} logits; the {{ needed }} units make up {{ lead_before - lead[needed][0] :.1f }} of these, and it is still ahead by
 # {{ lead[needed][0] :.1f }}. With 200 units,
 # {{ 200 / shares.size :.0% }} of all, the lead is {{ lead[200][0] :.1f }}, which means that ` time` is in front, with {{ pasted[200][0].mean() :.2f }} ± {{ pasted[200][0].std() :.2f }} and as the first choice
 # in {{ firsts[200][0] }}, where the control stays at {{ pasted[200][1].mean() :.5f }}.
 # {{ claim: lead_before > lead[needed][0] + 5 and lead[needed][0] > 0.5 > lead[200][0] }}
 #
 # So the two questions have different answers. Without a few units the memory breaks, as an arch falls when a few
-# stones are missing. The same few, put into a foreign place, do most of the work and lose all the same, because what
-# that story says is further ahead than they can push. Taking something away shows what is necessary, and not yet what would suffice.
+# stones are missing. The same few stones, carried elsewhere, make no arch: they do most of the work and lose all the same,
+# because what that story says is further ahead than they can push. Taking something away shows what is necessary, and not yet what would suffice.
 # {{ claim: pasted[needed][0].mean() > 20 * pasted[needed][1].mean() }}
 # {{ claim: pasted[200][0].mean() > 2 * pasted[needed][0].mean() and pasted[200][1].mean() < 0.01 }}
 # {{ claim: pasted[needed][0].mean() < 0.5 * p[first, yes] }}

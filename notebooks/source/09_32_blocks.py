@@ -69,8 +69,8 @@ agree(resid_out, block(x, first, config, rotations, visible))
 # ## Step 2. All blocks in a loop
 #
 # A block gives back the shape that it takes, `T D`, so its output can go into the next. We keep the stream
-# before the first block and after each: `streams[n]` is the stream after `n` blocks. In front of this loop
-# `forward` has the embedding, behind it the last norm and the output matrix.
+# before the first block and after each: `streams[n]` is the stream after `n` blocks. Before the loop
+# `forward` looks up the embedding, after it come the last norm and the output matrix.
 
 # %% key="loop-by-hand"
 streams = [x]
@@ -339,7 +339,7 @@ bringer, second, third = (int(i) for i in np.argsort(-gone.mean(axis=1))[:3])
 # And the second picture says why there: attention of block {{ bringer }} alone carries
 # {{ gone[bringer].mean() :.0% }} ± {{ gone[bringer].std() :.0% }} of what tells the girl's text from the boy's, where the median block
 # carries {{ np.median(gone.mean(axis=1)) :.0% }}. Block {{ second }} follows with {{ gone[second].mean() :.0% }} and block {{ third }} with {{ gone[third].mean() :.0% }}. So the answer does not ripen evenly from block to block. The lower blocks
-# prepare *a name*; one late step of attention fetches the largest single share of what decides between the two, and the steps after it turn this news into a word.
+# prepare *a name*; one late step of attention fetches the largest single share of what decides between the two.
 # {{ claim: her_name[half].mean() < 0.1 < 0.3 < her_name[-1].mean() }}
 # {{ claim: control[half].mean() > 0.5 * his_name[half].mean() and control[-1].mean() < 0.05 }}
 # {{ claim: gone[bringer].mean() > 0.2 and gone[bringer].mean() > 1.3 * gone[second].mean() }}
@@ -350,7 +350,7 @@ bringer, second, third = (int(i) for i in np.argsort(-gone.mean(axis=1))[:3])
 #
 # Now the question of the title. We leave out each block once, run the others, and measure the loss on the 20
 # stories. **Predict before you run it**: does the loss rise most without a block near the bottom, in the middle, or
-# near the top? And how large is the largest rise, if guessing among all tokens would cost {{ np.log(config.vocab_size) :.1f }} nats?
+# near the top? And how large is the largest rise? (Guessing among all tokens costs {{ np.log(config.vocab_size) :.1f }} nats.)
 
 # %% key="skip-cell"
 from llama_np import no_tap
@@ -477,8 +477,8 @@ table(
 # ## Try it: other orders
 #
 # If single blocks hardly matter, does their order? **Predict before you run it**: rank these by cost: the first two
-# blocks swapped; two neighbours in the middle swapped; the whole middle half in random order; all blocks in
-# reverse.
+# blocks swapped; two neighbours in the middle swapped; the whole middle half in random order; all but the first in
+# random order; all blocks in reverse.
 
 # %% key="order-cell"
 quarter = max(1, config.n_layers // 4)
@@ -487,6 +487,8 @@ low, high = blocks[:quarter], blocks[-quarter:]
 rng = np.random.default_rng(0)
 shuffles = [[*low, *rng.permutation(middle), *high] for _ in range(5)]
 mixed = np.mean([losses(order) - whole for order in shuffles], axis=0)
+far = [[0, *rng.permutation(blocks[1:])] for _ in range(3)]
+thrown = np.mean([losses(order) - whole for order in far], axis=0)
 pair = [*blocks[: half - 1], half, half - 1, *blocks[half + 1 :]]
 swapped, bottom, reverse = (
     losses(order) - whole for order in (pair, [1, 0, *blocks[2:]], blocks[::-1])
@@ -494,6 +496,7 @@ swapped, bottom, reverse = (
 rise_of = {
     f"blocks {half - 1} and {half} swapped": swapped,
     f"blocks {middle[0]} to {middle[-1]} shuffled, mean of 5": mixed,
+    f"blocks 1 to {blocks[-1]} shuffled, mean of 3": thrown,
     "blocks 0 and 1 swapped": bottom,
     "in reverse": reverse,
 }
@@ -506,8 +509,9 @@ table(
 # <details><summary>Answer</summary>
 #
 # Two neighbours in the middle may be swapped for {{ swapped.mean() :.3f }}, and even {{ len(middle) }} blocks in random
-# order cost only {{ mixed.mean() :.3f }}. Swapping the first two alone costs {{ bottom.mean() :.1f }}. The reverse costs {{ reverse.mean() :.1f }}, with the {{ whole.mean() :.1f }} of the whole model
-# a loss of {{ (whole + reverse).mean() :.1f }}.
+# order cost only {{ mixed.mean() :.3f }}. Throw all blocks but the first together, and it is {{ thrown.mean() :.1f }}. Swapping the first two alone
+# costs {{ bottom.mean() :.1f }}, and the reverse {{ reverse.mean() :.1f }}; with the {{ whole.mean() :.1f }} of the whole model both are worse than guessing, and of two ruins it says
+# little which is the larger. {{ claim: thrown.mean() > 3 * mixed.mean() and whole.mean() + min(bottom.mean(), reverse.mean()) > np.log(config.vocab_size) }}
 # {{ claim: mixed.mean() < 0.1 * reverse.mean() and mixed.mean() < 0.1 * bottom.mean() }}
 #
 # </details>
@@ -515,7 +519,8 @@ table(
 # So the blocks in the middle are less like the links of a chain than like people who add to one list. Each adds
 # what it sees, and most of it does not depend on who came just before. Larger models behave the same way:
 # [Lad et al. 2024](https://arxiv.org/abs/2406.19384) leave out and swap layers of eight models, and find the first and the last ones sensitive and those in
-# the middle robust. Order still matters in one place: someone must come first and say what the tokens are.
+# the middle robust. Order still matters, over the long way: block 0 has to come first and say what the tokens are, and what is written
+# at the bottom has to be there before it is read at the top, as the notes of [page 07b](07b_induction.ipynb) are.
 
 # %% [markdown] key="next"
 # ## What comes next

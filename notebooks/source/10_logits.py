@@ -128,7 +128,7 @@ with np.errstate(over="ignore", invalid="ignore"):
 # <details><summary>Answer</summary>
 #
 # Adding 5 changes nothing, since only differences count. Nobody can say whether a logit of
-# {{ last[first] :.1f }} is much. It also means that the largest may be subtracted, which the plain formula needs,
+# {{ last[first] :.1f }} is much. So the largest may be subtracted, and must be,
 # because $e^{1000}$ counts as infinite in a computer, and infinity divided by infinity is no number. Doubling doubles every lead: `{{ tokenizer.token(first) }}` rises from
 # {{ softmax(last)[first] :.2f }} to {{ softmax(2 * last)[first] :.2f }}. Remember that one.
 # {{ claim: softmax(2 * last)[first] > softmax(last)[first] }}
@@ -215,7 +215,7 @@ as_told = np.mean([repeated(text) for text in endings])
 print(f"\nrepeated: {shares.max():.0%} of its runs; the median text {np.median(shares):.0%}")
 
 # %% [markdown] key="greedy-read"
-# The likeliest tokens make a poor text. This one writes `{{ loop }}` {{ times }} times, and
+# The likeliest tokens make a poor text. This one writes `{{ loop }}` again and again, {{ times }} times in the same surroundings, and
 # {{ shares.max() :.0% }} of its runs of four tokens had been written before. It is the worst of {{ len(shares) }},
 # but on average they repeat {{ shares.mean() :.0% }}, where the stories as they were told repeat {{ as_told :.1% }}.
 # {{ claim: times > 2 and shares.max() > 0.15 and shares.mean() > 2 * as_told }}
@@ -435,12 +435,12 @@ print("as told: repeated", with_error(control[0]), " strange", with_error(contro
 # {{ claim: found[0, None][0].mean() > 2 * control[0].mean() }}
 # {{ claim: found[2, None][1].mean() > 0.15 and found[2, None][0].mean() < 0.02 }}
 #
-# **Top-p trades one fault for the other.** At temperatures from 0.6 to 1 it brings the strange words from
-# {{ with_error(tamed[None][1]) }} to {{ with_error(tamed[0.9][1]) }}, because the crowd behind the cut is gone, and raises the repeated runs from
-# {{ with_error(tamed[None][0]) }} to {{ with_error(tamed[0.9][0]) }}, since what is taken from the crowd goes to the leaders. Nor is it a cure for a
-# high temperature: at 1.5 there are still {{ found[1.5, 0.9][1].mean() :.0% }} strange words, of {{ found[1.5, None][1].mean() :.0% }} without it, because so much of the crowd
-# then stands before the cut. {{ claim: found[1.5, 0.9][1].mean() > 2 * tamed[None][1].mean() }}
-# {{ claim: tamed[0.9][1].mean() < tamed[None][1].mean() and tamed[0.9][0].mean() > tamed[None][0].mean() }}
+# **Top-p trades one fault for the other**, and not much of either. At a temperature of 1 the strange words go from
+# {{ with_error(found[1, None][1]) }} to {{ with_error(found[1, 0.9][1]) }}, because the crowd behind the cut is gone; at 0.6 and 0.8, where the crowd is small
+# already, the picture shows hardly any change. The repeated runs of the three together rise from {{ with_error(tamed[None][0]) }} to
+# {{ with_error(tamed[0.9][0]) }}, since what is taken from the crowd goes to the leaders. Nor is it a cure for a high temperature: at 1.5
+# there are still {{ found[1.5, 0.9][1].mean() :.0% }} strange words, of {{ found[1.5, None][1].mean() :.0% }} without it. {{ claim: found[1.5, 0.9][1].mean() > 2 * tamed[None][1].mean() }}
+# {{ claim: found[1, 0.9][1].mean() < found[1, None][1].mean() and tamed[0.9][0].mean() > tamed[None][0].mean() }}
 #
 # So no setting is without either fault. Take both together, beyond what the stories have: all settings up to a temperature of
 # 1 lie between {{ min(cool) :.2f }} and {{ max(cool) :.2f }}, with or without top-p, and all above it at {{ min(hot) :.2f }} or more.

@@ -3,7 +3,7 @@
 #
 # To write the word after `Once upon a time, there was a little girl named`, the model has to know all the words
 # before it, and for the word after that one word more. So every further word of a story should cost more than the
-# last, and a long story should take forever. It does not, because the model keeps something. What exactly, and why
+# last, and a long story should be told ever more slowly. It is not, because the program keeps something. What exactly, and why
 # just that? And if what it keeps is wrong, how long does it take until anybody notices?
 #
 # The last question is the serious one: at the end, two errors that programmers really make in this place are measured
@@ -280,11 +280,11 @@ print(f"after {lengths[-1] - 1} tokens: {slow:.1f} ms without a cache, {fast:.1f
 
 # %% [markdown] key="time-read"
 # Without a cache the time grows with the text, and the line is nearly straight: every row goes through the same matrices,
-# and the scores, whose number grows with the square, are still few. With a cache it hardly grows, because no old row is
-# computed again; the printed line says what one token costs after the longest text.
+# and the scores, whose number grows with the square, are still few. With a cache it grows far less: no old row is computed
+# again, and only the new query has more keys to meet. The printed line says what one token costs after the longest text.
 # {{ claim: without[-1] / without[0] > 2 * with_cache[-1] / with_cache[0] and without[-1] > 4 * with_cache[-1] }}
-# It is not zero either: every step still reads all the weights for the sake of one row, and in a large model that,
-# with the cache, is most of what a token costs ([Shazeer 2019](https://arxiv.org/abs/1911.02150)). Lesson
+# It is not zero either: every step still reads all the weights for the sake of one row, and in a large model reading
+# them and the cache is most of what a token costs ([Shazeer 2019](https://arxiv.org/abs/1911.02150)). Lesson
 # [12](12_generation.ipynb) measures it.
 
 # %% [markdown] key="experiment"
@@ -374,13 +374,13 @@ print(f"its weight: median {np.median(in_slot):.3f}, largest {in_slot.max():.2f}
 
 # %% [markdown] key="experiment-answer"
 # The **shift** is largest at once, {{ early["shift"] :.1f }} thousandths of a nat over the first four tokens, and has
-# faded to {{ late["shift"] :.1f }} over the last eight. {{ claim: early["shift"] > 2 * late["shift"] }}
+# faded to {{ late["shift"] :.2f }} over the last eight. {{ claim: early["shift"] > 2 * late["shift"] }}
 # RoPE sees distances only (lesson [05](05_rope.ipynb)), and all new tokens are shifted alike, so that the distances
 # among them are right; only those to the prompt are one too large, and the prompt recedes. Would any gap fade in this way?
 # No, says the control. At the first new token it is the same error ({{ apart["shift"][:, 0].mean() :.0f }} in both), but afterwards
-# the gap moves along, so that it always lies directly before the new token, and nothing fades: it costs
-# {{ early["a gap before every token"] :.0f }} over the first four and {{ late["a gap before every token"] :.0f }} at the end,
-# {{ late["a gap before every token"] / late["shift"] :.0f }} times as much as the shift has come down to.
+# the gap moves along, so that it always lies directly before the new token, and its curve wavers but does not come down: it costs
+# {{ early["a gap before every token"] :.0f }} over the first four and {{ late["a gap before every token"] :.0f }} at the end, where the shift
+# costs {{ late["shift"] :.2f }}.
 # {{ claim: late["a gap before every token"] > 4 * late["shift"] }}
 # {{ claim: np.allclose(apart["shift"][:, 0], apart["a gap before every token"][:, 0], rtol=1e-3) }}
 #
@@ -397,7 +397,7 @@ print(f"its weight: median {np.median(in_slot):.3f}, largest {in_slot.max():.2f}
 # {{ n_texts * n_new }} places, {{ changed_by["both"] / (n_texts * n_new) :.1% }}. With another story's cache it is
 # {{ changed_by["another story's cache"] / (n_texts * n_new) :.0% }}, which anybody would notice.
 # {{ claim: changed_by["both"] / (n_texts * n_new) < 0.15 and 3 * changed_by["both"] < changed_by["another story's cache"] }}
-# **Most tokens stay what they were**, so that reading samples will hardly find this error. Comparing a cached run with an
+# **Most tokens stay what they were**. So how long does it take until anybody notices? By reading samples, perhaps forever. Comparing a cached run with an
 # uncached one finds it at the first token; that comparison is the first row of the table, where nothing is wrong.
 
 # %% [markdown] key="questions"
@@ -415,5 +415,5 @@ print(f"its weight: median {np.median(in_slot):.3f}, largest {in_slot.max():.2f}
 #
 # The model can now go on from any text at the price of one row a token. Lesson [12, generation](12_generation.ipynb),
 # puts the loop around it and measures what a pass costs. Before that, [exercise 11](exercises/11_kv_cache.ipynb) has
-# you write the mask of a chunk and find out how far a shift can go. The numbers behind this page are told well in
+# you write the mask of a chunk and see how large a shift goes unnoticed. The numbers behind this page are told well in
 # kipply's [Transformer inference arithmetic](https://kipp.ly/transformer-inference-arithmetic/).

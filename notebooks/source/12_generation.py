@@ -1,10 +1,10 @@
 # %% [markdown] key="title"
 # # 12 Generation: the loop that writes
 #
-# Given `Once upon a time, there was a little girl named`, the model tells a story, and given a question, it
-# answers. Yet it knows neither that a story ought to end nor that anybody has asked it something: all it ever
+# Given `Once upon a time, there was a little girl named`, the model tells a story, and its tuned
+# sister answers a question. Yet it knows neither that a story ought to end nor that anybody has asked it something: all it ever
 # does is say what could come next. Who decides that the end has come, and what does the model do if nobody
-# stops it? And why can it read a page in the time in which it writes a line?
+# stops it? And why is reading so much faster than writing?
 #
 # The answers are in the loop around the model. This page writes that loop, stops it, repeats a draw, runs several
 # texts side by side and measures what that saves, and at the end lays out a conversation as one text and looks at 20
@@ -233,10 +233,10 @@ table(
 )
 
 # %% [markdown] key="speed-read"
-# The two lines lie close together, while both rise steeply with `n`. So here, where the texts are short, what counts is
+# Both lines rise steeply at first, and with 32 rows in a pass they are not far apart: reading is a little faster. So here, where the texts are short, what counts is
 # **how many rows share a pass**, more than whether they are read or written. A lone text is written slowly because its
-# passes have one row each, and the printed line answers the opening: a page is read in the time of a line, because its
-# rows are known beforehand and can share a pass.
+# passes have one row each, and the printed line answers the opening: reading is faster by so much because the rows of a
+# prompt are known beforehand and can share a pass.
 # {{ claim: 0.4 < writing[5] / reading[5] < 2.5 and reading[5] > 3 * reading[0] and writing[5] > 3 * writing[0] }}
 #
 # Something has to be paid once for each pass. In a model as small as the doll-house it is mostly the calls of NumPy; in
@@ -317,8 +317,8 @@ print(told, after_story, alone, sep="\n-----\n")
 # %% [markdown] key="turns-read"
 # The model answers our thanks with the same words, story or no story: `{{ alone }}` {{ claim: after_story == alone }}
 # It goes on as its dialogs went on, and these were requests for stories, questions that ask for none, and
-# now and then two of either, one after the other, that had nothing to do with each other. So this model has no reason to use what was said
-# before, although all of it stands in its prompt. Whether a model *can* look back is a matter of the prompt; whether it does is
+# now and then two of either, one after the other, that had nothing to do with each other. Training has given this model no reason to use what
+# was said before, although all of it stands in its prompt. Whether a model *can* look back is a matter of the prompt; whether it does is
 # a matter of training.
 
 # %% [markdown] key="answer-why"
@@ -384,13 +384,13 @@ for name, (in_answers, ended, went_on, _) in found.items():
 #
 # Neither is silent afterwards. Of the tuned model's ends, {{ after["<|begin_of_text|>"] }} are followed by
 # `<|begin_of_text|>`, which starts another story as the texts of its training did, and
-# {{ after["<|start_header_id|>"] or "none" }} by the header of another turn, in which a model may well write what *you* say. A
+# {{ after["<|start_header_id|>"] or "none" }} by the header of another turn, though other models do go on there, and write *your* next line. A
 # program that does not look for the stop token shows all of that as the answer. So the end of a turn is the
 # model's decision, one token among {{ config.vocab_size :, }}, and obeying it is the loop's job.
 # {{ claim: sum(after.values()) >= 5 }}
 #
-# The lengths tell what a batch costs. It runs at least until its longest answer has ended, and what a row writes after its own
-# end is thrown away: even so {{ 1 - lengths.sum() / (len(lengths) * lengths.max()) :.0% }} would be. Services therefore let a new request take the
+# The lengths show what a batch wastes. It has to run until its longest answer has ended, and what a row writes after its own
+# end is thrown away, here at least {{ 1 - lengths.sum() / (len(lengths) * lengths.max()) :.0% }} of all that is computed. Services therefore let a new request take the
 # place of a finished one at every step ([Orca, 2022](https://www.usenix.org/conference/osdi22/presentation/yu)).
 
 # %% [markdown] key="questions"
