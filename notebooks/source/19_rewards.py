@@ -68,7 +68,7 @@ rows = [
 table(["best of", "by the formula", "found", "nats"], rows)
 
 # %% [markdown] key="choose-read"
-# The best of 4 ends well in {{ found[2] :.0% }} of cases, and has moved by {{ nats[2] :.2f }} nats.
+# The best of 4 ends well in {{ found[2] :.0% }} of cases, and has moved by no more than {{ nats[2] :.2f }} nats.
 # {{ claim: found[2] > p + 0.15 and best_of_n_kl(p, 16) < np.log(1 / p) + 1e-9 }} However large $n$ is, the distance
 # stays below $\ln(1/p)$, here {{ np.log(1 / p) :.2f }}.
 #
@@ -159,11 +159,13 @@ for (name, change), score in zip(edits.items(), judged.T[1:]):
     gain[name] = (score - judged[:, 0]) / unit
 rows = [[n, f"{liked[n]:.0%}", f"{g.mean():+.1f} ± {g.std():.1f}"] for n, g in gain.items()]
 happily, denied, wolf, bland, *_ = (g.mean() for g in gain.values())
-table(["what is done to a bad story", "the rule likes it", "reward model, in spreads"], rows)
+table(
+    ["what is done to a bad story", "the rule likes it", "reward model, standard deviations"], rows
+)
 
 # %% [markdown] key="fooled-read"
 # {{ claim: bland > 0.3 and wolf < happily and liked["+ It was a good day. They were friends."] == 0 }}
-# The mild line about friends earns nothing from the rule and {{ bland :+.1f }} spreads from the reward model, against
+# The mild line about friends earns nothing from the rule and {{ bland :+.1f }} standard deviations (of the scores of whole stories) from the reward model, against
 # {{ happily :+.1f }} for *happily ever after*. The wolf delights the rule, because somebody smiles, and the reward model gives
 # {{ wolf :+.1f }}. To *not happy at all*, which the rule likes as well, it gives {{ denied :+.1f }}. The
 # rule is a list of words, and the other has learned a tone. Neither knows what ending well is.
@@ -277,8 +279,8 @@ show.curves(
 )
 
 # %% [markdown] key="group-read"
-# The rarer kind gets the larger advantage, and a group of equal rewards gets nothing: of 8 answers
-# {{ p**8 + (1 - p) ** 8 :.0% }} of the groups at the start, and nearly all once the model is good. Each advantage is given to **every** token of its answer. Only the last sentence, about
+# The rarer kind gets the larger advantage, and a group of equal rewards gets nothing. The curve says how many groups
+# of 8 are lost so: {{ p**8 + (1 - p) ** 8 :.0% }} at the start, and nearly all once the model is good. Each advantage is given to **every** token of its answer. Only the last sentence, about
 # {{ np.mean(at_end) :.0f }} tokens of {{ np.mean(tokens_of) :.0f }}, had to do with the reward, but the model is not told which. This is
 # the problem of **credit assignment**; remember it for step 6.
 #
@@ -427,7 +429,8 @@ show.curves(
 
 # %% [markdown] key="long-read"
 # {{ claim: log[-1]["mean_reward"] > log[0]["mean_reward"] + 0.2 and log[-1]["distinct_endings"] < 0.8 * log[0]["distinct_endings"] }}
-# From {{ log[0]["mean_reward"] :.0% }} in the first line to {{ log[-1]["mean_reward"] :.0% }} in the last, by nothing but zeros and ones. In {{ answers_each }}
+# From {{ log[0]["mean_reward"] :.0% }} in the first line to {{ log[-1]["mean_reward"] :.0% }} in the last, by nothing but zeros and ones, while the loss **rose** from {{ log[0]["train_loss"] :.4f }} to
+# {{ log[-1]["train_loss"] :.4f }}. {{ claim: log[-1]["train_loss"] > log[0]["train_loss"] }} In {{ answers_each }}
 # answers there were {{ log[0]["distinct_endings"] }} different endings at first, and {{ log[-1]["distinct_endings"] }} in the last line.
 #
 # Now all four ways with the same requests (`python -m weights_tools.training.rewards.study`): the best of 2, 4
