@@ -101,6 +101,17 @@ ALL = (
     ("attend_backward",
      "sign: root = * | constant: root = * | another argument: root = *", "all are K wide, T K"),
     ("adam", "another argument: m = v = np.zeros_like(rate)", "0 may be of any shape"),
+    # The parts of GPT-2.
+    ("layer_norm", "x: without its mean", "that is what it takes away"),
+    ("layer_norm", "fails where weight and shift are not as long", "one number each a column"),
+    ("gelu_feed_forward", "fails where * are not as long",
+     "a bias is as long as its matrix is wide; the others meet by accident alone"),
+    ("pool_heads", "changed places: heads = w.reshape(n_kv_heads, w.shape[0], -1, head_dim)",
+     "the groups lie in the same order"),
+    ("pool_heads", "*: heads = w.reshape(w.shape[0], n_kv_heads, -1 - 1, head_dim) | "
+     "*: heads = w.reshape(w.shape[0], n_kv_heads, -2, head_dim)",
+     "NumPy fills in for any negative number"),
+    ("pool_heads", "axis: return heads.mean(axis=-2)*", "the last but one of four"),
     # Rewards.
     ("reinforce | group_advantages", "rewards: without its mean | result: without its mean",
      "what is left of a group sums to 0"),

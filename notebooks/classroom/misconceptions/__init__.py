@@ -18,6 +18,7 @@ from . import (  # noqa: F401  each enters its own into the list
     lesson_10,
     lesson_11,
     lesson_12,
+    lesson_13,
     lesson_14,
     lesson_15,
     lesson_19,
