@@ -266,7 +266,7 @@ table(header, [[n, *(f"{v:.2f}" for v in values)] for n, values in of_start.item
 # %% [markdown] key="start-answer"
 # <details><summary>Answer</summary>
 #
-# With both zero, each gradient is a product with zero, and the model stands still for ever. With $B$ zero, $d_A$ is zero but
+# With both zero, each gradient is a product with zero, and the model never moves. With $B$ zero, $d_A$ is zero but
 # $d_B$ is not: after one step $B$ has moved, and from the second on $A$ learns as well. With both random, noise is added to every
 # matrix, and the loss says that the start is a damaged model.
 #
@@ -395,7 +395,7 @@ show.curves(
 )
 
 # %% [markdown] key="full-read"
-# Drawn is the matrix that has changed most, as `{{ largest }}` is called here. Its change leans: the first direction is
+# Drawn is the matrix that has changed most, `{{ largest }}`. Its change leans: the first direction is
 # {{ lines["the change"][0] / lines["a random matrix"][0] :.1f }} times as strong as that of a random matrix of its shape and size. But it does not stop after a few, as a
 # matrix of low rank would.{{ claim: lines["the change"][0] > 1.5 * lines["a random matrix"][0] and lines["the change"][20] > 0.02 }} How much do the answers need of it?
 
@@ -475,7 +475,7 @@ table(
 # ## Step 9. The chat model that ships
 #
 # `doll-house-chat` was made with the same functions, by `python -m weights_tools finetune --out DIR`. It learned whole stories in the
-# place of two sentences, and between them came the facts, so that they are not lost, and questions that ask for no story,
+# place of two sentences, and between them came facts, as far as they are questions, and questions that ask for no story,
 # with the answer that it only tells stories. Its folder holds the thin matrices, in the form that Hugging Face's `peft` reads. We ask it and its
 # base model for 24 heroes with common names and 24 with invented ones, and 24 other things. The invented names and the other questions were
 # all kept from training.
@@ -492,6 +492,11 @@ heroes = {
     for kind, share in {"common": 0, "invented": 1}.items()
 }
 others = read_facts(UNSEEN_QUESTIONS)[::2][:24]
+asked = ["\t" in line for line in read_facts()]  # a question and its answer; else a text
+for name, kind in {"facts asked": True, "facts as texts": False}.items():
+    material.sets[name] = [
+        f for f, is_asked in zip(material.sets["facts"], asked) if is_asked == kind
+    ]
 
 
 def examined(w):
@@ -500,24 +505,35 @@ def examined(w):
         stories = ask(w, [request(hero, i) for i, hero in enumerate(some)], 30)
         named.append(sum(find_hero(story) == hero for hero, story in zip(some, stories)))
     declined = sum(declines(told) for told in ask(w, others, 40))
-    return [*named, declined, material.measure(w, ["facts"])["facts"]]
+    return [*named, declined], material.measure(w, ["facts asked", "facts as texts"])
 
 
 exam = {name: examined(w) for name, w in {"base": weights, "chat": ships.weights}.items()}
 table(
-    ["", "common name", "invented name", "declined", "facts, nats a token"],
-    [[name, *counts, f"{nats:.2f}"] for name, (*counts, nats) in exam.items()],
+    [
+        "of 24 each; nats a token",
+        "common name",
+        "invented name",
+        "declined",
+        "facts asked",
+        "as texts",
+    ],
+    [[name, *n, *(f"{v:.2f}" for v in nats.values())] for name, (n, nats) in exam.items()],
 )
-print(f"{log[-1]['dialogs']} dialogs; held out {log[0]['held_out_nats_per_token']} nats a token "
-      f"after {log[0]['dialogs']}, {log[-1]['held_out_nats_per_token']} at the end")  # fmt: skip
 
 # %% [markdown] key="chat-read"
-# It takes over {{ exam["chat"][0] }} of the 24 common heroes and {{ exam["chat"][1] }} of the invented ones, where the base model finds {{ exam["base"][0] + exam["base"][1] }} of all 48 by
-# chance. {{ exam["chat"][2] }} of 24 other questions it declines. That is a form, too: it does not know that it does
+# It takes over {{ exam["chat"][0][0] }} of the 24 common heroes and {{ exam["chat"][0][1] }} of the invented ones, where the base model finds
+# {{ sum(exam["base"][0][:2]) }} of all 48. {{ exam["chat"][0][2] }} of 24 other questions it declines. That is a form, too: it does not know that it does
 # not know, but has learned which questions get that reply. For larger models [Zhou et al. 2023](https://arxiv.org/abs/2305.11206) (section 2)
-# propose that knowledge comes nearly all from pre-training, and that a thousand dialogs teach the form. The facts,
-# {{ exam["base"][3] :.2f }} nats a token before, are at {{ exam["chat"][3] :.2f }}.
-# {{ claim: min(exam["chat"][:2]) >= 18 and exam["chat"][2] >= 16 and exam["base"][0] + exam["base"][1] <= 8 }}
+# propose that knowledge comes nearly all from pre-training, and that a thousand dialogs teach the form. Its log fits that: after
+# {{ int(log[0]["dialogs"]) :, }} of {{ int(log[-1]["dialogs"]) :, }} dialogs the held-out answers cost {{ float(log[0]["held_out_nats_per_token"]) :.2f }} nats a token, and all the others brought them to
+# {{ float(log[-1]["held_out_nats_per_token"]) :.2f }}.
+#
+# The facts show what mixing in does. Those that are questions came again and again among the dialogs, and cost
+# {{ exam["chat"][1]["facts asked"] :.2f }} nats a token ({{ exam["base"][1]["facts asked"] :.2f }} in the base model). Those that are plain texts did not, and went from
+# {{ exam["base"][1]["facts as texts"] :.2f }} to {{ exam["chat"][1]["facts as texts"] :.2f }}.
+# {{ claim: min(exam["chat"][0][:2]) >= 18 and exam["chat"][0][2] >= 16 and sum(exam["base"][0][:2]) <= 8 }}
+# {{ claim: exam["chat"][1]["facts asked"] < exam["chat"][1]["facts as texts"] and exam["chat"][1]["facts as texts"] > exam["base"][1]["facts as texts"] + 0.1 }}
 #
 # ## Experiment: take half of it back
 #
@@ -559,7 +575,7 @@ table(
 # %% [markdown] key="half-all-read"
 # It is about so. In these {{ len(rows) }} runs, half of the way brings {{ np.mean([r[3] for r in rows]) :.0% }} of what was learned on average, and never less than
 # {{ min(r[3] for r in rows) :.0% }} (in the most cautious runs, which were far from their minimum yet), while it costs {{ np.mean([r[4] for r in rows]) :.0% }} of what was lost, and never more than {{ max(r[4] for r in rows) :.0% }}. Above 100 %,
-# the second half did harm even to the requests. All weights or LoRA, rank 1 or 8, makes little difference. **How much is forgotten is a matter of how far one goes, and the second half of the way is nearly all cost.**
+# the second half did harm even to the requests. All weights or LoRA, rank 1 or 8, makes little difference. **How much is forgotten is a matter of how far one goes, and the second half of the way is mostly cost.**
 # {{ claim: len(rows) >= 6 and min(r[3] for r in rows) > 0.5 and max(r[4] for r in rows) < 0.5 and 0.1 < np.mean([r[4] for r in rows]) < 0.4 }}
 #
 # To go part of the way back has a name, **weight interpolation**; [Wortsman et al. 2021](https://arxiv.org/abs/2109.01903) saved with it much of what
