@@ -424,4 +424,5 @@ for name, (in_answers, ended, went_on, _) in found.items():
 # You have seen every matrix of a Llama and the loop around it. In [exercise 12](exercises/12_generation.ipynb) the
 # doll-house tells a story with nothing but your own functions. Two questions are left: why this architecture, and
 # where the numbers come from. Lesson [13](13_gpt2_to_llama.ipynb) builds GPT-2 and turns it into Llama, part by
-# part, and the lessons after it compute gradients and train a small model.
+# part ([13b](13b_llama_versions.ipynb) goes on to Llama 3.2), and the lessons after it compute gradients and train a
+# small model.

@@ -10,7 +10,8 @@
 # computation. *How far* is decided by an **optimizer**. At the end you make a classic mistake of training loops on
 # purpose, on twenty networks, and see what it is good for.
 #
-# Before this page: [lesson 13](13_gpt2_to_llama.ipynb). Beside it:
+# Before this page: [lesson 13](13_gpt2_to_llama.ipynb), with [13b](13b_llama_versions.ipynb) and
+# [13c](13c_parallel_layers.ipynb) for whoever likes. Beside it:
 # [exercise 14](exercises/14_tensors_and_gradients.ipynb).
 
 # %% key="setup"
