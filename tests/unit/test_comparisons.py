@@ -1,0 +1,99 @@
+"""The study of comparisons: what its ways learn from, what it measures, the table that ships."""
+
+import numpy as np
+import pytest
+
+from weights_tools.commands.finetune import load_chat_base
+from weights_tools.training.comparisons import study
+from weights_tools.training.dialogs import PREFERENCES, Comparison, read_lines
+
+TOLD = ["He fell. He was happy.", "He was happy. He fell.", "She hugged him.", "He fell."]
+
+
+@pytest.fixture(scope="module")
+def material():
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in (("STEPS", 2), ("PAIRS_PER_STEP", 2), ("HELD_OUT", 2), ("TEXTS", 1)):
+            patch.setattr(study, name, value)
+        pairs = list(read_lines(PREFERENCES, Comparison))
+        yield study.Material(load_chat_base(study.CHAT), pairs[-8:])
+
+
+def test_what_is_counted_in_stories():
+    found = study.figures(TOLD)
+    assert found["stories"] == 4 and found["ends_well"] == 0.5 and found["best_of_4"] == 1
+    assert found["endings"] == 3  # "He fell" comes twice
+
+
+def test_two_sentences_leave_the_preference_as_it_was():
+    pairs = list(read_lines(PREFERENCES, Comparison))
+    cut = [study.two_sentences(pair) for pair in pairs]
+    right = sum(map(study.is_right, cut))
+    assert right > 0.95 * len(pairs) and not study.is_right(cut[0]._replace(other="He was glad."))
+    assert all(
+        len(short.preferred) <= len(p.preferred) for short, p in zip(cut, pairs, strict=True)
+    )
+
+
+def test_the_preferred_alone_are_those_that_dpo_compares_at_each_step(material):
+    compared = material.stage(study.Run(study.COMPARED, 1e-3, 0.1, seed=3))
+    alone = material.stage(study.Run(study.PREFERRED, 1e-3, 0.0, seed=3))
+    for step in range(2):
+        rows = [ids for part in compared.parts(step) for ids in part.ids[::2]]
+        of_pairs = {tuple(ids[ids > 0]) for ids in rows}
+        of_answers = {
+            tuple(ids[ids > 0]) for part in alone.parts(step) for ids in part.ids
+        }  # padding is 0
+        assert of_pairs == of_answers and len(of_pairs) == 2
+    held_out = {tuple(answer.ids) for pair in material.held_out for answer in pair[:2]}
+    learned = {tuple(answer.ids) for pair in material.learn for answer in pair[:2]}
+    assert len(learned) == 8 and not learned & held_out
+
+
+def test_a_model_that_has_not_moved_has_gained_nothing(material):
+    assert np.abs(material.gained(material.chat.weights)).max() < 1e-3
+    training = material.training(study.Run(study.COMPARED, 1e-3, 0.1, seed=0), steps=2)
+    assert training.take_step() == pytest.approx(np.log(2), abs=1e-4)
+
+
+def test_too_few_pairs_are_refused(material):
+    few = list(read_lines(PREFERENCES, Comparison))[:3]
+    with pytest.raises(ValueError, match="expected .* pairs that fit the context, found 3"):
+        study.Material(material.chat, few)
+
+
+def test_an_interrupted_study_goes_on(tmp_path, monkeypatch):
+    made, out = [], tmp_path / "runs.csv"
+
+    def measure(material, run, steps):
+        if len(made) == 2:
+            raise KeyboardInterrupt
+        made.append(run)
+        return run._asdict() | {"ends_well": 0.25, "stories": 4, "endings": 2}
+
+    monkeypatch.setattr(study, "measure", measure)
+    runs = study.all_runs(1)[:4]
+    with pytest.raises(KeyboardInterrupt):
+        study.run_study(out, None, runs)
+    assert len(study.read_rows(out)) == 2
+    made.clear()
+    with pytest.raises(KeyboardInterrupt):
+        study.run_study(out, None, [*runs, runs[0]._replace(seed=9)])
+    assert made == runs[2:]
+    assert [study.Run(*(row[n] for n in study.Run._fields)) for row in study.read_rows(out)] == runs
+
+
+def test_the_table_that_ships_has_every_run():
+    rows = study.read_rows()
+    assert [study.Run(*(row[n] for n in study.Run._fields)) for row in rows] == study.all_runs()
+    asked = study.REQUESTS * study.TRIES
+    assert all(row["stories"] == asked and 1 <= row["endings"] <= asked for row in rows)
+    assert all(row["ends_well"] <= row["best_of_4"] for row in rows)
+    for row in rows:
+        if row["way"] == study.CHAT_ALONE:
+            assert row["preferred"] == row["other"] == 0
+
+
+def test_a_wrong_number_of_seeds_is_one_line(capsys):
+    assert study.main(["--seeds", "0"]) == 1
+    assert capsys.readouterr().err == "error: --seeds must be at least 1, got 0\n"
