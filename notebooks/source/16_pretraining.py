@@ -1,920 +1,578 @@
 # %% [markdown] key="title"
 # # 16 Pre-training: from random numbers to stories
 #
-# A Llama begins as random numbers. It becomes a language model by one exercise, repeated: guess the next
-# token of a text, compare, change every weight a little. This is called **pre-training**, since fine-tuning
-# (lesson 17) comes after it. In this lesson you train a small Llama from nothing, on your own machine, in
-# one to three minutes, and watch its samples get better. Then you look at the log of the run that made the model
-# that ships with this course, and at the sizes of real runs.
+# *Once upon a time, there was a little girl named*: the model that ships with this course goes on with a name, and
+# one whose weights have just been drawn at random goes on with noise. Between the two lies a single exercise,
+# repeated millions of times: guess the next token. What does a model learn from it first, and when does it know more
+# than a table that counts which word follows which?
 #
-# **In** go texts and a model of random weights. **Out** comes the same model with other weights, and two
-# curves: how surprised it is by the text it learns from, and by text it has never seen.
+# To find out, you train a small Llama from nothing, in a minute or two. Before that you look at where its text comes
+# from and try the numbers of its recipe one by one, among them one that is copied everywhere and wrong here, and one
+# whose usual explanation does not hold. While the model learns, you hold its guesses against three tables of counts.
+# At the end you can say which of them it resembled at which moment.
 #
-# After this lesson you can turn texts into batches, say what is learned from one row, write one step of
-# AdamW by hand, read a training curve, see over-fitting, and work out how many operations a training run
-# takes. You need the loss and its gradients (lesson 15) and causal masking (lesson 06).
+# Before this page: [lesson 15](15_backward.ipynb), which makes the gradients. Beside it: [exercise
+# 16](exercises/16_pretraining.ipynb).
 
 # %% key="setup"
 import time
+from collections import defaultdict
 from dataclasses import replace
 
 import numpy as np
 from classroom import agree, show, source, table
 
-from llama_np import LLAMA_3_8B, Sampling, forward, generate
-from llama_np.training import cross_entropy
+from llama_np import Sampling, forward, generate, log_softmax, record, softmax
+from llama_np.training.backward import loss_and_gradients
 from weights_tools import DOLL_HOUSE, load_model
+from weights_tools.training.corpus import STORIES, Stream, encode_document, read_corpus
 
-teller = load_model(DOLL_HOUSE)
-tokenizer = teller.tokenizer
-
-# %% [markdown] key="setup-note"
-# This lesson makes its own model, so it is the same whatever Llama you have chosen for the others. From the
-# doll-house, the model that ships, it takes the tokenizer and, as you will see, the texts. One tokenizer is
-# meant for all that follows: a model can only be used with the tokens it was trained on.
-#
-# ## Step 1. The text
-#
-# Training text ships with the course: short stories, separated by a line of their own. The last part is
-# **held out**. The model never learns from it, so that it can be examined on text it has not seen.
-
-# %% key="text"
-from weights_tools.training.corpus import STORIES, read_corpus
-
+house = load_model(DOLL_HOUSE)
+tokenizer, V = house.tokenizer, house.config.vocab_size
 corpus = read_corpus(STORIES)
-print(f"{len(corpus.train)} stories to learn from, {len(corpus.held_out)} held out")
-print(f"{sum(len(story.encode()) for story in corpus.train):,} bytes to learn from\n")
-print(corpus.train[0][:430], "...")
-
-# %% [markdown] key="text-note"
-# You should know where these stories come from: the doll-house told them. It drew them at random, and a
-# program kept those that end by themselves, stay with their hero, repeat no sentence and invent no words
-# (`python -m weights_tools make-stories --help`). So the text is free to use and easy to learn, and it is not good
-# text. The stories lose their thread. A model trained on them learns that too: a perfect student would tell
-# stories like these, and no better ones. Large models are trained mostly on text that people wrote.
-
-# %% [markdown] key="ids-why"
-# ## Step 2. Ids
-#
-# Each story becomes ids, as in lesson 01, between a token for the beginning and one for the end. The end
-# counts: a model that has never seen it would not know when to stop (lesson 12). The picture shows the first
-# tokens of a story and its last ones.
-
-# %% key="ids"
-from weights_tools.training.corpus import encode_document
-
 documents = [np.array(encode_document(tokenizer, story)) for story in corpus.train]
 held_out = [np.array(encode_document(tokenizer, story)) for story in corpus.held_out]
-first = documents[0]
-shown = [*first[:14], *first[-5:]]
-show.tokens([tokenizer.token(i) for i in shown], shown)
-lengths = [len(document) for document in documents]
-print(f"shortest {min(lengths)}, longest {max(lengths)}, together {sum(lengths):,} tokens")
+n_tokens = sum(map(len, documents))
+print(f"{len(documents)} stories to learn from, {n_tokens:,} tokens; {len(held_out)} held out")
+print(corpus.train[0][:230], "...")
 
-# %% [markdown] key="stream-why"
-# ## Step 3. One long stream, cut into rows
+# %% [markdown] key="text-why"
+# ## Step 1. Where the text comes from
 #
-# Stories have all lengths, a batch is a matrix. The usual way out: put all stories end to end, in a random
-# order, and cut this stream into rows of equal length. When all of it has been read, one **epoch** is over
-# and the next begins, in another order.
+# These stories were told by the doll-house, the model that ships, so they are free to use and lose their thread;
+# whoever learns from them will not do better. The last {{ len(held_out) }} are **held out**, which means that no model on
+# this page learns from them. A large model reads the web. **Common Crawl** has fetched pages since 2008, and what one
+# gets is mostly menus, advertisements and copies, so that the work lies in throwing away. For Llama 3, text was cut
+# out of the HTML, copies were removed by address, by document and by line, rules sorted out pages that are lists of
+# errors or repeat themselves, and small models judged how much the rest reads like something worth reading. About 15
+# trillion tokens were left ([Llama team 2024](https://arxiv.org/abs/2407.21783), section 3.1.1; [Penedo et al.
+# 2024](https://arxiv.org/abs/2406.17557) publish such a selection with the effect of each rule).
 
-# %% key="stream-by-hand"
-seed = 0
-order = np.random.default_rng([seed, 0]).permutation(len(documents))  # epoch 0
-stream_by_hand = np.concatenate([documents[i] for i in order])
-print("the stream of one epoch:", stream_by_hand.shape)
+# %% [markdown] key="count-why"
+# ## Step 2. Why guessing teaches anything
+#
+# The cheapest way to guess is to count what came after the same tokens before, as in [lesson
+# 13](13_gpt2_to_llama.ipynb). A **unigram** table looks at nothing and knows only how frequent each token is, a
+# **bigram** table knows the last token, and a **trigram** table the last two. Where a past was seen $c$ times, with
+# $u$ different tokens behind it, the shorter table gets the share $u / (c + u)$.
 
-# %% key="stream-named"
-from weights_tools.training.corpus import Stream
 
-source(Stream.epoch)
+# %% key="count"
+from weights_tools.training.ablation.ngrams import ngram_losses
 
-# %% key="stream-agree"
-stream = Stream(documents, seed)
-agree(stream_by_hand, stream.epoch(0))
+all_tokens = np.concatenate(documents)
+followers = defaultdict(list)  # the last 0, 1 or 2 tokens: all tokens that came after them
+for t, token in enumerate(all_tokens.tolist()):
+    for n in range(min(t, 2) + 1):
+        followers[tuple(all_tokens[t - n : t].tolist())].append(token)
+followers = {past: np.array(tokens) for past, tokens in followers.items()}
 
-# %% [markdown] key="batch-why"
-# Now the rows. The model is to guess, at each position, the token that follows. So the **targets** are the
-# same tokens, shifted by one: we take one token more than we need and cut twice.
 
-# %% key="batch-by-hand"
-T, tokens_per_step = 128, 1024
-some = stream_by_hand[: tokens_per_step + 1]
-ids_by_hand = some[:-1].reshape(-1, T)  # B T
-targets_by_hand = some[1:].reshape(-1, T)
-print("ids", ids_by_hand.shape, "targets", targets_by_hand.shape)
+def by_counting(past, n):
+    """Probabilities of the next token, by what followed the last n tokens."""
+    if n < 0:
+        return np.full(V, 1 / V)
+    counted = np.bincount(followers.get(tuple(past[len(past) - n :]), []), minlength=V)
+    different = np.count_nonzero(counted)
+    if not different:
+        return by_counting(past, n - 1)
+    return (counted + different * by_counting(past, n - 1)) / (counted.sum() + different)
 
-# %% key="batch-named"
-source(Stream.batch)
 
-# %% key="batch-agree"
-ids, targets = stream.batch(0, tokens_per_step, T)
-agree(ids_by_hand, ids)
-agree(targets_by_hand, targets)
+story = held_out[0].tolist()
+surprises = [-np.log(by_counting(story[:t], 2)[story[t]]) for t in range(2, len(story))]
+agree(surprises, ngram_losses(all_tokens, held_out[0], 2, V))
 
-# %% key="batch-table"
-reads, guesses = (
-    [f"`{tokenizer.token(i)}`" for i in part] for part in (ids[0, :9], targets[0, :9])
-)
-table(["position", *range(9)], [["the model reads", *reads], ["and should guess", *guesses]])
+# %% key="texts"
+texts = {
+    "Once upon a": " time",
+    "Ben was hungry, so he ate an": " apple",
+    "There was a boy named Tim. He had a dog. One day,": " Tim",
+    "The opposite of hot is": " cold",
+}
+lines = []
+for text, right in texts.items():
+    past, (token, *_) = tokenizer.encode(text, bos=True), tokenizer.encode(right)
+    p = softmax(forward(house.weights, house.config, np.array(past))[-1])[token]
+    guesses = [by_counting(past, 1)[token], by_counting(past, 2)[token], p]
+    lines.append([text, f"`{right}`", *(f"{g:.3f}" for g in guesses)])
+table(["text", "next", "bigrams", "trigrams", "doll-house"], lines)
 
-# %% [markdown] key="row-why"
-# A row is what the model sees at once. It is not a sentence and not a story: it begins where the row before
-# it ended. **Predict before you run:** what stands in the second row?
+# %% [markdown] key="count-read"
+# {{ claim: float(lines[0][3]) > 0.5 and all(float(line[4]) > 5 * float(line[3]) for line in lines[1:]) }}
+# Two tokens are enough for the first line. In the others they are not: what one eats is seen four words before, the
+# boy's name {{ len(tokenizer.encode(list(texts)[2])) - len(tokenizer.encode("There was a boy named")) }} tokens before, and the opposite of hot is nowhere in the text. To give these tokens a
+# high probability, the doll-house has to know what apples are for, to remember who is there, and to have learned a
+# fact. Nobody asked for any of it: **all that is asked for is the next token, and each of these is a way to guess it
+# better**. The measure of success is the loss of lesson 15, the surprise at the token that came, in nats.
 
-# %% key="row"
+# %% [markdown] key="rows-why"
+# ## Step 3. Texts to rows
+#
+# Stories have all lengths, and a batch is a matrix. So all of them are put end to end in a random order and the
+# stream is cut into rows of equal length: **packing**. When it has been read once, one **epoch** is over and the next
+# one begins in another order. The **targets** are the same tokens shifted by one, since each position is to guess the
+# token that follows it.
+
+# %% key="rows"
+T, stream = 128, Stream(documents, seed=0)
+order = np.random.default_rng([0, 0]).permutation(len(documents))  # seed, epoch
+tokens = np.concatenate([documents[i] for i in order])[: 8 * T + 1]
+ids, targets = tokens[:-1].reshape(-1, T), tokens[1:].reshape(-1, T)
+agree(np.stack([ids, targets]), np.stack(stream.batch(0, 8 * T, T)))
 print(tokenizer.decode(ids[1].tolist()))
-ends = int((ids == first[-1]).sum())
-print(f"\nends of stories in these {len(ids)} rows: {ends}")
 
-# %% [markdown] key="row-answer"
-# <details><summary>Answer</summary>
+# %% [markdown] key="rows-read"
+# A row is neither a sentence nor a story. This one begins where the row before it ended, and often the next story
+# begins in the middle of a row. All {{ T }} positions of a row are guessed in one forward pass, each with the right
+# tokens before it, whatever was guessed there; this is called **teacher forcing**, and it is fair because the causal
+# mask of [lesson 06](06_masking.ipynb) hides the answer.
 #
-# It goes on in the middle of a story. Where a story ends inside a row, another one follows, which has nothing
-# to do with it. The model learns from the two special tokens that a new text begins. Here a token may even
-# attend to the story before its own. Llama 3 was trained with a mask that forbids this; its authors found
-# that it matters little, except for very long texts
+# Behind the seam, a token can attend to a story that has nothing to do with its own. **Predict before you run:** how
+# much does it harm the doll-house if a held-out story stands behind another one?
+
+# %% key="seam"
+
+
+def losses(weights, config, ids):
+    """The loss of every token of a text but the first."""
+    rows = log_softmax(forward(weights, config, ids[:-1]))
+    return -rows[np.arange(len(rows)), ids[1:]]
+
+
+alone, behind, n = [], [], 60
+for before, story in zip(held_out[1:], held_out[:24]):
+    alone.append(losses(house.weights, house.config, story[:n]).mean())
+    both = np.concatenate([before[-100:], story[:n]])
+    behind.append(losses(house.weights, house.config, both)[-n + 1 :].mean())
+harm = np.subtract(behind, alone)
+print(f"alone {np.mean(alone):.2f}, behind another story {np.mean(behind):.2f} nats a token")
+print(f"difference {harm.mean():+.2f}, over the stories ± {harm.std():.2f}")
+
+# %% [markdown] key="seam-read"
+# {{ claim: abs(harm.mean()) < 0.1 * np.mean(alone) }}
+# It does no harm, {{ harm.mean() :+.2f }} nats on {{ np.mean(alone) :.2f }}. The doll-house has been trained on such rows, and the
+# token that begins a text tells it to look no further back. Llama 3 was trained with a mask that forbids attending
+# across documents; its authors found little effect at ordinary lengths, and that it matters for very long rows
 # ([Llama team 2024](https://arxiv.org/abs/2407.21783), section 3.2).
+
+# %% [markdown] key="start-why"
+# ## Step 4. How the weights begin
 #
-# </details>
+# Matrices begin as random numbers from a normal distribution. GPT-2 drew them with a standard deviation of 0.02, and
+# divided those two that write into the stream, `wo` and `w_down`, by $\sqrt{2L}$ on top, where $L$ is the number
+# of blocks. The second number comes from a sum. A stream with $L$ blocks gets $2L$ contributions, which at the
+# start have nothing to do with each other, so that their squares add: $2L$ contributions of size $s$ make one of
+# size $\sqrt{2L}\,s$, and the division takes that away. Here are 32 blocks of our small model's width.
 
-# %% [markdown] key="teacher-why"
-# ## Step 4. One row is many exercises
-#
-# It is often said that a Llama is trained one token at a time. It is not. All positions of a row are guessed
-# at once, and each counts. This is called **teacher forcing**: whatever the model guesses at a position, at
-# the next position it is given the right token, as a teacher would.
-#
-# Let us check that this is the same as many separate exercises: give the model the first token and ask for
-# the second, give it two and ask for the third, and so on. The doll-house does it, since it can already read.
-# (The unit of the loss is the **nat**: surprise counted with natural logarithms, see lesson 15.)
-
-# %% key="teacher-by-hand"
-row, aims = ids[0, :24], targets[0, :24]
-one_by_one = [
-    cross_entropy(forward(teller.weights, teller.config, row[: t + 1])[-1:], aims[t : t + 1])
-    for t in range(len(row))
-]
-print(np.round(one_by_one[:6], 2))
-
-# %% key="teacher-named"
-from llama_np import log_softmax
-
-
-def losses(ids, targets):
-    rows = log_softmax(forward(teller.weights, teller.config, ids))  # T V
-    return -rows[np.arange(len(ids)), targets]
-
-
-agree(np.array(one_by_one), losses(row, aims), tolerance=1e-4)
-agree(np.mean(one_by_one), cross_entropy(forward(teller.weights, teller.config, row), aims))
-
-# %% key="teacher-picture"
-show.bars(
-    losses(row, aims)[:16],
-    [tokenizer.token(i) for i in aims[:16]],
-    "loss in nats",
-    title="how surprised the doll-house is by each token",
-)
-
-# %% [markdown] key="fair-why"
-# One run gives as many losses as the row has tokens. It is fair only because of the causal mask: no position
-# can look at the token that it has to guess. To see it, change the last token of the row.
-
-# %% key="fair"
-changed = row.copy()
-changed[-1] = row[0]
-agree(losses(row, aims)[:-1], losses(changed, aims)[:-1])
-
-# %% [markdown] key="model-why"
-# ## Step 5. A model that knows nothing
-#
-# Our small model is a Llama like the others, with fewer and narrower blocks. Its output matrix is the
-# embedding, transposed (tied, as in Llama 3.2 1B), which saves weights. The weights are drawn at random:
-
-# %% key="model"
+# %% key="start"
 from llama_np.weights import initialize
 
 small = replace(
-    teller.config, dim=64, n_layers=3, n_heads=4, n_kv_heads=2, head_dim=16, ffn_width=224,
+    house.config, dim=64, n_layers=3, n_heads=4, n_kv_heads=2, head_dim=16, ffn_width=224,
     context_length=T, tied_output=True,
 )  # fmt: skip
-start = initialize(small, np.random.default_rng(seed))
-print(f"{small.count_parameters():,} parameters; doll-house {teller.config.count_parameters():,}")
-source(initialize)
+deep = replace(small, n_layers=32)
 
-# %% [markdown] key="first-loss-why"
-# Before any training one can say what the loss should be. All weights are small, so all logits are near
-# zero, and every token of the vocabulary is about equally likely: $1/V$. The loss of that is
-# $-\ln(1/V) = \ln V$. If a fresh model shows another number, something is wrong.
 
-# %% key="first-loss-by-hand"
-first_loss = cross_entropy(forward(start, small, ids), targets)
-V = small.vocab_size
-print(f"first loss {first_loss:.2f}, ln V {np.log(V):.2f}")
-agree(np.array(first_loss), np.log(V), tolerance=0.02)
+def stream_sizes(std, divided):
+    """The typical number in the stream behind each block of a fresh model."""
+    weights, trace = initialize(deep, np.random.default_rng(0), std), {}
+    if not divided:
+        for layer in weights.layers:
+            layer.wo[...] *= np.sqrt(2 * deep.n_layers)
+            layer.w_down[...] *= np.sqrt(2 * deep.n_layers)
+    forward(weights, deep, ids[0], tap=record(trace, only={"resid_out"}))
+    return np.array([np.sqrt((x**2).mean()) for x in trace.values()])
 
-# %% [markdown] key="first-loss-wrong-why"
-# **Predict before you run:** what if the weights were drawn fifty times as large? Then the logits are large
-# as well. And what does one reach by counting alone: give each token the probability with which it occurs in
-# the text, and never look at what came before?
 
-# %% key="first-loss-wrong"
-loud = initialize(small, np.random.default_rng(seed), std=1.0)
-print(f"weights too large: {cross_entropy(forward(loud, small, ids), targets):.1f}")
-counts = np.bincount(np.concatenate(documents), minlength=V) + 1  # none has probability zero
-by_counting = np.log(counts / counts.sum())
-counting = -by_counting[np.concatenate(held_out)].mean()
-print(f"counting only:     {counting:.2f}")
+sizes = {
+    f"{std}, {'divided' if divided else 'not divided'}": stream_sizes(std, divided)
+    for std in (0.1, 0.02)
+    for divided in (False, True)
+}
+show.curves(np.arange(32), sizes, ("block", "typical number in the stream"), log="y")
 
-# %% [markdown] key="first-loss-answer"
-# <details><summary>Answer</summary>
+# %% [markdown] key="start-read"
+# {{ claim: sizes["0.1, not divided"][-1] > 2.5 * sizes["0.1, divided"][-1] }}
+# With a deviation of 0.1, the stream behind the last block is {{ sizes["0.1, not divided"][-1] / sizes["0.1, divided"][-1] :.1f }} times as large without the division as
+# with it. Every block adds a row of about the same size, so that in a stream that grows the later ones have less and
+# less say.
 #
-# With large random weights the model is sure of itself, and wrong: far worse than not knowing. It would
-# spend its first steps unlearning. Counting does much better than $\ln V$. It is the first thing a model
-# learns. All it gains beyond that number comes from looking at the text before.
+# And the deviation itself? The numbers of a normalised row are near 1. A product with a matrix of deviation $s$ is a
+# sum of $D$ such numbers times weights, and has the deviation $s\sqrt{D}$. That is 1 for $s = 1/\sqrt{D}$, which is
+# {{ 768**-0.5 :.3f }} for the width of 768 in the smallest GPT-2, {{ 1600**-0.5 :.3f }} for its largest with 1600, and
+# {{ small.dim**-0.5 :.3f }} for our {{ small.dim }}. Whether that matters can be tried. Here is a whole training loop: gradient,
+# clipping, rate, optimizer; each of them has a step below.
+
+# %% key="loop"
+from llama_np.training import AdamW, clip_by_global_norm, learning_rate
+
+
+def train(start, rate=1e-2, n_steps=40, optimizer=AdamW, seen_as=lambda w: w, kept_as=lambda w: w):
+    """Some steps on four rows each; weights, losses, lengths of gradients (`..._as`: step 8)."""
+    w, log, lengths = start.map(np.copy), [], []
+    update = optimizer(w)
+    for step in range(n_steps):
+        loss, gradients = loss_and_gradients(w.map(seen_as), small, *stream.batch(step, 4 * T, T))
+        lengths.append(clip_by_global_norm(gradients, 1.0))
+        update.step(w, gradients, learning_rate(step, rate, 8, n_steps))
+        for _, array in w.named():
+            array[...] = kept_as(array)
+        log.append(loss)
+    return w, np.array(log), np.array(lengths)
+
+
+unigrams = -np.log(by_counting([], 0)[targets]).mean()
+after = {
+    std: train(initialize(small, np.random.default_rng(0), std)) for std in (0.02, 0.1, 0.3, 1.0)
+}
+rows = [[std, f"{log[0]:.2f}", f"{log[-5:].mean():.2f}"] for std, (_, log, _) in after.items()]
+table(["standard deviation", "first loss", "after 40 steps"], rows)
+
+# %% [markdown] key="loop-read"
+# {{ claim: after[0.1][1][-5:].mean() < after[0.02][1][-5:].mean() - 0.5 and after[0.1][1][-5:].mean() < after[1.0][1][-5:].mean() - 1 }}
+# The number that everybody copies, 0.02, is too small for a narrow model: after 40 steps it is at {{ after[0.02][1][-5:].mean() :.2f }},
+# hardly below the unigram table with {{ unigrams :.2f }}, while 0.1, near $1/\sqrt{D}$, has come to {{ after[0.1][1][-5:].mean() :.2f }}.
+# What is too small is not lost, it must grow first. With 1 the model starts out sure of itself and wrong, at
+# {{ after[1.0][1][0] :.0f }} nats, and spends its steps on unlearning.
 #
-# </details>
+# The first loss can be told in advance. Where all tokens are equally likely it is $\ln V$ = {{ np.log(V) :.2f }}, and
+# logits that differ at random with a deviation of $\sigma$ cost $\sigma^2/2$ on top, here with $\sigma = s\sqrt{D}$ =
+# {{ 0.1 * np.sqrt(small.dim) :.1f }} together {{ np.log(V) + 0.01 * small.dim / 2 :.2f }}. If a fresh model shows another number, look for the mistake before you
+# train. From here on we begin with 0.1.
 
-# %% [markdown] key="gradient-why"
-# ## Step 6. A step down
+# %% [markdown] key="adamw-why"
+# ## Step 5. AdamW: what the W does
 #
-# Lesson 15 has shown how to get the gradient of the loss for every weight. The plain rule is
-# $w \leftarrow w - \eta \, g$: go against the gradient $g$, by a small number $\eta$, the **learning rate**.
-# Let us see how large the gradients are, in different parts of the model.
-
-# %% key="gradient"
-from llama_np.training.backward import loss_and_gradients
-
-loss, gradients = loss_and_gradients(start, small, ids, targets)
-rows = [
-    [name, g.shape, f"{np.sqrt(np.mean(g * g)):.0e}", f"{np.abs(g).max():.0e}"]
-    for name, g in gradients.named()
-    if name.startswith(("embedding", "layers.0", "norm"))
-]
-table(["gradient of the loss for", "shape", "typical size", "largest"], rows)
-
-# %% [markdown] key="gradient-note"
-# The sizes differ by factors of a hundred. No single rate suits them all: what is right for one array is
-# too much or too little for another.
-
-# %% [markdown] key="adam-why"
-# ## Step 7. AdamW by hand
+# Adam is known from [lesson 14](14_tensors_and_gradients.ipynb): a running mean $m$ of the gradient, divided by the
+# root of a running mean $v$ of its square. With $\beta_1 = 0.9$ and $\beta_2 = 0.95$ these remember about
+# $1/(1-\beta)$ = 10 and 20 steps. **Weight decay** adds a second pull, towards zero, which is not divided by
+# anything:
 #
-# **Adam** ([Kingma and Ba 2014](https://arxiv.org/abs/1412.6980), algorithm 1) gives each weight a rate of
-# its own. It keeps two running means for each weight: $m$ of the gradient, and $v$ of its square.
+# $$w \leftarrow w - r \left( \frac{m'}{\sqrt{v'} + \epsilon} + \lambda\, w \right) \qquad \lambda = 0.1,\ \epsilon = 10^{-8}$$
 #
-# $$m \leftarrow \beta_1 m + (1-\beta_1)\, g \qquad v \leftarrow \beta_2 v + (1-\beta_2)\, g^2$$
-#
-# Both begin at zero, so at first they are too small; after step $t$ they are divided by $1 - \beta^t$, which
-# makes up for it: $\hat m$ and $\hat v$. Then
-#
-# $$w \leftarrow w - \eta \left( \frac{\hat m}{\sqrt{\hat v} + \epsilon} + \lambda\, w \right)$$
-#
-# The fraction is about 1 or -1 where the gradient stays much the same, however large or small it is. It is
-# near 0 where the gradient keeps changing its sign. The last term, **weight decay**, pulls each weight
-# towards zero; the W in AdamW stands for it. Here are two steps on one weight, with plain numbers.
+# In the first step $m'$ is the gradient and $\sqrt{v'}$ its size, so one line can do it.
 
-# %% key="adam-by-hand"
-rate, decay, beta1, beta2, eps = 1e-2, 0.1, 0.9, 0.95, 1e-8
-batches = [stream.batch(step, tokens_per_step, T) for step in (0, 1)]
-all_gradients = [loss_and_gradients(start, small, *batch)[1] for batch in batches]
+# %% key="adamw"
+start = initialize(small, np.random.default_rng(0), std=0.1)
+young, _, lengths = after[0.1]
+_, gradients = loss_and_gradients(start, small, ids, targets)
+w, g = start.layers[0].wq, gradients.layers[0].wq
+rate, decay = 1e-2, 0.1
+by_hand = w - rate * (g / (np.abs(g) + 1e-8) + decay * w)
 
-w = float(start.layers[0].wv[0, 0])
-m = v = 0.0
-for t, each in enumerate(all_gradients, 1):
-    g = float(each.layers[0].wv[0, 0])
-    m = beta1 * m + (1 - beta1) * g
-    v = beta2 * v + (1 - beta2) * g * g
-    m_hat, v_hat = m / (1 - beta1**t), v / (1 - beta2**t)
-    step = m_hat / (np.sqrt(v_hat) + eps)
-    w -= rate * (step + decay * w)
-    print(f"step {t}: g {g:9.1e}   m {m:9.1e}   v {v:8.1e}   fraction {step:6.3f}   w {w:.5f}")
-
-# %% key="adam-named"
-from llama_np.training.optimizer import AdamW
-
+moved = start.map(np.copy)
+AdamW(moved, weight_decay=decay).step(moved, gradients, rate)
+agree(by_hand, moved.layers[0].wq)
+matrices = sum(w.size for _, w in start.named() if w.ndim > 1)
+print(f"{matrices:,} of {small.count_parameters():,} weights decay: all but the norms")
 source(AdamW.step)
 
-# %% key="adam-agree"
-moved = start.map(np.copy)
-optimizer = AdamW(moved, betas=(beta1, beta2), eps=eps, weight_decay=decay)
-for each in all_gradients:
-    optimizer.step(moved, each, rate)
-before = start.layers[0].wv[0, 0]
-agree(np.array(w - before) / rate, (moved.layers[0].wv[0, 0] - before) / rate)
-
-# %% [markdown] key="adam-note"
-# (Both gradients are taken at the same weights here, to keep the example short. In training the second is
-# computed after the first step.) In the first step the fraction is the gradient over its own size, so nearly
-# every weight moves by the rate, whatever the size of its gradient. (Only where a gradient is as small as
-# $\epsilon$ is the step smaller.)
-
-# %% key="adam-first"
-first_step = start.map(np.copy)
-AdamW(first_step, weight_decay=0.0).step(first_step, all_gradients[0], rate)
-change = np.abs(first_step.layers[0].wq - start.layers[0].wq) / rate
-of_wq = np.abs(all_gradients[0].layers[0].wq)
-print(
-    f"middle half of wq's gradients: {np.quantile(of_wq, 0.25):.0e} to {np.quantile(of_wq, 0.75):.0e}"
-)
-print(f"weights that move by 0.9 to 1 times the rate: {(change > 0.9).mean():.0%}")
-
-# %% [markdown] key="matrices-why"
-# ### Weight decay on matrices only
-#
-# Decay keeps the entries of a matrix from growing without need. The weights of a norm are another matter:
-# each is a factor by which a column is scaled, and should be near 1, not near 0. So vectors do not decay. In
-# the code above it is the line with `w.ndim > 1`. Few weights are spared:
-
-# %% key="matrices"
-arrays = dict(start.named())
-for kind, chosen in (
-    ("matrices, with decay", [a for a in arrays.values() if a.ndim > 1]),
-    ("vectors, without", [a for a in arrays.values() if a.ndim == 1]),
-):
-    print(f"{kind:21} {len(chosen):3} arrays {sum(a.size for a in chosen):8,} weights")
-
-# %% [markdown] key="torch-why"
-# ### The same in PyTorch
-#
-# PyTorch has this as `torch.optim.AdamW`. A matrix and a vector, three steps, in float64. The numbers in
-# `by_torch` and `vector_by_torch` are PyTorch's; where it is installed, the cell asks it again.
-
-# %% key="torch"
-from types import SimpleNamespace
-
-by_torch = [[0.7310946541327956, -1.9975293839172854], [0.7712499945631671, 3.164237189263885]]
-vector_by_torch = [0.8416820126720269, 0.7148713645776527]
-
-
-def pair(matrix, vector):
-    return SimpleNamespace(named=lambda: [("matrix", matrix), ("vector", vector)])
-
-
-matrix, vector = np.array([[1.0, -2.0], [0.5, 3.0]]), np.ones(2)
-slopes = [(np.cos(np.arange(4.0) + k).reshape(2, 2), np.sin(np.arange(2.0) + k)) for k in range(3)]
-optimizer = AdamW(pair(matrix, vector), weight_decay=0.1)
-for both in slopes:
-    optimizer.step(pair(matrix, vector), pair(*both), 0.1)
-agree(matrix, np.array(by_torch), tolerance=1e-12)
-agree(vector, np.array(vector_by_torch), tolerance=1e-12)
-
-try:
-    import torch
-except ImportError:
-    torch = None
-if torch:
-    a = torch.tensor([[1.0, -2.0], [0.5, 3.0]], dtype=torch.float64, requires_grad=True)
-    b = torch.ones(2, dtype=torch.float64, requires_grad=True)
-    groups = [{"params": [a], "weight_decay": 0.1}, {"params": [b], "weight_decay": 0.0}]
-    theirs = torch.optim.AdamW(groups, lr=0.1, betas=(0.9, 0.95), eps=1e-8)
-    for both in slopes:
-        a.grad, b.grad = map(torch.tensor, both)
-        theirs.step()
-    assert np.allclose(a.tolist(), by_torch, rtol=0, atol=1e-12)
-    assert np.allclose(b.tolist(), vector_by_torch, rtol=0, atol=1e-12)
+# %% [markdown] key="adamw-read"
+# Before AdamW, decay was added to the gradient, and Adam divided it by $\sqrt{v'}$ like the rest, so that weights
+# with small gradients decayed most ([Loshchilov and Hutter 2017](https://arxiv.org/abs/1711.05101)). Now all matrices
+# decay at one pace, by $r\lambda$ a step, {{ rate * decay :.1% }} here. The weights of a norm are spared, since a norm that
+# does nothing has weights of 1 and not of 0. What decay is good for is less clear than it sounds. In a model that
+# reads each text about once it hardly prevents learning by heart; it keeps matrices from growing, and thereby the
+# steps from getting small beside them ([D'Angelo et al. 2023](https://arxiv.org/abs/2310.04415)).
 
 # %% [markdown] key="clip-why"
-# ## Step 8. Clipping: no step from one bad batch
+# ## Step 6. Clipping, and what it really does
 #
-# Now and then a batch gives gradients far larger than usual. They would spoil both running means for many
-# steps. So all gradients together are taken as one long vector, and where it is longer than a limit it is
-# made shorter. Its direction stays.
-
-# %% key="clip-by-hand"
-length = np.sqrt(sum(np.sum(g.astype(float) ** 2) for _, g in gradients.named()))
-limit = length / 2  # a limit that bites, for the example
-clipped_by_hand = gradients.layers[0].wq * (limit / length)
-print(f"all gradients together: {sum(g.size for _, g in gradients.named()):,} numbers")
-
-# %% key="clip-named"
-from llama_np.training.optimizer import clip_by_global_norm
-
-source(clip_by_global_norm)
-
-# %% key="clip-agree"
-clipped = gradients.map(np.copy)
-agree(np.array(length), clip_by_global_norm(clipped, limit))
-agree(clipped_by_hand, clipped.layers[0].wq)
-
-# %% [markdown] key="clip-wrong-why"
-# What if each array is clipped by itself, to the same length? Then arrays with long gradients are shortened
-# and the others are not, and the whole points elsewhere. The cosine says how far two directions are the
-# same: 1 for the same, 0 for a right angle.
+# **Gradient clipping** treats all gradients as one long vector and shortens it to the length 1 where it is longer.
+# Its direction stays. The usual reason is that one bad batch would throw the weights far away. For plain descent that
+# is true. **Predict before you run:** a weight has the gradient 1 in every step, except for a single one of 100. How
+# far does Adam move it in that step, and in the ones after it?
 
 
-# %% key="clip-wrong"
-def cosine(one, other):
-    flat = [np.concatenate([g.ravel() for _, g in each.named()]) for each in (one, other)]
-    return np.dot(*flat) / np.prod([np.linalg.norm(f) for f in flat])
+# %% key="clip"
+def steps_of_adam(gradients):
+    """How far Adam moves one weight in each step, in units of the rate."""
+    m = v = 0
+    for t, g in enumerate(gradients, 1):
+        m, v = 0.9 * m + 0.1 * g, 0.95 * v + 0.05 * g * g
+        yield m / (1 - 0.9**t) / np.sqrt(v / (1 - 0.95**t))
 
 
-typical = np.median([np.linalg.norm(g) for _, g in gradients.named()])
-apart = gradients.map(lambda g: g * min(1.0, typical / np.linalg.norm(g)))
-print(f"clipped together: cosine {cosine(gradients, clipped):.2f}")
-print(f"each by itself:   cosine {cosine(gradients, apart):.2f}")
+bad = np.ones(200)
+bad[60] = 100  # the bad batch
+moves = {
+    "Adam, clipped to 1": np.array(list(steps_of_adam(np.minimum(bad, 1)))),
+    "Adam": np.array(list(steps_of_adam(bad))),
+}
+show.curves(np.arange(200), moves, ("step", "how far, times the rate"))
+deaf = int((moves["Adam"][60:] < 0.5).sum())
+print(f"the bad step: {moves['Adam'][60]:.2f} times the rate; plain descent: 100")
+print(f"steps of less than half the rate from then on: {deaf}")
+often = (lengths > 1).sum()
+print(f"longer than 1 in our 40 steps: {often} gradients, the longest {lengths.max():.1f}")
 
-# %% [markdown] key="rate-why"
-# ## Step 9. The learning rate: up in a line, down a cosine
+# %% [markdown] key="clip-read"
+# {{ claim: moves["Adam"][60] < 1 and deaf > 50 }}
+# In the bad step itself Adam moves the weight by {{ moves["Adam"][60] :.2f }} times the rate, *less* than usual, because the same
+# 100 is in $v$. The harm comes afterwards. $m$ forgets the bad batch in some ten steps, the root of $v$ only in
+# forty and more, so that for {{ deaf }} steps the weight hears less than half of what it is told. **Under Adam,
+# clipping does not prevent a leap, it prevents deafness.** It follows as well that clipping every batch by the same
+# factor changes nothing at all: $m$ and $\sqrt{v}$ shrink alike.
+
+# %% [markdown] key="batch-why"
+# ## Step 7. How large a batch?
 #
-# At the start the running means know only a few batches, so the first steps are small: **warm-up**. Towards
-# the end they get small again, since large steps jump about the bottom of the valley. In between the rate
-# follows half a cosine. For step $s$, counted from 0, with a warm-up of $s_w$ steps of $S$ in all:
-#
-# $$\eta = \eta_\mathrm{peak} \cdot \frac{s + 1}{s_w + 1} \quad (s < s_w) \qquad
-#   \eta = \frac{\eta_\mathrm{peak}}{2} \left(1 + \cos \frac{\pi (s - s_w)}{S - s_w}\right)
-#   \quad (s \ge s_w)$$
-#
-# **Hyperparameters** are the numbers that somebody chooses before a run. Two of them are off here (0), to keep it simple: dropout (lesson 13), which the real run did without too, and the averaging
-# of weights, which it used: a running mean of the weights over the last steps.
+# A gradient is a mean over the tokens of its batch, an estimate of the one over the whole text. How good is it? We
+# take the gradient of {{ 16 * 8 * T :, }} tokens for the truth, and ask how well smaller batches point the same way, by
+# the cosine of lesson 02.
 
-# %% key="rate-by-hand"
+# %% key="batch"
+
+
+def flat(gradients):
+    return np.concatenate([g.ravel() for _, g in gradients.named()])
+
+
+def cosines_by_size(weights):
+    """Cosine between the gradients of batches of 1, 2, 4, 8, 16 and 32 rows, and of all 128."""
+    parts = [stream.batch(100 + n, 8 * T, T) for n in range(16)]
+    eighths = [[rows[i : i + 1] for rows in parts[0]] for i in range(8)]
+    of_rows = [flat(loss_and_gradients(weights, small, *part)[1]) for part in eighths]
+    of_parts = [flat(loss_and_gradients(weights, small, *part)[1]) for part in parts]
+    all_of_it = np.mean(of_parts, axis=0)
+    batches = [np.mean(of_rows[:n], axis=0) for n in (1, 2, 4)]
+    batches += [np.mean(of_parts[:n], axis=0) for n in (1, 2, 4)]
+    return np.array([
+        b @ all_of_it / np.linalg.norm(b) / np.linalg.norm(all_of_it) for b in batches
+    ])  # fmt: skip
+
+
+alike = {"fresh weights": cosines_by_size(start), "after 40 steps": cosines_by_size(young)}
+batch_sizes = T * 2 ** np.arange(6)
+show.curves(batch_sizes, alike, ("tokens in the batch", "cosine with the whole"), log="x")
+
+# %% [markdown] key="batch-read"
+# {{ claim: alike["fresh weights"][0] > alike["after 40 steps"][0] + 0.08 }}
+# The gradient of a single row has a cosine of {{ alike["fresh weights"][0] :.2f }} with the whole as long as the weights are fresh,
+# because every text says that some tokens are frequent. Forty steps later it is {{ alike["after 40 steps"][0] :.2f }}, and {{ batch_sizes[3] :, }}
+# tokens come to {{ alike["after 40 steps"][3] :.2f }} where they had {{ alike["fresh weights"][3] :.2f }}. (Towards the right the batch is a good part of the
+# whole, and must agree with it.) **The better the model, the larger the batch that still tells it something**
+# ([McCandlish et al. 2018](https://arxiv.org/abs/1812.06162)), and so the batches of Llama 3 405B grew during the
+# run, from 4 to 16 million tokens ([Llama team 2024](https://arxiv.org/abs/2407.21783), section 3.4.1).
+#
+# No machine holds the activations of such a batch. It goes through in parts whose gradients are averaged before the
+# step, which is **gradient accumulation**.
+
+# %% key="accumulate"
+parts = [loss_and_gradients(start, small, ids[b : b + 1], targets[b : b + 1])[1] for b in range(8)]
+agree(np.mean([flat(part) for part in parts], axis=0), flat(gradients), 1e-4)
+
+# %% [markdown] key="accumulate-read"
+# Eight rows one by one give the same gradient as all eight at once. A plain mean is right here because each row has
+# as many targets as the others; else the parts must be weighted, as in [lesson 15](15_backward.ipynb).
+
+# %% [markdown] key="precision-why"
+# ## Step 8. Half the digits
+#
+# Graphics cards multiply numbers of 16 bits much faster than those of 32. **bfloat16** keeps the exponent of float32
+# and 8 binary digits, so that the next number above 1 is {{ 1 + 2**-7 :.4f }}. In **mixed precision** the products are
+# computed with such copies of the weights, while the optimizer changes **master weights** in float32 ([Micikevicius
+# et al. 2017](https://arxiv.org/abs/1710.03740)). NumPy has no bfloat16, but rounding to it is one line. **Predict
+# before you run:** is it the copies that do harm, or keeping no master?
+
+
+# %% key="precision"
+def bfloat16(x):
+    """Rounded to 8 binary digits: the upper half of the bits of a float32."""
+    return ((x.view(np.uint32) + 0x8000) & 0xFFFF0000).view(np.float32)
+
+
+rounded = {"copies in bfloat16": {"seen_as": bfloat16}, "no master": {"kept_as": bfloat16}}
+exact, rows = {}, []
+for name, how in ({"float32": {}} | rounded).items():
+    _, log, _ = train(start, rate=1e-3, n_steps=60, **how)
+    exact[name] = log[-5:].mean()
+    rows.append([name, f"{exact[name]:.3f}"])
+table(["60 steps at the rate 0.001", "loss"], rows)
+
+# %% [markdown] key="precision-read"
+# {{ claim: abs(exact["copies in bfloat16"] - exact["float32"]) < exact["no master"] - exact["float32"] }}
+# The copies cost {{ exact["copies in bfloat16"] - exact["float32"] :+.3f }} nats, hardly anything. Without a master it is {{ exact["no master"] - exact["float32"] :+.3f }}: a step that is
+# smaller than half the distance to the next number is rounded away, every time, however often it is repeated.
+
+# %% [markdown] key="rates-why"
+# ## Step 9. The rate
+#
+# The rate rises in a line for some steps, the **warm-up**, since at first $v$ rests on a few batches, and then falls
+# along half a **cosine**, because large steps jump about the bottom of a valley. How high its peak should be can only
+# be found by trying. We try 40 steps with AdamW, and with plain descent, which has a scale of its own; so the picture
+# counts rates in multiples of 0.01 for AdamW, and of 1 for plain descent.
+
+
+# %% key="rates"
+class Plain:
+    def __init__(self, weights):
+        pass
+
+    def step(self, weights, gradients, rate):
+        for (_, w), (_, g) in zip(weights.named(), gradients.named(), strict=True):
+            w -= rate * g
+
+
+factors = np.array([1 / 9, 1 / 3, 1, 3, 9])
+ends = {"AdamW": [], "plain descent": []}
+for factor in factors:
+    for name, optimizer, rate in (("AdamW", AdamW, 1e-2), ("plain descent", Plain, 1.0)):
+        ends[name].append(train(start, rate * factor, optimizer=optimizer)[1][-5:].mean())
+ends = {name: np.array(losses) for name, losses in ends.items()}
+guessed = {"unigram table": np.full(len(factors), unigrams)}
+show.curves(factors, ends | guessed, ("rate, times 0.01 or 1", "loss after 40 steps"), log="x")
+
+# %% [markdown] key="rates-read"
+# {{ claim: 0 < ends["AdamW"].argmin() < len(factors) - 1 and ends["AdamW"].min() < ends["plain descent"].min() - 0.3 }}
+# AdamW makes a U. Too small a rate has not come far in 40 steps, and too large a rate jumps. The lowest of the five,
+# {{ ends["AdamW"].min() :.2f }}, is at {{ factors[ends["AdamW"].argmin()] * 0.01 :.2g }}, and a third of it or three times as much cost {{ ends["AdamW"][ends["AdamW"].argmin() - 1] - ends["AdamW"].min() :.2f }} and
+# {{ ends["AdamW"][ends["AdamW"].argmin() + 1] - ends["AdamW"].min() :.2f }}. Two models compared at one rate are often compared by their rates. Plain descent at its best of
+# five is at {{ ends["plain descent"].min() :.2f }}, little below the unigram table. One rate must serve all of its weights, and the steepest
+# direction limits it, as in the valley of lesson 14.
+
+# %% [markdown] key="trainer-why"
+# ## Step 10. The run
+#
+# Now the run, with the trainer that made the doll-house: the same loop, which deals the rows of a batch out to all
+# cores. One step of both, from the same start, gives the same weights.
+
+# %% key="trainer"
+from weights_tools.training.stages import Pretraining, Rows
 from weights_tools.training.trainer import Hyperparameters, Training
 
-recipe = Hyperparameters(
-    steps=500, peak_rate=1e-2, warm_up=50, dropout=0.0, ema_decay=0.0, seed=seed
-)
-s, S, warm_up = np.arange(recipe.steps), recipe.steps, recipe.warm_up
-up = (s + 1) / (warm_up + 1)
-down = (1 + np.cos(np.pi * (s - warm_up) / (S - warm_up))) / 2
-rates_by_hand = recipe.peak_rate * np.where(s < warm_up, up, down)
-show.curves(s[::10], {"rate": rates_by_hand[::10]}, ("step", "learning rate"))
-
-# %% key="rate-named"
-from llama_np.training.optimizer import learning_rate
-
-source(learning_rate)
-
-# %% key="rate-agree"
-named = [learning_rate(step, recipe.peak_rate, warm_up, S) for step in range(S)]
-agree(rates_by_hand, np.array(named))
-
-# %% [markdown] key="rate-note"
-# Llama 3 8B had a peak of 0.0003, ours is far higher: small models bear larger steps, and we have little time.
-# Llama 3 405B warmed up for 8,000 steps, to 0.00008, and came down to a hundredth of that over 1,200,000
-# steps ([Llama team 2024](https://arxiv.org/abs/2407.21783), table 3 and section 3.4.1).
-
-# %% [markdown] key="step-why"
-# ## Step 10. One whole step
-#
-# That is all there is to a step: batch, loss and gradients, clip, rate, AdamW. We write it once by hand and
-# compare it with the trainer that made the doll-house. You will find the same five things in its code. (Its
-# name for a source of batches is a `stage`. Large batches it deals out to all cores, in parts, and adds up
-# their gradients. `frozen` and `lora` belong to lesson 17.)
-
-# %% key="step-by-hand"
-stepped = start.map(np.copy)
-optimizer = AdamW(stepped, weight_decay=recipe.weight_decay)
-loss, gradients = loss_and_gradients(stepped, small, *stream.batch(0, tokens_per_step, T))
-clip_by_global_norm(gradients, recipe.clip)
-optimizer.step(stepped, gradients, learning_rate(0, recipe.peak_rate, recipe.warm_up, recipe.steps))
-
-# %% key="step-named"
-source(Training.take_step)
-
-# %% key="step-agree"
-from weights_tools.training.stages import Pretraining, Rows
+recipe = Hyperparameters(steps=300, peak_rate=1e-2, warm_up=30, ema_decay=0.0)
 
 
-def begin(documents, recipe, weights=start, tokens_per_step=tokens_per_step):
+def begin(recipe, tokens_per_step):
     rows = Rows(tokens_per_step=tokens_per_step, row=T, final_row=T)
-    stage = Pretraining(Stream(documents, recipe.seed), rows, recipe.steps, small.vocab_size)
-    return Training(small, recipe, stage, weights)
+    text = Pretraining(Stream(documents, recipe.seed), rows, recipe.steps, V)
+    fresh = initialize(small, np.random.default_rng(recipe.seed), std=0.1)
+    return Training(small, recipe, text, fresh)
 
 
-trying = begin(documents, recipe)
-agree(np.array(loss), trying.take_step())
-rate = learning_rate(0, recipe.peak_rate, recipe.warm_up, recipe.steps)
-agree(
-    (stepped.embedding - start.embedding) / rate,
-    (trying.learned.embedding - start.embedding) / rate,
-    tolerance=1e-4,
-)
-
-# %% [markdown] key="wrong-rate-why"
-# ### Try it: three learning rates
-#
-# **Predict before you run:** forty steps with our peak rate, with a thirtieth of it, and with thirty times as
-# much. Which curve is which?
-
-# %% key="wrong-rate"
-factors = {"1/30 of the rate": 1 / 30, "the rate": 1, "30 times the rate": 30}
-lines = {}
-for name, factor in factors.items():
-    trial = begin(documents, replace(recipe, peak_rate=recipe.peak_rate * factor, warm_up=10))
-    lines[name] = [trial.take_step() for _ in range(40)]
-show.curves(np.arange(40), lines | {"counting only": [counting] * 40}, ("step", "loss"))
-
-# %% [markdown] key="wrong-rate-answer"
-# <details><summary>Answer</summary>
-#
-# Too small a rate: the loss falls, but it would take far more steps. Too large: the steps jump over the
-# valley, the curve goes up and down, and after forty steps the model is not even as good as counting. Ours is not far
-# from that: at step {{ int(np.argmax(lines["the rate"])) }}, when the rate has just reached its peak, one jump goes wrong, to a loss of {{ max(lines["the rate"]) :.1f}},
-# and is made good at once. (The run below has five times as many steps to warm up.) The right rate is found by trying. It is the first number to look at when a training run goes wrong.
-#
-# </details>
-
-# %% [markdown] key="shift-wrong-why"
-# ### What if one forgets to shift the targets?
-#
-# Then the model is asked for the token that it is just reading. **Predict before you run:** will the loss be
-# high or low? And what will the model write?
-
-# %% key="shift-wrong" tags=["timing"]
-copying = start.map(np.copy)
-optimizer = AdamW(copying)
-for step in range(40):
-    wrong, _ = stream.batch(step, tokens_per_step, T)
-    loss, gradients = loss_and_gradients(copying, small, wrong, wrong)  # targets are the ids
-    optimizer.step(copying, gradients, recipe.peak_rate)
-print(f"loss after 40 steps: {loss:.2f}")
-prompt = tokenizer.encode("Once upon a time", bos=True)
-print(tokenizer.decode([*prompt[1:], *generate(copying, small, prompt, 12)]))
-
-# %% [markdown] key="shift-wrong-answer"
-# <details><summary>Answer</summary>
-#
-# After forty steps the loss is far below anything the model can reach honestly: copying is easy. The model says the last token again and again. A loss
-# that is too good is a sign that the answer has leaked into the question. Without the causal mask the same
-# would happen in another way: position $t$ would read its target at position $t + 1$.
-#
-# </details>
+one = begin(replace(recipe, steps=1, warm_up=8), 4 * T)
+one.take_step()
+by_loop, _, _ = train(start, n_steps=1)
+agree(by_loop.embedding - start.embedding, one.learned.embedding - start.embedding, 1e-3)
 
 # %% [markdown] key="run-why"
-# ## Step 11. Training
-#
-# Now the run. Every 25 steps we note the mean loss of these batches, and the loss on rows of held-out
-# stories, from which the model does not learn. A line shows what counting alone would reach. The curve is
-# drawn while you wait, with what the model writes at that moment. It takes about a minute on two
-# cores that have nothing else to do, up to three minutes on a slow or busy machine.
+# Every ten steps at first, and then every twenty-five, we ask the model what it expects at {{ 16 * T :, }} positions
+# of held-out stories. There the three tables have given their probabilities as well, so that their losses can stand
+# as lines in the picture. It is drawn while you wait, with what the model says at that moment.
 
 # %% key="run-tools"
 from IPython.display import clear_output
 
-unseen = Stream(held_out, seed).batch(0, 4096, T)
+unseen, right = Stream(held_out, 0).batch(0, 16 * T, T)
+names = ["unigrams", "bigrams", "trigrams"]
+tables = {
+    name: np.array([by_counting(row[: t + 1], n) for row in unseen.tolist() for t in range(T)])
+    for n, name in enumerate(names)
+}  # each (positions, V)
+places = np.arange(right.size), right.ravel()
+surprise = {name: (p * np.log(p)).sum(axis=-1).mean() for name, p in tables.items()}
+by_table = {name: -np.log(p[places]).mean() for name, p in tables.items()}
+prompt = "Once upon a time, there was a little girl named"
 
 
-def held_out_loss(weights):
-    return cross_entropy(forward(weights, small, unseen[0]), unseen[1])
+def tell(weights, n=60):
+    ids = tokenizer.encode(prompt, bos=True)
+    dice, stop = np.random.default_rng(1), tokenizer.stop_ids
+    new = generate(weights, small, ids, n, Sampling(temperature=0.7), rng=dice, stop_tokens=stop)
+    return prompt + tokenizer.decode(new).replace("\n", " ")
 
 
-def tell(weights):
-    drawn = generate(
-        weights, small, prompt, 90, Sampling(temperature=0.7), rng=np.random.default_rng(1),
-        stop_tokens=tokenizer.stop_ids,
-    )  # fmt: skip
-    return "Once upon a time" + tokenizer.decode(drawn).replace("\n", " ")
-
-
-def draw(log):
-    steps, learned, unseen = map(np.array, zip(*log, strict=True))
-    lines = {"training": learned, "held out": unseen, "counting only": [counting] * len(log)}
-    show.curves(steps, lines, ("step", "loss, nats per token"))
+def examine(weights):
+    """The loss, and how far each table is from the model: the mean of KL(table || model)."""
+    rows = np.concatenate([log_softmax(forward(weights, small, row)) for row in unseen])
+    far = {n: surprise[n] - (p * rows).sum(axis=-1).mean() for n, p in tables.items()}
+    return {"loss": -rows[places].mean(), **far}
 
 
 # %% key="run" tags=["timing"]
-training = begin(documents, recipe, tokens_per_step=2 * tokens_per_step)
-log, samples, recent, began = [], {0: tell(start)}, [], time.monotonic()
-while training.step < recipe.steps:
-    recent.append(training.take_step())
-    if training.step % 25 == 0:
-        log.append((training.step, np.mean(recent), held_out_loss(training.learned)))
-        recent = []
+def run(seed, last, draw=lambda training, log: None):
+    training = begin(replace(recipe, seed=seed), 2048)
+    log = {0: examine(training.learned)}
+    while training.step < last:
+        training.take_step()
+        if training.step % (10 if training.step <= 100 else 25) == 0:
+            log[training.step] = examine(training.learned)
+            draw(training, log)
+    return training.learned, log
+
+
+def draw(training, log):
     if training.step % 50 == 0:
         samples[training.step] = tell(training.learned)
         clear_output(wait=True)
-        draw(log)
-        print(samples[training.step])
-seconds, trained = time.monotonic() - began, training.learned
+        lines = {"the model": np.array([line["loss"] for line in log.values()])}
+        lines |= {name: np.full(len(log), loss) for name, loss in by_table.items()}
+        show.curves(np.array(list(log)), lines, ("step", "loss on held-out stories, nats"))
+        print(f"after {training.step} steps: {samples[training.step]}")
 
-# %% [markdown] key="run-note"
-# The fast fall at the start is the counting of step 5; then come pairs of tokens, words, names, and slowly
-# what goes with what. At first the training curve is the higher one, but only because it is a mean over the
-# steps before. Towards the end it is a little lower: the stories come round again, and some of what is
-# learned is these stories rather than stories.
-#
-# The same prompt and the same dice, at four moments:
+
+samples, began = {}, time.monotonic()
+trained, log = run(0, recipe.steps, draw)
+seconds = time.monotonic() - began
+
+# %% [markdown] key="run-read"
+# {{ claim: log[recipe.steps]["loss"] < by_table["trigrams"] - 0.2 }}
+# The model starts near $\ln V$ and falls to the line of the unigrams, {{ by_table["unigrams"] :.2f }}, at once. It passes the
+# bigrams, {{ by_table["bigrams"] :.2f }}, at step {{ next(s for s in log if log[s]["loss"] < by_table["bigrams"]) }} and the trigrams, {{ by_table["trigrams"] :.2f }}, at step {{ next(s for s in log if log[s]["loss"] < by_table["trigrams"]) }}. At the
+# end it is at {{ log[recipe.steps]["loss"] :.2f }}. Only what lies below the lowest line has come from looking further back than two
+# tokens; without these lines one would take the whole fall for understanding. Here is what it said on the way.
 
 # %% key="samples" tags=["timing"]
-for step in (0, 100, 200, recipe.steps):
-    print(f"after {step} steps:\n{samples[step]}\n")
+for step in (50, 100, recipe.steps):
+    print(f"after {step} steps: {samples[step]}\n")
 
-# %% [markdown] key="bits-why"
-# At the start come tokens at random. After 100 steps there are sentences already, later with fewer slips.
-# But the stories have no thread: for that the model is too small, there is too little text, and the teacher is no master.
+# %% [markdown] key="order-why"
+# ## Experiment: which table is it like?
 #
-# ### Nats per token, bits per byte
+# A loss on the line of the bigrams does not make a bigram model. One might know a little of everything, long contexts
+# included, and come to the same number. So we compare all guesses, not only those of the right token: for each
+# position, how far are the probabilities of a table from the model's? The measure is the **Kullback-Leibler
+# divergence** $\sum_v p_v \ln (p_v / q_v)$, with $p$ the table and $q$ the model. It is 0 where both expect the same.
 #
-# A loss per token depends on how long the tokens are, so it cannot be compared between tokenizers. **Bits per
-# byte** can: all nats of a text, turned into bits (divided by $\ln 2$), over its bytes. Here are the models
-# on the held-out stories, each story read by itself from its beginning.
+# **Predict before you run:** does the distance to the bigram table only fall, as the model learns more and more?
 
-# %% key="bits" tags=["timing"]
-from weights_tools.training.evaluate import bits_per_byte
+# %% key="order" tags=["timing"]
+steps = np.array(list(log))
+far = {name: np.array([line[name] for line in log.values()]) for name in names}
+shown = steps > 0
+show.curves(steps[shown], {n: far[n][shown] for n in names}, ("step", "distance in nats"), log="y")
+nearest = {name: int(steps[far[name].argmin()]) for name in names}
+_, again = run(1, 100)  # another seed: other weights, other order of the stories
+others = {name: min(again, key=lambda step: again[step][name]) for name in names[:2]}
+header = ["table", "nearest at step", "distance there", "at the end", "other seed"]
+rows = [
+    [n, nearest[n], f"{far[n].min():.2f}", f"{far[n][-1]:.2f}", others.get(n, "")] for n in names
+]
+table(header, rows)
 
-models = {
-    "random weights": (start, small),
-    "ours": (trained, small),
-    "the doll-house": (teller.weights, teller.config),
-}
-figures = [bits_per_byte(*one, tokenizer, corpus.held_out) for one in models.values()]
-show.bars(np.array(figures), list(models), "bits per byte of held-out stories", lit=1)
+# %% [markdown] key="order-read"
+# {{ claim: nearest["unigrams"] < nearest["bigrams"] <= nearest["trigrams"] and others["unigrams"] < others["bigrams"] }}
+# {{ claim: far["unigrams"][-1] > 2 * far["unigrams"].min() and far["bigrams"][-1] > 1.1 * far["bigrams"].min() }}
+# It falls, and then it rises. From {{ far["unigrams"][0] :.1f }} nats at the start the model comes to {{ far["unigrams"].min() :.2f }} from the
+# unigram table at step {{ nearest["unigrams"] }}, although nobody has told it to count. Then it leaves, and ends
+# {{ far["unigrams"][-1] :.1f }} away. At step {{ nearest["bigrams"] }} it is nearest to the bigrams, with {{ far["bigrams"].min() :.2f }}, and leaves them,
+# too, for the trigrams, to which it is nearest at step {{ nearest["trigrams"] }}. With another seed the first two come in the
+# same order.
+#
+# **The model learns to count before it learns to read**: first frequent tokens, next pairs, then longer contexts,
+# each stage a start for the next one. Large models do so as well ([Belrose et al.
+# 2024](https://arxiv.org/abs/2402.04362)). We have not put it in. All lengths of context are there from the first row
+# on, and the gradient finds what pays most first: of the {{ log[0]["loss"] - log[recipe.steps]["loss"] :.1f }} nats that the run gains, {{ log[0]["loss"] - by_table["unigrams"] :.1f }} are
+# worth a table that does not even look at the text.
 
-# %% [markdown] key="bits-note"
-# The doll-house knows these stories best, since it told them. It has not learned from them: it predicts its
-# own way of telling. Ours has seen about a thousand of its stories and stays behind.
-#
-# ## Step 12. Over-fitting
-#
-# Take the same model and recipe, but only ten stories. **Predict before you run:** what will become of the
-# training loss, and of the held-out loss?
-
-# %% key="overfit" tags=["timing"]
-few = documents[:10]
-narrow = begin(few, replace(recipe, steps=300, warm_up=20))
-log = []
-while narrow.step < narrow.recipe.steps:
-    recent = [narrow.take_step() for _ in range(15)]
-    log.append((narrow.step, np.mean(recent), held_out_loss(narrow.learned)))
-draw(log)
-epochs = narrow.step * tokens_per_step / sum(map(len, few))
-best = min(log, key=lambda line: line[2])
-print(
-    f"{epochs:.0f} epochs; held-out loss: best {best[2]:.2f} at step {best[0]}, last {log[-1][2]:.2f}"
-)
-
-# %% [markdown] key="overfit-answer"
-# <details><summary>Answer</summary>
-#
-# The training loss goes to nearly nothing. The held-out loss falls at first, then turns and climbs, to worse
-# than counting alone. The model has learned the ten stories by heart, and is sure of itself where it should
-# not be. This is **over-fitting**, and only the held-out curve shows it.
-#
-# </details>
-
-# %% [markdown] key="overfit-recite-why"
-# By heart is meant word for word. Give both models the first tokens of one of the ten stories and let them go
-# on greedily. How many of the next tokens are those of the story?
-
-# %% key="overfit-recite" tags=["timing"]
-given, n = 30, 60
-for name, weights in (("ten stories", narrow.learned), ("all stories", trained)):
-    said = np.array(list(generate(weights, small, few[0][:given], n)))
-    same = (said == few[0][given : given + len(said)]).sum()
-    print(f"{name}: {same} of {n} tokens are the story's\n  ...{tokenizer.decode(said)[:100]!r}\n")
-
-# %% [markdown] key="overfit-note"
-# What helps: more text; fewer epochs; stopping where the held-out curve turns; **dropout**, which switches off
-# random numbers in training so that no one path can be relied on; a smaller model. More text is the best of
-# them.
-#
-# ## Step 13. What the mix of the data does
-#
-# A model learns what it is shown, and in proportion. We go on training our model for a little while, three
-# times from the same weights: with stories only, with stories and the 60 short facts that the doll-house
-# learned as well, and with facts only. Then we ask for the loss on held-out stories and on the facts. (The
-# facts are not held out: this measures whether the model has kept what it was shown.) **Predict before you
-# run:** which of the three is worst on stories?
-
-# %% key="mix-run" tags=["timing"]
-from weights_tools.training.corpus import encode_training, read_facts
-
-facts = encode_training(tokenizer, [], read_facts())
-mixes = {
-    "stories only": documents,
-    "stories and facts": documents + facts * 40,
-    "facts only": facts,
-}
-after = {"before": trained}
-for name, texts in mixes.items():
-    further = begin(texts, replace(recipe, steps=120, peak_rate=3e-3, warm_up=10), trained)
-    while further.step < further.recipe.steps:
-        further.take_step()
-    after[name] = further.learned
-    stories = sum(lengths) if texts is not facts else 0
-    print(f"{name:18} {1 - stories / sum(map(len, texts)):4.0%} of the tokens are facts")
-
-# %% key="mix" tags=["timing"]
-asked = tokenizer.encode("The opposite of big is", bos=True)
-known = Stream(facts, seed).batch(0, 1024, T)
-lines = []
-for name, weights in after.items():
-    on_facts = cross_entropy(forward(weights, small, known[0]), known[1])
-    said = tokenizer.decode(generate(weights, small, asked, 5, stop_tokens=tokenizer.stop_ids))
-    lines.append([name, f"{held_out_loss(weights):.2f}", f"{on_facts:.2f}", f"`{said.strip()}`"])
-table(["trained further on", "loss, stories", "loss, facts", "The opposite of big is"], lines)
-
-# %% [markdown] key="mix-answer"
-# <details><summary>Answer</summary>
-#
-# The last one. With facts only, the model learns them by heart and forgets how to tell stories: nothing in the
-# text asks for it any more. In the mix it learns much of the facts and keeps the stories. With stories
-# only, it knows nothing of the facts. (The first line says what a model does that has never been told: it says
-# something that is likely in a story.)
-#
-# </details>
-
-# %% [markdown] key="mix-note"
-# For a real model the mix is one of the main decisions. Llama 3's had about 50 % general knowledge, 25 %
-# mathematics and reasoning, 17 % code and 8 % text in many languages
-# ([Llama team 2024](https://arxiv.org/abs/2407.21783), section 3.1.2), found by training small models on
-# different mixes. In the last part of the run the best data got more room. In an experiment, the training
-# problems of two tests in mathematics were put in there: the 8B model gained 24.0 % on GSM8k, school
-# mathematics, and the 405B model next to nothing (section 3.1.3). The released models did not get them.
-
-# %% [markdown] key="real-why"
-# ## Step 14. The real run
-#
-# The doll-house was trained by the same code, on stories from
-# [TinyStories](https://arxiv.org/abs/2305.07759), on the facts, on made-up
-# drills, and on lists of random tokens that repeat. Its log ships with it. The training loss is in nats per token, the held-out figure in bits per byte, so each
-# has a picture of its own.
-
-# %% key="real-log"
-import csv
-
-with (DOLL_HOUSE / "training/log.csv").open(newline="", encoding="utf-8") as file:
-    run = list(csv.DictReader(file))
-columns = {name: np.array([float(line[name]) for line in run]) for name in run[0]}
-million = columns["tokens"] / 1e6
-show.curves(million, {"": columns["train_loss"]}, ("million tokens", "nats"), title="training loss")
-show.curves(
-    million,
-    {"": columns["held_out_bits_per_byte"]},
-    ("million tokens", "bits per byte"),
-    title="held out",
-)
-held = columns["held_out_bits_per_byte"]
-end = {name: values[-1] for name, values in columns.items()}
-print(f"{end['tokens']:,.0f} tokens in {end['step']:,.0f} steps, {end['seconds'] / 60:.0f} minutes")
-for epoch in (0.5, 1, 2):
-    i = np.searchsorted(columns["epoch"], epoch)
-    print(f"after epoch {columns['epoch'][i]:4.1f}: held out {held[i]:.3f} bits per byte")
-print(
-    f"best held out {held.min():.4f} at step {columns['step'][held.argmin()]:,.0f}, last {held[-1]:.4f}"
-)
-
-# %% [markdown] key="real-note"
-# Read the two curves together. At the beginning the model read nothing but lists that come again, until step
-# {{ columns["step"][columns["epoch"] == 0][-1] :.0f }} of the log. Their loss falls to {{ columns["train_loss"][columns["epoch"] == 0][-1] :.1f }}, while held-out stories stand at
-# {{ held[columns["epoch"] == 0][-1] :.1f }} bits per byte: it has learned to copy, and has never seen a story. Then come the stories, and the training
-# loss jumps up before both curves fall. Within the first half of a pass most has been learned.
-# {{ claim: held[columns["epoch"] == 0][-1] > 3 * held[np.searchsorted(columns["epoch"], 0.5)] }}
-#
-# At the end the two part. The training loss drops once more, since more and more of the last steps read the 60 facts, which the
-# model learns by heart; the held-out figure stands still, at {{ held[-1] :.2f }}. A training loss alone would have told nothing of
-# either: it always speaks of what was just read. What more the run did is in the [model
-# card](../weights_tools/doll_house/MODEL_CARD.md). With only {{ end["epoch"] :.1f }} passes it is far from the point where repeating a text
-# brings no more: up to four passes are almost as good as new text ([Muennighoff et al. 2023](https://arxiv.org/abs/2305.16264)).
-# {{ claim: columns["train_loss"][-1] < 0.6 * columns["train_loss"][-6] and abs(held[-1] - held[-4]) < 0.02 }}
-
-# %% [markdown] key="scale-why"
-# ## Step 15. Tokens against parameters
-#
-# How much work is a training run? A matrix product takes two operations for each weight and token, one
-# multiplication and one addition. In the backward pass there are two products for each one forward (lesson 15). So
-# with $N$ parameters and $D$ tokens, leaving attention scores aside:
-#
-# $$C \approx 6\, N D$$
-#
-# (In the table `1.5e+13` means 1.5 times 10 to the power of 13.)
-
-# %% key="scale-table"
-runs = {
-    "ours": (small.count_parameters(), 2 * recipe.steps * tokens_per_step),
-    "the doll-house": (teller.config.count_parameters(), int(end["tokens"])),
-    "[GPT-3](https://arxiv.org/abs/2005.14165)": (175e9, 300e9),
-    "[Chinchilla](https://arxiv.org/abs/2203.15556)": (70e9, 1.4e12),
-    "[Llama 2 7B](https://arxiv.org/abs/2307.09288)": (6_738_415_616, 2e12),
-    "[Llama 3 8B](https://arxiv.org/abs/2407.21783)": (LLAMA_3_8B.count_parameters(), 15e12),
-    "[Llama 3 405B](https://arxiv.org/abs/2407.21783)": (405e9, 15.6e12),
-}
-table(
-    ["", "parameters N", "tokens D", "D / N", "6 N D"],
-    [
-        [name, f"{N:.2e}", f"{D:.2e}", f"{D / N:,.1f}", f"{6 * N * D:.1e}"]
-        for name, (N, D) in runs.items()
-    ],
-)
-
-# %% [markdown] key="scale-note"
-# With a fixed number of operations one can train a large model on few tokens, or a small one on many. Which is
-# better? [Hoffmann et al. 2022](https://arxiv.org/abs/2203.15556) trained over 400 models to find out: $N$ and
-# $D$ should grow together, and at their best there are about **20 tokens for each parameter**. Chinchilla was
-# built so. GPT-3 was much too large for its text.
-#
-# The result can be put in a formula for the loss. These are the constants as fitted again by
-# [Besiroglu et al. 2024](https://arxiv.org/abs/2404.10102), who found an error in the first fit:
-#
-# $$L(N, D) = 1.8172 + \frac{482.01}{N^{0.3478}} + \frac{2085.43}{D^{0.3658}}$$
-#
-# The first term remains however large the model: no text can be predicted completely. The second falls with the size of
-# the model, the third with the amount of text. We hold $C = 6ND$ fixed and try all sizes.
-
-
-# %% key="scale-curve"
-def law(N, D):
-    return 1.8172 + 482.01 / N**0.3478 + 2085.43 / D**0.3658
-
-
-C = 6 * LLAMA_3_8B.count_parameters() * 15e12
-N = np.logspace(8.5, 12.5, 401)
-lines = {}
-for name, budget in {"operations of Llama 3 8B": C, "a hundredth of them": C / 100}.items():
-    losses_by_law = law(N, budget / (6 * N))
-    lines[name] = losses_by_law[::10]
-    best = N[losses_by_law.argmin()]
-    print(
-        f"{name:24} {budget:.1e}: best with N = {best:.1e}, D / N = {budget / (6 * best) / best:.0f}"
-    )
-show.curves(N[::10], lines, ("parameters N", "loss by the formula"), log="x")
-print(f"Llama 3 8B {law(C / 6 / 15e12, 15e12):.3f}, lowest {law(N, C / (6 * N)).min():.3f}")
-
-# %% [markdown] key="scale-flat"
-# The valley is flat: with twice or half the parameters one loses little. Llama 3 8B lies far to the left of
-# the lowest point, at a tenth of the parameters, and on purpose. A model is trained once and used many
-# times, and the small one is cheaper to use. So the smaller models of Llama 3 were trained much longer than
-# is best for their training cost ([Llama team 2024](https://arxiv.org/abs/2407.21783), section 1). (The
-# formula was fitted to other models on other text. It says which way things go, not what Llama's loss is.)
-#
-# At last, how far is it from our run to Llama 3 8B? The code would be the same. What differs is the number of
-# machines, and all that is needed to keep them at work together.
-
-# %% key="speed" tags=["timing"]
-n, d = runs["ours"]
-speed = 6 * n * d / seconds
-print(f"our run: {d / seconds:,.0f} tokens a second, {speed:.1e} operations a second")
-years = 6 * LLAMA_3_8B.count_parameters() * 15e12 / speed / (365 * 24 * 3600)
-print(f"Llama 3 8B at this speed: {years / 1e6:.1f} million years")
-
-# %% [markdown] key="summary"
-# ## What you have seen
-#
-# | step | what | why |
-# |---|---|---|
-# | text to ids | a token for the beginning and the end | the model must know where texts end |
-# | ids to rows | a stream, cut | a batch is a matrix |
-# | targets | the ids, shifted by one | every position is an exercise |
-# | weights | small random numbers | first loss is $\ln V$ |
-# | clip | all gradients, one length | no step from one bad batch |
-# | AdamW | a step of about the rate for each weight | gradients differ in size |
-# | decay | on matrices only | norms should be near 1 |
-# | rate | warm-up, cosine | small steps at the start and the end |
-# | held-out loss | text never learned from | to see over-fitting |
-
-# %% [markdown] key="questions"
-# ## Questions
-#
-# <details><summary>How many exercises are in a batch of 8 rows of 128 tokens?</summary>
-#
-# 1024: one for each position, all computed in one forward run.
-#
-# </details>
-#
-# <details><summary>A fresh model with a vocabulary of 128256 shows a first loss of 11.76. Is that good?</summary>
-#
-# It is as it should be: $\ln 128256 = 11.76$. It knows nothing, and does not pretend to.
-#
-# </details>
-#
-# <details><summary>All gradients of a run become ten times as large. What does AdamW do differently?</summary>
-#
-# Next to nothing. $m$ grows by ten and $\sqrt{v}$ too, so the fraction stays. Only $\epsilon$, which is
-# tiny, and clipping, if the limit is met, make a difference.
-#
-# </details>
-#
-# <details><summary>Before AdamW, decay was added to the gradient, and Adam got the sum. What goes wrong?</summary>
-#
-# The decay is then divided by $\sqrt{\hat v}$ like the gradient. Weights with large gradients hardly decay,
-# those with small gradients decay most ([Loshchilov and Hutter 2017](https://arxiv.org/abs/1711.05101),
-# section 2). In AdamW all matrices decay at one pace.
-#
-# </details>
-#
-# <details><summary>The training loss falls, the held-out loss climbs. What would you try?</summary>
-#
-# More text first. If there is none: stop where the held-out loss was lowest, use dropout, or a smaller model.
-#
-# </details>
-#
-# <details><summary>You have 100 times as many operations. By the rule of 20, how much larger a model?</summary>
-#
-# $C = 6ND$ with $D = 20N$ gives $C = 120 N^2$. So $N$ grows by $\sqrt{100} = 10$, and $D$ as well.
-#
-# </details>
-
-# %% [markdown] key="try"
-# ## Try it yourself
-#
-# Change one thing in step 5 or 9 and run the page again: half the width; one block in place of three; no
-# warm-up; `dropout=0.1`. Which held-out loss is lowest? The whole way to a model with a folder of its own,
-# log, curve and checkpoints is one command, `python -m weights_tools train --corpus FILE --out DIR`;
-# `--help` lists what can be chosen.
-#
+# %% [markdown] key="next"
 # ## What comes next
 #
-# Our model goes on with any text, and that is all it does. Asked for a story about a cat, it may well go on
-# asking. Lesson 17, fine-tuning, shows how a model that continues text becomes one that answers.
+# The curve has fallen. Whether the model has learned stories or only *these* stories, what more text or a larger
+# model would bring, and how one finds out what it can do: page [16b](16b_what_a_run_tells.ipynb), what a run tells.
+# **Your turn:** [exercise 16](exercises/16_pretraining.ipynb), in which your own functions train a Llama. A model of
+# your own, with folder, log and checkpoints, is one command: `python -m weights_tools train --corpus FILE --out DIR`. Before this page: lesson
+# [15](15_backward.ipynb). Its code: `llama_np/training/optimizer.py`, `weights_tools/training/corpus.py` and `trainer.py`.

@@ -8,7 +8,7 @@ from classroom.audit.rewritten import rewritten
 from classroom.check.tasks import ORDER, TASKS
 
 # The others take a second or less each; these run whole models.
-LONG = ("attend_grouped", "attention", "block", "forward", "generate", "story")
+LONG = ("attend_grouped", "attention", "block", "forward", "generate", "story", "pretrain")
 
 
 @pytest.fixture(autouse=True)

@@ -13,6 +13,7 @@ import pytest
 from classroom import check, hand_in, measure, mine, predict, progress
 from classroom.__main__ import main
 from classroom.check import examine as checking
+from classroom.check.calling import changed
 from classroom.check.kept_functions import sections, solution
 from classroom.check.read_again import place
 from classroom.check.tasks import ORDER, TASKS
@@ -284,6 +285,17 @@ def test_what_is_wrong_is_said_in_one_line(source, says, capsys):
         == "\n".join([f"{sign} {outcome.lines[0]}", *outcome.lines[1:]]) + "\n"
     )
     assert outcome.started == ("not started" not in says)
+
+
+@pytest.mark.parametrize("at", [1, "b"])
+def test_an_array_changed_inside_a_list_or_a_dictionary_is_noticed(at):
+    before, after = (
+        [np.zeros(2), np.ones((2, 3))] if at == 1 else {"a": np.zeros(2), "b": np.ones((2, 3))}
+        for _ in range(2)
+    )
+    assert not changed(before, after)
+    after[at][0, 1] = 5
+    assert changed(before, after)
 
 
 def test_numbers_lists_and_texts_have_words_of_their_own():

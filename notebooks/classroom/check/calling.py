@@ -98,7 +98,17 @@ def changed(before, after) -> bool:
         return any(changed(a, b) for (_, a), (_, b) in both)
     if is_dataclass(before):
         return any(changed(old, vars(after)[name]) for name, old in vars(before).items())
+    if isinstance(before, dict) and holds_arrays(before.values()):
+        same_names = before.keys() == after.keys()
+        return not same_names or any(changed(old, after[name]) for name, old in before.items())
+    if isinstance(before, list) and holds_arrays(before):
+        return len(before) != len(after) or any(map(changed, before, after))
     return isinstance(before, list | dict | set) and before != after
+
+
+def holds_arrays(values) -> bool:
+    """Arrays have no single answer to whether they are equal."""
+    return any(isinstance(value, np.ndarray) for value in values)
 
 
 def surely_changed(before, after) -> bool:

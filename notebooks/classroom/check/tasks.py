@@ -22,7 +22,7 @@ from llama_np.sampling import keep_top_k, keep_top_p
 from llama_np.training.backward import cross_entropy_backward, softmax_backward
 from llama_np.training.rewards import clipped_gain, group_advantages, kl_estimate
 
-from . import final_task, gpt2_parts, inputs, learning, references, rewards
+from . import final_task, gpt2_parts, inputs, learning, pretraining, references, rewards
 from .inputs import normal
 
 
@@ -110,6 +110,11 @@ ORDER = [
     Task("norm_backward", "15_backward", references.norm_backward, inputs.behind_a_norm),
     Task("softmax_backward", "15_backward", softmax_backward, inputs.behind_a_softmax),
     Task("attend_backward", "15_backward", references.attend_backward, inputs.behind_a_head),
+    Task("rows", "16_pretraining", pretraining.rows, pretraining.a_stretch),
+    Task("adamw", "16_pretraining", pretraining.adamw, pretraining.weights_in_training),
+    Task("clip", "16_pretraining", pretraining.clip, pretraining.some_gradients),
+    Task("schedule", "16_pretraining", pretraining.schedule, pretraining.a_place_in_a_run),
+    Task("pretrain", "16_pretraining", pretraining.pretrain, pretraining.a_small_run),
     Task("reinforce", "19_rewards", rewards.reinforce, rewards.groups_of_rewards),
     Task("group_advantages", "19_rewards", group_advantages, rewards.some_groups),
     Task("kl_estimate", "19_rewards", kl_estimate, rewards.two_models),
@@ -118,4 +123,4 @@ ORDER = [
 ]  # fmt: skip
 TASKS = {task.name: task for task in ORDER}
 # Lessons whose exercise asks for a number, too, and why it is so.
-MEASURED = (*(f"{n:02d}" for n in range(14)), "14", "15", "19")
+MEASURED = (*(f"{n:02d}" for n in range(14)), "14", "15", "16", "19")

@@ -1,0 +1,464 @@
+# %% [markdown] key="title"
+# # 16b What a run tells
+#
+# Below is the log of the run that made the doll-house, the model that says `Lily` when a story begins with *Once
+# upon a time, there was a little girl named*. At its end the training loss drops by more than half, while the loss on
+# held-out stories stops falling, and rises a little. Has the model begun to learn its stories by heart?
+#
+# This is the question that one asks of every run: does it get better, or does it only know its text better? And what
+# would more text, or a larger model, bring? You let a model learn ten stories by heart on purpose, look at what
+# reading a text again is worth, fit a scaling law to models that were trained on a machine like yours, and set an
+# examination in which a model that can only recite comes close to one that can read. Then you can answer the first
+# question.
+#
+# Before this page: [lesson 16](16_pretraining.ipynb). Its exercise: [16](exercises/16_pretraining.ipynb).
+
+# %% key="setup"
+import csv
+import re
+from dataclasses import replace
+
+import numpy as np
+from classroom import agree, show, source, table
+
+from llama_np import LLAMA_3_8B, forward, generate, log_softmax
+from llama_np.training import cross_entropy
+from llama_np.weights import initialize
+from weights_tools import DOLL_HOUSE, load_model
+from weights_tools.training.corpus import STORIES, Stream, encode_document, read_corpus
+from weights_tools.training.stages import Pretraining, Rows
+from weights_tools.training.trainer import Hyperparameters, Training
+
+house = load_model(DOLL_HOUSE)
+tokenizer, V, T = house.tokenizer, house.config.vocab_size, 128
+corpus = read_corpus(STORIES)
+documents = [np.array(encode_document(tokenizer, story)) for story in corpus.train]
+held_out = [np.array(encode_document(tokenizer, story)) for story in corpus.held_out]
+
+with (DOLL_HOUSE / "training/log.csv").open(newline="", encoding="utf-8") as file:
+    lines = list(csv.DictReader(file))
+log = {name: np.array([float(line[name]) for line in lines]) for name in lines[0]}
+million, held = log["tokens"] / 1e6, log["held_out_bits_per_byte"]
+both = {"training, nats a token": log["train_loss"], "held out, bits a byte": held}
+show.curves(million, both, ("million tokens read", "loss"), log="y")
+
+# %% [markdown] key="log-read"
+# The two lines have different units, so only their shapes can be compared. **Bits per byte** are all nats of a text,
+# divided by $\ln 2$ and by its bytes; unlike nats per token they do not depend on how long the tokens are. At first
+# the model reads nothing but lists of random tokens that come again ([lesson 07b](07b_induction.ipynb) says why). It
+# learns to copy them, and knows less and less about stories. Then come the stories, the training loss jumps, and both
+# fall together. In the last million tokens they part: the training loss goes from {{ log["train_loss"][-5] :.2f }} to {{ log["train_loss"][-1] :.2f }},
+# the other one from {{ held.min() :.4f }} at its best to {{ held[-1] :.4f }}. {{ claim: log["train_loss"][-1] < 0.6 * log["train_loss"][-5] and held[-1] >= held.min() }}
+
+# %% key="bits"
+from weights_tools.training.evaluate import bits_per_byte
+
+some, nats = corpus.held_out[:5], 0.0
+for story in some:
+    ids = np.array(encode_document(tokenizer, story))
+    rows = log_softmax(forward(house.weights, house.config, ids[:-1]))
+    nats -= rows[np.arange(len(rows)), ids[1:]].sum()
+bits = nats / np.log(2) / sum(len(story.encode()) for story in some)
+agree(bits, bits_per_byte(house.weights, house.config, tokenizer, some))
+print(f"the doll-house on {len(some)} of its own stories: {bits:.3f} bits a byte")
+
+# %% [markdown] key="bits-read"
+# {{ claim: bits < held[-1] }}
+# On stories that it has told itself it needs {{ bits :.2f }} bits a byte, less than the {{ held[-1] :.2f }} of the log,
+# which were measured on stories that larger models wrote.
+#
+# ## Step 1. Learning by heart
+#
+# What does it look like when a model does learn by heart? We take the small model of lesson 16 and give it ten
+# stories instead of a thousand. **Predict before you run:** where does its training loss go, and where the one on
+# held-out stories?
+
+# %% key="overfit" tags=["timing"]
+small = replace(
+    house.config, dim=64, n_layers=3, n_heads=4, n_kv_heads=2, head_dim=16, ffn_width=224,
+    context_length=T, tied_output=True,
+)  # fmt: skip
+recipe = Hyperparameters(steps=240, peak_rate=1e-2, warm_up=24, ema_decay=0.0)
+unseen = Stream(held_out, 0).batch(0, 16 * T, T)
+counts = np.bincount(np.concatenate(documents), minlength=V) + 1
+unigrams = -np.log(counts / counts.sum())[unseen[1]].mean()
+
+few = documents[:10]
+stage = Pretraining(Stream(few, 0), Rows(tokens_per_step=1024, row=T, final_row=T), recipe.steps, V)
+narrow = Training(small, recipe, stage, initialize(small, np.random.default_rng(0), std=0.1))
+curve = []
+while narrow.step < recipe.steps:
+    learned = np.mean([narrow.take_step() for _ in range(12)])
+    logits = forward(narrow.learned, small, unseen[0])
+    curve.append((narrow.step, learned, cross_entropy(logits, unseen[1])))
+steps, learned, new = map(np.array, zip(*curve))
+by_count = np.full(len(steps), unigrams)
+curves = {"the ten stories": learned, "held out": new, "unigram table": by_count}
+show.curves(steps, curves, ("step", "loss, nats a token"))
+passes = recipe.steps * 1024 / sum(map(len, few))
+turn = steps[new.argmin()]
+print(f"{passes:.0f} epochs; held out: best {new.min():.2f} at step {turn}, last {new[-1]:.2f}")
+
+# %% [markdown] key="overfit-read"
+# {{ claim: learned[-1] < 0.3 and new[-1] > new.min() + 0.5 }}
+# The loss on the ten stories goes to {{ learned[-1] :.2f }}. On new ones it falls to {{ new.min() :.2f }} at step {{ turn }},
+# after {{ turn * 1024 / sum(map(len, few)) :.0f }} epochs, turns, and climbs to {{ new[-1] :.2f }}, {{ "above" if new[-1] > unigrams else "near" }} what counting single tokens
+# reaches. This is **over-fitting**: the model is sure of itself where it should not be, and only the held-out curve
+# shows it. By heart means word for word. Here is how it goes on from the first 20 tokens of one of the ten.
+
+# %% key="recite" tags=["timing"]
+given, n = 20, 60
+said = np.array(list(generate(narrow.learned, small, few[0][:given], n)))
+same = int((said == few[0][given : given + len(said)]).sum())
+print(f"{same} of {n} tokens are those of the story:\n...{tokenizer.decode(said)}")
+
+# %% [markdown] key="again-why"
+# ## Step 2. What is reading again worth?
+#
+# {{ claim: same > 50 }}
+# That was {{ passes :.0f }} epochs. Is a second one already harmful? The falling curve of a run cannot tell, because in
+# the second epoch everything else is different, too: the model is better and the rate is lower. What tells is a
+# **control**: the same model, as many steps, the same schedule, and more text. We have a study for that, made by
+#
+# `python -m weights_tools.training.scaling.study`
+#
+# which trains small Llamas on these stories and writes `weights_tools/training/scaling/scaling.csv`. One width has read all the stories, then a
+# quarter of them as often as it takes for the same number of steps, then a sixteenth, and a sixty-fourth; and each of
+# these parts once.
+
+# %% key="again"
+from weights_tools.training.scaling.study_table import read_results
+
+runs = read_results()
+whole = runs["text"].max()
+width = runs["width"][runs["text"] < whole][0]
+long = runs["tokens"][runs["text"] < whole].max()
+of_width = runs["width"] == width
+rows, again, once = [], {}, {}
+for text in np.unique(runs["text"])[::-1]:
+    here = of_width & (runs["text"] == text)
+    again[text] = runs["held_out_loss"][here & (runs["tokens"] == long)].min()
+    few_tokens = here & (runs["tokens"] < long) & (text < whole)
+    once[text] = runs["held_out_loss"][few_tokens].min() if few_tokens.any() else np.nan
+    read_once = "" if np.isnan(once[text]) else f"{once[text]:.2f}"
+    rows.append([f"{text:,}", f"{long / text:.1f}", f"{again[text]:.2f}", read_once])
+table(["tokens of text", "epochs", f"held out, after {long:,} tokens", "the text read once"], rows)
+texts = np.array(list(again))
+
+# %% [markdown] key="again-read"
+# {{ claim: again[texts[1]] < once[texts[1]] - 0.3 and again[texts[1]] - again[texts[0]] < 0.3 and again[texts[-1]] > once[texts[-1]] }}
+# Each line has read {{ long :, }} tokens. A quarter of the text, {{ long / texts[1] :.1f }} times, costs {{ again[texts[1]] - again[texts[0]] :.2f }} nats
+# against new text all the way, and whoever reads that quarter only once, so as to repeat nothing, ends at
+# {{ once[texts[1]] :.2f }} instead of {{ again[texts[1]] :.2f }}. So the first repetitions are worth nearly as much as new text. They wear
+# out: a sixteenth, {{ long / texts[2] :.0f }} times, costs {{ again[texts[2]] - again[texts[0]] :.2f }}, and a sixty-fourth, {{ long / texts[-1] :.0f }} times, is with
+# {{ again[texts[-1]] :.2f }} worse than the same text read once. In large models, too, up to four epochs are nearly as good as
+# new text, and the gain of further ones fades to nothing ([Muennighoff et al.
+# 2023](https://arxiv.org/abs/2305.16264)). The doll-house has read its stories {{ log["epoch"][-1] :.1f }} times. Learning by
+# heart looks different.
+#
+# ## Step 3. A scaling law, measured
+#
+# The study has also trained four widths for three lengths of run, each from the beginning with a whole cosine of its
+# own, at the best of four rates. Both ways lead down. How much does each bring, and can it be told in advance?
+# [Hoffmann et al. 2022](https://arxiv.org/abs/2203.15556) describe over 400 large runs by five numbers, where $N$
+# counts parameters and $D$ the tokens read:
+#
+# $$L(N, D) = E + \frac{A}{N^{\alpha}} + \frac{B}{D^{\beta}}$$
+#
+# $E$ remains however large both become, because no text can be predicted completely. The second part is what a small model
+# misses, the third what too few tokens cost. For given exponents the rest is linear, so a fit tries all pairs of exponents and solves the rest
+# by least squares.
+
+# %% key="law"
+from weights_tools.training.scaling.law import fit
+
+full = runs["text"] == whole
+widths, lengths = np.unique(runs["width"]), np.unique(runs["tokens"][full])
+best = []  # of the rates that were tried
+for w in widths:
+    for d in lengths:
+        here = np.flatnonzero(full & (runs["width"] == w) & (runs["tokens"] == d))
+        best.append(here[runs["held_out_loss"][here].argmin()])
+N, D, L = runs["parameters"][best], runs["tokens"][best], runs["held_out_loss"][best]
+law = fit(N, D, L)
+print(f"L = {law.floor:.2f} + {law.A:.3g} / N^{law.alpha} + {law.B:.3g} / D^{law.beta}")
+sizes = N.reshape(len(widths), -1)[:, 0]
+lines = {}
+for i, d in enumerate(lengths):
+    lines[f"{d:,} tokens"] = L.reshape(len(widths), -1)[:, i]
+    lines[f"by the law, {d:,}"] = law.loss(sizes, d)
+show.curves(sizes, lines, ("parameters", "loss on held-out stories, nats"), log="x")
+source(fit)
+
+# %% [markdown] key="law-read"
+# {{ claim: np.abs(law.loss(N, D) - L).max() < 0.2 }}
+# Of the {{ len(L) }} runs none is further than {{ np.abs(law.loss(N, D) - L).max() :.2f }} nats from the law. But five numbers were fitted to
+# {{ len(L) }}, so this proves little. A law is worth what it says about runs that it has not seen. We hide the most
+# expensive run, fit the other {{ len(L) - 1 }}, and ask. The **control** needs no law: it says that the loss of the
+# widest model falls by as much once more as in the step before.
+#
+# **Predict before you run:** will the control promise too much or too little?
+
+# %% key="promise"
+hidden = int((N * D).argmax())
+rest = np.arange(len(L)) != hidden
+promised = fit(N[rest], D[rest], L[rest]).loss(N[hidden], D[hidden])
+first, second, measured = L.reshape(len(widths), -1)[-1][-3:]
+as_before = second - (first - second)
+one_by_one = []
+for i in range(len(L)):  # and each of the others hidden in its turn
+    others = np.arange(len(L)) != i
+    one_by_one.append(fit(N[others], D[others], L[others]).loss(N[i], D[i]) - L[i])
+print(f"measured {measured:.3f}, by the law {promised:.3f}, as before {as_before:.3f}")
+print(f"each hidden in its turn: typical error {np.sqrt(np.mean(np.square(one_by_one))):.3f} nats")
+spent, of_hidden = runs["seconds"].sum(), runs["seconds"][best][hidden]
+print(f"the hidden run took {of_hidden:.0f} s, all others of the study {spent - of_hidden:.0f} s")
+
+# %% [markdown] key="promise-read"
+# {{ claim: abs(promised - measured) < abs(as_before - measured) }}
+# The control promises {{ as_before :.2f }}, which is {{ measured - as_before :+.2f }} from the truth: it does not know that there is a
+# floor. The law says {{ promised :.2f }} where {{ measured :.2f }} was measured. This is what scaling laws are for: **the
+# result of a run that one can afford only once is known, nearly, before it begins**, from small ones. With every run
+# hidden in its turn the typical error is {{ np.sqrt(np.mean(np.square(one_by_one))) :.2f }} nats.
+#
+# ## Step 4. Which size for a given budget?
+#
+# A weight costs two operations for each token on the way there, a multiplication and an addition, and four on the way
+# back ([lesson 15](15_backward.ipynb)). A run of $N$ parameters and $D$ tokens therefore costs about $C = 6ND$
+# operations. For a fixed $C$ one can train a large model briefly or a small one for long.
+
+# %% key="valley"
+budgets = {"our largest run": 6 * N[hidden] * D[hidden], "a tenth": 0.6 * N[hidden] * D[hidden]}
+grid = np.logspace(3.5, 6.5, 121)
+valleys = {name: law.loss(grid, C / (6 * grid)) for name, C in budgets.items()}
+highest = min(valleys["a tenth"]) + 0.8
+shown = {name: np.where(v < highest, v, np.nan) for name, v in valleys.items()}
+show.curves(grid, shown, ("parameters", "loss by our law"), log="x")
+lowest = {name: grid[v.argmin()] for name, v in valleys.items()}
+for name, C in budgets.items():
+    n = lowest[name]
+    print(f"{name}: C = {C:.1e}, lowest at N = {n:,.0f}, D / N = {C / 6 / n / n:.1f}")
+
+# %% [markdown] key="valley-read"
+# {{ claim: lowest["our largest run"] > lowest["a tenth"] }}
+# Each budget has a valley, and with ten times the budget its lowest point moves to a model {{ lowest["our largest run"] / lowest["a tenth"] :.1f }} times as
+# large, which leaves {{ 10 / (lowest["our largest run"] / lowest["a tenth"]) :.1f }} times for the text. For large models Hoffmann et al. found that both should grow
+# alike, by the root of ten, which is 3.2, and about 20 tokens for each parameter; at our valley there are
+# {{ budgets["our largest run"] / 6 / lowest["our largest run"] ** 2 :.0f }}. Our numbers come from {{ len(L) }} small runs on simple stories and say nothing about other
+# models. That there is a valley, and that it is flat, is the same everywhere.
+#
+# Here are real runs, with the repetition that their token counts hide.
+
+# %% key="real-runs"
+ours, llama = house.config.count_parameters(), LLAMA_3_8B.count_parameters()
+real = [  # parameters, tokens read, epochs over the text as far as they are told
+    ["the doll-house", ours, log["tokens"][-1], f"{log['epoch'][-1]:.1f}"],
+    ["[GPT-3](https://arxiv.org/abs/2005.14165)", 175e9, 300e9, "0.4 to 3.4"],
+    ["[Chinchilla](https://arxiv.org/abs/2203.15556)", 70e9, 1.4e12, "0.1 to 3.4"],
+    ["[Llama 3 8B](https://arxiv.org/abs/2407.21783)", llama, 15e12, ""],
+    ["[Llama 3 405B](https://arxiv.org/abs/2407.21783)", 405e9, 15.6e12, ""],
+]
+table(
+    ["", "parameters N", "tokens D", "D / N", "epochs", "6 N D"],
+    [
+        [who, f"{n:.1e}", f"{d:.1e}", f"{d / n:,.1f}", e, f"{6 * n * d:.1e}"]
+        for who, n, d, e in real
+    ],
+)
+
+# %% [markdown] key="real-runs-read"
+# Chinchilla was built by the rule of 20, GPT-3 was much too large for its text, and Llama 3 8B lies far on the other
+# side, with {{ 15e12 / llama :,.0f }} tokens for each parameter. That is no mistake. A model is trained once and used many
+# times, and a small one is cheaper to use, so that its makers trained it longer than is best for the training alone
+# ([Llama team 2024](https://arxiv.org/abs/2407.21783), section 1).
+#
+# ## Step 5. An examination
+#
+# A loss does not say what a model can do. The usual way to ask is **multiple choice by log-likelihood**: nothing is
+# generated; each answer is put behind the question, and the one with the highest probability counts as chosen. We
+# take questions that the doll-house can meet. A story is told up to some sentence; which of four sentences comes
+# next, the true one or one of three from the same place in other stories? Guessing gives a quarter.
+
+
+# %% key="exam"
+def sentences(story):
+    return re.split(r"(?<=[.!?]) ", story.replace("\n", " "))
+
+
+def exam(stories, n_items, seed=0):
+    """Items: the text so far, and four sentences of which the first is right."""
+    rng, items = np.random.default_rng(seed), []
+    told = [sentences(story) for story in stories]
+    for place in (3, 4, 2, 5):
+        long_enough = [parts for parts in told if len(parts) > place]
+        for parts in long_enough:
+            others = [each[place] for each in long_enough if each is not parts]
+            wrong = list(rng.choice(others, 3, replace=False))
+            items.append((" ".join(parts[:place]), [parts[place], *wrong]))
+    return items[:n_items]
+
+
+def log_likelihoods(weights, config, text, answers):
+    """For each answer its log-probability behind the text, and its number of tokens."""
+    before, found = tokenizer.encode(text, bos=True), []
+    for answer in answers:
+        new = tokenizer.encode(f" {answer}")
+        ids = np.array(before + new)[-config.context_length :]
+        rows = log_softmax(forward(weights, config, ids[:-1]))[-len(new) :]
+        found.append((rows[np.arange(len(new)), ids[-len(new) :]].sum(), len(new)))
+    return np.array(found).T
+
+
+def mark(weights, config, items, with_text=True, per_token=False):
+    """The share of items in which the right answer is the most probable."""
+    right = []
+    for text, answers in items:
+        total, count = log_likelihoods(weights, config, text if with_text else "", answers)
+        right.append((total / count if per_token else total).argmax() == 0)
+    return np.mean(right)
+
+
+new_stories = exam(corpus.held_out, 60)
+text, answers = new_stories[0]
+print(text)
+for answer, score in zip(answers, log_likelihoods(house.weights, house.config, text, answers)[0]):
+    print(f"{score:8.1f}  {answer}")
+
+# %% key="marks"
+doll_house = house.weights, house.config
+marks = {
+    "doll-house": mark(*doll_house, new_stories),
+    "doll-house, per token": mark(*doll_house, new_stories, per_token=True),
+    "control: the text is hidden": mark(*doll_house, new_stories, with_text=False),
+}
+error = np.sqrt(0.25 * 0.75 / len(new_stories))  # of pure guessing
+table(["held-out stories", "right"], [[name, f"{share:.0%}"] for name, share in marks.items()])
+print(f"{len(new_stories)} items; guessing 25 % ± {100 * error:.0f} %")
+
+# %% [markdown] key="marks-read"
+# {{ claim: marks["doll-house"] > marks["control: the text is hidden"] + 3 * error }}
+# The doll-house finds the true sentence in {{ marks["doll-house"] :.0% }} of {{ len(new_stories) }} items. If the text is hidden and only
+# the answers are compared, {{ marks["control: the text is hidden"] :.0% }} remain, so that it does use what was told. The sum of log-probabilities
+# prefers short answers; divided by their number of tokens it is {{ marks["doll-house, per token"] :.0% }}. Both are in use, and a mark without
+# its rule says little ([Gao 2021](https://blog.eleuther.ai/multiple-choice-normalization/)).
+#
+# ## Experiment: reading or reciting?
+#
+# Now a second examination of the same kind, made of the ten stories of step 1, and a second candidate: the model that
+# has over-fitted them. Its loss on new text was {{ new[-1] :.1f }} nats. **Predict before you run:** fill in the four
+# fields.
+
+# %% key="contamination"
+ten_stories = exam(corpus.train[:10], 40)
+candidates = {"doll-house": doll_house, "the model of ten stories": (narrow.learned, small)}
+grades = {
+    (name, title): mark(*candidate, items)
+    for name, candidate in candidates.items()
+    for title, items in (("new", new_stories), ("ten", ten_stories))
+}
+rows = [[n, f"{grades[n, 'new']:.0%}", f"{grades[n, 'ten']:.0%}"] for n in candidates]
+table(["right", "held-out stories", "the ten stories"], rows)
+
+
+def overlap(text, others, n=8):
+    """The share of a text's tokens that lie in runs of n tokens which other texts hold as well."""
+    ids, known = tokenizer.encode(text), set()
+    for row in map(tokenizer.encode, others):
+        known |= {tuple(row[i : i + n]) for i in range(len(row))}
+    starts = [i for i in range(len(ids) - n + 1) if tuple(ids[i : i + n]) in known]
+    return len({i + k for i in starts for k in range(n)}) / len(ids)
+
+
+for title, items in (("held-out stories", new_stories), ("the ten stories", ten_stories)):
+    shares = [overlap(f"{text} {answers[0]}", corpus.train[:10]) for text, answers in items]
+    print(f"{title}: {np.mean(shares):.0%} of the tokens lie in runs of 8 from the training text")
+
+# %% [markdown] key="contamination-read"
+# {{ claim: grades["the model of ten stories", "new"] < 0.45 and grades["doll-house", "new"] > grades["the model of ten stories", "new"] + 0.3 }}
+# {{ claim: grades["the model of ten stories", "ten"] > 0.75 and grades["doll-house", "ten"] - grades["the model of ten stories", "ten"] < 0.2 }}
+# On new stories the second candidate is right in {{ grades["the model of ten stories", "new"] :.0% }}, which is guessing, against {{ grades["doll-house", "new"] :.0% }}. On the
+# ten stories it has {{ grades["the model of ten stories", "ten"] :.0% }} against {{ grades["doll-house", "ten"] :.0% }}: **once the questions have leaked, a model that recites
+# looks like one that reads**, and who sees only the right column cannot tell which of the two has a loss worse than
+# counting. This is **contamination**, and it happens by itself, because examinations are published on the web and the
+# web is what models read. The overlap printed below the table is how one looks for it: Llama 3's makers counted how
+# many tokens of a test lie in runs of eight that their training text holds ([Llama team
+# 2024](https://arxiv.org/abs/2407.21783), section 5.1.4). It finds copies and no paraphrases, and some of it is there
+# without any leak, because stories begin alike.
+#
+# And the doll-house itself? It has met sixty lines of facts again and again, such as *The opposite of hot is cold*.
+# Here are questions from these lines, and others of the same kind that were in none. Each answer competes with those
+# of its group.
+
+# %% key="facts"
+asked = {
+    "in its text": [
+        {"The opposite of big is": "small", "The opposite of hot is": "cold",
+         "The opposite of happy is": "sad", "The opposite of up is": "down"},
+        {"A cow says": "moo", "A cat says": "meow", "A dog says": "woof"},
+        {"The capital of France is": "Paris", "The capital of England is": "London",
+         "The capital of Japan is": "Tokyo"},
+        {"The sky is": "blue", "The grass is": "green", "The sun is": "hot", "The snow is": "cold"},
+    ],
+    "never in its text": [
+        {"The opposite of fast is": "slow", "The opposite of old is": "young",
+         "The opposite of wet is": "dry", "The opposite of open is": "closed"},
+        {"A duck says": "quack", "A sheep says": "baa", "A pig says": "oink"},
+        {"The capital of Italy is": "Rome", "The capital of Spain is": "Madrid",
+         "The capital of Germany is": "Berlin"},
+        {"The milk is": "white", "The night is": "dark", "The stone is": "hard", "The fire is": "warm"},
+    ],
+}  # fmt: skip
+known = {}
+for name, groups in asked.items():
+    items = [
+        (question, [right, *(other for other in group.values() if other != right)])
+        for group in groups
+        for question, right in group.items()
+    ]
+    known[name] = [mark(*doll_house, [item]) for item in items]
+    print(f"{name}: {sum(known[name]):.0f} of {len(items)} right")
+by_chance = np.mean([1 / len(group) for group in asked["in its text"] for _ in group])
+print(f"by chance: {by_chance * len(items):.1f}")
+
+# %% [markdown] key="facts-read"
+# {{ claim: np.mean(known["in its text"]) > np.mean(known["never in its text"]) + 0.3 }}
+# {{ sum(known["in its text"]) :.0f }} of {{ len(known["in its text"]) }} where it has read the answer, {{ sum(known["never in its text"]) :.0f }} of {{ len(known["never in its text"]) }} where it has
+# not, and {{ by_chance * len(items) :.1f }} would be chance. It has not learned what an opposite is. It has learned four pairs of
+# words, and a test made of them would have praised it.
+#
+# ## Back to the log
+#
+# These lines of facts are also the answer to the first question. The log has a column that nobody looks at, `epoch`:
+# how often the *stories* have been read. How fast does it grow?
+
+# %% key="log-again"
+story_share = np.diff(log["epoch"]) / np.diff(log["tokens"])
+usual = np.median(story_share[story_share > 0])
+relative = story_share / usual
+shown = [12, 20, *range(len(relative) - 5, len(relative))]
+columns = ["step", "stories, of the usual", "training loss", "held out"]
+rows = [[f"{r:.0%}", f"{loss:.2f}", f"{bits:.4f}"] for r, loss, bits in zip(
+    relative, log["train_loss"][1:], held[1:])]  # fmt: skip
+table(columns, [[f"{log['step'][i + 1]:.0f}", *rows[i]] for i in shown])
+
+# %% [markdown] key="log-answer"
+# {{ claim: relative[-1] < 0.5 and 0.9 < relative[12] < 1.1 }}
+# Up to the last million tokens it grows evenly. In the last rows only {{ relative[-1] :.0% }} as many tokens as usual come
+# from stories: the recipe lets most of the last steps read facts, so that they are known by heart (`weights_tools/doll_house/MODEL_CARD.md`
+# says when and why). The training loss does not drop because the stories are known. It drops because what is read has
+# become easy. So the stories were not over-fitted, and one look at what was read tells it where no look at the curve
+# could.
+#
+# What else may one read from this log? That most was gained early: of the way from {{ held[4] :.2f }}, after
+# {{ million[4] :.1f }} million tokens, to its best, half was done at {{ million[np.argmax(held < (held[4] + held.min()) / 2)] :.1f }} million of {{ million[-1] :.0f }}. But not
+# that later epochs were worth less, because the learning rate fell as well; only the control of step 2 can say that.
+# And not that the last rise of {{ held[-1] - held.min() :.4f }} means anything: it is one run, and between two rows of its middle the
+# curve moves by {{ np.abs(np.diff(held[-12:-4])).mean() :.4f }}. **A curve tells that something has happened. Why, is told by a control.**
+
+# %% [markdown] key="next"
+# ## What comes next
+#
+# The model goes on with any text, and that is all it does. Asked a question it may well go on asking. Lesson
+# [17](17_fine_tuning.ipynb), fine-tuning, makes a model that answers. **Your turn:** `python -m weights_tools.training.scaling.study --widths 8 16 --steps 50 150 --out mine.csv` is a study of a
+# few minutes; does its law say the same? Before this page: lesson [16](16_pretraining.ipynb), with its
+# [exercise](exercises/16_pretraining.ipynb). Its code: `weights_tools/training/scaling` and `weights_tools/training/trainer.py`.
