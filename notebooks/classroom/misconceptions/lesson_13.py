@@ -129,27 +129,27 @@ def heads_of(w, head_dim):
     return w.reshape(len(w), -1, head_dim)  # D Hq K
 
 
-@wrong("the first head of each group, not the mean", "13/pool-why", task="pool_heads")
+@wrong("the first head of each group, not the mean", "13b/pool-why", task="pool_heads")
 def first_of_each_group(w, head_dim, n_kv_heads):
     """All heads of a group go into the new one, as their mean."""
     heads = heads_of(w, head_dim)
     return heads[:, :: heads.shape[1] // n_kv_heads].reshape(len(w), -1)
 
 
-@wrong("the heads of a group are not neighbours", "13/pool-why", task="pool_heads")
+@wrong("the heads of a group are not neighbours", "07/repeat-why", task="pool_heads")
 def every_so_many_heads(w, head_dim, n_kv_heads):
     """Query heads 0, 1, ... share the first key head: the groups are runs of neighbours."""
     heads = w.reshape(len(w), -1, n_kv_heads, head_dim)
     return heads.mean(axis=1).reshape(len(w), -1)
 
 
-@wrong("the sum, not the mean", "13/pool-why", task="pool_heads")
+@wrong("the sum, not the mean", "13b/pool-why", task="pool_heads")
 def sum_of_each_group(w, head_dim, n_kv_heads):
     """With a sum keys and values would be as many times too large as heads were pooled."""
     return pool_heads(w, head_dim, n_kv_heads) * (w.shape[1] // head_dim // n_kv_heads)
 
 
-@wrong("neighbouring columns were pooled, not heads", "13/pool-why", task="pool_heads")
+@wrong("neighbouring columns were pooled, not heads", "13b/pool-why", task="pool_heads")
 def neighbouring_columns(w, head_dim, n_kv_heads):
     """The mean is over heads: column 0 of one head with column 0 of the next."""
     return w.reshape(len(w), n_kv_heads * head_dim, -1).mean(axis=2)
