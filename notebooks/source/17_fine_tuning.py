@@ -10,7 +10,7 @@
 # weights against LoRA, how many directions the change needs, what happens when the wrong tokens count, and what is left if
 # one takes back half of what was learned.
 #
-# Before this page: [lesson 16](16_pretraining.ipynb); you need the dialog format of lesson [12](12_generation.ipynb) and the
+# Before this page: [lesson 16](16_pretraining.ipynb) and, on reading a run, [16b](16b_what_a_run_tells.ipynb); you need the dialog format of lesson [12](12_generation.ipynb) and the
 # backward pass of lesson [15](15_backward.ipynb). Beside it: [exercise 17](exercises/17_fine_tuning.ipynb). As it
 # trains, it uses the doll-house, whatever Llama you have chosen.
 
