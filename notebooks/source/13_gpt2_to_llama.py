@@ -26,9 +26,7 @@ show.two_blocks()
 
 # %% [markdown] key="blocks-read"
 # Both are **decoders**: each token reads itself and the tokens before it. Norm, attention, feed-forward and the two
-# additions have kept their places, and the numbers mark what was exchanged. A block reads the stream
-# through a norm (1) and knows the order of tokens from learned rows or from rotations (2). Heads have keys of their own
-# or share them (3), the feed-forward step has a gate or none (4), and matrices are followed by biases or not (5).
+# additions have kept their places, and the numbers mark what was exchanged.
 #
 # ## A GPT-2 to take apart
 #
@@ -225,9 +223,9 @@ show.curves(x, curves, ("what comes in", "what goes out"))
 # Code that *trains* a GPT-2 often has **dropout** too ([Srivastava et al.
 # 2014](https://jmlr.org/papers/v15/srivastava14a.html)): in each step every number of an activation is set to zero with
 # a small probability $p$, 0.1 in [GPT-2's config](https://huggingface.co/openai-community/gpt2/blob/main/config.json),
-# and the others are divided by $1 - p$, so that sums stay the same on average. The model cannot rely on any single
-# number and learns a small text less by heart. When a model is used nothing is dropped, so that the code which OpenAI
-# and Meta have published for *using* their models has no dropout, which says nothing of how they were trained.
+# and the others are divided by $1 - p$, so that sums stay the same on average. It keeps a model from learning a small
+# text by heart. The code that OpenAI and Meta have published is for *using* their models, where nothing is dropped; it
+# says nothing of how they were trained.
 #
 # ## Step 5. A tied output, and counting
 #
@@ -242,9 +240,8 @@ best = np.argsort(-logits[-1])[:5]
 print("after the prompt:", *(tokenizer.token(i) for i in best))
 
 # %% [markdown] key="count-why"
-# That was all of GPT-2. Its number of **parameters**, learned numbers of any kind, is given differently in different
-# places, and three totals for "GPT-2 small" are right. They differ in two questions: is the output tied, and do `q`, `k` and
-# `v` have biases? (The 117 million of the paper were an error, as [OpenAI's
+# That was all of GPT-2. Three totals of its **parameters**, learned numbers of any kind, are found for "GPT-2 small", and
+# all are right. They differ in two questions: is the output tied, and do `q`, `k` and `v` have biases? (The 117 million of the paper were an error, as [OpenAI's
 # README](https://github.com/openai/gpt-2) says.)
 
 # %% key="count"
@@ -300,9 +297,8 @@ table(
 # ## Step 7. A fair comparison
 #
 # All six are trained on the same stories, with the same number of steps and the same batches. Should they also have the
-# same **learning rate**, the number that says how large a step of training is? It seems fair, and it is a trap: a
-# rate that suits one model may be too small for another, and one would then compare how well the rate fits. So each
-# model tries several rates, once.
+# same **learning rate**, the number that says how large a step of training is? It seems fair, but a rate may suit one
+# model and not another, and one would then compare how well the rate fits. So each model tries several, once.
 #
 # **Predict before you run:** will the best rate be the same for all six? And would the smallest of them have put the
 # models in the same order?
@@ -346,8 +342,7 @@ table(
 # ## Step 8. Something to beat
 #
 # Before any of these losses means much, one needs to know what is easy. The dumbest model that looks at the text counts
-# **bigrams**, pairs of neighbours: how often did each token follow the one that we have just read? Where a pair is
-# rare, the plain frequency of the token has to help, and the rule of Witten and Bell
+# **bigrams**, pairs of neighbours. Where a pair is rare, the plain frequency of a token has to help, and the rule of Witten and Bell
 # ([1991](https://doi.org/10.1109/18.87000)) mixes the two by how many *different* tokens $u$ have followed:
 #
 # $$p(c \mid b) = \frac{n(bc) + u(b)\,p(c)}{n(b) + u(b)}$$
@@ -403,12 +398,11 @@ widest = max(final, key=lambda name: np.ptp(final[name]))
 # {{ claim: all(np.median(loss) > baselines["trigram counts"] for loss in final.values()) and np.median(final["no biases"]) < baselines["bigram counts"] }}
 # None. The table that looks at two tokens and was never trained is better than all six, and GPT-2's parts, at
 # {{ np.median(final["GPT-2"]) :.2f }}, do not even reach the table of pairs. These models have read only
-# {{ everything[-1]["tokens"] :,d }} tokens, about as many as the tables have counted. Keep that in mind with every line below.
+# {{ everything[-1]["tokens"] :,d }} tokens, about as many as the tables have counted. Keep that in mind below.
 #
 # Three starts are worth their time, too. The runs of one model usually end within a tenth of each other, but
 # those of {{ widest }} lie between {{ final[widest].min() :.2f }} and {{ final[widest].max() :.2f }}. The rate that was best for
-# the seed that chose it is too large for another one, because the best rate often lies just below those that no longer
-# work, as the valleys showed.
+# the seed that chose it is too large for another one: the best often lies just below those that no longer work.
 # {{ claim: np.ptp(final[widest]) > 0.1 and sum(np.ptp(loss) < 0.1 for loss in final.values()) >= 5 }}
 # What each part changes, run by run:
 #
@@ -469,9 +463,8 @@ table(
 # ## What this study cannot say
 #
 # It ranks parts in models of {{ results["GPT-2"]["parameters"] // 1000 }} thousand parameters that have learned little more
-# than which words follow each other. What helps them need not help a model that reads whole stories; what large models
-# gain from RoPE in long texts, or from shared keys in long talks, no such study can see. It says how to look, and that is
-# the reason for having it: several rates, several starts, and something to beat.
+# than which words follow each other. What helps them need not help a model that reads whole stories, and what RoPE does
+# in long texts, or shared keys in long talks, it cannot see at all.
 
 # %% [markdown] key="next"
 # ## In short
