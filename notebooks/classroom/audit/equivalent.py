@@ -57,6 +57,10 @@ ALL = (
     # What must be as long by the signature, or is as long by accident.
     ("*", AS_LONG, "as many keys as values, and a row of the mask for each query"),
     ("mask_scores", "fails where scores and mask are not as long", "both are T S"),
+    ("lora_linear | merged", "fails where w and a are not as long", "both have in rows"),
+    ("lora_gradients", "fails where d_out and x are not as long", "one each token"),
+    ("answer_targets", "fails where ids has one row | fails where ids has an axis of one",
+     "a question and an answer are two tokens at least"),
     ("rotate | attention | block", "fails where x and positions are not as long", "one each row"),
     ("attention | block", "fails where mask is high | fails where mask is wide", "T T"),
     ("attention | block", "fails where * and mask are not as long", "T T"),

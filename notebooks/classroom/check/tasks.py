@@ -20,9 +20,10 @@ from llama_np.norm import layer_norm, rms_norm
 from llama_np.rope import rotate
 from llama_np.sampling import keep_top_k, keep_top_p
 from llama_np.training.backward import cross_entropy_backward, softmax_backward
+from llama_np.training.lora import lora_linear
 from llama_np.training.rewards import clipped_gain, group_advantages, kl_estimate
 
-from . import final_task, gpt2_parts, inputs, learning, pretraining, references, rewards
+from . import final_task, gpt2_parts, inputs, learning, pretraining, references, rewards, tuning
 from .inputs import normal
 
 
@@ -115,6 +116,11 @@ ORDER = [
     Task("clip", "16_pretraining", pretraining.clip, pretraining.some_gradients),
     Task("schedule", "16_pretraining", pretraining.schedule, pretraining.a_place_in_a_run),
     Task("pretrain", "16_pretraining", pretraining.pretrain, pretraining.a_small_run),
+    Task("answer_targets", "17_fine_tuning", tuning.answer_targets, tuning.a_dialog),
+    Task("lora_start", "17_fine_tuning", tuning.lora_start, tuning.numbers_to_start),
+    Task("lora_linear", "17_fine_tuning", lora_linear, tuning.rows_beside),
+    Task("lora_gradients", "17_fine_tuning", tuning.lora_gradients, tuning.behind_a_pair),
+    Task("merged", "17_fine_tuning", tuning.merged, tuning.a_pair),
     Task("reinforce", "19_rewards", rewards.reinforce, rewards.groups_of_rewards),
     Task("group_advantages", "19_rewards", group_advantages, rewards.some_groups),
     Task("kl_estimate", "19_rewards", kl_estimate, rewards.two_models),
@@ -123,4 +129,4 @@ ORDER = [
 ]  # fmt: skip
 TASKS = {task.name: task for task in ORDER}
 # Lessons whose exercise asks for a number, too, and why it is so.
-MEASURED = (*(f"{n:02d}" for n in range(14)), "14", "15", "16", "19")
+MEASURED = (*(f"{n:02d}" for n in range(14)), "14", "15", "16", "17", "19")

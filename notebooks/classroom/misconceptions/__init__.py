@@ -22,6 +22,7 @@ from . import (  # noqa: F401  each enters its own into the list
     lesson_14,
     lesson_15,
     lesson_16,
+    lesson_17,
     lesson_19,
 )  # fmt: skip
 from .registry import MISCONCEPTIONS, Misconception, known_for
