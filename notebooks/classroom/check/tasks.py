@@ -21,9 +21,20 @@ from llama_np.rope import rotate
 from llama_np.sampling import keep_top_k, keep_top_p
 from llama_np.training.backward import cross_entropy_backward, softmax_backward
 from llama_np.training.lora import lora_linear
+from llama_np.training.preference import dpo_loss, dpo_loss_backward
 from llama_np.training.rewards import clipped_gain, group_advantages, kl_estimate
 
-from . import final_task, gpt2_parts, inputs, learning, pretraining, references, rewards, tuning
+from . import (
+    final_task,
+    gpt2_parts,
+    inputs,
+    learning,
+    preferences,
+    pretraining,
+    references,
+    rewards,
+    tuning,
+)
 from .inputs import normal
 
 
@@ -121,6 +132,11 @@ ORDER = [
     Task("lora_linear", "17_fine_tuning", lora_linear, tuning.rows_beside),
     Task("lora_gradients", "17_fine_tuning", tuning.lora_gradients, tuning.behind_a_pair),
     Task("merged", "17_fine_tuning", tuning.merged, tuning.a_pair),
+    Task("preference", "18_preferences", preferences.preference, preferences.two_rewards),
+    Task("tilt", "18_preferences", preferences.tilt, preferences.a_world),
+    Task("answer_log_p", "18_preferences", preferences.answer_log_p, preferences.a_dialog),
+    Task("dpo_loss", "18_preferences", dpo_loss, preferences.judged_pairs),
+    Task("dpo_backward", "18_preferences", dpo_loss_backward, preferences.judged_pairs),
     Task("reinforce", "19_rewards", rewards.reinforce, rewards.groups_of_rewards),
     Task("group_advantages", "19_rewards", group_advantages, rewards.some_groups),
     Task("kl_estimate", "19_rewards", kl_estimate, rewards.two_models),
@@ -129,4 +145,4 @@ ORDER = [
 ]  # fmt: skip
 TASKS = {task.name: task for task in ORDER}
 # Lessons whose exercise asks for a number, too, and why it is so.
-MEASURED = (*(f"{n:02d}" for n in range(14)), "14", "15", "16", "17", "19")
+MEASURED = (*(f"{n:02d}" for n in range(14)), "14", "15", "16", "17", "18", "19")

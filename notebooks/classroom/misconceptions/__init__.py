@@ -23,6 +23,7 @@ from . import (  # noqa: F401  each enters its own into the list
     lesson_15,
     lesson_16,
     lesson_17,
+    lesson_18,
     lesson_19,
 )  # fmt: skip
 from .registry import MISCONCEPTIONS, Misconception, known_for
