@@ -112,32 +112,32 @@ def scale_over_rank(x, w, a, b, scale):
     return lora_linear(x, w, a, b, scale / a.shape[1])
 
 
-@wrong("the scale is left out of both", "17/lora-read", task="lora_gradients")
+@wrong("the scale is left out of both", "17/count-read", task="lora_gradients")
 def gradients_unscaled(d_out, x, a, b, scale):
     """The product came with s into the sum, so its gradient has the same factor."""
     return right.lora_gradients(d_out, x, a, b, 1.0)
 
 
-@wrong("the scale came twice", "17/lora-read", task="lora_gradients")
+@wrong("the scale came twice", "17/count-read", task="lora_gradients")
 def gradients_scaled_twice(d_out, x, a, b, scale):
     """The factor s stands once in the sum, and so once in each gradient."""
     return right.lora_gradients(d_out, x, a, b, scale * scale)
 
 
-@wrong("averaged over the tokens", "17/lora-read", task="lora_gradients")
+@wrong("averaged over the tokens", "17/count-read", task="lora_gradients")
 def averaged_over_tokens(d_out, x, a, b, scale):
     """All tokens use the same matrices, and what they send back adds up."""
     return right.lora_gradients(d_out / len(d_out), x, a, b, scale)
 
 
-@wrong("the gradient of B takes B's part, not A's", "17/lora-read", task="lora_gradients")
+@wrong("the gradient of B takes B's part, not A's", "17/count-read", task="lora_gradients")
 def b_through_b(d_out, x, a, b, scale):
     """What came into B is x A: d_B is made with it, and with nothing of B."""
     d_a, _ = right.lora_gradients(d_out, x, a, b, scale)
     return d_a, b @ (d_out.T @ d_out) * scale
 
 
-@wrong("the gradients changed places", "17/lora-read", task="lora_gradients")
+@wrong("the gradients changed places", "17/count-read", task="lora_gradients")
 def in_the_other_order(d_out, x, a, b, scale):
     """First the one for A, of A's shape, then the one for B."""
     return right.lora_gradients(d_out, x, a, b, scale)[::-1]
