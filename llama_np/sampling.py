@@ -116,7 +116,7 @@ def keep_top_p(probabilities: Array["... V"], p: float) -> Array["... V"]:
 def keep_min_p(probabilities: Array["... V"], p: float) -> Array["... V"]:
     """Keep the tokens that are at least p times as likely as the likeliest, which always stays.
 
-    transformers: ``MinPLogitsWarper``. Source: https://arxiv.org/abs/2407.01082, section 3.
+    transformers: ``MinPLogitsWarper``. Source: https://arxiv.org/abs/2407.01082
 
     >>> keep_min_p(np.array([0.5, 0.3, 0.15, 0.05]), 0.5).round(6).tolist()
     [0.625, 0.375, 0.0, 0.0]
@@ -130,7 +130,7 @@ def penalize_repetition(
     """Push down the logits of tokens that were seen: divide those above 0, multiply those below.
 
     transformers: ``RepetitionPenaltyLogitsProcessor``. Source: https://arxiv.org/abs/1909.05858,
-    section 4.1, where negative logits are not thought of.
+    whose formula divides negative logits too, and so would make their tokens likelier.
 
     >>> penalize_repetition(np.array([2.0, -2.0, 2.0]), np.array([True, True, False]), 2.0).tolist()
     [1.0, -4.0, 2.0]
