@@ -32,26 +32,24 @@ config, weights, tokenizer = model.config, model.weights, model.tokenizer
 
 # %% key="configs"
 llama_3 = {"vocab_size": 128256, "norm_eps": 1e-5, "rope_theta": 500000.0, "n_kv_heads": 8}
+small = llama_3 | {"use_scaled_rope": True, "multiple_of": 256}
+params = {
+    "Llama 2 7B": {"dim": 4096, "n_layers": 32, "n_heads": 32, "multiple_of": 256,
+                   "norm_eps": 1e-5},
+    "Llama 3 8B": llama_3 | {"dim": 4096, "n_layers": 32, "n_heads": 32, "multiple_of": 1024,
+                             "ffn_dim_multiplier": 1.3},
+    "3.2 3B": small | {"dim": 3072, "n_layers": 28, "n_heads": 24, "ffn_dim_multiplier": 1.0},
+    "3.2 1B": small | {"dim": 2048, "n_layers": 16, "n_heads": 32, "ffn_dim_multiplier": 1.5},
+}  # fmt: skip
 of_32 = {"rope_scaling": RopeScaling(32.0, 1.0, 4.0, 8192), "tied_output": True}
 llamas = {
-    "Llama 2 7B": config_from_meta(
-        {"dim": 4096, "n_layers": 32, "n_heads": 32, "multiple_of": 256, "norm_eps": 1e-5},
-        vocab_size=32000,
-    ),
-    "Llama 3 8B": LLAMA_3_8B,
-    "3.1 8B": config_from_meta(
-        llama_3 | {"dim": 4096, "n_layers": 32, "n_heads": 32, "multiple_of": 1024}
-        | {"ffn_dim_multiplier": 1.3, "use_scaled_rope": True},
-    ),
-    "3.2 3B": config_from_meta(
-        llama_3 | {"dim": 3072, "n_layers": 28, "n_heads": 24, "multiple_of": 256}
-        | {"ffn_dim_multiplier": 1.0, "use_scaled_rope": True}, **of_32,
-    ),
-    "3.2 1B": config_from_meta(
-        llama_3 | {"dim": 2048, "n_layers": 16, "n_heads": 32, "multiple_of": 256}
-        | {"ffn_dim_multiplier": 1.5, "use_scaled_rope": True}, **of_32,
-    ),
-}  # fmt: skip
+    "Llama 2 7B": config_from_meta(params["Llama 2 7B"], vocab_size=32000),
+    "Llama 3 8B": config_from_meta(params["Llama 3 8B"]),
+    "3.1 8B": config_from_meta(params["Llama 3 8B"] | {"use_scaled_rope": True}),
+    "3.2 3B": config_from_meta(params["3.2 3B"], **of_32),
+    "3.2 1B": config_from_meta(params["3.2 1B"], **of_32),
+}
+agree(llamas["Llama 3 8B"].count_parameters(), LLAMA_3_8B.count_parameters())
 
 # %% key="described"
 

@@ -123,9 +123,6 @@ agree((silu(gate) * up) @ layer.w_down, true)
 
 # %% key="heads-by-hand"
 K, group = config.head_dim, config.group
-positions = np.arange(len(ids))
-frequencies = rope_frequencies(K, config.rope_theta, config.rope_scaling)
-rotations, mask = rope_rotations(positions, frequencies), causal_mask(positions, positions)
 
 
 def share(layer, p, processors):
@@ -141,6 +138,10 @@ def share(layer, p, processors):
     )  # fmt: skip
 
 
+# %% key="heads-agree"
+positions = np.arange(len(ids))
+frequencies = rope_frequencies(K, config.rope_theta, config.rope_scaling)
+rotations, mask = rope_rotations(positions, frequencies), causal_mask(positions, positions)
 read = trace[f"blocks.{i}.attn_norm"]
 parts = [attention(read, share(layer, p, 2), config, rotations, mask) for p in (0, 1)]
 agree(parts[0] + parts[1], trace[f"blocks.{i}.attn_out"])
