@@ -225,8 +225,8 @@ show.bars(rewards[:3].ravel(), names, "reward", title="three held-out pairs, che
 # A model that has not moved has only zeros for rewards, whatever the pairs and $\beta$ are. It tosses a coin, and the
 # surprise at a coin is $\ln 2 = 0.693$. A run that begins with another number has a fault.
 #
-# In the end the other stories have lost {{ -gained[1] :.0f }} nats, and **the preferred ones have lost**
-# {{ -gained[0] :.0f }}. The loss has no objection, since it asks for the difference alone. This is called **likelihood
+# In the end the other stories have lost {{ -gained[1] :.0f }} nats, and **the preferred ones have lost too**,
+# {{ -gained[0] :.0f }} nats. The loss has no objection, since it asks for the difference alone. This is called **likelihood
 # displacement**. Where has the probability gone?
 #
 # ## Step 7. The gradient
@@ -356,6 +356,8 @@ at = np.arange(0, study.STEPS + 1, 8)
 show.curves(at, lines, ("step", "nats gained"), title="held-out answers of two sentences")
 
 # %% key="told" tags=["timing"]
+from weights_tools.commands.make_preferences import answers
+
 for who in ("fine-tuned", "DPO"):
     told[who] = material.stories(models[who], seed=0)
 rows = []
@@ -363,8 +365,10 @@ for who, stories in told.items():
     length[who] = np.mean([len(story) for story in stories])
     rows.append([who, f"{np.mean([*map(ends_well, stories)]):.0%}", f"{length[who]:.0f}"])
 table([f"{len(told['chat'])} stories each", "end well", "characters"], rows)
-for who, stories in told.items():
-    print(fill(f"{who}: {stories[0]}", 96), end="\n\n")
+asked = ["Write a story about a cat named Tom."]
+for who, weights in models.items():  # with the same dice
+    (story,) = answers(chat._replace(weights=weights), asked, np.random.default_rng(0))
+    print(fill(f"{who}: {story}", 96), end="\n\n")
 
 # %% [markdown] key="train-read"
 # {{ claim: length["fine-tuned"] < 0.4 * length["chat"] and length["DPO"] > 1.3 * length["fine-tuned"] }}
