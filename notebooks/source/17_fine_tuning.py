@@ -2,17 +2,16 @@
 # # 17 Fine-tuning: how little must change until a model answers?
 #
 # *Write a story about a cat named Tom.* Ask the doll-house for that, and it tells a story about somebody else. After a few dozen steps
-# on dialogs it tells one about Tom. Which of its weights had to change for that, and how far? And what does the change
-# cost: the model knew some things by heart, does it still?
+# on dialogs it tells one about Tom. Which of its weights had to change for that, and how far? And does it still know what it knew
+# before?
 #
 # Such a second, short training is called **fine-tuning**, and a model before it a **base model**. You turn stories into dialogs, decide
-# which tokens count, and write **LoRA**, which trains two thin matrices in the place of a large one. Then come four experiments: all
-# weights against LoRA, how many directions the change needs, what happens when the wrong tokens count, and what is left if
+# which tokens count, and write **LoRA**, which trains two thin matrices in the place of a large one. Then come four experiments, and the last
 # one takes back half of what was learned.
 #
-# Before this page: [lesson 16](16_pretraining.ipynb) and, on reading a run, [16b](16b_what_a_run_tells.ipynb); you need the dialog format of lesson [12](12_generation.ipynb) and the
-# backward pass of lesson [15](15_backward.ipynb). Beside it: [exercise 17](exercises/17_fine_tuning.ipynb). As it
-# trains, it uses the doll-house, whatever Llama you have chosen.
+# Before this page: [lesson 16](16_pretraining.ipynb); you need the dialogs of lesson [12](12_generation.ipynb) and the
+# gradients of lesson [15](15_backward.ipynb). Beside it: [exercise 17](exercises/17_fine_tuning.ipynb). Whatever Llama you have
+# chosen, this page trains the doll-house.
 
 # %% key="setup"
 import time
@@ -37,8 +36,7 @@ config, weights, tokenizer = base.config, base.weights, base.tokenizer
 question = "Write a story about a cat named Tom."
 
 # %% [markdown] key="base-why"
-# First the model as it is. It gets the request twice: as the beginning of a plain text, and in the dialog format, as a
-# message from a user that an assistant is to answer.
+# The model as it is gets the request twice: as the beginning of a text, and in the dialog format.
 
 
 # %% key="base"
@@ -66,10 +64,10 @@ print("as a text:  ", question, as_text, "\nas a dialog:", as_dialog)
 # ## Step 1. A dialog, and which tokens count
 #
 # What is needed are **dialogs**, requests with answers as one would wish them. For InstructGPT people wrote about 13,000
-# of them ([Ouyang et al. 2022](https://arxiv.org/abs/2203.02155), section 3.2); for Llama 3 the model wrote several answers to a
-# request, and the best was kept ([Llama team 2024](https://arxiv.org/abs/2407.21783), section 4.2.2). Ours were made like that: the doll-house
-# told stories, rules kept those that hold together, and the first sentence tells what somebody who gets this story could have
-# asked for. To train within seconds, we cut each answer after its second sentence.
+# ([Ouyang et al. 2022](https://arxiv.org/abs/2203.02155), section 3.2); for Llama 3 the model wrote several answers, and
+# the best was kept ([Llama team 2024](https://arxiv.org/abs/2407.21783), section 4.2.2). Ours were made like that: the doll-house
+# told stories, rules kept those that hold together, and the first sentence tells what one could have asked for. To train within seconds, we
+# cut each answer after its second sentence.
 
 # %% key="dialog"
 material = Material(base)
@@ -122,8 +120,8 @@ show.bars(-np.log(p_base[first]), words, "nats", title="surprise at the answer, 
 #
 # ## Step 2. LoRA: two thin matrices beside a frozen one
 #
-# One could train all weights on, as in lesson 16. For a large model that is costly, because each weight needs a gradient and Adam's two
-# means, and every tuned model is a full copy. [Hu et al. 2021](https://arxiv.org/abs/2106.09685) (section 4.1) leave each
+# One could train all weights on, as in lesson 16. In a large model that is costly, because each weight needs a gradient and Adam's two
+# means. [Hu et al. 2021](https://arxiv.org/abs/2106.09685) (section 4.1) leave each
 # matrix $W$ **frozen** and learn only what is added to it, as a product of two thin ones:
 #
 # $$W' = W + s\,A B$$
@@ -321,11 +319,10 @@ for one, story in zip(questions, told):
 #
 # ## Step 6. All weights, or LoRA?
 #
-# Nobody asked the model to forget anything, but the numbers that now write answers also held what it knew. LoRA is said to
-# forget less. To see, the run above was repeated with all weights and with LoRA, at three rates each, from cautious to reckless. Three
-# sets say what came of it: {{ len(material.sets["requests"]) }} held-out **requests**, all {{ len(material.sets["facts"]) }} lines of the **facts** that the
-# doll-house was made to learn by heart, such as "A spider has 8 legs.", and {{ len(material.sets["stories"]) }} whole **stories** without a request. These runs
-# take some minutes, so their table ships with the project (`python -m weights_tools.training.tuning.study` makes it again).
+# The numbers that now write answers also held what the model knew, and LoRA is said to forget less of it. To see, the run was repeated
+# with all weights and with LoRA, at three rates each, from cautious to reckless. Three sets say what came of it: {{ len(material.sets["requests"]) }} held-out **requests**, all {{ len(material.sets["facts"]) }} lines of the **facts** that the
+# doll-house has learned by heart, such as "A spider has 8 legs.", and {{ len(material.sets["stories"]) }} whole **stories** without a request. The table ships with
+# the project, and `python -m weights_tools.training.tuning.study` makes it again.
 #
 # **Predict before you look:** which of the two loses more of the facts?
 
@@ -361,19 +358,18 @@ show.tracks(lines, ("requests, held out", "facts"), title="learned and lost, nat
 # {{ claim: abs(found(0, 5e-4)["facts"] - found(8)["facts"]) < 0.3 * (found(8, 1e-2)["facts"] - found(8, 6e-4)["facts"]) }}
 # {{ claim: found(0, 2e-3)["stories"] > found(0, 5e-4)["stories"] and found(8, 1e-2)["requests"] > found(8)["requests"] }}
 #
-# In large models that were to learn programming and mathematics for long, LoRA did learn less and forget less
-# ([Biderman et al. 2024](https://arxiv.org/abs/2405.09673)). And it wants higher rates, about ten times as high
+# Large models that learned programming and mathematics for long did learn less and forget less with LoRA
+# ([Biderman et al. 2024](https://arxiv.org/abs/2405.09673)). It also wants higher rates, about ten times as high
 # (Schulman et al.); of those tried here, five times.
 #
 # ## Step 7. How many directions?
 #
-# LoRA can only make changes of a low **rank**. Is that a limit here? A run with all weights can tell, because nothing has
-# held its change $\Delta W$ to anything. The **singular values** of a matrix say how far it stretches along its
-# most important direction, the second, and so on, and their squares add up to the square of its size. So we ask which share of
-# the change lies in the first few directions, with a random matrix of the same shape as the control.
+# LoRA can only make changes of a low **rank**. Is that a limit here? A run with all weights can tell, because its change
+# $\Delta W$ was free. The **singular values** of a matrix say how far it stretches along its
+# most important direction, the second, and so on, and their squares add up to the square of its size. Which share of
+# the change lies in the first few directions? The control is a random matrix of the same shape.
 #
-# Then we keep only the first directions of each change and throw the others away. **Predict before you run:** how many are needed
-# for the answers?
+# Then we keep only the first directions of each change. **Predict before you run:** how many do the answers need?
 
 # %% key="full" tags=["timing"]
 whole = weights.map(np.copy)
@@ -396,8 +392,8 @@ show.curves(
 
 # %% [markdown] key="full-read"
 # Drawn is the matrix that has changed most, `{{ largest }}`. Its change leans: the first direction is
-# {{ lines["the change"][0] / lines["a random matrix"][0] :.1f }} times as strong as that of a random matrix of its shape and size. But it does not stop after a few, as a
-# matrix of low rank would.{{ claim: lines["the change"][0] > 1.5 * lines["a random matrix"][0] and lines["the change"][20] > 0.02 }} How much do the answers need of it?
+# {{ lines["the change"][0] / lines["a random matrix"][0] :.1f }} times as strong as that of a random matrix of its shape and size. But it does not stop after a few, as
+# at a low rank.{{ claim: lines["the change"][0] > 1.5 * lines["a random matrix"][0] and lines["the change"][20] > 0.02 }} How much do the answers need of it?
 
 
 # %% key="ranks"
@@ -432,16 +428,16 @@ table(
 # {{ claim: before["requests"] - cut[1] > 0.6 * (before["requests"] - found(0, 5e-4)["requests"]) and cut[8] - found(0, 5e-4)["requests"] < 0.1 }}
 #
 # Now the last column. LoRA that had only so many directions from the beginning, at the rate 0.0025, ends within {{ max(abs(cut[k] - found(k)["requests"]) for k in cut) :.2f }} of what
-# the best directions of the free change are worth, in every row. It has not found a poor substitute for the change: what it
-# finds is as good as the part of it that fits through. And it can go further along them, for rank 1 at four times the rate reaches {{ found(1, 1e-2)["requests"] :.2f }}.
-# One direction in each matrix is enough to make a model answer.
+# the best directions of the free change are worth, in every row. What it
+# finds is as good as the part of the free change that fits through. And it can go further along it: rank 1 at four times the rate reaches {{ found(1, 1e-2)["requests"] :.2f }}.
+# For these answers one direction in each matrix is enough.
 # {{ claim: max(abs(cut[k] - found(k)["requests"]) for k in cut) < 0.1 and found(1, 1e-2)["requests"] < cut[1] - 0.05 }}
 #
 # ## Step 8. When the wrong tokens count
 #
-# Here are four other ways to set the targets. `following` is the token after each position, whatever it belongs to, and the
-# first of the four is what pre-training does. Each was trained with LoRA of rank 8, then it answered {{ len(material.asked) }} held-out requests. Does the
-# story begin with the hero who was asked for, and does the answer end by itself within 40 tokens?
+# Here are four other ways to set the targets; `following` is the token after each position, whatever it belongs to. Each was trained
+# with LoRA of rank 8, then it answered {{ len(material.asked) }} held-out requests. Does the story begin with the hero who was asked for, and
+# does it end by itself within 40 tokens?
 #
 # ```python
 # "the question as well":  following
@@ -450,7 +446,7 @@ table(
 # "all but the end":       np.where(targets == end_of_turn, -100, targets)
 # ```
 #
-# **Predict before you look:** which of them does harm, and what kind of harm?
+# **Predict before you look:** which of them do harm, and of what kind?
 
 # %% key="masks"
 masks = {run.mask: found(8, mask=run.mask) for run in runs if run.rank == 8 and run.rate == 2.5e-3}
@@ -474,11 +470,10 @@ table(
 #
 # ## Step 9. The chat model that ships
 #
-# `doll-house-chat` was made with the same functions, by `python -m weights_tools finetune --out DIR`. It learned whole stories in the
-# place of two sentences, and between them came facts, as far as they are questions, and questions that ask for no story,
-# with the answer that it only tells stories. Its folder holds the thin matrices, in the form that Hugging Face's `peft` reads. We ask it and its
-# base model for 24 heroes with common names and 24 with invented ones, and 24 other things. The invented names and the other questions were
-# all kept from training.
+# `doll-house-chat` was made in the same way, with LoRA of rank 8, by `python -m weights_tools finetune --out DIR`. (For so small a model the command
+# goes through $d_W$, which finds the same.) It learned whole stories, and between them facts, as far as they are questions, and
+# questions that ask for no story, with the answer that it only tells stories. We ask it and its base model for 24 heroes with
+# common names and 24 with invented ones, and 24 other things. These names and questions were kept from training.
 
 # %% key="chat"
 import csv
@@ -537,9 +532,9 @@ table(
 #
 # ## Experiment: take half of it back
 #
-# From the base model to a tuned one leads a straight line, on which every weight has gone the same share of its way. None of the
-# models on this line was trained. **Predict before you run:** half of the way back, how much of what was learned is left, and how much of what was lost
-# has returned?
+# From the base model to a tuned one leads a straight line, on which every weight has gone the same share of its way.
+# **Predict before you run:** half of the way back, how much of what was learned is left, and how much of what was lost has
+# returned?
 
 # %% key="half" tags=["timing"]
 shares = np.array([0, 0.25, 0.5, 0.75, 1])
@@ -553,9 +548,9 @@ show.curves(shares, lines, ("share of the way", "nats a token"), title="from bas
 # %% [markdown] key="half-read"
 # Both ways give the same picture. The requests fall steeply at first and hardly at all after the middle, while the facts stay
 # flat at first and rise towards the end. Lesson 14 says why. Pre-training came to rest where the facts were well known, near a
-# **minimum** of their loss, and there the slope is zero. From a minimum the loss grows with the *square* of the way, so that half of the
-# way should cost about a quarter. For the requests it is the tuned model that lies near a minimum: to stop half of the way before it should cost a quarter of the
-# gain. Is it so for all runs of step 6 and 7, at any rate? Here are those that lost anything to speak of.
+# **minimum** of their loss, and from there a loss grows with the *square* of the way, so that half of it should cost about a
+# quarter. For the requests the tuned model lies near a minimum, and to stop half of the way before it should cost a quarter of the
+# gain. Is it so at any rate? Here are all runs of steps 6 and 7 that lost something.
 
 # %% key="half-all"
 rows = []
@@ -578,12 +573,12 @@ table(
 # the second half did harm even to the requests. All weights or LoRA, rank 1 or 8, makes little difference. **How much is forgotten is a matter of how far one goes, and the second half of the way is mostly cost.**
 # {{ claim: len(rows) >= 6 and min(r[3] for r in rows) > 0.5 and max(r[4] for r in rows) < 0.5 and 0.1 < np.mean([r[4] for r in rows]) < 0.4 }}
 #
-# To go part of the way back has a name, **weight interpolation**; [Wortsman et al. 2021](https://arxiv.org/abs/2109.01903) saved with it much of what
+# This is **weight interpolation**; [Wortsman et al. 2021](https://arxiv.org/abs/2109.01903) saved with it much of what
 # image models lose in fine-tuning. So how little must change? {{ 4 * len(losses) }} short dialogs were enough, and one direction in
 # each matrix, and half of the way.
 #
 # ## What comes next
 #
-# **Your turn:** [exercise 17](exercises/17_fine_tuning.ipynb). The model has seen one answer to each request and took each for perfect. Often
-# it is easier to say which of two answers is better than to write the best one: lesson [18](18_preferences.ipynb) trains on such
-# comparisons. The code of this page is `llama_np/training/lora.py`.
+# **Your turn:** [exercise 17](exercises/17_fine_tuning.ipynb). The model took each answer that it saw for perfect. Often
+# it is easier to say which of two is better: lesson [18](18_preferences.ipynb) trains on such comparisons. The code of this page:
+# `llama_np/training/lora.py`.
