@@ -15,8 +15,8 @@ from .check.tasks import ORDER
 from .records import Malformed, names, read
 
 # How two learning platforms name what they give to a teacher.
-MOODLE = re.compile(r"(?P<name>.+)_\d+_assignsubmission_file(_.*)?")
-CANVAS = re.compile(r"(?P<name>[^_]+)(_late)?_\d+_\d+_.+", re.IGNORECASE)
+MOODLE = re.compile(r"(?P<name>.+)_(?P<id>\d+)_assignsubmission_file(_.*)?")
+CANVAS = re.compile(r"(?P<name>[^_]+)(_late)?_(?P<id>\d+)_\d+_.+", re.IGNORECASE)
 JOINERS = "\u200c\u200d"  # stand inside words of Persian, Hindi and others
 WRITTEN = ("class.html", "class.csv", "mistakes.csv")
 PAGE = Path(__file__).with_name("class_page.html")
@@ -30,9 +30,10 @@ class Student(NamedTuple):
 
 
 class Found(NamedTuple):
-    """A file, and whose it is."""
+    """A file, and whose it is: the name, and the platform's number of that person, if any."""
 
     name: str
+    number: str
     file: Path
 
 
@@ -51,12 +52,13 @@ def find_files(folder: Path) -> tuple[list[Found], list[str]]:
         nested = file.parent != folder
         if stem(file) is None:
             if file.name not in WRITTEN and not file.name.startswith("."):
-                skipped.append(f"{shown}: left out, not a .json file")
+                packed = "; unpack it first" * (file.suffix.lower() == ".zip")
+                skipped.append(f"{shown}: left out, not a .json file{packed}")
             continue
         by_folder = nested and (MOODLE.fullmatch(file.parent.name) or stems[stem(file)] > 1)
-        name = without_platform(file.parent.name if by_folder else stem(file))
+        name, number = without_platform(file.parent.name if by_folder else stem(file))
         if is_name(name):
-            found.append(Found(name, file))
+            found.append(Found(name, number, file))
         else:
             skipped.append(f"{shown}: left out, a name begins with a letter or digit; rename it")
     return found, skipped
@@ -72,14 +74,15 @@ def stem(file: Path) -> str | None:
     return match[1] if match else None
 
 
-def without_platform(name: str) -> str:
-    """The student's own name, in one normal form.
+def without_platform(name: str) -> tuple[str, str]:
+    """The student's own name, in one normal form, and the platform's number.
 
     >>> without_platform("Ana Lim_123_assignsubmission_file"), without_platform("limana_7_8_a")
-    ('Ana Lim', 'limana')
+    (('Ana Lim', '123'), ('limana', '7'))
     """
     match = MOODLE.fullmatch(name) or CANVAS.fullmatch(name)
-    return unicodedata.normalize("NFC", match["name"] if match else name).strip()
+    own = unicodedata.normalize("NFC", match["name"] if match else name).strip()
+    return own, match["id"] if match else ""
 
 
 def is_name(name: str) -> bool:
@@ -96,7 +99,9 @@ def read_class(folder: Path) -> tuple[dict[str, Student], list[str]]:
     """Every student's latest file, by name; and a line for each file that was left out."""
     students, files = {}, {}
     found, skipped = find_files(folder)
-    for name, file in found:
+    people = Counter(name for name, _ in {(each.name, each.number) for each in found})
+    for name, number, file in found:
+        name = f"{name} ({number})" if people[name] > 1 else name  # two people of one name
         shown = plain(file.relative_to(folder).as_posix())
         try:
             student = Student(*read(file))
@@ -142,7 +147,7 @@ def as_rows(students: Mapping[str, Student]) -> Iterator[list]:
         yield [name, handed_in, done, *(say(records.get(task)) for task in tasks)]
 
 
-def as_page(students: Mapping[str, Student]) -> str:
+def as_page(students: Mapping[str, Student], skipped: Sequence[str] = ()) -> str:
     """The page, with the class in it; it works from a folder, without a network."""
     tasks = names()
     lessons = {task.name: task.lesson.replace("_", " ") for task in ORDER}
@@ -152,6 +157,7 @@ def as_page(students: Mapping[str, Student]) -> str:
     data = {
         "tasks": [[task, lessons.get(task) or by_number[task[-2:]]] for task in tasks],
         "mistakes": [[task, text, n] for (task, text), n in mistakes],
+        "left_out": list(skipped),
         "students": [
             [
                 name,
@@ -188,6 +194,6 @@ def collect(folder: Path, out: Path) -> list[str]:
     mistakes = ([*mistake, n] for mistake, n in count_mistakes(students).most_common())
     write_table(out / "mistakes.csv", iter([["task", "mistake", "students"], *mistakes]))
     with replacing(out / "class.html") as beside:
-        beside.write_text(as_page(students), encoding="utf-8")
+        beside.write_text(as_page(students, skipped), encoding="utf-8")
     count = f"{len(students)} student{'s' * (len(students) != 1)}, {len(names())} tasks"
     return [*skipped, f"{out / 'class.html'}, class.csv and mistakes.csv: {count}"]

@@ -5,7 +5,7 @@ from datetime import datetime
 from pathlib import Path
 
 from .check.tasks import ORDER
-from .folder import folder, put_aside, write
+from .folder import MARK, folder, put_aside, write
 from .records import TIME, Malformed, is_record, known_in, names, read_all
 
 
@@ -72,7 +72,16 @@ def progress() -> None:
 
 
 def hand_in(file: str) -> None:
-    """Write what was done to a JSON file for a teacher: no code, and no name but the file's."""
-    path = Path(file if file.lower().endswith(".json") else f"{file}.json")
-    problem = write(path, as_text(load(), handed_in=datetime.now().strftime(TIME)))
+    """Write what was done to a JSON file for a teacher: no code, and no name but the file's.
+
+    Raises ``ValueError`` for a name that is none, or one of the course's own files.
+    """
+    named = file if file.lower().endswith(".json") else f"{file}.json"
+    path = Path(named).expanduser().absolute()
+    if path.name.startswith(".") or path.name in (MARK, "progress.json"):
+        raise ValueError(f'expected a name for the file, such as "Anna Miller.json", got {file!r}')
+    done = load()
+    problem = write(path, as_text(done, handed_in=datetime.now().strftime(TIME)))
     print(*problem or [f"{path}: tasks, tries, mistakes that were recognised, the time. No code."])
+    if not done:
+        print("Nothing is in it: no answer has been checked here yet.")

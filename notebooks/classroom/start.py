@@ -49,7 +49,9 @@ def start(folder: Path, again: Sequence[str] = ()) -> list[str]:
         elif digest(copy.read_text(encoding="utf-8")) == known.get(page):  # nothing was written
             if digest(text) != known[page]:
                 known[page], fresh = save(copy, text), fresh + 1
-        elif digest(text) not in (known.get(page), known.get(f"{page} beside")):
+        elif digest(text) not in (
+            known.get(page), known.get(f"{page} beside"), digest(copy.read_text(encoding="utf-8"))
+        ):  # fmt: skip
             beside = free(copy, "new")
             known[f"{page} beside"] = save(beside, text)
             told.append(f"{page} has changed in the course; yours stays, see {beside.name}")

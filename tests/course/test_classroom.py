@@ -562,6 +562,32 @@ def test_of_two_files_of_a_student_the_later_counts(tmp_path, capsys):
     assert "lim_1_2_a.json: left out, lim_1_3_a-1.json is later" in capsys.readouterr().out
 
 
+def test_two_people_of_one_name_are_two(tmp_path, capsys):
+    for number, passed in ((11, True), (12, False)):
+        folder = f"John Smith_{number}_assignsubmission_file_"
+        handed_in(tmp_path, f"{folder}/a.json", silu=record(passed=passed))
+    (tmp_path / "all.zip").write_bytes(b"PK")
+    assert main(["collect", str(tmp_path)]) == 0
+    assert [row["student"] for row in table(tmp_path)] == ["John Smith (11)", "John Smith (12)"]
+    assert the_class(tmp_path)["left_out"] == [
+        "all.zip: left out, not a .json file; unpack it first"
+    ]
+
+
+@pytest.mark.parametrize("name", ["", ".json", "progress.json", "sub/progress"])
+def test_a_hand_in_has_a_name_of_its_own(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ValueError, match="expected a name for the file"):
+        hand_in(name)
+    assert not list(tmp_path.rglob("*.json"))
+
+
+def test_an_empty_hand_in_says_so(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    hand_in("~/Zoe")
+    assert (tmp_path / "Zoe.json").is_file() and "Nothing is in it" in capsys.readouterr().out
+
+
 def test_a_student_counts_once_and_no_mistake_of_another_task(tmp_path):
     outside = "eps stands outside the root"
     tasks = {"rms_norm": record(met=[outside] * 6000), "silu": record(met=[outside])}

@@ -93,6 +93,8 @@ def test_work_done_where_the_course_lies_goes_along_and_is_not_lost(course, tmp_
     change(course / PAGE, "my own words")
     mine = tmp_path / "mine"
     run(mine)
+    run(mine)  # nothing has changed: no second copy beside the first
+    assert not list(mine.rglob("*(new)*"))
     subprocess.run([*git, "checkout", "-q", "--", "."], check=True)
     capsys.readouterr()
     assert run(mine) == 0 and first(mine / PAGE) == "my own words"

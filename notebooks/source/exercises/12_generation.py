@@ -185,11 +185,11 @@ measure("12", found, at_the_end, because)
 # %% [markdown] key="end"
 # ## You have written a Llama
 #
-# Open `my_llama.py`, which lies beside this page, and read it from top to bottom: that is a complete Llama 3,
-# and a tokenizer. Llama 3.1 and later also slow some of the frequencies down (lesson 05, step 8). Apart from
+# Open `my_llama.py`, which lies beside your pages, and read it from top to bottom: that is a complete Llama 3,
+# and a tokenizer. Llama 3.1 and later also slow some of the frequencies down (lesson 05b, step 2). Apart from
 # that, a larger Llama has more numbers and not more code.
 #
-# If a teacher wants to see how far you are, `hand_in("my_name.json")` (from `classroom`) writes a
+# If a teacher wants to see how far you are, `hand_in("Anna Miller.json")` with your own name (from `classroom`) writes a
 # file with the tasks you have done and the mistakes that were recognised. It holds no code.
 
 # %% key="progress"
