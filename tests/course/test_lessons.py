@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from importlib.util import find_spec
 
 import numpy as np
 import pytest
@@ -11,12 +12,14 @@ from llama_np.rope import RopeScaling
 from llama_np.weights import initialize
 from tests.course.test_build import NOTEBOOKS, SOURCES, pages
 from weights_tools.__main__ import main
-from weights_tools.load import DOLL_HOUSE, load_model
+from weights_tools.load import DOLL_HOUSE, INSTALLED, load_model
 from weights_tools.save import save_model
 
 # The later lessons compute with models of their own; 15 with the one that is chosen, too.
 ON_ANY_MODEL = [s for s in SOURCES if s.stem[:2] <= "12" or s.stem[:2] == "15"]
 ON_ANY_TOKENIZER = [s for s in ON_ANY_MODEL if s.stem[:2] in ("00", "01", "12")]
+# Some on the larger model: all of them take it some minutes of computing.
+ON_SMOLLM2 = [s for s in SOURCES if s.stem[:3] in ("01_", "02_")]
 BUILT = [*NOTEBOOKS.glob("*.ipynb"), *NOTEBOOKS.glob("translations/*/*.ipynb")]
 
 
@@ -74,6 +77,23 @@ def test_a_lesson_runs_on_a_converted_model_with_another_kind_of_tokenizer(sourc
     (tmp_path / "tokenizer.bin").write_bytes(llama2c_bytes(tokenizer))
     assert main(["convert", str(tmp_path / "stories.bin"), str(tmp_path / "native")]) == 0
     pages.execute(pages.read_source(source), tmp_path, source.stem, tmp_path / "native")
+
+
+@pytest.fixture(scope="module")
+def smollm2(tmp_path_factory):
+    """A trained Llama of 135 million parameters, widened once, so that every lesson opens it."""
+    if find_spec(INSTALLED["smollm2"][0]) is None:
+        pytest.skip(f"needs: {INSTALLED['smollm2'][1]}")
+    folder = tmp_path_factory.mktemp("smollm2") / "wide"
+    assert main(["convert", "smollm2", str(folder), "--dtype", "float32"]) == 0
+    return folder
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("source", ON_SMOLLM2, ids=lambda path: path.stem)
+def test_a_lesson_runs_on_a_real_llama(source, smollm2, tmp_path, monkeypatch):
+    monkeypatch.setenv("LLAMA_MEMORY", "float32")
+    pages.execute(pages.read_source(source), tmp_path, source.stem, smollm2)
 
 
 @pytest.mark.parametrize("notebook", BUILT, ids=lambda path: f"{path.parent.name}-{path.stem}")
