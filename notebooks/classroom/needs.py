@@ -46,8 +46,12 @@ def measure_page(page: str) -> Need:
         cell.metadata.setdefault("tags", []).append("raises-exception")
     notebook.cells.append(nbformat.v4.new_code_cell(MEASURE))
     folder = {"metadata": {"path": str((COURSE / page).parent)}}
+    quiet = ["--log-level=ERROR"]
+    client = NotebookClient(
+        notebook, resources=folder, kernel_name="python3", extra_arguments=quiet
+    )
     try:
-        NotebookClient(notebook, timeout=3600, kernel_name="python3", resources=folder).execute()
+        client.execute()
         cpu, peak, after = json.loads(notebook.cells[-1].outputs[0].text)
     except (CellExecutionError, LookupError, AttributeError, ValueError) as error:
         raise ValueError(f"{page}: cannot be measured, {str(error).splitlines()[-1]}") from None
