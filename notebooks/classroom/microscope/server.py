@@ -1,0 +1,102 @@
+"""A server for one browser on this machine: two addresses, both behind a token, nothing else."""
+
+import json
+import re
+import secrets
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Lock
+
+from .answers import Answer
+from .offline import as_page, live_page
+
+LOOPBACK = "127.0.0.1"
+MOST_BYTES = 1 << 18  # of a request: a sentence in escapes, and many switches
+
+
+def make_server(answer: Answer, port: int = 0, token: str | None = None) -> ThreadingHTTPServer:
+    """A server on the loopback address; port 0 takes a free one. ``address`` is what to open.
+
+    ``GET /TOKEN/`` is the page. ``POST /TOKEN/ask`` takes a request as JSON and answers in JSON:
+    400 and one line where it cannot be met. Everything else is 404; another host's name 403, so
+    that no page of another site can reach it by a name of its own.
+    """
+    token = token or secrets.token_urlsafe(24)
+    lock = Lock()  # one run at a time
+
+    class Handler(BaseHTTPRequestHandler):
+        timeout = 30  # seconds for a browser to say what it wants
+        server_version, sys_version = "microscope", ""
+
+        def do_GET(self):
+            if self.is_welcome("/"):
+                self.send(HTTPStatus.OK, live_page(), "text/html")
+
+        def do_POST(self):
+            body = self.read_body()  # first of all: an answer to one who still sends may get lost
+            if not self.is_welcome("/ask"):
+                return
+            try:
+                request = self.understood(body)
+                with lock:
+                    if isinstance(request, dict) and request.get("view") == "save":
+                        found = {"page": as_page(answer, str(request.get("state", "")))}
+                    else:
+                        found = answer(request)
+            except ValueError as error:
+                found = {"error": " ".join(str(error).split())}
+                self.send(HTTPStatus.BAD_REQUEST, json.dumps(found), "application/json")
+                return
+            text = json.dumps(found, allow_nan=False, separators=(",", ":"))
+            self.send(HTTPStatus.OK, text, "application/json")
+
+        def is_welcome(self, path: str) -> bool:
+            """Whether host, token and path are right; if not, it is answered."""
+            host = self.headers.get("Host", "")
+            port = self.server.server_address[1]
+            if host not in (f"{LOOPBACK}:{port}", f"localhost:{port}"):
+                self.send(HTTPStatus.FORBIDDEN, "another host\n", "text/plain")
+                return False
+            expected = f"/{token}{path}"
+            if not secrets.compare_digest(self.path.encode(), expected.encode()):
+                self.send(HTTPStatus.NOT_FOUND, "not here\n", "text/plain")
+                return False
+            return True
+
+        def read_body(self) -> bytes | None:
+            """What was sent, or None where it is too long or does not say how long it is."""
+            length = self.headers.get("Content-Length", "")
+            if not re.fullmatch("[0-9]{1,9}", length) or int(length) > MOST_BYTES:
+                return None
+            return self.rfile.read(int(length))
+
+        def understood(self, body: bytes | None):
+            """The JSON of a request, or ``ValueError``."""
+            if body is None:
+                raise ValueError(f"a request must say its length, at most {MOST_BYTES} bytes")
+            if self.headers.get_content_type() != "application/json":
+                raise ValueError("a request must be application/json")
+            try:
+                return json.loads(body)
+            except (ValueError, RecursionError):
+                raise ValueError("the request is no JSON") from None
+
+        def send(self, status: HTTPStatus, text: str, kind: str) -> None:
+            body = text.encode()
+            self.send_response(status)
+            self.send_header("Content-Type", f"{kind}; charset=utf-8")
+            self.send_header("Content-Length", str(len(body)))
+            self.send_header("Cache-Control", "no-store")
+            self.send_header("X-Content-Type-Options", "nosniff")
+            self.send_header("X-Frame-Options", "DENY")
+            self.send_header("Referrer-Policy", "no-referrer")
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_):
+            """Say nothing: the address holds the token."""
+
+    server = ThreadingHTTPServer((LOOPBACK, port), Handler)
+    server.daemon_threads = True
+    server.address = f"http://{LOOPBACK}:{server.server_address[1]}/{token}/"
+    return server
