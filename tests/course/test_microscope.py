@@ -348,7 +348,9 @@ def test_the_command_writes_a_page(tmp_path, capsys, monkeypatch):
     monkeypatch.delenv("LLAMA_MODEL", raising=False)
     out = tmp_path / "page.html"
     assert main(["A cat", "--state", "#s=other&b=1&h=0", "--out", str(out)]) == 0
-    assert '"text":"A cat"' in out.read_text(encoding="utf-8")
+    written = out.read_text(encoding="utf-8")
+    assert '"view":"head","text":"A cat","off":[],"block":1,"head":0}' in written
+    assert '"text":"other"' not in written
     assert "opens in any browser" in capsys.readouterr().out
 
 

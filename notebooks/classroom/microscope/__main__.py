@@ -4,7 +4,7 @@ import argparse
 import sys
 import webbrowser
 from pathlib import Path
-from urllib.parse import urlencode
+from urllib.parse import parse_qsl, urlencode
 
 from weights_tools import load_model
 from weights_tools.writing import replacing
@@ -40,9 +40,7 @@ def main(argv: list[str] | None = None) -> int:
     args = parser.parse_args(argv)
     state = args.state.removeprefix("#")
     if args.sentence is not None:
-        state = "&".join(
-            [urlencode({"s": args.sentence}), *filter(not_the_sentence, state.split("&"))]
-        )
+        state = urlencode(dict(parse_qsl(state)) | {"s": args.sentence})
     try:
         requests_of(state)
         answer = answers(load_model(args.model))
@@ -69,10 +67,6 @@ def serve(answer, port: int, state: str, no_browser: bool) -> None:
             server.serve_forever()
         except KeyboardInterrupt:
             print()
-
-
-def not_the_sentence(part: str) -> bool:
-    return bool(part) and not part.startswith("s=")
 
 
 def port(text: str) -> int:
