@@ -14,12 +14,11 @@ from .check.kept_functions import mine
 from .check.measure import measure
 from .check.predict import predict
 from .explore import explore
-from .heads import clearest_head
 from .progress import hand_in, progress
 from .source import source
 from .table import shapes, sizes, table
 
 __all__ = [
-    "Outcome", "agree", "check", "clearest_head", "explore", "hand_in", "measure", "mine",
+    "Outcome", "agree", "check", "explore", "hand_in", "measure", "mine",
     "numerical_gradient", "predict", "progress", "shapes", "sizes", "source", "table",
 ]  # fmt: skip

@@ -39,7 +39,7 @@ show.tokens(labels, ids)
 embedding = weights.embedding
 x = embedding[ids]
 print("embedding", embedding.shape, " ids", ids.shape, "-> x", x.shape)
-rows = [[f"`{name}`", i, *row[:5].round(2)] for name, i, row in zip(labels, ids, x)]
+rows = [[name, i, *row[:5].round(2)] for name, i, row in zip(labels, ids, x)]
 table(["token", "id", *(f"column {d}" for d in range(5))], rows)
 
 # %% [markdown] key="same-rows-why"

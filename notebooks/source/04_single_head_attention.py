@@ -287,10 +287,12 @@ table(
 # Undivided, the widest head gives {{ rows[-1][2] }} of its weight to one key of 16 before anything was
 # learned, and a weight that is nearly 1 hardly moves when its score moves, so there is little to learn from.
 # Divided by $\sqrt{K}$ all widths start alike, at about {{ rows[-1][3] }}. Dividing by `K` overdoes it for
-# random rows: at {{ rows[-1][4] }} they are read almost evenly.
+# random rows: at {{ rows[-1][4] }} they are read almost evenly. Trained queries and keys are no such rows; the division says only
+# where they begin.
 
 # %% key="scores"
 scores = raw / np.sqrt(K)
+print(f"deviation of the numbers in this head's q {q.std():.2f}, in its k {k.std():.2f}")
 
 # %% [markdown] key="softmax-why"
 # ## Step 5. Softmax: from scores to weights
@@ -308,6 +310,9 @@ scores = raw / np.sqrt(K)
 exponentials = np.exp(scores[-1] - scores[-1].max())
 weights_of_last = exponentials / exponentials.sum()  # S
 agree(weights_of_last, softmax(scores[-1]))
+for s in order[:3]:
+    print(f"{labels[s]:>9} score {scores[-1, s]:6.2f}  exponential {exponentials[s]:.4f}", end="  ")
+    print(f"weight {weights_of_last[s]:.3f}")
 show.bars(weights_of_last[order], [labels[s] for s in order], "weight", lit=0)
 
 # %% [markdown] key="softmax-read"

@@ -384,7 +384,7 @@ table(
 # {{ claim: sum(on_girl[pair] > 0.5 for pair in readers) > 1 }}
 #
 # Where do such heads come from? Stories hardly ever demand them, so at the beginning of its training this model was given
-# repeating lists, and [its card](../weights_tools/doll_house/MODEL_CARD.md) says so. In models trained on the web they
+# repeating lists, and its card, `weights_tools/doll_house/MODEL_CARD.md`, says so. In models trained on the web they
 # appear by themselves, and within a short stretch of training, during which the whole model becomes better at using what
 # it has read ([Olsson et al. 2022](https://arxiv.org/abs/2209.11895)).
 #

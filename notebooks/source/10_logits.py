@@ -55,7 +55,7 @@ for temperature in (0, 0.3, 0.8, 1.5, 2):
 #
 # $$z_j = \sum_{d} h_d \, W_{d,j} = |h| \; |W_j| \; \cos(h, W_j)$$
 #
-# So the logit grows with the agreement of the directions, and with the length of the column. (In some Llamas the output matrix is the embedding, turned on its side; lesson [02](02_embedding.ipynb).)
+# So the logit grows with the agreement of the directions, and with the length of the column. (In some Llamas the output matrix is the embedding, transposed; lesson [02](02_embedding.ipynb).)
 
 # %% key="output-by-hand"
 trace = {}
@@ -164,8 +164,8 @@ show.written(
 #
 # To write the next token only that last row is needed, and since neither the norm nor the output matrix mixes
 # rows, the others can be dropped **before** the product, which saves Llama 3 8B a matrix of 8,192 × 128,256 logits.
-# They cannot be dropped earlier, since in the blocks the last row reads their keys and values; lesson
-# [11](11_kv_cache.ipynb) keeps those.
+# Before the last block none can be dropped, since in each block the last row reads their keys and values; in the last
+# block these two are all that is needed of them. Lesson [11](11_kv_cache.ipynb) keeps them.
 
 # %% key="last-only-by-hand"
 from llama_np import rms_norm
