@@ -157,11 +157,11 @@ def test_one_story_in_twenty_is_a_dialog_and_facts_come_once(tokenizer):
     assert sum("fact" in text for text in texts) == 1 and len(texts) == 42
 
 
-def test_each_fact_comes_four_times_among_the_stories():
+def test_each_fact_comes_twelve_times_among_the_stories():
     dialogs = default_dialogs()
     asked = [line.split("\t")[0] for line in read_facts() if "\t" in line]
     questions = [dialog.question for dialog in dialogs]
-    assert {questions.count(question) for question in asked} == {4}
+    assert {questions.count(question) for question in asked} == {12}
 
 
 def parse_train(*options):
