@@ -44,7 +44,8 @@ def kept(tmp_path, monkeypatch):
 
 def test_the_misconceptions_are_many_and_belong_to_tasks():
     assert len({wrong.name for wrong in ASKED}) >= 25
-    assert {wrong.task for wrong in ASKED} == set(TASKS) - {"story"}
+    together = {"story", "pretrain"}  # they put the other tasks' functions together
+    assert {wrong.task for wrong in ASKED} == set(TASKS) - together
 
 
 @pytest.mark.parametrize("wrong", ASKED, ids=lambda wrong: wrong.function.__name__)

@@ -1,5 +1,7 @@
 """Two conditions at once, which a test of each alone does not see."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 
@@ -104,13 +106,14 @@ def test_a_talk_with_a_system_text_that_must_be_shortened(n_kept):
     system, last = message("system", "Be brief."), message("user", "and now?")
     turns = [(message("user", f"q{i}"), message("assistant", f"a{i}")) for i in range(2)]
     expected = [system, *(m for turn in turns[2 - n_kept :] for m in turn), last]
-    room = len(encode_dialog(tokenizer, expected))
+    encode = partial(encode_dialog, tokenizer)
+    room = len(encode(expected))
     talk = [system, *(m for turn in turns for m in turn), last]
-    assert latest_that_fit(tokenizer, talk, room) == expected
+    assert latest_that_fit(encode, talk, room) == expected
     if n_kept:
-        assert len(latest_that_fit(tokenizer, talk, room - 1)) == len(expected) - 2
+        assert len(latest_that_fit(encode, talk, room - 1)) == len(expected) - 2
     else:
-        assert latest_that_fit(tokenizer, talk, 1) == [system, last]
+        assert latest_that_fit(encode, talk, 1) == [system, last]
 
 
 # --- a config that says it twice ---
