@@ -4,7 +4,7 @@
 # Open [Meta's code for Llama 3](https://github.com/meta-llama/llama3/blob/main/llama/model.py) and look for a matrix: there
 # is none. Where `wq` and `w_down` should be, it has `ColumnParallelLinear` and `RowParallelLinear`. Llama 3 70B takes
 # 140 GB in bfloat16, more than one graphics card of its time held, so that every matrix lies in pieces on eight of them. How can
-# processors of which none has a whole matrix go on from *Once upon a time, there was a little girl named*, and how
+# processors, none of which holds a whole matrix, continue *Once upon a time, there was a little girl named*, and how
 # often do they have to talk to each other on the way?
 #
 # You cut the doll-house in two, then in eight, run it, and count every number that is exchanged. At the end you know why
@@ -18,7 +18,7 @@
 from dataclasses import replace
 
 import numpy as np
-from classroom import agree, show, table
+from classroom import agree, table
 
 from llama_np import (
     attention,
@@ -59,16 +59,15 @@ for half in (slice(0, F // 2), slice(F // 2, F)):  # one processor, then the oth
     up = x @ layer.w_up[:, half]
     parts.append((silu(gate) * up) @ layer.w_down[half])  # T F/2 @ F/2 D -> T D: rows
 agree(parts[0] + parts[1], trace[f"blocks.{i}.down"])
-pieces = {"x": x, "its w_gate": layer.w_gate[:, half], "its gate": gate}
-pieces |= {"its w_down": layer.w_down[half], "its part": parts[1]}
-show.to_scale(pieces, [("T", "D"), ("D", "F/2"), ("T", "F/2"), ("F/2", "D"), ("T", "D")])
+held_by_one = {"w_gate": layer.w_gate[:, half], "gate": gate, "w_down": layer.w_down[half]}
+print("one processor:", *(f"{name} {piece.shape}" for name, piece in held_by_one.items()))
 
 # %% [markdown] key="columns-answer"
 # <details><summary>Answer</summary>
 #
 # The first two by columns, the last one by rows. Each processor then has whole units of the hidden layer
 # ([lesson 08](08_feed_forward.ipynb)): their gates, their ups, and what they write. It needs nothing of the other's until
-# the very end, when both add what their units have written. The picture shows what one of them has.
+# the very end, when both add what their units have written. The printed shapes are those of one of them.
 #
 # </details>
 #
@@ -79,7 +78,7 @@ show.to_scale(pieces, [("T", "D"), ("D", "F/2"), ("T", "F/2"), ("F/2", "D"), ("T
 # %% key="halves"
 both = np.linalg.norm(parts[0] + parts[1])
 alone = [np.linalg.norm(part) / both for part in parts]
-print(f"size of the two parts, the whole being 1: {alone[0]:.2f} and {alone[1]:.2f}")
+print(f"size of the two parts, the whole being 1: {alone[0]:.3f} and {alone[1]:.3f}")
 
 # %% [markdown] key="wrong-why"
 # Neither is a smaller copy of the result; they are different contributions to it, like those of heads. (If the
@@ -166,25 +165,31 @@ agree(answers[0] + answers[1], trace["embedded"])
 # %% [markdown] key="whole-why"
 # ## Step 5. The whole model
 #
-# Now all of it, with any number of processors, and a function that stands for the wires between them: it adds the parts
-# and notes how many numbers were sent.
+# Now all of it, with any number of processors, and two functions that stand for the wires between them. One adds parts,
+# the other joins pieces, and both note how many numbers the result has.
 #
-# **Predict before you run:** with twice as many processors, how many numbers must be exchanged for a token: half as many,
-# the same, or twice as many? And does the model still say the same name?
+# **Predict before you run:** with twice as many processors, how many numbers does *each* of them have to send for a token:
+# half as many, about the same, or twice as many? And does the model still say the same name?
 
 # %% key="whole"
-log = []
+added, joined = [], []  # how many numbers each exchange results in
 
 
 def all_reduce(parts):
-    log.append(parts[0].size)
+    added.append(parts[0].size)
     return sum(parts)
+
+
+def all_gather(pieces):
+    whole = np.concatenate(pieces, axis=-1)
+    joined.append(whole.size)
+    return whole
 
 
 def forward_on(processors, ids):
     shares = [[share(layer, p, processors) for p in range(processors)] for layer in weights.layers]
     x = weights.embedding[ids]
-    log.append(x.size)  # the answers of step 4 are added
+    added.append(x.size)  # the answers of step 4 are added
     for layer, pieces in zip(weights.layers, shares):
         read = rms_norm(x, layer.attn_norm, config.norm_eps)  # each processor, for itself
         x = x + all_reduce([attention(read, own, config, rotations, mask) for own in pieces])
@@ -192,44 +197,52 @@ def forward_on(processors, ids):
         x = x + all_reduce([swiglu(read, own.w_gate, own.w_up, own.w_down) for own in pieces])
     final = rms_norm(x, weights.norm, config.norm_eps)
     columns = np.array_split(np.arange(V), processors)
-    return np.concatenate([final @ weights.output[:, own] for own in columns], axis=-1)
+    return all_gather([final @ weights.output[:, own] for own in columns])
 
 
 # %% key="count"
 counts = (1, 2, 4, 8)
-said, talk, held = {}, {}, {}
-for processors in counts:
-    log.clear()
-    result = forward_on(processors, ids)
-    said[processors] = tokenizer.token(result[-1].argmax())
-    talk[processors] = len(log), sum(log) // len(ids)
-    own = share(layer, 0, processors)
-    matrices = (own.wq, own.wk, own.wv, own.wo, own.w_gate, own.w_up, own.w_down)
-    held[processors] = sum(matrix.size for matrix in matrices)
-agree(result, logits, tolerance=1e-4)
+said, talk, sent, held = {}, {}, {}, {}
+for n in counts:
+    added.clear(), joined.clear()
+    result = forward_on(n, ids)
+    said[n] = tokenizer.token(result[-1].argmax())
+    talk[n] = len(added) + len(joined), sum(added) // len(ids), sum(joined) // len(ids)
+    sent[n] = (n - 1) / n * (2 * talk[n][1] + talk[n][2])  # by each, in a ring
+    shares = [share(layer, p, n) for p in range(n)]
+    names = "wq", "wk", "wv", "wo", "w_gate", "w_up", "w_down"
+    held[n] = sum(getattr(own, name).size for own in shares for name in names)
+agree(result, logits, tolerance=1e-4)  # 65 sums in another order, each rounded to float32
+header = ["processors", "says", "exchanges", "added", "joined", "each sends", "all send"]
 table(
-    ["processors", "says", "exchanges", "numbers a token", "one holds, of a block", "together"],
+    [*header, "all hold of a block"],
     [
-        [n, f"`{said[n]}`", *(talk[n] if n > 1 else (0, 0))]
-        + [f"{held[n]:,}", f"{n * held[n] / held[1]:.2f}"]
+        [n, f"`{said[n]}`", *(f"{x:,}" if n > 1 else 0 for x in talk[n])]
+        + [f"{sent[n]:,.0f}", f"{n * sent[n]:,.0f}", f"{held[n] / held[1]:.2f} times"]
         for n in counts
     ],
 )
 
 # %% [markdown] key="count-read"
 # The name is the same on {{ counts[-1] }} processors as on one, `{{ said[8] }}`, and the logits agree up to the rounding of
-# other orders of adding. {{ claim: len(set(said.values())) == 1 }} Two exchanges a block and one for the embedding make
-# {{ talk[2][0] }}, and with each of them {{ D }} numbers a token are added up, {{ talk[2][1] :, }} in all. **That number does not
-# depend on how many processors there are**, nor on `F` or the number of heads. Meanwhile each does only its share of
-# the work. (How the sum gets to everybody is a matter of the wires: in the usual **ring** each processor sends at most
-# twice as many numbers as are added up, however many take part.)
-# {{ claim: talk[2] == talk[4] == talk[8] and talk[2][0] == 2 * config.n_layers + 1 }}
+# other orders of adding. {{ claim: len(set(said.values())) == 1 }} Two sums a block, one for the embedding, and the joining
+# of the logits make {{ talk[2][0] }} exchanges. For each token {{ talk[2][1] :, }} numbers are added up, {{ D }} at a time,
+# and the {{ talk[2][2] :, }} logits are joined at the end. **These two numbers do not depend on how many processors there
+# are**; the first depends on the width and the number of blocks, the second on the vocabulary.
+# {{ claim: talk[2] == talk[4] == talk[8] and talk[2][0] == 2 * config.n_layers + 2 and talk[2][2] == V }}
+#
+# What travels on the wires does depend on it. In the usual **ring**, where everybody talks only to the next, each of $n$
+# processors sends $2\,(n-1)/n$ numbers for every number that is added and $(n-1)/n$ for every one that is joined
+# ([NCCL's notes](https://github.com/NVIDIA/nccl-tests/blob/master/doc/PERFORMANCE.md)). So from two to eight processors each
+# sends {{ sent[8] / sent[2] :.2f }} times as many, and however many take part, never more than twice as many as two do.
+# All together send {{ 8 * sent[8] / (2 * sent[2]) :.0f }} times as many, while each does only its share of the work.
+# {{ claim: sent[2] < sent[8] < 2 * sent[2] }}
 #
 # ## What does not divide
 #
-# The last column shows a price. Two processors together hold as much as one, {{ 2 * held[2] / held[1] :.2f }} times a
-# block; eight hold {{ 8 * held[8] / held[1] :.2f }} times. Where do the additional numbers come from?
-# {{ claim: 2 * held[2] == held[1] and 8 * held[8] > 1.02 * held[1] }}
+# The last column shows a price. Two processors together hold as much of a block as one, {{ held[2] / held[1] :.2f }} times
+# its matrices; eight hold {{ held[8] / held[1] :.2f }} times. Where do the additional numbers come from?
+# {{ claim: held[2] == held[1] and held[8] > 1.05 * held[1] }}
 
 # %% key="copies"
 of_model = {"the doll-house": (config.n_heads, config.n_kv_heads)}
@@ -251,16 +264,16 @@ table(
 # head, and each keeps a copy of its `wk` and `wv`, and of its **cache**, which is what fills the memory in long talks
 # ([lesson 11](11_kv_cache.ipynb)): on eight processors every key is kept {{ copies["the doll-house"][8] :.0f }} times. With
 # a single key-value head, **multi-query attention**, it would be {{ copies["one key-value head"][8] :.0f }} times, and
-# sharding would save nothing of the cache. Llama 3 8B and 70B have eight key-value heads, and on the eight
+# eight processors would have no more room for the cache than one. Llama 3 8B and 70B have eight key-value heads, and on the eight
 # graphics cards of a usual server nothing is kept twice. That grouped queries avoid this waste is one of the reasons that
 # their authors give for them ([Ainslie et al. 2023](https://arxiv.org/abs/2305.13245), section 2.2).
 # {{ claim: copies["Llama 3 8B"][8] == copies["Llama 3 70B"][8] == 1 and copies["the doll-house"][8] > 1 }}
 #
 # ## How long does it wait?
 #
-# While one token after another is written, all {{ talk[2][0] }} exchanges have to wait for each other, because each block
-# needs the sum of the one before it. For Llama 3 70B, with 80 blocks and a width of 8,192, that is 161 waits and
-# {{ 161 * 8192 * 2 / 1e6 :.1f }} MB a token in bfloat16. Within a server the wires are fast enough; between servers one cuts
+# While one token after another is written, the {{ talk[2][0] }} exchanges must happen one after another, because each block
+# needs the sum of the one before it. For Llama 3 70B, with 80 blocks, a width of 8,192 and a vocabulary of 128,256, that is
+# 162 exchanges a token, which add and join {{ (161 * 8192 + 128256) * 2 / 1e6 :.1f }} MB in bfloat16. Within a server the wires are fast enough; between servers one cuts
 # the model by *blocks* instead, **pipeline parallelism**, which exchanges a row only where one machine's blocks end and
 # the next one's begin.
 
@@ -269,7 +282,8 @@ table(
 #
 # - Columns first, then rows: each processor has whole units or whole heads, and only the sum at the end is exchanged.
 # - A sum can be put off through what is linear, and must be made before a curve or a norm.
-# - Two all-reduces a block, of a row of width `D` for each token, whatever the number of processors.
+# - Two all-reduces a block, of a row of width `D` for each token, whatever the number of processors, and one all-gather of
+#   the logits.
 # - Key-value heads are the units of the cache. Fewer of them than processors means copies.
 #
 # ## What comes next
