@@ -10,7 +10,7 @@
 # We go back from the loss to the embedding and write the rule of each step in a few lines: **backpropagation**, as
 # training needs it (lesson [16](16_pretraining.ipynb)) and as PyTorch's `loss.backward()` does it. Then comes a hard
 # test. A gradient speaks of tiny changes, yet we ask it what would happen if a whole head were taken out, and take each
-# one out to see, in 20 stories that begin like this one. Where it errs says something about Llama: one head that it misses holds up all the others. You need lesson 14 and about 50 minutes;
+# one out to see, in 20 stories that begin like this one. Where it errs says something about Llama. You need lesson 14 and about 50 minutes;
 # [exercise 15](exercises/15_backward.ipynb) goes with it.
 
 # %% key="setup"
@@ -570,7 +570,7 @@ table(
 )
 
 # %% [markdown] key="compare-read"
-# Each point is one head in one text. The head that hurts most is among the
+# Each point is one head in one text. The head whose removal hurts most is among the
 # five with the largest promise in {{ named_right }} of {{ len(texts) }} texts, and the correlation of promise and finding is {{ fit.mean() :.2f }} ± {{ fit.std() :.2f }},
 # where loudness reaches {{ fit_loud.mean() :.2f }} ± {{ fit_loud.std() :.2f }}.
 # {{ claim: named_right >= 0.7 * len(texts) and fit.mean() > 0.8 and fit.mean() - fit_loud.mean() > 0.2 }}
@@ -584,8 +584,8 @@ table(
 # ([Michel et al. 2019](https://arxiv.org/abs/1905.10650)) and, as **attribution patching**
 # ([Nanda](https://www.neelnanda.io/mechanistic-interpretability/attribution-patching)), to search large models.
 #
-# Yet the points bend upwards from the line of the promise: losing a head that helps hurts more than promised, and losing
-# one that harms helps less. The blocks behind a head are full of curves, but there is one more at the very end. With the
+# Yet the points bend upwards from the line of the promise: to remove a head that helps hurts more than promised, and to
+# remove one that harms helps less. The blocks behind a head are full of curves, but there is one more at the very end. With the
 # **log-odds** $z = \ln \frac{p}{1 - p}$ of the right token, the loss is $\ln(1 + e^{-z})$, whose slope is $p - 1$, as
 # in step 3. Divided by it, a promise becomes the promised change of $z$, before that curve.
 
