@@ -3,7 +3,7 @@
 #
 # Open [Meta's code for Llama 3](https://github.com/meta-llama/llama3/blob/main/llama/model.py) and look for a matrix: there
 # is none. Where `wq` and `w_down` should be, it has `ColumnParallelLinear` and `RowParallelLinear`. Llama 3 70B takes
-# 140 GB in bfloat16, more than one graphics card of its time held, so that every matrix lies in pieces on eight of them. How can
+# 140 GB in bfloat16, more than the 80 GB of an H100, so that every matrix lies in pieces on eight cards. How can
 # processors, none of which holds a whole matrix, continue *Once upon a time, there was a little girl named*, and how
 # often do they have to talk to each other on the way?
 #
