@@ -388,7 +388,7 @@ table(
 # {{ claim: share_in_first(1, real) > 3 * share_in_first(1, noise) and share_in_first(8, real) < 0.97 }}
 # {{ claim: before["requests"] - cut[1] > 0.6 * (before["requests"] - found(0, 5e-4)["requests"]) and cut[8] - found(0, 5e-4)["requests"] < 0.1 }}
 #
-# LoRA that had only so many directions from the beginning ends within {{ max(abs(cut[k] - found(k)["requests"]) for k in cut) :.2f }} of that in every row (the last column), so
+# LoRA that had only so many directions from the beginning ends within {{ max(abs(cut[k] - found(k)["requests"]) for k in cut) :.2f }} of what the kept ones are worth, in every row of the last column, so
 # one direction in each matrix does most of what these answers need.
 # {{ claim: max(abs(cut[k] - found(k)["requests"]) for k in cut) < 0.1 }}
 #
@@ -520,15 +520,8 @@ for run, row in runs.items():
             (row[f"half_way_{name}"] - before[name]) / (row[name] - before[name])
             for name in names[:2]
         ]
-        rows.append(
-            [
-                way,
-                run.rate,
-                row["facts"] - before["facts"],
-                *kept,
-                before["requests"] - row["requests"],
-            ]
-        )
+        lost, learned = row["facts"] - before["facts"], before["requests"] - row["requests"]
+        rows.append([way, run.rate, lost, *kept, learned])
 table(
     ["", "rate", "facts lost, nats", "half way: learned", "half way: lost"],
     [[*r[:2], f"{r[2]:.2f}", f"{r[3]:.0%}", f"{r[4]:.0%}"] for r in rows],
