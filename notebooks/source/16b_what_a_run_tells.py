@@ -122,7 +122,8 @@ print(f"{same} of {n} tokens are those of the story:\n...{tokenizer.decode(said)
 #
 # `python -m weights_tools.training.scaling.study`
 #
-# which trains small Llamas on these stories and writes `weights_tools/training/scaling/scaling.csv`. One width has read all the stories, then a
+# which trains small Llamas on these stories, cut into more tokens than in lesson 16 by a tokenizer of only 1,024 entries,
+# and writes `weights_tools/training/scaling/scaling.csv`. One width has read all the stories, then a
 # quarter of them as often as it takes for the same number of steps, then a sixteenth, and a sixty-fourth; and each of
 # these parts once.
 
@@ -431,7 +432,7 @@ for (question, _), answer in zip(items, chosen):
 # {{ sum(known["in its text"]) :.0f }} of {{ len(known["in its text"]) }} where it has read the answer, {{ sum(known["never in its text"]) :.0f }} of {{ len(known["never in its text"]) }} where it has
 # not, and {{ by_chance * len(items) :.1f }} would be chance. {{ claim: len(set(chosen[7:10])) == 1 and sum(known["never in its text"][7:]) <= 4 }}
 # The choices say more than the number. For all three capitals it takes *{{ chosen[7] }}*, and for the four things of the last
-# group {{ " or ".join(f"*{word}*" for word in sorted(set(chosen[10:]))) }}, so that those which are right are right by accident. A test made of the lines that it
+# group {{ " or ".join(f"*{word}*" for word in sorted(set(chosen[10:]))) }}, so that what is right there is right by accident. A test made of the lines that it
 # has read would have praised it.
 #
 # ## Back to the log
