@@ -160,7 +160,8 @@ texts = np.array(list(again))
 # ## Step 3. A scaling law, measured
 #
 # The study has also trained four widths for three lengths of run, each from the beginning with a whole cosine of its
-# own, at the best of four rates. Wider models and longer runs both lower the loss. How much does each bring, and can it be told in advance?
+# own. The rate of a width was the best of four on its shortest run; the two narrowest took the largest of the four, so that a
+# still larger one might have served them better, and made the law less steep. Wider models and longer runs both lower the loss. How much does each bring, and can it be told in advance?
 # [Hoffmann et al. 2022](https://arxiv.org/abs/2203.15556) describe over 400 large runs by five numbers, where $N$
 # counts parameters and $D$ the tokens read:
 #
