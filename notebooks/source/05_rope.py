@@ -444,7 +444,7 @@ kept = [int(j) for j in pair if np.median(off[:, j]) < 30]  # pairs near what we
 # {{ claim: np.mean([near[n] for n in heads]) > 0.75 and np.mean([near[n] for n in heads]) > near[on_previous <= 0.05].mean() + 0.3 }}
 # {{ claim: np.median([loudness[n] for n in heads[:5]]) > 4 * np.median(loudness) }}
 #
-# Our rule holds in the {{ "pairs " + " and ".join(str(j) for j in kept) if len(kept) > 1 else "pair " + str(kept[0]) }}, within 30 degrees for most of the heads, and only there. The other angles climb away from it: pair {{ ramp }}, the loudest of them, lies at
+# Our rule holds in {{ "pair" + "s" * (len(kept) > 1) + " " + (" and ".join(str(j) for j in kept) or "none") }}, within 30 degrees for most of the heads, and only there. The other angles climb away from it: pair {{ ramp }}, the loudest of them, lies at
 # {{ np.rad2deg(np.median([phi[n][ramp] for n in heads])) :.0f }} degrees in the median of the {{ len(heads) }} heads, where we had derived
 # {{ np.rad2deg(-frequencies[ramp]) :.0f }}. So the trained heads are not built like ours. At such an angle a cosine is steep. What could
 # a slope be good for? Here are the parts of the score in the clearest head. All curves but the first are moved up or down
