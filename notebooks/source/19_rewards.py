@@ -472,17 +472,17 @@ table(["", *header, "loss on stories"], rows)
 
 # %% [markdown] key="lost-read"
 # {{ claim: all(beyond[m] > 1 and beyond[m] > 2 * beyond["best of n"] for m in beyond if m not in ("chat model", "best of n")) }}
-# Choosing lies on the bound, but for the requests that are harder than others. GRPO's last model ends well in {{ last["GRPO"]["mean_reward"] :.0% }} of
+# Choosing lies nearest to the bound; some requests are harder than others, which the bound does not know. GRPO's last model ends well in {{ last["GRPO"]["mean_reward"] :.0% }} of
 # cases and has moved by {{ last["GRPO"]["kl_per_answer"] :.1f }} nats, where {{ last["GRPO"]["kl_per_answer"] - beyond["GRPO"] :.1f }} would do: {{ last["GRPO"]["kl_per_answer"] / (last["GRPO"]["kl_per_answer"] - beyond["GRPO"]) :.0f }} times the least. No trained model
 # comes near it. This is no ranking, because each has one seed and the recipe counts as much as the method. But where did
 # all that distance go?
 #
 # {{ claim: all(1 - last[m]["kl_at_the_end"] / last[m]["kl_per_answer"] > 0.5 for m in ("GRPO", "DPO", "DPO that ships", "preferred alone")) }}
 # The fourth column says it. {{ 1 - last["GRPO"]["kl_at_the_end"] / last["GRPO"]["kl_per_answer"] :.0% }} of GRPO's distance lies **before the last sentence**, the only one
-# that the rule reads. Even to prepare a good ending, no more than the least can be needed. The rest is the bill
-# for step 4: an advantage is paid to every token, so whatever words happened to stand in good stories became likelier with the ending. DPO, which
-# compares whole stories, spends {{ 1 - last["DPO that ships"]["kl_at_the_end"] / last["DPO that ships"]["kl_per_answer"] :.0% }} there in the model that ships. And it is missed elsewhere: of {{ start["distinct_endings"] }} different
-# endings GRPO has kept {{ last["GRPO"]["distinct_endings"] }}, and stories that it has not learned from cost {{ last["GRPO"]["story_loss"] - start["story_loss"] :+.3f }} nats a token more.
+# that the rule reads. Even to prepare a good ending, no more than the least can be needed. It would be tempting to
+# blame step 4, where an advantage is paid to every token alike. But DPO spends {{ 1 - last["DPO"]["kl_at_the_end"] / last["DPO"]["kl_per_answer"] :.0% }} there, and fine-tuning on the preferred answers
+# {{ 1 - last["preferred alone"]["kl_at_the_end"] / last["preferred alone"]["kl_per_answer"] :.0% }}: no way that weighs whole stories knows which of their words earned the reward. The cost shows elsewhere, too: GRPO writes {{ last["GRPO"]["distinct_endings"] }} different
+# endings where the chat model had {{ start["distinct_endings"] }}, and stories that it has not learned from cost {{ last["GRPO"]["story_loss"] - start["story_loss"] :+.3f }} nats a token more.
 
 # %% [markdown] key="hacking-why"
 # ## Step 7. Reward hacking
@@ -509,22 +509,26 @@ table(["", "times", "rewarded", "last sentence"], rows)
 # The chat model's favourite, *{{ of_model["chat model"][0]["ending"] }}*, came {{ favourite["chat model"] }} times of {{ start["answers"] }}. GRPO's first, *{{ of_model["GRPO"][0]["ending"] }}*, came
 # {{ favourite["GRPO"] }} times, the first of the DPO that ships {{ favourite["DPO that ships"] }} times. Such a sentence fits every story, so it is the cheapest way to the reward.
 # When the reward is met and the wish behind it is not, one calls it **reward hacking** ([Amodei et al.
-# 2016](https://arxiv.org/abs/1606.06565), section 4). How much of the gain is that? Let us count an ending once, however often it is told.
+# 2016](https://arxiv.org/abs/1606.06565), section 4). How much of the gain is that? Let us take the *different* endings of each model, each once, and see how many of them the rule likes.
 
 # %% key="mended"
 by_rule, once = {}, {}
 for method, its in of_model.items():
     n = last[method]["answers"]
     by_rule[method] = sum(e["times"] * e["rewarded"] for e in its) / n
-    once[method] = sum(e["rewarded"] for e in its) / n
-rows = [[method, f"{by_rule[method]:.0%}", f"{once[method]:.0%}"] for method in of_model]
-table(["ends well", "by the rule", "each ending once"], rows)
+    once[method] = sum(e["rewarded"] for e in its) / len(its)
+rows = [
+    [method, f"{by_rule[method]:.0%}", f"{once[method]:.0%} of {len(its)}"]
+    for method, its in of_model.items()
+]
+table(["ends well", "of all stories", "of the different endings"], rows)
 
 # %% [markdown] key="mended-read"
-# {{ claim: once["DPO that ships"] - once["chat model"] < 0.6 * (by_rule["DPO that ships"] - by_rule["chat model"]) }}
-# By the rule, GRPO has gained {{ 100 * (by_rule["GRPO"] - by_rule["chat model"]) :.0f }} points on the chat model and the DPO that ships {{ 100 * (by_rule["DPO that ships"] - by_rule["chat model"]) :.0f }}. Each ending counted once, there remain
-# {{ 100 * (once["GRPO"] - once["chat model"]) :.0f }} and {{ 100 * (once["DPO that ships"] - once["chat model"]) :.0f }}. A rule that can be checked is
-# cheated all the same, and the mended rule would be too, so somebody has to read what the model writes.
+# {{ claim: once["GRPO"] > once["chat model"] + 0.1 and once["GRPO"] < by_rule["GRPO"] and last["GRPO"]["distinct_endings"] < start["distinct_endings"] }}
+# Of the chat model's {{ len(of_model["chat model"]) }} endings the rule likes {{ once["chat model"] :.0% }}, of GRPO's {{ len(of_model["GRPO"]) }} it likes {{ once["GRPO"] :.0% }}, and of the {{ len(of_model["DPO that ships"]) }} of the DPO that ships
+# {{ once["DPO that ships"] :.0% }}. So the gain is not one sentence learned by heart: they have found many endings that the rule likes, and lost
+# others. Whether these are *good* endings, the rule cannot say. A rule that can be checked can be met without what was meant by
+# it, so somebody has to read what the model writes.
 
 # %% [markdown] key="next"
 # ## The end of the way
