@@ -196,8 +196,9 @@ measure("19", found, further, because)
 # %% [markdown] key="measure-answer"
 # <details><summary>Compare</summary>
 #
-# It has moved {{ further() :.1f }} nats further than needed. {{ claim: further() > 0.5 }} The advantage of an answer is given to all of its
-# tokens, so words that happened to stand in good stories have become likelier with the endings, wherever they stand.
+# It has moved {{ further() :.1f }} nats further than needed. {{ claim: further() > 0.5 }} Most of it lies before the
+# last sentence, the only one that the rule reads. The advantage of an answer is given to all of its tokens, and may well push
+# words that only happened to stand in good stories; but other ways of training move as far there, so this alone does not prove it.
 #
 # </details>
 
