@@ -18,7 +18,14 @@ def nobody(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize(
     "task",
-    [pytest.param(task, marks=[pytest.mark.slow] * (task.name in LONG)) for task in ORDER],
+    [
+        pytest.param(
+            task,
+            marks=[pytest.mark.slow] * (task.name in LONG)
+            + [pytest.mark.long] * (task.name == "story"),
+        )
+        for task in ORDER
+    ],
     ids=lambda task: task.name,
 )
 def test_no_mutant_passes(task):

@@ -290,7 +290,11 @@ def test_every_notebook_is_built_from_its_source(source):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("source", SOURCES, ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "source",
+    [pytest.param(s, marks=[pytest.mark.long] * (s.stem[:3] in ("18_", "19_"))) for s in SOURCES],
+    ids=lambda path: path.stem,
+)
 def test_every_lesson_runs_and_prints_what_is_stored(source):
     assert build.check(source, NOTEBOOKS / f"{source.stem}.ipynb", run=True) == []
 

@@ -97,6 +97,7 @@ def test_what_ships_belongs_together():
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_all_of_it_with_few_answers(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(study, "STOPS", (1, 2))
     few = ["--out", str(tmp_path), "--requests", "1", "--answers", "2"]

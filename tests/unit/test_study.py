@@ -224,6 +224,7 @@ def test_the_table_that_ships_is_of_these_stories():
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_the_table_that_ships_is_of_this_code():
     """The first measurement of a run again: other steps or weights would show by far."""
     config = gpt2_like(1024)
