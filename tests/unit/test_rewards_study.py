@@ -68,8 +68,7 @@ def test_the_best_of_several_are_points_of_the_chat_model(tmp_path):
 
 
 def test_a_model_without_a_name_is_refused(tmp_path, capsys):
-    with pytest.raises(SystemExit):
-        study.main(["runs/grpo", "--out", str(tmp_path / "new")])
+    assert study.main(["runs/grpo", "--out", str(tmp_path / "new")]) == 1
     assert "expected METHOD=FOLDER, got runs/grpo" in capsys.readouterr().err
     assert not (tmp_path / "new").exists()
 

@@ -166,8 +166,8 @@ def test_an_interrupted_study_goes_on_to_the_same_table(small, monkeypatch, caps
         yield from train_one(c, text, seed, rate, steps)
 
     monkeypatch.setattr(study, "train_one", interrupted)
-    assert study.main(options) == 1 and not out.exists()
-    assert "goes on from the last finished run" in capsys.readouterr().err
+    assert study.main(options) == 130 and not out.exists()
+    assert "start again with the same options" in capsys.readouterr().err
     assert study.main(options) == 0
     assert [without_seconds(row) for row in read_rows(out)] == straight
     assert len(trained) == 6 * (2 + 2) + 1  # only the interrupted one was begun twice

@@ -21,6 +21,7 @@ from llama_np.gpt2.hybrid_backward import loss_and_gradients
 from llama_np.training.loss import cross_entropy
 from llama_np.training.optimizer import AdamW, clip_by_global_norm, learning_rate
 
+from ...commands import exit_status
 from ...progress import Progress
 from ...tokenizers import load_tokenizer
 from ...workers import one_blas_thread
@@ -198,6 +199,16 @@ def run_study(out: Path, text: Text, configs: dict[str, Hybrid], steps: int, see
     part.unlink()
 
 
+def run(args: argparse.Namespace) -> None:
+    """What the command line says."""
+    if args.steps < 1 or args.seeds < 1:
+        raise ValueError(f"--steps and --seeds start at 1, got {args.steps}, {args.seeds}")
+    text = Text(args.corpus, gpt2_like(1).context_length)
+    configs = replacements(gpt2_like(text.tokenizer.vocab_size))
+    with one_blas_thread():
+        run_study(args.out, text, configs, args.steps, args.seeds)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the study and write its table; errors are one line."""
     parser = argparse.ArgumentParser(
@@ -212,21 +223,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--seeds", type=int, default=3, metavar="N", help="runs of each stage at its best rate"
     )
-    args = parser.parse_args(arguments)
-    try:
-        if args.steps < 1 or args.seeds < 1:
-            raise ValueError(f"--steps and --seeds start at 1, got {args.steps}, {args.seeds}")
-        text = Text(args.corpus, gpt2_like(1).context_length)
-        configs = replacements(gpt2_like(text.tokenizer.vocab_size))
-        with one_blas_thread():
-            run_study(args.out, text, configs, args.steps, args.seeds)
-    except KeyboardInterrupt:
-        print("stopped: the same command goes on from the last finished run", file=sys.stderr)
-        return 1
-    except (ValueError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    return 0
+    return exit_status(run, parser.parse_args(arguments))
 
 
 if __name__ == "__main__":

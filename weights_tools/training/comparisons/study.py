@@ -20,6 +20,7 @@ import numpy as np
 from llama_np.training.rewards import best_of_n
 from llama_np.weights import Weights
 
+from ...commands import exit_status
 from ...commands.dpo import base_and_lora, encode_pairs, log_probabilities_of, with_reference
 from ...commands.finetune import load_chat_base, nats_per_token
 from ...commands.make_preferences import answers, draw_requests
@@ -206,6 +207,14 @@ def run_study(out: Path, material: Material, runs: Sequence[Run], steps: int = S
             progress.show(n, f"{run.way}, rate {run.rate:g}, seed {run.seed}: {share:.0%}")
 
 
+def run(args: argparse.Namespace) -> None:
+    """What the command line says."""
+    if args.seeds < 1:
+        raise ValueError(f"--seeds must be at least 1, got {args.seeds}")
+    chat, pairs = load_chat_base(args.model), list(read_lines(args.pairs, Comparison))
+    run_study(args.out, Material(chat, pairs), all_runs(args.seeds))
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the study and write its table; errors are one line."""
     parser = argparse.ArgumentParser(
@@ -218,19 +227,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--pairs", type=Path, default=PREFERENCES, metavar="FILE", help="pairs")
     parser.add_argument("--out", type=Path, default=RESULTS, metavar="FILE", help="the table")
     parser.add_argument("--seeds", type=int, default=SEEDS, metavar="N", help="of the main runs")
-    args = parser.parse_args(arguments)
-    try:
-        if args.seeds < 1:
-            raise ValueError(f"--seeds must be at least 1, got {args.seeds}")
-        chat, pairs = load_chat_base(args.model), list(read_lines(args.pairs, Comparison))
-        run_study(args.out, Material(chat, pairs), all_runs(args.seeds))
-    except KeyboardInterrupt:
-        print("stopped: the same command goes on after the last finished run", file=sys.stderr)
-        return 1
-    except (ValueError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    return 0
+    return exit_status(run, parser.parse_args(arguments))
 
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ from llama_np.tokenizer import Tokenizer
 from llama_np.tokenizer.chat import encode_dialog
 from llama_np.weights import Weights
 
+from ...commands import exit_status
 from ...commands.dpo import base_and_lora, encode_pairs, with_reference
 from ...commands.finetune import load_chat_base, nats_per_token
 from ...commands.make_preferences import draw_requests
@@ -180,21 +181,10 @@ def best_of(out: Path, told: Sequence[Told], answers: int) -> None:
     write(out / POINTS.name, [*read(out / POINTS.name), *points])
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Measure what is not in the tables yet."""
-    parser = argparse.ArgumentParser(
-        prog="python -m weights_tools.training.rewards.study", description=__doc__.split("\n\n")[1]
-    )
-    parser.add_argument(
-        "models", nargs="*", metavar="METHOD=FOLDER",
-        help='further models, each with its name in the table: "GRPO=runs/grpo"',
-    )  # fmt: skip
-    parser.add_argument("--out", type=Path, default=HERE, help="where the tables are, or are to be")
-    parser.add_argument("--requests", type=int, default=16, metavar="N", help="(default: 16)")
-    parser.add_argument("--answers", type=int, default=8, metavar="N", help="to each (default: 8)")
-    args = parser.parse_args(arguments)
+def run(args: argparse.Namespace) -> None:
+    """What the command line says."""
     if wrong := [model for model in args.models if "=" not in model]:
-        parser.error(f"expected METHOD=FOLDER, got {wrong[0]}")
+        raise ValueError(f"expected METHOD=FOLDER, got {wrong[0]}")
     args.out.mkdir(parents=True, exist_ok=True)
     chat = load_chat_base(CHAT)
     examination = Examination(chat, args.requests, args.answers)
@@ -214,5 +204,20 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 measure(args.out, examination, way, at, weights)
 
 
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure what is not in the tables yet; errors are one line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m weights_tools.training.rewards.study", description=__doc__.split("\n\n")[1]
+    )
+    parser.add_argument(
+        "models", nargs="*", metavar="METHOD=FOLDER",
+        help='further models, each with its name in the table: "GRPO=runs/grpo"',
+    )  # fmt: skip
+    parser.add_argument("--out", type=Path, default=HERE, help="where the tables are, or are to be")
+    parser.add_argument("--requests", type=int, default=16, metavar="N", help="(default: 16)")
+    parser.add_argument("--answers", type=int, default=8, metavar="N", help="to each (default: 8)")
+    return exit_status(run, parser.parse_args(arguments))
+
+
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

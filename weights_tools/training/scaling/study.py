@@ -19,6 +19,7 @@ from llama_np.model import forward
 from llama_np.training.loss import cross_entropy
 from llama_np.weights import initialize
 
+from ...commands import exit_status
 from ...progress import Progress
 from ...workers import one_blas_thread
 from ..ablation.study import Text
@@ -108,6 +109,24 @@ def count_runs(n_widths: int, n_steps: int) -> int:
     return n_widths * (len(RATES) + n_steps - 1) + 2 * len(PARTS)
 
 
+def run(args: argparse.Namespace) -> None:
+    """What the command line says."""
+    if min(args.steps) < 10 or len(set(args.steps)) < 2:
+        raise ValueError(
+            f"--steps: expected two numbers or more, each from 10 on, got {args.steps}"
+        )
+    if any(width < 4 or width % 4 for width in args.widths):
+        raise ValueError(f"--widths: expected multiples of 4, got {args.widths}")
+    text = Text(args.corpus, ROW)
+    progress, rows = Progress(count_runs(len(args.widths), len(args.steps))), []
+    with one_blas_thread():
+        for row in run_study(text, args.widths, args.steps):
+            rows.append(row)
+            said = f"width {row['width']}, {row['tokens']:,} tokens, rate {row['rate']}"
+            progress.show(len(rows), f"{said}: held out {row['held_out_loss']:.3f}")
+            write_results(args.out, rows)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the study and write its table; errors are one line."""
     parser = argparse.ArgumentParser(
@@ -123,26 +142,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--steps", type=int, nargs="+", default=STEPS, metavar="N", help="of the runs, two or more"
     )
-    args = parser.parse_args(arguments)
-    try:
-        if min(args.steps) < 10 or len(set(args.steps)) < 2:
-            raise ValueError(
-                f"--steps: expected two numbers or more, each from 10 on, got {args.steps}"
-            )
-        if any(width < 4 or width % 4 for width in args.widths):
-            raise ValueError(f"--widths: expected multiples of 4, got {args.widths}")
-        text = Text(args.corpus, ROW)
-        progress, rows = Progress(count_runs(len(args.widths), len(args.steps))), []
-        with one_blas_thread():
-            for row in run_study(text, args.widths, args.steps):
-                rows.append(row)
-                said = f"width {row['width']}, {row['tokens']:,} tokens, rate {row['rate']}"
-                progress.show(len(rows), f"{said}: held out {row['held_out_loss']:.3f}")
-                write_results(args.out, rows)
-    except (ValueError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    return 0
+    return exit_status(run, parser.parse_args(arguments))
 
 
 if __name__ == "__main__":

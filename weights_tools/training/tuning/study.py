@@ -25,6 +25,7 @@ from llama_np.training.loss import IGNORE
 from llama_np.training.optimizer import AdamW, clip_by_global_norm, learning_rate
 from llama_np.weights import Named, Weights
 
+from ...commands import exit_status
 from ...commands.finetune import load_chat_base, nats_per_token
 from ...load import Model
 from ...progress import Progress
@@ -248,6 +249,18 @@ def run_study(material: Material, out: Path, steps: int, seeds: int) -> Iterator
     part.unlink(missing_ok=True)
 
 
+def run(args: argparse.Namespace) -> None:
+    """What the command line says."""
+    if args.steps < 1 or args.seeds < 1:
+        raise ValueError(f"--steps and --seeds start at 1, got {args.steps}, {args.seeds}")
+    material = Material(load_chat_base(args.model), args.corpus)
+    progress = Progress(len(all_runs(args.seeds)))
+    with one_blas_thread():
+        for n, run in run_study(material, args.out, args.steps, args.seeds):
+            way = f"LoRA of rank {run.rank}" if run.rank else "all weights"
+            progress.show(n, f"{way}, rate {run.rate:g}, {run.mask}, seed {run.seed}")
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the study and write its table; errors are one line."""
     parser = argparse.ArgumentParser(
@@ -261,23 +274,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, default=RESULTS, metavar="FILE", help="table to write")
     parser.add_argument("--steps", type=int, default=STEPS, metavar="N", help="steps of each run")
     parser.add_argument("--seeds", type=int, default=1, metavar="N", help="runs of each kind")
-    args = parser.parse_args(arguments)
-    try:
-        if args.steps < 1 or args.seeds < 1:
-            raise ValueError(f"--steps and --seeds start at 1, got {args.steps}, {args.seeds}")
-        material = Material(load_chat_base(args.model), args.corpus)
-        progress = Progress(len(all_runs(args.seeds)))
-        with one_blas_thread():
-            for n, run in run_study(material, args.out, args.steps, args.seeds):
-                way = f"LoRA of rank {run.rank}" if run.rank else "all weights"
-                progress.show(n, f"{way}, rate {run.rate:g}, {run.mask}, seed {run.seed}")
-    except KeyboardInterrupt:
-        print("stopped: the same command goes on from the last finished run", file=sys.stderr)
-        return 1
-    except (ValueError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    return 0
+    return exit_status(run, parser.parse_args(arguments))
 
 
 if __name__ == "__main__":
