@@ -432,8 +432,8 @@ strange = set(re.findall(r"\w+", told.lower())) - known
 # %% [markdown] key="story-read"
 # Nothing is broken. {{ config.count_parameters() / 1e6 :.1f }} million numbers write sentences that sound like English and
 # a story that leads nowhere much, and {{ len(strange) }} of its words are in none of the
-# {{ len(read_stories()) :, }} others, some because they do not exist:
-# {{ ", ".join(f"*{word}*" for word in sorted(strange)) }}. Lesson [10](10_logits.ipynb) counts such words at several
+# {{ len(read_stories()) :, }} others:
+# {{ ", ".join(f"*{word}*" for word in sorted(strange)) }}. Some of them do not exist. Lesson [10](10_logits.ipynb) counts such words at several
 # temperatures.
 
 # %% [markdown] key="next"
@@ -470,7 +470,7 @@ strange = set(re.findall(r"\w+", told.lower())) - known
 # code, [07b](07b_induction.ipynb) on heads that copy together, [13b](13b_llama_versions.ipynb) on the versions of Llama,
 # [13c](13c_parallel_layers.ipynb) on one model on several processors. Teachers find plans and questions in the
 # [guide](TEACHING.md).
-# Where a page measures something on many texts, it takes stories that this model has told itself.
+# Where a page measures something on stories, they are stories that the doll-house has told.
 #
 # No cell above states a size, so this page and the others run on any Llama: give `load_model` its folder, or set the
 # variable `LLAMA_MODEL` to it before you start Jupyter.

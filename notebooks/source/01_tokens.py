@@ -407,8 +407,9 @@ table(["cut as", "probability moved", "best"], rows)
 
 # %% [markdown] key="texts-why"
 # Is that worse than a slip that everybody sees? We spoil the first 200 letters of 20 stories. In each word of four
-# letters or more either two neighbouring letters are exchanged, or each token is cut again, the letters being left as
-# they are; so both touch the same words. Two more beginnings have *all* tokens cut, and the words in random order. What
+# characters or more either two neighbouring ones are exchanged, which now and then are the same, or each token is cut
+# again, the letters being left as they are. Of two more beginnings one has *all* tokens cut, the other its words in
+# random order. (In the table ± is the standard deviation over the stories.) What
 # follows is left as it is, and we measure how well its next 100 letters are predicted, in bits a byte: the sum of
 # $-\log_2 p$ over the tokens, divided by the number of bytes. Two controls say what a beginning is worth at all: as it
 # is, and none. Which of the four will the model mind most?

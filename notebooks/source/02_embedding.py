@@ -421,7 +421,8 @@ kept = np.array([company(cosines(centred(x)), counts) for x in places.values()])
 # place {{ swapped[1] :.0f }}, so block 0 adds to each token something of its own: it takes a row that names its token and
 # turns it towards the columns of what follows.
 #
-# What it does *not* change is the company. Of ten neighbours {{ kept[1, 0] :.2f }} are alike in followers only and
+# What it does *not* change is the company, judged here by all stories at once, and not by a tenth of them as in the
+# table of step 4. Of ten neighbours {{ kept[1, 0] :.2f }} are alike in followers only and
 # {{ kept[1, 1] :.2f }} in predecessors only after block 0, and {{ kept[3, 0] :.2f }} and {{ kept[3, 1] :.2f }} after the
 # last one, where the embedding has {{ kept[0, 0] :.2f }} and {{ kept[0, 1] :.2f }}. All the way up, a token's row is about
 # what it leads to.

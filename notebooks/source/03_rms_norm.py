@@ -143,7 +143,7 @@ agree((divided * w) @ wq, divided @ (w[:, None] * wq))  # T D @ D Hq*K -> T Hq*K
 # smallest row of this stream is {{ stream.min() / np.sqrt(config.norm_eps) :.0f }} times as large as that root.
 #
 # That is the whole step, two lines by hand. In the library `vecdot` takes the sum of the squares of each row,
-# and `wide` is the row in float32, whatever it came in, since in 16 bits such a sum would lose digits.
+# and `wide` is the row in float32 or wider, since in 16 bits such a sum would lose digits.
 
 # %% key="norm-agree"
 from llama_np import rms_norm

@@ -264,8 +264,8 @@ table(["moved by", "both move", "only the query moves"], rows)
 # %% [markdown] key="distance-answer"
 # <details><summary>Answer</summary>
 #
-# While both move, the score stands still at {{ score(reader, read) :.3f }}, however far they go. Once only
-# the query moves the distance grows, and one place more, and the score becomes
+# While both move, the score stands still at {{ score(reader, read) :.3f }}, however far they go. When only
+# the query moves, the distance grows, and with one place more the score is
 # {{ score(reader + 1, read) :.3f }}. {{ claim: abs(score(reader + 10, read + 10) - score(reader, read)) < 1e-3 }}
 #
 # </details>
@@ -436,6 +436,7 @@ table(["on the token before", "heads", "within 30° of -57°", "median strength 
 ramp = 1 + np.mean([strength[n][1:] for n in heads], axis=0).argmax()  # loudest after pair 0
 off = np.abs(np.rad2deg(wrapped(np.array([phi[n] for n in heads]) + frequencies)))  # heads K/2
 kept = [int(j) for j in pair if np.median(off[:, j]) < 30]  # pairs near what we derived
+within = ", ".join(f"{(off[:, j] < 30).mean():.0%}" for j in kept)
 
 # %% [markdown] key="trained-note"
 # The more a head reads its neighbour, the closer pair 0 lies to the angle that we derived, and the louder it is. Of
@@ -444,7 +445,7 @@ kept = [int(j) for j in pair if np.median(off[:, j]) < 30]  # pairs near what we
 # {{ claim: np.mean([near[n] for n in heads]) > 0.75 and np.mean([near[n] for n in heads]) > near[on_previous <= 0.05].mean() + 0.3 }}
 # {{ claim: np.median([loudness[n] for n in heads[:5]]) > 4 * np.median(loudness) }}
 #
-# Our rule holds in {{ "pair" + "s" * (len(kept) > 1) + " " + (" and ".join(str(j) for j in kept) or "none") }}, within 30 degrees for most of the heads, and only there. The other angles climb away from it: pair {{ ramp }}, the loudest of them, lies at
+# Our rule holds in {{ "pair" + "s" * (len(kept) > 1) + " " + (", ".join(str(j) for j in kept) or "none") }}, within 30 degrees for {{ within or "none" }} of the heads, and nowhere else for more than half. The other angles climb away from it: pair {{ ramp }}, the loudest of them, lies at
 # {{ np.rad2deg(np.median([phi[n][ramp] for n in heads])) :.0f }} degrees in the median of the {{ len(heads) }} heads, where we had derived
 # {{ np.rad2deg(-frequencies[ramp]) :.0f }}. So the trained heads are not built like ours. At such an angle a cosine is steep. What could
 # a slope be good for? Here are the parts of the score in the clearest head. All curves but the first are moved up or down
@@ -556,7 +557,7 @@ table(["previous-token heads", "lists, second time", "stories"], rows)
 # {{ np.mean([on_previous[n] for n in heads]) :.0% }} of their weight on average, ours {{ reached[fast, 120] :.0% }}.
 # With half the strength it is {{ before_it(blind_pattern(*softer, 120)) :.0% }}, and the loss changes by only
 # {{ worse["the same, half as strong", "stories"] :+.3f }}, but the lists are copied less well
-# ({{ worse["the same, half as strong", "lists"] :+.3f }}): one strength cannot serve both.
+# ({{ worse["the same, half as strong", "lists"] :+.3f }}): of these two strengths each is better for one of the two.
 # {{ claim: worse["the same, half as strong", "stories"] < worse["they write nothing", "stories"] }}
 #
 # So a head can find its neighbour not by words but by angles. Gemma 7B has such heads, too, and they use the highest

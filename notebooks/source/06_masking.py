@@ -239,7 +239,7 @@ gain = softmax(open_logits)[each] - softmax(logits)[each]  # of the true token, 
 n = stories.shape[1]
 order = np.arange(n)
 causal, open_to_all = causal_mask(order, order), np.ones((n, n), bool)
-group, kept = config.n_heads // config.n_kv_heads, {}
+kept = {}
 
 
 def losses(logits, texts=stories):  # -> one loss for each story
@@ -254,7 +254,7 @@ def later_at_0(name, value):
         kept[part] = value
     if part != "scores":
         return value
-    k = np.repeat(kept["k"], group, axis=-3)  # each key serves a group of heads
+    k = np.repeat(kept["k"], config.group, axis=-3)  # each key serves a group of heads
     unturned = kept["q"] @ k.swapaxes(-1, -2) / config.head_dim**0.5  # 20 Hq T S
     return np.where(causal, value, unturned)
 
@@ -271,8 +271,8 @@ table(["", "loss", "more than with the mask"], rows)
 # %% [markdown] key="without-answer"
 # The answer is in plain sight and the loss goes *up*, from {{ usual.mean() :.2f }} to {{ opened.mean() :.2f }}; ± is
 # here and below the standard deviation over the stories. {{ claim: (opened - usual).mean() > 0.1 }} With the control,
-# where no angle is new, the loss rises even more, by {{ (at_0 - usual).mean() :.2f }}: strange angles cannot be the whole
-# reason, although so many keys at distance 0 are strange as well. In training no row ever had later tokens in its mix, and no matrix has learned to take an answer
+# where no angle is new, the loss rises even more, by {{ (at_0 - usual).mean() :.2f }}: to take the strange angles away does
+# not help. But so many keys at distance 0 are strange as well, so that this control does not clear the angles. In training no row ever had later tokens in its mix, and no matrix has learned to take an answer
 # from there. What comes from later tokens is, on the whole, in the way. {{ claim: (at_0 - usual).mean() > 0.1 }}
 #
 # ## Step 7. Two stories in one row

@@ -102,7 +102,7 @@ show.matrix(
 # Each row shows how one head divides its attention for `{{ labels[-1] }}`, and sums to one. Head {{ h }} gives {{ at_last[h, read] :.2f }} of its attention to `{{ labels[read] }}`, and of the {{ group }} heads
 # that share its keys, {{ sum(at_last[m].argmax() == read for m in members) }} read most from that token.
 # {{ claim: sum(at_last[m].argmax() == read for m in members) * 2 >= group }}
-# Of the other {{ Hq - group }} the number that do so is {{ sum(at_last.argmax(axis=-1) == read) - sum(at_last[m].argmax() == read for m in members) }}; the rest look elsewhere at the same moment. This is the reason for having several: a head
+# Among the other {{ Hq - group }} heads this holds for {{ sum(at_last.argmax(axis=-1) == read) - sum(at_last[m].argmax() == read for m in members) }}; the rest look elsewhere at the same moment. This is the reason for having several: a head
 # hands over one weighted mean, so two things that it looked for would arrive as one blur
 # ([Vaswani et al. 2017](https://arxiv.org/abs/1706.03762), section 3.2.2). Cut into {{ Hq }} heads of width {{ K }} or left as one of width {{ Hq * K }}, `wq` has the same
 # {{ D * Hq * K :, }} numbers; what changes is the number of patterns.
@@ -145,9 +145,9 @@ show.matrix(
 
 # %% [markdown] key="jobs-read"
 # The clearest job is the plainest. Block {{ b }}, head {{ n }} puts {{ found["previous token"].max() :.0% }} of its attention on the token before, where equal shares
-# would put {{ even["previous token"] :.0% }}. That was on lists of random words, in which there is nothing else to look for. In our
-# sentence the dark line below the diagonal is broken at {{ sum(np.diagonal(drawn, -1) < 0.5) }} of {{ len(ids) - 1 }} tokens, which is why lesson 05, looking in
-# sentences, found another head to be the steadiest.
+# would put {{ even["previous token"] :.0% }}. That was on lists of random words, each list given twice. In our
+# sentence the dark line below the diagonal is broken at {{ sum(np.diagonal(drawn, -1) < 0.5) }} of {{ len(ids) - 1 }} tokens, and lesson 05, looking in
+# stories, found another head to be the steadiest.
 # {{ claim: found["previous token"].max() > 0.3 }}
 # {{ claim: 0 < sum(np.diagonal(drawn, -1) < 0.5) < 4 }}
 # The earlier copy of the same token gets only {{ found["same token"].max() :.2f }} from its best head, not far from equal shares, so *nobody* holds that
@@ -205,7 +205,7 @@ rival = min(set(range(Hq)) - {*members}, key=lambda m: effect[i, m])  # the stro
 # %% [markdown] key="effects-read"
 # Behind ± stands the spread over the texts, in the second row over 8 heads as well. The loss is {{ as_it_is.mean() :.2f }} with all heads in place, and none of the
 # {{ len(some) + 2 }} heads that we silenced alone counts for much there: the previous-token head {{ change[list(change)[0]][0].mean() :.3f }}, a head at random {{ change[list(change)[1]][0].mean() :.3f }}. A pattern that one can
-# name is not yet an effect ([Michel et al. 2019](https://arxiv.org/abs/1905.10650) found the same in models of translation). The lead tells another story.
+# name is not yet an effect, and most single heads can go, as [Michel et al. 2019](https://arxiv.org/abs/1905.10650) found in models of translation. The lead tells another story.
 # It stands at {{ leading.mean() :.2f }}; head {{ i }}.{{ h }} alone takes away {{ -change[list(change)[2]][1].mean() :.2f }}, its group {{ -change["its whole group"][1].mean() :.2f }}, and the
 # rest of the block changes it by {{ change["the rest of its block"][1].mean() :+.2f }}.
 # {{ claim: -change["its whole group"][1].mean() > 2 * abs(change["the rest of its block"][1].mean()) }}
@@ -389,7 +389,7 @@ table(
 # {{ claim: {she, tokenizer.encode(" her")[0]} <= {*likeliest(said[girl])} and he not in likeliest(said[boy]) }}
 # Ask of every word how far this head raises *she* above *he* when it has read it: the women's median place is {{ her_place[0] :.0f }}, the control's {{ her_place[2] :.0f }}, and
 # the men's {{ her_place[1] :.0f }}. Single words scatter widely, up to {{ places[of_women][1].max() }} for a woman and down to {{ places[of_men][1].min() }} for a man, but as a rule the head
-# does *look for a person, and pass on whether it is she or he*, with *she* as what it says of animals and things as well.
+# does *look for a person, and pass on whether it is she or he*, with most animals and things ranked nearer to the women than to the men.
 # {{ claim: her_place[0] < 0.2 * len(words) < 0.6 * len(words) < her_place[1] and her_place[0] < her_place[2] < her_place[1] }}
 
 # %% [markdown] key="experiment"
@@ -451,7 +451,7 @@ table(
 # <details><summary>Answer</summary>
 #
 # No. The mean of the group costs {{ of_groups.mean() :.2f }}, the mean of as many others {{ of_mixed.mean() :.2f }}. Text by text the second costs more by
-# {{ (of_mixed - of_groups).mean() :.2f }} ± {{ (of_mixed - of_groups).std() :.2f }}, so a group is more alike than a chance four.
+# {{ (of_mixed - of_groups).mean() :.2f }} ± {{ (of_mixed - of_groups).std() :.2f }}, so the heads of a group are more alike than as many from mixed groups.
 # {{ claim: group == 1 or of_mixed.mean() > 1.2 * of_groups.mean() and (of_mixed > of_groups).mean() > 0.8 }}
 #
 # </details>

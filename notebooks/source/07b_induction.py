@@ -59,8 +59,8 @@ first, second = same[:, :N].mean(axis=1), same[:, N + 1 :].mean(axis=1)
 # {{ claim: first.mean() - second.mean() > 1 }}
 # The first time a token of the list costs {{ first.mean() :.2f }} nats, more than the {{ np.log(config.vocab_size) :.1f }} of a blind guess among all
 # tokens, because the model expects a story. {{ claim: first.mean() > np.log(config.vocab_size) }} The second time it costs
-# {{ second.mean() :.2f }}, and with another list {{ other[:, N + 1 :].mean() :.2f }}. The difference of
-# {{ first.mean() - second.mean() :.2f }} nats, ± {{ (first - second).std() :.1f }} over the lists, makes the right word some
+# {{ second.mean() :.2f }}, and with another list {{ other[:, N + 1 :].mean() :.2f }}. From the first time to the second
+# the loss falls by {{ first.mean() - second.mean() :.2f }} nats, ± {{ (first - second).std() :.1f }} over the lists, which makes the right word some
 # {{ round(np.exp(first.mean() - second.mean()), -3) :,.0f }} times as probable. At position {{ N + 1 }}, the first word of
 # the second time, nothing can be known yet, since no token says that the list begins anew; from then on every
 # word names the one that follows it.
@@ -334,7 +334,7 @@ table(
 # every reader is in place: {{ i }}.{{ h }} now finds the right place with {{ aim[no_writers] }} of its attention instead of {{ aim["nobody"] }}. It has lost its
 # way because nobody has left a note.
 # {{ claim: float(aim[no_writers]) < 0.5 * float(aim["nobody"]) }}
-# Heads drawn at random change the loss by {{ cost[drawn].mean() :+.2f }}, and the whole attention of blocks {{ " and ".join(map(str, just_before)) }} by {{ cost[no_blocks].mean() :+.2f }}, so what was taken away with the
+# Heads drawn at random change the loss by {{ abs(cost[drawn].mean()) :.2f }}, and the whole attention of blocks {{ " and ".join(map(str, just_before)) }} by {{ cost[no_blocks].mean() :+.2f }}, so what was taken away with the
 # readers is this job and not just two steps of attention.
 #
 # This is why looking at one head at a time, as in lesson 07, shows so little of it: where several heads do the same,
@@ -383,8 +383,8 @@ table(
 # in a story.
 # {{ claim: sum(on_girl[pair] > 0.5 for pair in readers) > 1 }}
 #
-# Where do such heads come from? Stories hardly ever demand them, so at the beginning of its training this model was given
-# repeating lists, and its card, `weights_tools/doll_house/MODEL_CARD.md`, says so. In models trained on the web they
+# Where do such heads come from? Stories hardly ever demand them, so this model was given repeating lists, at the beginning of its training
+# and at every twentieth step after it; its card, `weights_tools/doll_house/MODEL_CARD.md`, says so. In models trained on the web they
 # appear by themselves, and within a short stretch of training, during which the whole model becomes better at using what
 # it has read ([Olsson et al. 2022](https://arxiv.org/abs/2209.11895)).
 #

@@ -445,7 +445,7 @@ table([f"{len(in_phrase)} texts each", *header], rows)
 
 # %% [markdown] key="forget-read"
 # In 20 other texts, where the phrase does not stand at the beginning, the model knew it with {{ in_phrase[:, 0].mean() :.2f }} ± {{ in_phrase[:, 0].std() :.2f }}, and now with
-# {{ in_phrase[:, 1].mean() :.2f }}. The same word in other phrases, of which {{ sum("had a" in each for each in examples) }} of 20 are some form of "had a great time", falls from {{ elsewhere[:, 0].mean() :.2f }} to
+# {{ in_phrase[:, 1].mean() :.2f }}. The same word in other phrases, of which {{ sum("had a great time" in each for each in examples) }} of 20 are "had a great time", falls from {{ elsewhere[:, 0].mean() :.2f }} to
 # {{ elsewhere[:, 1].mean() :.2f }}: it suffers too, though less. The loss of everything else, high from the start because these texts begin in the middle of a
 # story, changes by {{ (rest[:, 1] - rest[:, 0]).mean() :+.3f }} ± {{ (rest[:, 1] - rest[:, 0]).std() :.3f }}, and by
 # {{ (rest[:, 2] - rest[:, 0]).mean() :+.3f }} in the control. So without these {{ needed }} of {{ shares.size :, }} units the model

@@ -265,7 +265,7 @@ table(
 # `<|eot_id|>`. After the last message stands the header of the assistant, and what the model goes on with is the
 # answer. The format is Meta's
 # ([ChatFormat](https://github.com/meta-llama/llama3/blob/main/llama/tokenizer.py)). From here on
-# `doll-house-chat` speaks, the doll-house tuned on a thousand such dialogs (lesson [17](17_fine_tuning.ipynb)).
+# `doll-house-chat` speaks, the doll-house tuned on more than 1,600 such dialogs (lesson [17](17_fine_tuning.ipynb)).
 
 # %% key="dialog-by-hand"
 from llama_np.tokenizer.chat import encode_dialog
@@ -316,8 +316,8 @@ print(told, after_story, alone, sep="\n-----\n")
 
 # %% [markdown] key="turns-read"
 # The model answers our thanks with the same words, story or no story: `{{ alone }}` {{ claim: after_story == alone }}
-# It goes on as its dialogs went on, and these were requests for stories, questions that ask for none, and
-# now and then two of either, one after the other, that had nothing to do with each other. Training has given this model no reason to use what
+# It goes on as its dialogs went on. "Thank you!" was one of them, always with this answer. One dialog in three
+# came after another that had nothing to do with it, so that training has given this model no reason to use what
 # was said before, although all of it stands in its prompt. Whether a model *can* look back is a matter of the prompt; whether it does is
 # a matter of training.
 

@@ -411,7 +411,7 @@ widest = max(final, key=lambda name: np.ptp(final[name]))
 #
 # Three starts are worth their time, too. The runs of one model usually end within a tenth of each other, but
 # those of {{ widest }} lie between {{ final[widest].min() :.2f }} and {{ final[widest].max() :.2f }}. The rate that was best for
-# the seed that chose it is too large for another one: the best often lies just below those that no longer work.
+# the seed that chose it is too large for another one: the best can lie just below those that no longer work.
 # {{ claim: np.ptp(final[widest]) > 0.1 and sum(np.ptp(loss) < 0.1 for loss in final.values()) >= 5 }}
 # What each part changes, run by run:
 #
@@ -466,7 +466,7 @@ table(
 # all {{ SEEN[-1] }} by {{ np.median(ahead[:, -1]) :.2f }}. **Most of the gain of RoPE is made within the last four tokens.** In these
 # models RoPE does not help to remember what is far away; it tells the model which of the nearest tokens came last. [Lesson 05](05_rope.ipynb) has shown how little
 # is needed for a head that reads the token before its own, one angle that serves at all places. A learned table needs
-# a row for every place, and {{ results["GPT-2"]["tokens"][-1] :,d }} tokens do not teach it that.
+# a row for every place, and {{ results["GPT-2"]["tokens"][-1] :,d }} tokens are perhaps too few for that.
 #
 # The curves say something about all of these models. From 8 tokens shown to {{ SEEN[-2] }}, the loss falls by no more than
 # {{ max(gain.values()) :.2f }} nats in any of them, and from {{ SEEN[-2] }} to {{ SEEN[-1] }} it *rises* again in every one;

@@ -268,7 +268,7 @@ table(["", "loss of held-out stories"], [[name, f"{loss:.2f}"] for name, loss in
 
 # %% [markdown] key="prune-read"
 # Without the first half the loss is {{ cut["the first half goes"] :.1f }}, more than the {{ np.log(config.vocab_size) :.1f }} of
-# a blind guess. Yet nearly all of the difference is block 0 alone, as the last line shows. The best choice is "{{ best }}", with {{ cut[best] :.2f }}: {{ L // 2 }} blocks are gone at
+# a blind guess. Yet most of this harm is due to block 0 alone: if it stays and block 16 goes instead, as in the last line, the loss is {{ cut["the first half goes but block 0"] :.2f }}. The best choice is "{{ best }}", with {{ cut[best] :.2f }}: {{ L // 2 }} blocks are gone at
 # once, and much of what the model knew is still there, because each block only adds to the stream, and a missing one leaves
 # the others as they are. Large models stand the loss of many neighbouring blocks, too; there those that can go lie deeper, close to the last
 # ([Gromov et al. 2024](https://arxiv.org/abs/2403.17887)).

@@ -282,7 +282,7 @@ table(
 #
 # - Columns first, then rows: each processor has whole units or whole heads, and only the sum at the end is exchanged.
 # - A sum can be put off through what is linear, and must be made before a curve or a norm.
-# - Two all-reduces a block, of a row of width `D` for each token, whatever the number of processors, and one all-gather of
+# - Two all-reduces a block, of a row of width `D` for each token, whatever the number of processors, one more for the embedding, and one all-gather of
 #   the logits.
 # - Key-value heads are the units of the cache. Fewer of them than processors means copies.
 #

@@ -443,8 +443,9 @@ table(["kept", "most memory", "time"], [[names[keep], *cells[keep]] for keep in 
 print(f"without: {min(seconds[False]) / min(seconds[True]):.2f} times as long")
 
 # %% [markdown] key="memory-read"
-# In both rows {{ sum(w.nbytes for w in named.values()) / 1e6 :.0f }} MB are the gradients themselves, as large as the
-# weights. The rest is activations of {{ len(many) }} tokens, and forgetting them brings the peak down to
+# With everything kept, memory is fullest when the way back begins. Nearly all of it is activations of {{ len(many) }} tokens,
+# and the gradients are still to come. With one row kept it is fullest at the end, and then
+# {{ (sum(d.nbytes for one in d_layers for d in vars(one).values()) + d_embedding.nbytes) / 1e6 :.0f }} MB of it are gradients. Forgetting the activations brings the peak down to
 # {{ peak[False] / peak[True] :.0% }} of what it was. {{ claim: peak[False] < 0.5 * peak[True] }}
 # The last column says what that costs: one would expect about 4/3 of the time, for one more run forward beside one
 # forward and one back that is worth two.

@@ -98,7 +98,7 @@ table(["text", "next", "bigrams", "trigrams", "doll-house"], lines)
 
 # %% [markdown] key="count-read"
 # {{ claim: float(lines[0][3]) > 0.5 and all(float(line[4]) > 5 * float(line[3]) for line in lines[1:]) }}
-# Two tokens are enough for the first line. In the others they are not: what one eats is seen four words before, the
+# Two tokens are enough for the first line. In the others they are not: that Ben is hungry stands five words before, the
 # boy's name {{ len(tokenizer.encode(list(texts)[2])) - len(tokenizer.encode("There was a boy named")) }} tokens before, and the opposite of hot is nowhere in the text. To give these tokens a
 # high probability, the doll-house has to know what apples are for, to remember who is there, and to have learned a
 # fact. Nobody asked for any of it: **all that is asked for is the next token, and each of these is a way to guess it
@@ -149,7 +149,7 @@ print(f"difference {harm.mean():+.3f}, over the stories ± {harm.std():.3f}")
 
 # %% [markdown] key="seam-read"
 # {{ claim: abs(harm.mean()) < 0.1 * np.mean(alone) }}
-# It does no harm, {{ harm.mean() :+.3f }} nats on {{ np.mean(alone) :.3f }}. The doll-house has been trained on such rows, and the
+# It does no harm, {{ harm.mean() :+.3f }} nats on {{ np.mean(alone) :.3f }}. A likely reason is that the doll-house has been trained on such rows, and that the
 # token that begins a text tells it to look no further back. Llama 3 was trained with a mask that forbids attending
 # across documents; its authors found little effect at ordinary lengths, and that it matters for very long rows
 # ([Llama team 2024](https://arxiv.org/abs/2407.21783), section 3.2).

@@ -247,7 +247,7 @@ for name, C in budgets.items():
 # large, which leaves {{ 10 / (lowest["our largest run"] / lowest["a tenth"]) :.1f }} times for the text. For large models Hoffmann et al. found that both should grow
 # alike, by the root of ten, which is 3.2, and about 20 tokens for each parameter; at our valley there are
 # {{ budgets["our largest run"] / 6 / lowest["our largest run"] ** 2 :.0f }}. Our numbers come from {{ len(L) }} small runs on simple stories and say nothing about other
-# models. That there is a valley, and that it is flat, is the same everywhere.
+# models. That each budget has a valley was found by Hoffmann et al. as well (figure 3).
 #
 # Here are real runs, with the repetition that their token counts hide.
 
@@ -393,7 +393,7 @@ for title, items in (("held-out stories", new_stories), ("the ten stories", ten_
 
 # %% key="facts"
 asked = {
-    "in its text": [
+    "in these lines": [
         {"The opposite of big is": "small", "The opposite of hot is": "cold",
          "The opposite of happy is": "sad", "The opposite of up is": "down"},
         {"A cow says": "moo", "A cat says": "meow", "A dog says": "woof"},
@@ -401,7 +401,7 @@ asked = {
          "The capital of Japan is": "Tokyo"},
         {"The sky is": "blue", "The grass is": "green", "The sun is": "hot", "The snow is": "cold"},
     ],
-    "never in its text": [
+    "not in these lines": [
         {"The opposite of fast is": "slow", "The opposite of old is": "young",
          "The opposite of wet is": "dry", "The opposite of open is": "closed"},
         {"A duck says": "quack", "A sheep says": "baa", "A pig says": "oink"},
@@ -423,22 +423,22 @@ for name, groups in asked.items():
     ]
     known[name] = [answer == answers[0] for answer, (_, answers) in zip(chosen, items)]
     print(f"{name}: {sum(known[name]):.0f} of {len(items)} right")
-by_chance = np.mean([1 / len(group) for group in asked["in its text"] for _ in group])
-print(f"by chance: {by_chance * len(items):.1f}\n\nnever in its text, what it chooses:")
+by_chance = np.mean([1 / len(group) for group in asked["in these lines"] for _ in group])
+print(f"by chance: {by_chance * len(items):.1f}\n\nnot in these lines, what it chooses:")
 for (question, _), answer in zip(items, chosen):
     print(f"{question} {answer}")
 
 # %% [markdown] key="facts-read"
-# {{ claim: np.mean(known["in its text"]) > np.mean(known["never in its text"]) + 0.3 }}
-# {{ sum(known["in its text"]) :.0f }} of {{ len(known["in its text"]) }} where it has read the answer, {{ sum(known["never in its text"]) :.0f }} of {{ len(known["never in its text"]) }} where it has
-# not, and {{ by_chance * len(items) :.1f }} would be chance. {{ claim: len(set(chosen[7:10])) == 1 and sum(known["never in its text"][7:]) <= 4 }}
+# {{ claim: np.mean(known["in these lines"]) > np.mean(known["not in these lines"]) + 0.3 }}
+# {{ sum(known["in these lines"]) :.0f }} of {{ len(known["in these lines"]) }} for its lines of facts, {{ sum(known["not in these lines"]) :.0f }} of {{ len(known["not in these lines"]) }} for the
+# others, and {{ by_chance * len(items) :.1f }} would be chance. {{ claim: len(set(chosen[7:10])) == 1 and sum(known["not in these lines"][7:]) <= 4 }}
 # The choices say more than the number. For all three capitals it takes *{{ chosen[7] }}*, and for the four things of the last
 # group {{ " or ".join(f"*{word}*" for word in sorted(set(chosen[10:]))) }}, so that what is right there is right by accident. A test made of the lines that it
 # has read would have praised it.
 #
 # ## Back to the log
 #
-# These lines of facts are also the answer to the first question. The log has a column that nobody looks at, `epoch`:
+# These lines of facts are also the answer to the first question. The log has a column that is easily overlooked, `epoch`:
 # how often the *stories* have been read. How fast does it grow?
 
 # %% key="log-again"
@@ -459,7 +459,7 @@ table(columns, [[f"{log['step'][i + 1]:.0f}", *rows[i]] for i in shown])
 # (`weights_tools/doll_house/MODEL_CARD.md` says when and why). The training loss does not drop because the stories are
 # known. It drops because what is read has become easy, and no look at the curve alone could have told that.
 #
-# The small rise of the held-out loss, {{ held[-1] - held.min() :.4f }}, remains open. It begins where the stories become few, which
+# The small rise of the held-out loss, {{ held[-1] - held.min() :.4f }}, remains open. It begins soon after the stories have become few, which
 # fits; but this is one run, and only the same run with stories to its end could say. **A curve tells that something has
 # happened. Why, is told by a control.**
 
@@ -467,6 +467,6 @@ table(columns, [[f"{log['step'][i + 1]:.0f}", *rows[i]] for i in shown])
 # ## What comes next
 #
 # The model goes on with any text, and that is all it does. Asked a question it may well go on asking. Lesson
-# [17](17_fine_tuning.ipynb), fine-tuning, makes a model that answers. **Your turn:** `python -m weights_tools.training.scaling.study --widths 8 16 --steps 50 150 --out mine.csv` is a study of a
-# few minutes; does its law say the same? Before this page: lesson [16](16_pretraining.ipynb), with its
+# [17](17_fine_tuning.ipynb), fine-tuning, makes a model that answers. **Your turn:** `python -m weights_tools.training.scaling.study --widths 8 16 32 --steps 50 150 450 --out mine.csv` is a study of a
+# minute or two; does its law say the same? (`read_results(Path("mine.csv"))` reads it.) Before this page: lesson [16](16_pretraining.ipynb), with its
 # [exercise](exercises/16_pretraining.ipynb). Its code: `weights_tools/training/scaling` and `weights_tools/training/trainer.py`.

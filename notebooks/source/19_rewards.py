@@ -168,7 +168,8 @@ table(
 # The mild line about friends earns nothing from the rule and {{ bland :+.1f }} standard deviations (of the scores of whole stories) from the reward model, against
 # {{ happily :+.1f }} for *happily ever after*. The wolf delights the rule, because somebody smiles, and the reward model gives
 # {{ wolf :+.1f }}. To *not happy at all*, which the rule likes as well, it gives {{ denied :+.1f }}. The
-# rule is a list of words, and the other has learned a tone. Neither knows what ending well is.
+# rule is a list of words. The other goes by tone as well, but a sad line with *happy* in it wins it over, and even *The end.* or a
+# cut helps a little. Neither knows what ending well is.
 
 # %% [markdown] key="over-why"
 # Now the reward model chooses the best of $n$ among the answers of step 1, and the rule says what came of it.
@@ -246,7 +247,7 @@ for name, advantages in kinds.items():
 table(["weighed with", "mean of the gradients", "spread"], rows)
 
 # %% [markdown] key="gradient-read"
-# The mean stays, as derived. Raised by 10, the rewards make the estimates {{ spread["rewards + 10"][0] / spread["rewards"][0] :.0f }} times as noisy:
+# The mean stays, as derived. Raised by 10, the rewards make the estimates {{ (spread["rewards + 10"] / spread["rewards"]).min() :.0f }} to {{ (spread["rewards + 10"] / spread["rewards"]).max() :.0f }} times as noisy:
 # whatever was drawn gets likelier, good or bad, and only thousands of draws cancel it. Taking from each reward the
 # mean of its group of 8 (`centred`) gives the same numbers in both cases and the smallest spread. (Its own
 # reward is in that mean, which shortens the gradient to 7/8 and turns it nowhere.)
@@ -327,7 +328,7 @@ table(["nats a token", "mean", "spread", "smallest"], rows)
 
 # %% [markdown] key="kl-read"
 # Both are right on average, within what {{ k1.size :, }} drawn tokens allow. For single tokens k1 goes down to
-# {{ k1.min() :.1f }}, although a distance is never below zero, and k3 is not. {{ claim: k3.min() >= -1e-6 and k1.min() < -0.5 }} Now
+# {{ k1.min() :.1f }}, although a distance is never below zero; k3 never does. {{ claim: k3.min() >= -1e-6 and k1.min() < -0.5 }} Now
 # the loss is all there: the mean over the tokens of each answer, then over the answers.
 
 # %% key="loss"
@@ -410,7 +411,7 @@ show.curves(np.arange(1, 11), {"": reward_seen}, ("step", "share of good endings
 # %% [markdown] key="long-why"
 # ## Step 6. What it costs
 #
-# The same with whole stories takes ten minutes of one core: `python -m weights_tools grpo --out DIR`. Its
+# The same with whole stories took about half an hour: `python -m weights_tools grpo --out DIR`. Its
 # log ships with the course; each line is about the answers told since the one before.
 
 # %% key="long"
@@ -434,7 +435,8 @@ show.curves(
 # answers there were {{ log[0]["distinct_endings"] }} different endings at first, and {{ log[-1]["distinct_endings"] }} in the last line.
 #
 # Now all four ways with the same requests (`python -m weights_tools.training.rewards.study`): the best of 2, 4
-# and 8, fine-tuning on the preferred answers alone, DPO, and this run of GRPO. **Predict before you run:** which lies nearest to the bound of step 1, and by what factor do the
+# and 8, fine-tuning on the preferred answers alone, DPO, the DPO that ships, and the last model of this run of GRPO. Only
+# GRPO's line in the plot is from its log, with the requests of its training. **Predict before you run:** which lies nearest to the bound of step 1, and by what factor do the
 # others miss it?
 
 # %% key="plot"
@@ -481,7 +483,7 @@ table(["", *header, "loss on stories"], rows)
 # The fourth column says it. {{ 1 - last["GRPO"]["kl_at_the_end"] / last["GRPO"]["kl_per_answer"] :.0% }} of GRPO's distance lies **before the last sentence**, the only one
 # that the rule reads. Even to prepare a good ending, no more than the least can be needed. It would be tempting to
 # blame step 4, where an advantage is paid to every token alike. But DPO spends {{ 1 - last["DPO"]["kl_at_the_end"] / last["DPO"]["kl_per_answer"] :.0% }} there, and fine-tuning on the preferred answers
-# {{ 1 - last["preferred alone"]["kl_at_the_end"] / last["preferred alone"]["kl_per_answer"] :.0% }}: no way that weighs whole stories knows which of their words earned the reward. The cost shows elsewhere, too: GRPO writes {{ last["GRPO"]["distinct_endings"] }} different
+# {{ 1 - last["preferred alone"]["kl_at_the_end"] / last["preferred alone"]["kl_per_answer"] :.0% }}: so this run cannot say where it went. The cost shows elsewhere, too: GRPO writes {{ last["GRPO"]["distinct_endings"] }} different
 # endings where the chat model had {{ start["distinct_endings"] }}, and stories that it has not learned from cost {{ last["GRPO"]["story_loss"] - start["story_loss"] :+.3f }} nats a token more.
 
 # %% [markdown] key="hacking-why"

@@ -1,7 +1,7 @@
 """What a step learns from, in each stage: running text, dialogs, or pairs of answers.
 
 A stage hands out the parts of each step's batch: ids, and the loss of their logits. Everything else
-about training is the same for all of them: see ``train.py``.
+about training is the same for all of them: see ``trainer.py``.
 """
 
 import dataclasses

@@ -136,9 +136,9 @@ measure("00", found, smallest, because, tolerance=0)
 # %% [markdown] key="measure-answer"
 # <details><summary>Compare</summary>
 #
-# It is {{ smallest() }} of {{ model.config.n_layers }}. As long as one of the later blocks that look for the hero is
-# left alone, the last token can still read ` girl` there and catch up on what it has missed: several heads in
-# several blocks read the same word. After the last of these, reading it would come too late to change the name.
+# It is {{ smallest() }} of {{ model.config.n_layers }}. With one block fewer hidden the name still
+# comes first, since the last token can read ` girl` in the blocks that are left and catch up on what it has missed:
+# several heads in several blocks read the same word.
 #
 # </details>
 

@@ -167,7 +167,7 @@ predict("01", guess, lambda: len(tokenizer.encode(" LILY")))
 # <details><summary>Why</summary>
 #
 # It is {{ len(tokenizer.encode(" LILY")) }}: {{ ", ".join(f"`{tokenizer.token(i)}`" for i in tokenizer.encode(" LILY")) }}.
-# In the stories nobody shouts, so no two capitals were ever frequent neighbours, and none were joined.
+# In the stories hardly anybody shouts, so no two capitals were frequent neighbours, and none were joined.
 #
 # </details>
 

@@ -121,7 +121,7 @@ predict("05", guess, second_best)
 # %% [markdown] key="predict-answer"
 # <details><summary>Why</summary>
 #
-# It is 45, not 7. Seven tokens back the hand has made one turn too little: 6 radians are not quite 6.28. At 45
+# It is 45, not 7. At 7 the hand has not quite made a full turn: 6 radians further, where it takes 6.28. At 45
 # it has gone 44 radians further, and seven full turns are 43.98, so that it points almost exactly where it did.
 # This is why one pair is not enough, and why near repetitions come at places that one does not expect.
 #

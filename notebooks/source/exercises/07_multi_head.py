@@ -2,7 +2,7 @@
 # # Exercise 07: many heads
 #
 # This page belongs to [lesson 07](../07_multi_head.ipynb). Put your code in the place of each `...` and run
-# the cell. Tasks 1 and 2 belong to its step 5 and step 4, task 3 to step 3, and tasks 4 and 5 to steps 5 and 6. `Hq` is the number of query heads, `Hkv` the number of key-value heads, `K` the width of a head.
+# the cell. Tasks 1 and 2 belong to its step 5 and step 4, task 3 to step 3, and tasks 4 and 5 to step 5. `Hq` is the number of query heads, `Hkv` the number of key-value heads, `K` the width of a head.
 # At the end of this page you have written the whole attention step.
 
 # %% key="setup"
@@ -114,7 +114,7 @@ check("attend_grouped", my_attend_grouped)
 # %% [markdown] key="attention-task"
 # ## Task 5. The whole step
 #
-# Alone: queries, keys and values of all heads, rotation, attention, and back to the width of the stream. Use
+# This one is yours alone: queries, keys and values of all heads, rotation, attention, and back to the width of the stream. Use
 # your own parts: `mine.split_heads`, `mine.rotate` (it turns the rows of one head), `mine.attend_grouped`,
 # `mine.merge_heads`. The library's function takes the rotations ready-made; yours gets what `mine.rotate` needs.
 #

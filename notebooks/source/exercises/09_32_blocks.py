@@ -93,8 +93,8 @@ predict("09", guess, how_many_times_as_wide)
 # <details><summary>Why</summary>
 #
 # Twice as wide: every matrix then has twice as many rows *and* twice as many columns, four times as many numbers.
-# Only the norms grow by a factor of 2, and they are very small. This is why the width of a Llama is chosen with more
-# care than the number of its blocks.
+# Only the norms grow by a factor of 2, and they are very small. So the number of parameters grows with the square of
+# the width, but only in proportion to the number of blocks.
 #
 # </details>
 

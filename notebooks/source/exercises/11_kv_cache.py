@@ -197,4 +197,4 @@ measure("11", found, share_of_changes, because)
 progress()
 
 # %% [markdown] key="next"
-# Back to [lesson 11](../11_kv_cache.ipynb). Next: [lesson 12](../12_generation.ipynb) and [its exercise](12_generation.ipynb), the last one.
+# Back to [lesson 11](../11_kv_cache.ipynb). Next: [lesson 12](../12_generation.ipynb) and [its exercise](12_generation.ipynb).

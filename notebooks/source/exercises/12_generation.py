@@ -175,7 +175,7 @@ measure("12", found, at_the_end, because)
 # %% [markdown] key="measure-answer"
 # <details><summary>Compare</summary>
 #
-# Likely, though not certain, and far above what it is after other sentences: the model has learned what a last sentence
+# {{ at_the_end() :.2f }} on average: likely, though not certain. The model has learned what a last sentence
 # sounds like (they are happy, they have learned something), and also that almost any story can go on for another
 # one. That is why drawn texts differ so much in length, and why a limit belongs to every loop besides the stop
 # token.

@@ -198,7 +198,7 @@ measure("19", found, further, because)
 #
 # It has moved {{ further() :.1f }} nats further than needed. {{ claim: further() > 0.5 }} Most of it lies before the
 # last sentence, the only one that the rule reads. The advantage of an answer is given to all of its tokens, and may well push
-# words that only happened to stand in good stories; but other ways of training move as far there, so this alone does not prove it.
+# words that only happened to stand in good stories; but other ways of training spend as large a share there, so this alone does not prove it.
 #
 # </details>
 

@@ -176,7 +176,7 @@ def measured(material: Material, weights: Weights, seed: int) -> dict:
 
 
 def write_rows(path: Path, rows: Iterable[Mapping]) -> None:
-    """The table as a file; what is measured with four decimals."""
+    """The table as a file; what is measured with five decimals."""
     with replacing(path) as beside, beside.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
         writer.writeheader()
