@@ -17,7 +17,7 @@ class Tokenizer:
     Many models have more rows than there are tokens: their vocabulary was padded to a round number.
     `padded_size` is then how many; the ids from `vocab_size` on stand for no text.
 
-    `chat_template` is for who reads a model's files: how it wants dialogs written, None if unknown.
+    `chat_template` is set by what reads a model's files: how it wants dialogs written, or None.
     """
 
     chat_template: Any = None

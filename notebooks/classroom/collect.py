@@ -113,7 +113,8 @@ def read_class(folder: Path) -> tuple[dict[str, Student], list[str]]:
             continue
         if name in students:
             if student.handed_in <= students[name].handed_in:
-                skipped.append(f"{shown}: left out, {files[name]} is as late, of the same student")
+                other = files[name]
+                skipped.append(f"{shown}: left out, {other} is no earlier, of the same student")
                 continue
             skipped.append(f"{files[name]}: left out, {shown} is later, of the same student")
         students[name], files[name] = student, shown

@@ -35,7 +35,7 @@ class Need(NamedTuple):
 def measure_page(page: str) -> Need:
     """Run a page from its first cell to its last, in a kernel of its own.
 
-    Raises ``ValueError`` where a cell fails.
+    A cell that fails does not end the run. Raises ``ValueError`` where nothing could be measured.
     """
     import nbformat
     from nbclient import NotebookClient
@@ -60,14 +60,12 @@ def measure_page(page: str) -> Need:
 
 def choose(names: Sequence[str]) -> list[str]:
     """Pages by number or name; all lessons where none is given. Raises ``ValueError``."""
-    there = pages()
+    called = {page: {page, Path(page).stem, Path(page).stem.split("_")[0]} for page in pages()}
     if not names:
-        return [page for page in there if "/" not in page]
-    found = [p for p in there for n in names if n in (Path(p).stem, Path(p).stem.split("_")[0], p)]
-    unknown = [n for n in names if not any(n in p for p in found)]
-    if unknown:
-        raise ValueError(f"no page {unknown[0]!r}; there are: {', '.join(there)}")
-    return list(dict.fromkeys(found))
+        return [page for page in called if "/" not in page]
+    if unknown := [name for name in names if not any(name in each for each in called.values())]:
+        raise ValueError(f"no page {unknown[0]!r}; there are: {', '.join(called)}")
+    return [page for page, each in called.items() if not each.isdisjoint(names)]
 
 
 def report(needs: Sequence[Need], learners: Sequence[int] = (30, 300)) -> list[str]:

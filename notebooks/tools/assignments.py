@@ -12,11 +12,11 @@ import textwrap
 from pathlib import Path
 
 import nbformat
-from pages import METADATA, NOTEBOOKS, LessonError
+from classroom.folder import SOLUTIONS
+from pages import METADATA, LessonError
 
 from weights_tools.writing import replacing
 
-SOLUTIONS = NOTEBOOKS / "exercises" / "solutions"
 UNGRADED = {"story", "pretrain"}  # on the functions of earlier exercises, in other notebooks
 CHECK = re.compile(r'^(?:\w+ = )?check\("(?P<task>\w+)", (?P<function>\w+)\)$', re.MULTILINE)
 LINK = re.compile(r"\[([^\]]+)\]\((?!https?:|#)[^)]+\)")  # to a page that learners may not have

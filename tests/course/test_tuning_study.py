@@ -110,8 +110,8 @@ def test_the_command_writes_a_table_and_goes_on_where_it_was(command, monkeypatc
         return tune(self, run, steps)
 
     monkeypatch.setattr(study.Material, "tune", interrupted)
-    assert study.main(options) == 1 and not out.exists()
-    assert "goes on from the last finished run" in capsys.readouterr().err
+    assert study.main(options) == 130 and not out.exists()
+    assert "start again with the same options" in capsys.readouterr().err
     assert study.main(options) == 0
     assert tuned == [*runs, runs[2]]  # only the interrupted one was begun twice
     assert [path.name for path in out.parent.iterdir()] == [out.name]

@@ -369,6 +369,9 @@ def test_gguf_of_llama2(llama2):
     same(tokenizer_from_gguf(metadata), llama2)
     without = tokenizer_from_gguf(metadata | {"tokenizer.ggml.add_space_prefix": False})
     assert without.decode(without.encode("a a")) == "a a"
+    tokens = [token.replace("</s>", "<other>") for token in values["tokens"]]
+    other = {"tokenizer.ggml.tokens": tokens, "tokenizer.ggml.eos_token_id": 70}
+    assert tokenizer_from_gguf(metadata | other).stop_ids == {70}  # not 2, the end in Llama 2
     padded = metadata | {
         "tokenizer.ggml.tokens": [*values["tokens"], "[PAD262]"],
         "tokenizer.ggml.scores": [*values["scores"], -1000.0],

@@ -52,7 +52,7 @@ class Dequantized:
 
     def __getitem__(self, rows: slice | np.ndarray) -> np.ndarray:
         blocks = self.blocks[rows]
-        if blocks.size == 0:  # the package cannot widen nothing
+        if blocks.size == 0:  # without blocks, no width can be inferred
             return np.empty((*blocks.shape[:-1], self.shape[-1]), np.float32)
         return widen(blocks, self._kind)
 

@@ -153,7 +153,7 @@ def _gguf_ends(
 
     first = name("bos", bos) if values.get("add_bos_token", add_bos) else None
     last, *_ = name("eos", eos), name("eot"), name("eom")
-    stop = [values.get(f"{key}_token_id", eos) for key in ("eos", "eot", "eom")]
+    stop = [values.get("eos_token_id", eos), values.get("eot_token_id"), values.get("eom_token_id")]
     return Ends(first, last, tuple(end for end in (*stop, *_STOPS) if end is not None))
 
 
