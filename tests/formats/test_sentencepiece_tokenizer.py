@@ -327,17 +327,23 @@ SPACED += ["<s>the", " <s>the<s> the</s>", "the</s>the", "</s>", "<s> ", "the </
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
-@pytest.mark.parametrize("with_model", [False, True], ids=["json alone", "with tokenizer.model"])
-def test_the_spaces_of_transformers_5(model, tmp_path, layout, with_model):
-    """The rule of tokenizer.json counts, also beside a tokenizer.model."""
+def test_the_spaces_of_transformers_5(model, tmp_path, layout):
+    spaces_agree(model, tmp_path, layout)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_the_rule_of_tokenizer_json_counts_beside_a_tokenizer_model(tmp_path, layout):
+    (tmp_path / "tokenizer.model").write_bytes(trained())
+    spaces_agree(trained(), tmp_path, layout)
+
+
+def spaces_agree(model, tmp_path, layout):
     tokenizers = pytest.importorskip("tokenizers")
     values = sentencepiece_json(SentencePieceTokenizer(parse_model(model)))
     normalizer, pre_tokenizer = LAYOUTS[layout]
     values |= {"normalizer": normalizer, "pre_tokenizer": pre_tokenizer}
     values["model"]["unk_token"] = None
     (tmp_path / "tokenizer.json").write_text(json.dumps(values), encoding="utf-8")
-    if with_model:
-        (tmp_path / "tokenizer.model").write_bytes(model)
     theirs = tokenizers.Tokenizer.from_file(str(tmp_path / "tokenizer.json"))
     ours = load_tokenizer(tmp_path)
     (tmp_path / "again").mkdir()
