@@ -2,17 +2,14 @@
 # # 14 Tensors and gradients: which way should each weight move?
 #
 # *Once upon a time, there was a little girl named*: the model goes on with a girl's name, and suppose that we
-# would rather hear another one, the third on its list. Each weight of its last matrix can be moved up a little,
+# would rather hear another one, the third on its list. Each weight of its last matrix can be moved up a little
 # or down. Which way should each of them go, and how far?
 #
-# All weights were found by asking this again and again, beginning with random numbers. *Which way* is told by the
-# **gradient**, which you find by trying, by the chain rule, and with a small program that does it for any
-# computation. *How far* is decided by an **optimizer**. At the end you make a classic mistake of training loops on
-# purpose, on twenty networks, and see what it is good for.
+# *Which way* is told by the **gradient**, which you find by trying, by the chain rule, and with a program of your own for
+# any computation. *How far* is decided by an **optimizer**. At the end you make a classic mistake on purpose and see what
+# it is good for.
 #
-# Before this page: [lesson 13](13_gpt2_to_llama.ipynb), with [13b](13b_llama_versions.ipynb) and
-# [13c](13c_parallel_layers.ipynb) for whoever likes. Beside it:
-# [exercise 14](exercises/14_tensors_and_gradients.ipynb).
+# It follows [lesson 13](13_gpt2_to_llama.ipynb); [exercise 14](exercises/14_tensors_and_gradients.ipynb) goes with it.
 
 # %% key="setup"
 import numpy as np
@@ -39,14 +36,13 @@ names = [tokenizer.token(t) for t in best]
 show.bars(p[best], names, "probability", title="what comes next", lit=2)
 
 # %% [markdown] key="loss-why"
-# We want `{{ names[2] }}`, which has a probability of {{ p[target] :.3f }}. One number is to say how wrong that is, the
-# **loss**. We take the surprise at the wanted token, $-\ln p$, which is 0 where the model is sure of it and
-# {{ -np.log(p[target]) :.2f }} here. (`np.log` is the natural logarithm, ln.)
+# We want `{{ names[2] }}`, which has a probability of {{ p[target] :.3f }}. How wrong that is says one number, the
+# **loss**: the surprise at the wanted token, $-\ln p$, 0 where the model is sure of it and
+# {{ -np.log(p[target]) :.2f }} here.
 #
-# For now only the last matrix may move, `output`, which turns the last row $x$ into logits $z$
+# Only the last matrix may move, `output`, which turns the last row $x$ into logits $z$
 # ([lesson 10](10_logits.ipynb)). It has {{ output.size :,d }} weights. Arrays with any number of axes are called
-# **tensors**: the loss, with none, is a **scalar**, `x` a **vector**, `output` a **matrix**. (In mathematics `x` has
-# {{ config.dim }} dimensions. In NumPy and PyTorch it has one, its axis.)
+# **tensors**: the loss, with none, is a **scalar**, `x` a **vector**, `output` a **matrix**.
 
 # %% [markdown] key="slope-why"
 # ## Step 1. One weight, by trying
@@ -82,17 +78,15 @@ for h in (0.1, 0.01, 0.001, 0.0001):
     print(f"slope between w and w + {h:<6}: {slope_between(w, h):.5f}")
 
 # %% [markdown] key="slope-read"
-# The printed slopes settle near {{ slope_between(w, 1e-6) :.3f }} as the second point comes closer. This is the
+# The slopes settle near {{ slope_between(w, 1e-6) :.3f }} as the second point comes closer. This is the
 # **derivative** of the loss with respect to the weight, the slope of the straight line that touches the curve. Its
 # sign answers our question for this weight: {{ "down" if slope_between(w, 1e-6) > 0 else "up" }}. Where the
-# token is nearly certain the curve is flat, because nothing is left to gain. On the other side, where it is less and less
-# probable, the curve is nearly a straight line and hardly gets steeper than here.
+# token is nearly certain the curve is flat, because nothing is left to gain.
 
 # %% [markdown] key="chain-why"
 # ## Step 2. The same slope by the chain rule
 #
-# Trying does not say why. The weight moves the logit $z$, the logit moves the probability $p$, and $p$ moves the
-# loss, each with a slope of its own:
+# Trying does not say why. The weight moves the loss through three links, each with a slope of its own:
 #
 # | link | slope | because |
 # |---|---|---|
@@ -100,11 +94,11 @@ for h in (0.1, 0.01, 0.001, 0.0001):
 # | $p = e^z / (e^z + R)$ | $p\,(1 - p)$ | see below; $R$ comes from the other tokens |
 # | $\mathrm{loss} = -\ln p$ | $-1/p$ | the slope of ln at $p$ is $1/p$ |
 #
-# If $z$ grows by a tiny $h$, then $e^z$ becomes $1 + h$ times as large, and so does the top of the fraction. The bottom,
-# of which $e^z$ is the share $p$, becomes $1 + h\,p$ times as large, hence the fraction about $1 + h\,(1 - p)$ times.
+# If $z$ grows by a tiny $h$, the top of the fraction becomes $1 + h$ times as large and the bottom,
+# of which the top is the share $p$, $1 + h\,p$ times, hence the fraction about $1 + h\,(1 - p)$ times.
 #
-# The **chain rule** says that slopes multiply along the way: where $z$ grows 3 times as fast as $w$, and $p$ half as
-# fast as $z$, $p$ grows 1.5 times as fast as $w$. We begin at the loss and go back. In code `d_z` is short for the
+# By the **chain rule**, slopes multiply along the way: where $z$ grows 3 times as fast as $w$, and $p$ half as
+# fast as $z$, $p$ grows 1.5 times as fast as $w$. We begin at the loss. `d_z` is short for the
 # derivative of the loss with respect to `z`.
 
 # %% key="chain-by-hand"
@@ -121,11 +115,9 @@ agree(d_w, numerical_gradient(lambda v: loss_at(v[0]), np.array([w]), [(0,)])[0]
 # %% [markdown] key="numerical-why"
 # ## Step 3. How good is trying?
 #
-# `numerical_gradient` has taken a step to *each* side. A curve bends away from its tangent by about
-# $\frac{1}{2} c\,h^2$ at distance $h$. With one side this is divided by $h$ and leaves an error of
-# $\frac{1}{2} c\,h$. With two it is the same in both losses and drops out:
-#
-# $$\frac{\mathrm{loss}(w + h) - \mathrm{loss}(w - h)}{2h}$$
+# `numerical_gradient` takes a step to *each* side, $(\mathrm{loss}(w + h) - \mathrm{loss}(w - h)) / 2h$. At distance $h$ a
+# curve has bent away from its tangent by about $\frac{1}{2} c\,h^2$, on both sides alike, so that this drops out of the
+# difference.
 #
 # **Predict before you run:** is a smaller $h$ always better?
 
@@ -150,26 +142,23 @@ for name, error in errors.items():
 # %% [markdown] key="numerical-answer"
 # <details><summary>Answer</summary>
 #
-# No. At the right of the picture $h$ is too large, and the bend shows. At the left it is too small: the two losses
-# have nearly all digits in common, so that their difference keeps only the last, rounded ones.
+# No. At the right of the picture $h$ is too large, and the bend shows. At the left the two losses
+# have nearly all digits in common, and their difference keeps only the last, rounded ones.
 #
 # </details>
 #
-# In float32 the best step leaves an error of {{ min(errors["two sides, float32"]) :.0e }}, in float64
-# {{ min(errors["two sides, float64"]) :.0e }}. A gradient is therefore checked in float64, with two sides and a
-# step near 1e-5.{{ claim: min(errors["two sides, float32"]) > 100 * min(errors["two sides, float64"]) }}
+# So gradients are checked in float64, from two sides, with steps near 1e-5.{{ claim: min(errors["two sides, float32"]) > 100 * min(errors["two sides, float64"]) }}
 
 # %% [markdown] key="gradient-why"
 # ## Step 4. All weights at once
 #
 # The other columns count too, since every logit is in the bottom of the softmax. With $y$ for the target, the loss
-# is $\ln \sum_v e^{z_v} - z_y$. If $z_v$ grows by $h$, the sum becomes $1 + h\,p_v$ times as large, and its logarithm
-# grows by $h\,p_v$. For the target 1 comes off; $[v = y]$ is 1 where that is true, else 0.
+# is $\ln \sum_v e^{z_v} - z_y$. If $z_v$ grows by $h$, the logarithm of the sum
+# grows by $h\,p_v$, and for the target $h$ comes off. With $[v = y]$ for 1 where that is true, else 0:
 #
 # $$\frac{d\,\mathrm{loss}}{d z_v} = p_v - [v = y] \qquad\qquad \frac{d\,\mathrm{loss}}{d w_{jv}} = x_j\,(p_v - [v = y])$$
 #
-# The derivatives with respect to all numbers of an array are the **gradient** of the loss *with respect to* that
-# array, and have its shape.
+# All derivatives together are the **gradient** of the loss *with respect to* an array, and have its shape.
 
 # %% key="gradient-by-hand"
 d_z = p.copy()  # V
@@ -182,9 +171,8 @@ n_here, n_8b = config.count_parameters(), LLAMA_3_8B.count_parameters()
 show.bars(d_z[best], names, "d_z", title="the gradient with respect to six logits", lit=2)
 
 # %% [markdown] key="gradient-read"
-# Only `{{ names[2] }}` is to rise. All others are to fall in proportion to their probability, `{{ names[0] }}` the
-# most with {{ d_z[best[0]] :.2f }}, and together as much as the target
-# rises.{{ claim: abs(d_z.sum()) < 1e-9 }} Trying would take two runs for each weight,
+# Only `{{ names[2] }}` is to rise, the others to fall in proportion to their probability, `{{ names[0] }}` the
+# most with {{ d_z[best[0]] :.2f }}.{{ claim: abs(d_z.sum()) < 1e-9 }} Trying would take two runs for each weight,
 # {{ 2 * n_here :,d }} for this whole model and {{ 2 * n_8b / 1e9 :.0f }}
 # billion for Llama 3 8B. Going back takes one, because all weights before `d_z` share it. This is the
 # **backward pass**, or **backpropagation** ([Rumelhart et al. 1986](https://doi.org/10.1038/323533a0)).
@@ -192,9 +180,9 @@ show.bars(d_z[best], names, "d_z", title="the gradient with respect to six logit
 # %% [markdown] key="step-why"
 # ## Step 5. A step
 #
-# Now every weight moves against its slope, by $-r$ times its derivative $g$. Slope times distance is $-r\,g^2$, so that
-# all weights together promise to change the loss by $-r \sum g^2$. The number $r$ is the **learning rate**, one of the
-# **hyperparameters**, which nothing learns and we choose. Does the loss keep the promise?
+# Now every weight moves by $-r$ times its derivative $g$. Slope times distance is $-r\,g^2$, so that
+# together they promise to change the loss by $-r \sum g^2$. The number $r$ is the **learning rate**, a
+# **hyperparameter**: nothing learns it, we choose it. Does the loss keep the promise?
 
 # %% key="step"
 rows = []
@@ -208,22 +196,22 @@ table(
 )
 
 # %% [markdown] key="step-read"
-# With the smallest rate the loss changes by {{ rows[0][2] :.5f }} where {{ rows[0][1] :.5f }} was promised. With the
-# largest one the promised fall of {{ -rows[-1][1] :.1f }} is more than the whole loss. Yet our wish is granted: the model now says
+# At the smallest rate {{ rows[0][2] / rows[0][1] :.1% }} of the promise is kept. At the
+# largest the promised fall of {{ -rows[-1][1] :.1f }} is more than the whole loss, and yet our wish is granted: the model now says
 # `{{ rows[-1][4] }}`.{{ claim: rows[-1][4] == names[2] and rows[0][2] / rows[0][1] > 0.95 }} A gradient is true
 # of small steps, and how far to go it does not say.
 
 # %% [markdown] key="product-why"
 # ### Many rows, one matrix
 #
-# In training, every row of a text has a target. All rows use the same matrix, $z_{tv} = \sum_j x_{tj} w_{jv}$, so
-# that $w_{jv}$ moves the loss through every row, and $x_{tj}$ through every column. What reaches the loss on
+# In training, every row of a text has a target. With $z_{tv} = \sum_j x_{tj} w_{jv}$,
+# $w_{jv}$ moves the loss through every row, and $x_{tj}$ through every column, and what reaches it on
 # several ways adds up:
 #
 # $$d_{w,jv} = \sum_t x_{tj}\, d_{z,tv} \;\Rightarrow\; d_w = x^{\mathsf T} d_z
 # \qquad\qquad d_{x,tj} = \sum_v d_{z,tv}\, w_{jv} \;\Rightarrow\; d_x = d_z\, w^{\mathsf T}$$
 #
-# Shapes often remind one of the order. For a square `w` they do not, and only the sums tell which product is right.
+# Shapes often suggest the order; where `w` is square, only the sums tell which product is right.
 
 # %% key="product-by-hand"
 from llama_np.training.backward import linear_backward
@@ -239,10 +227,9 @@ agree(d_x, linear_backward(d_many, many, output)[0], 1e-12)
 # %% [markdown] key="machine-why"
 # ## Step 6. A machine that goes back by itself
 #
-# All this was looking up slopes, multiplying and adding, so a program can do it: write the computation as a list, run
-# it forward, then walk the list from its end and hand each derivative on to the inputs, times the slope. This is
-# **automatic differentiation** in reverse mode ([Baydin et al. 2015](https://arxiv.org/abs/1502.05767), section
-# 3.2). The list below is $f = x \cdot x + x$.
+# A program can do all this: write the computation as a list, run
+# it, then walk the list from its end and hand each derivative on to the inputs, times the slope. This is
+# **automatic differentiation** in reverse mode ([Baydin et al. 2015](https://arxiv.org/abs/1502.05767)). We begin with $f = x \cdot x + x$.
 #
 # **Predict before you run:** what is the slope of $f$ at $x = 3$, and what comes out if a derivative that arrives
 # at `x` replaces the one before?
@@ -250,22 +237,26 @@ agree(d_x, linear_backward(d_many, many, output)[0], 1e-12)
 # %% key="machine-by-hand"
 compute = {"times": lambda a, b: a * b, "plus": lambda a, b: a + b}
 slopes = {"times": lambda a, b: (b, a), "plus": lambda a, b: (1, 1)}
-program = [("u", "times", "x", "x"), ("f", "plus", "u", "x")]
-values = {"x": 3.0}
-for name, op, *inputs in program:
-    values[name] = compute[op](*(values[i] for i in inputs))
 
 
-def go_back(add=True):
+def run_forward(program, values):
+    for name, op, *inputs in program:
+        values[name] = compute[op](*(values[i] for i in inputs))
+
+
+def go_back(program, values, add=True):
     d = dict.fromkeys(values, 0.0)
-    d["f"] = 1.0  # f grows by 1 when f grows by 1
+    d[program[-1][0]] = 1.0  # the result grows by 1 when it grows by 1
     for name, op, *inputs in reversed(program):
         for i, slope in zip(inputs, slopes[op](*(values[i] for i in inputs))):
             d[i] = d[name] * slope + (d[i] if add else 0)
-    return d["x"]
+    return d
 
 
-print("adding", go_back(), "  replacing", go_back(add=False))
+square, values = [("u", "times", "x", "x"), ("f", "plus", "u", "x")], {"x": 3.0}
+run_forward(square, values)
+print("adding", go_back(square, values)["x"], " ", end="")
+print("replacing", go_back(square, values, add=False)["x"])
 print("tried ", numerical_gradient(lambda x: x[0] ** 2 + x[0], np.array([3.0]), [(0,)]).round(6))
 
 # %% [markdown] key="machine-answer"
@@ -275,14 +266,37 @@ print("tried ", numerical_gradient(lambda x: x[0] ** 2 + x[0], np.array([3.0]), 
 #
 # </details>
 #
-# **Where a value is used several times, its derivatives add.** The matrix shared by all rows was one case. A
-# **bias** is another: NumPy stretches it over all rows (**broadcasting**), so that it gets the sum over them.
-#
-# The library's `Tensor` writes the list while the computation runs. It is an array that remembers its **parents**, the
-# tensors it was computed from, and for each a rule that turns the gradient `g` with respect to the result into that with
-# respect to the parent. `operation` makes such a method from a name, a NumPy function, and one rule for each input.
-# Here are some of them, and the walk back:
+# **Where a value is used several times, its derivatives add.** Four more operations, and the machine runs our chain of
+# step 2, in which $e^z$ is used twice, in the top and in the bottom of the fraction.
 
+# %% key="machine-chain"
+compute |= {"over": lambda a, b: a / b, "exp": np.exp, "log": np.log, "minus": lambda a: -a}
+slopes |= {"over": lambda a, b: (1 / b, -a / b**2), "exp": lambda a: (np.exp(a),)}
+slopes |= {"log": lambda a: (1 / a,), "minus": lambda a: (-1,)}
+chain = [
+    ("part", "times", "x_j", "w"),
+    ("z", "plus", "part", "rest of z"),
+    ("top", "exp", "z"),
+    ("bottom", "plus", "top", "R"),
+    ("p", "over", "top", "bottom"),
+    ("ln p", "log", "p"),
+    ("loss", "minus", "ln p"),
+]
+values = {"x_j": x[j], "w": w, "rest of z": z[target] - x[j] * w}
+values["R"] = np.exp(z).sum() - np.exp(z[target])  # the other tokens
+run_forward(chain, values)
+d = go_back(chain, values)
+agree(d["w"], d_output[j, target], 1e-9)
+table(["", "value", "d"], [[name, f"{values[name]:.5g}", f"{d[name]:.5g}"] for name in values])
+
+# %% [markdown] key="chain-listed"
+# Read the last column from below: 1 at the loss, $p - 1$ at `z`, and for `w` that times $x_j$, the
+# {{ d["w"] :.4f }} found by hand. {{ claim: abs(d["z"] - (p[target] - 1)) < 1e-9 }} **You have written
+# backpropagation.** What is missing are arrays in the place of numbers, and a list that writes itself.
+#
+# The library's `Tensor` is an array that remembers its **parents**, the tensors it was computed from, and for
+# each a rule for what it gets of the gradient `g` of the result. Some operations:
+# a name, a NumPy function, a rule for each input.
 
 # %% key="tensor-named"
 from llama_np.training.autodiff import Tensor, graph
@@ -290,40 +304,32 @@ from llama_np.training.autodiff import Tensor, graph
 for line in source(Tensor).text.splitlines():
     if any(f'= operation("{name}", np' in line for name in ("+", "*", "@", "exp", "log", "tanh")):
         print(line.strip())
-source(Tensor.backward)
 
 # %% [markdown] key="backward-note"
-# `due` collects what comes in for each tensor, which hands on only when all has come in; `unbroadcast` sums over
-# stretched axes. The rule for `@` is the one of step 5, with `.mT` for "transposed". Our chain once more:
+# The rule for `@` is the one of step 5, with `.mT` for "transposed". An array that NumPy has stretched over many rows
+# (**broadcasting**), such as a **bias**, was used in each of them and gets the sum. Our chain once more:
 
 # %% key="graph"
-rest = np.exp(z).sum() - np.exp(z[target])  # R: the other tokens
-x_t, w_t, b_t = Tensor(x[j], "x"), Tensor(w, "w"), Tensor(z[target] - x[j] * w, "b")
-z_t = x_t * w_t + b_t
-loss_t = -(1 / (1 + rest * (-z_t).exp())).log()
+x_t, w_t = Tensor(x[j], "x"), Tensor(w, "w")
+b_t, rest_t = Tensor(values["rest of z"], "b"), Tensor(values["R"], "R")
+top = (x_t * w_t + b_t).exp()
+loss_t = -(top / (top + rest_t)).log()
 loss_t.backward()
 show.computation(*graph(loss_t), title="value, and in orange the gradient of the loss")
-agree(w_t.grad, slope_between(w, 1e-7), 1e-4)
-
-# %% [markdown] key="graph-read"
-# Read the values from left to right, then the gradients back from right to left. The box `+` that holds $z$ has
-# {{ float(z_t.grad) :.4f }}, our $p - 1$. It hands this on unchanged to both sides, and `*` gives `w` that times
-# $x_j$, {{ float(w_t.grad) :.4f }}.{{ claim: abs(z_t.grad - (p[target] - 1)) < 1e-6 }} (The probability is written
-# as $1 / (1 + R\,e^{-z})$, the same fraction divided by $e^z$.)
+agree(w_t.grad, d["w"], 1e-9)
 
 # %% [markdown] key="network-why"
 # ## Step 7. From random numbers
 #
-# For *how far* we need a case in which all weights start at random, small enough to be trained many times: points on
-# two spirals, and a network that tells which of the two a point is on. It has two **hidden layers**, each a matrix, a
-# bias and the curve tanh, and then one logit $z$. "Yes" has the probability $1 / (1 + e^{-z})$, "no" the same with
-# $-z$, so that the loss is $\ln(1 + e^{-z})$ where "yes" is right and $\ln(1 + e^{z})$ where "no" is.
+# For *how far* we need something that can be trained many times: points on
+# two spirals, and a network that tells which of them a point is on. It has two **hidden layers**, each a matrix, a
+# bias and the curve tanh, and one logit $z$. "Yes" has the probability $1 / (1 + e^{-z})$, so that the loss is
+# $\ln(1 + e^{-z})$ where "yes" is right and $\ln(1 + e^{z})$ where "no" is.
 #
-# One start may be lucky, so we train **twenty** networks at once: one axis more in every tensor. (`B` counts networks,
-# `P` points, `H` hidden numbers.)
+# One start may be lucky, so we train **twenty** networks at once: one axis more in every tensor.
 
 # %% key="network"
-n_points, n_networks, H = 70, 20, 16
+n_points, n_networks, H = 70, 20, 16  # axes: B networks, P points, H hidden numbers
 rng = np.random.default_rng(seed=1)
 way = np.linspace(0.12, 1, n_points)
 angle = 2.5 * np.pi * way
@@ -355,8 +361,8 @@ def losses(w):
 
 # %% [markdown] key="train-why"
 # A training loop repeats four moves: the forward pass, the backward pass, a step, and clearing the gradients, because
-# `backward` *adds* to the `grad` that is there, as in PyTorch. Each step sees all {{ len(points) }} points, its **batch
-# size**; large data are taken in smaller batches ([lesson 16](16_pretraining.ipynb)).
+# `backward` *adds* to the `grad` that is there, as in PyTorch. Its **batch size** is {{ len(points) }}: each step sees all
+# points.
 
 
 # %% key="train"
@@ -382,16 +388,15 @@ for name, w_n in {"before: probability of red": random_weights(), "after": train
     panels[name] = (1 / (1 + np.exp(-network(w_n, grid).value[0]))).reshape(len(every), -1)
 show.regions(panels, points, group, reach=1.2)
 
-
 # %% [markdown] key="mistake-why"
-# This is the first of the twenty. Nobody told it of spirals. From a loss of {{ cleared[0, 0] :.2f }}, about that of
-# a tossed coin (ln 2 = 0.69), slopes alone have brought it to {{ cleared[-1, 0] :.3f }} in {{ len(cleared) }} steps.
+# This is the first of them. Slopes alone have brought it from {{ cleared[0, 0] :.2f }}, about the loss of
+# a tossed coin (ln 2 = 0.69), to {{ cleared[-1, 0] :.3f }} in {{ len(cleared) }} steps.
 # {{ claim: cleared[-1, 0] < 0.3 }}
 #
 # ## Step 8. The mistake
 #
-# **Predict before you run:** what happens to the loss if the gradients are never cleared (`keep=1`), so that each
-# step uses all the old ones as well? And if nine tenths are kept?
+# **Predict before you run:** what happens to the loss if the gradients are never cleared? And if nine tenths of the old
+# ones are kept?
 
 # %% key="mistake"
 kept = {"cleared": 0, "never cleared": 1, "0.9 kept": 0.9}
@@ -404,10 +409,10 @@ show.curves(
 )
 
 # %% [markdown] key="mistake-read"
-# Never cleared, the loss falls faster at first than in the correct loop, down to about
-# {{ smooth.min() :.2f }} around step {{ lowest }} (the median of nine steps, as the curve is jagged), and then climbs again. With 0.9 kept it ends at
-# {{ lines["0.9 kept"][-1] :.4f }}, where the correct loop has {{ lines["cleared"][-1] :.2f }}. What is going on? We do
-# the same with a single weight in a bowl, $\mathrm{loss} = w^2 / 2$, whose slope is $w$ itself.
+# Never cleared, the loss falls faster at first than in the correct loop, to about
+# {{ smooth.min() :.2f }} around step {{ lowest }}, and then climbs again. With 0.9 kept it ends at
+# {{ lines["0.9 kept"][-1] :.4f }}, where the correct loop has {{ lines["cleared"][-1] :.2f }}. Why? The same
+# with a single weight in a bowl, $\mathrm{loss} = w^2 / 2$, whose slope is $w$ itself:
 # {{ claim: lines["0.9 kept"][-1] < lines["cleared"][-1] / 10 }}
 # {{ claim: smooth.min() < 0.8 * lines["cleared"][lowest] and smooth[-1] > 1.3 * smooth.min() }}
 
@@ -426,35 +431,33 @@ swings = {name: roll(keep) for name, keep in kept.items()}
 show.curves(np.arange(100), swings, ("step", "weight"), title="one weight in a bowl")
 
 # %% [markdown] key="valley-why"
-# What is kept is the sum of all slopes so far, a velocity $v$. It is largest at the bottom, so that the weight runs up
-# the other side, and without friction it swings for ever. Keeping only 0.9 of the velocity acts as friction. This is **momentum**
-# ([Sutskever et al. 2013](https://proceedings.mlr.press/v28/sutskever13.html)), with a $\beta$ between the correct loop (0)
+# What is kept is the sum of all slopes so far, a velocity $v$. It is largest at the bottom, so that the weight
+# swings for ever. Keeping only 0.9 of it acts as friction. This is **momentum**
+# ([Sutskever et al. 2013](https://proceedings.mlr.press/v28/sutskever13.html)), between the correct loop ($\beta = 0$)
 # and the mistake (1):
 #
 # $$v \leftarrow \beta\,v + g \qquad\qquad w \leftarrow w - r\,v$$
 #
-# On a slope that stays the same, $v$ grows to $g\,(1 + 0.9 + 0.81 + \dots) = g / (1 - 0.9) = 10\,g$. So is momentum only
+# On a slope that stays the same, $v$ grows to $g\,(1 + 0.9 + 0.81 + \dots) = 10\,g$. So is momentum only
 # a rate ten times as large?
 #
 # ## Step 9. In a valley
 #
-# Take two weights, and a loss a hundred times as curved along $b$ as along $a$:
-# $\mathrm{loss} = (a^2 + 100\,b^2) / 2$, with the slopes $a$ and $100\,b$. A plain step turns $a$ into $(1 - r)\,a$
-# and $b$ into $(1 - 100\,r)\,b$. Once $r$ exceeds 0.02, the second factor is below −1, and $b$ swings wider with each
-# step. So the steep direction sets the rate, and for the flat one it is far too small
+# Take two weights and $\mathrm{loss} = (a^2 + 100\,b^2) / 2$, a valley. A plain step turns $a$ into $(1 - r)\,a$
+# and $b$ into $(1 - 100\,r)\,b$. Above $r = 0.02$ the second factor is below −1, and $b$ swings wider with each
+# step. So the steep direction sets the rate, which is far too small for the flat one
 # ([Goh 2017](https://distill.pub/2017/momentum/)).
 
 # %% [markdown] key="adam-why"
-# Another remedy is to give each weight a rate of its own. **Adam** ([Kingma and Ba
-# 2014](https://arxiv.org/abs/1412.6980)) keeps two running means, of the gradient, which is momentum again, and of its
-# square:
+# **Adam** ([Kingma and Ba 2014](https://arxiv.org/abs/1412.6980)) gives each weight a rate of its own. It keeps running means
+# of the gradient, which is momentum again, and of its square:
 #
 # $$m \leftarrow \beta_1 m + (1 - \beta_1)\,g \qquad v \leftarrow \beta_2 v + (1 - \beta_2)\,g^2 \qquad
 # w \leftarrow w - r\,\frac{m'}{\sqrt{v'}}$$
 #
-# The root of $v$ is the usual size of this weight's slope, so that the quotient is near 1 where it is steep and where
-# it is flat. Both means start at 0 and are too small at first: after $t$ equal gradients, $m = (1 - \beta_1^t)\,g$.
-# Divided by that factor it is $m'$, and $v'$ likewise. Below, $\beta_1$ is 0.9 and $\beta_2$ is 0.95.
+# The root of $v$ is the usual size of this weight's slope, so that the quotient is near 1 in steep and in flat
+# directions. Both means start at 0: after $t$ equal gradients, $m = (1 - \beta_1^t)\,g$, and divided by that factor it is
+# $m'$; $v'$ likewise. Below, $\beta_1$ is 0.9 and $\beta_2$ is 0.95.
 
 
 # %% key="optimizers"
@@ -498,31 +501,16 @@ walks = {
 show.paths(a, b, bowl, walks, ("a, flat", "b, steep"), title="thirty steps in a valley")
 
 # %% [markdown] key="walks-read"
-# Plain descent jumps from wall to wall and has only come to $a$ = {{ walks["plain, rate 0.019"][-1, 0] :.1f }}. Momentum
+# Plain descent jumps from wall to wall and only comes to $a$ = {{ walks["plain, rate 0.019"][-1, 0] :.1f }}. Momentum
 # swings as well, but along $b$ the slopes change their sign and largely cancel in $v$, while along $a$ they add up and
-# carry it past the lowest point, the cross, and back. Adam starts diagonally, equally fast in both. The library's
-# `AdamW` also shrinks matrices a little at each step ([lesson 16](16_pretraining.ipynb)); here that plays no part.
-
-# %% key="adam-agree"
-from types import SimpleNamespace
-
-from llama_np.training import AdamW
-
-at, g = np.array([-3.0, 0.8]), np.zeros(2)
-# AdamW wants a model and its gradients: two things with a method `named` that lists their arrays
-place, gradient = (SimpleNamespace(named=lambda array=array: [("w", array)]) for array in (at, g))
-optimizer = AdamW(place)
-for _ in range(30):
-    g[:] = at * [1, 100]
-    optimizer.step(place, gradient, rate=0.15)
-agree(walks["Adam, rate 0.15"][-1], at, 1e-6)
+# carry it past the cross and back. Adam starts diagonally.
 
 # %% [markdown] key="trial-why"
 # ## Step 10. Is it more than a larger rate?
 #
-# Twenty starts, a hundred steps each, the loss as mean of the last five. Plain descent gets the best of four rates, the
-# mistake and Adam get the best of three. If momentum were only a factor of ten, each **control** would equal its partner: plain descent at ten times the rate of
-# momentum, and momentum at a tenth of the rate of plain descent.
+# Twenty starts, a hundred steps, the loss as mean of the last five. Plain descent gets the best of four rates, the
+# mistake and Adam of three, momentum only the rate of step 8. Were it only a factor of ten, each **control** would
+# equal its partner: plain descent at ten times the rate of momentum, and momentum at a tenth of that of plain descent.
 #
 # **Predict before you run:** where in the table will the mistake come, by its median?
 
@@ -561,23 +549,20 @@ table(
 # {{ claim: np.median(trials["control: plain, rate 10"]) > 0.7 }}
 # {{ claim: 0.5 < np.median(trials["control: momentum, rate 0.1"]) / np.median(plain[1.0]) < 2 }}
 # {{ claim: np.median(never) < min(np.median(e) for e in plain.values()) / 5 and never.max() > 3 * with_momentum.max() }}
+# {{ claim: 0.3 < np.median(never) / np.median(with_momentum) < 3 }}
 # The worst of twenty networks with momentum, {{ trials["momentum, rate 1"].max() :.4f }}, is better than the best
-# plain one at any of the four rates, {{ min(e.min() for e in plain.values()) :.4f }}. Where the rate is small, momentum
+# plain one at any rate, {{ min(e.min() for e in plain.values()) :.4f }}. At a small rate, momentum
 # is a factor of ten and little else: {{ np.median(trials["control: momentum, rate 0.1"]) :.2f }} against
-# {{ np.median(plain[1.0]) :.2f }}. But plain descent at the rate 10, which goes as far along a flat direction, ends at
-# {{ np.median(trials["control: plain, rate 10"]) :.0f }}, far worse than a coin. **Momentum goes ten times as far where it
-# is flat, and is not thrown out of the valley where it is steep.**
+# {{ np.median(plain[1.0]) :.2f }}. But plain descent at the rate 10 ends at
+# {{ np.median(trials["control: plain, rate 10"]) :.0f }}. **Momentum goes ten times as far where it
+# is flat and is not thrown out where it is steep.**
 #
-# And the mistake? At its best rate it has a median of {{ np.median(never) :.4f }}, far below the correct loop at its best
-# and close to the {{ np.median(with_momentum) :.4f }} of momentum. What it lacks is rest: without friction nothing settles,
-# and when the time is up {{ above }} of the twenty lie above the worst one with momentum, the highest of them at
-# {{ never.max() :.2f }}. With a tenth of the past let go at each step, all twenty arrive.
-# Adam has the lowest median of all, {{ np.median(adams) :.4f }}, but one of its networks is still at
-# {{ adams.max() :.2f }}.
+# And the mistake? Its median, {{ np.median(never) :.4f }}, is far below the correct loop at its best
+# and close to that of momentum. What it lacks is rest: at the end {{ above }} of the
+# twenty lie above the worst one with momentum, the highest at {{ never.max() :.2f }}.
+# Adam has the lowest median, {{ np.median(adams) :.4f }}, but one of its networks is still at {{ adams.max() :.2f }}.
 # {{ claim: np.median(adams) == min(np.median(e) for e in trials.values()) and adams.max() > 0.05 }}
 #
-# These networks see all data in each step. With small batches gradients are noisy, and other rates are best.
-
 
 # %% [markdown] key="next"
 # ## What comes next
@@ -593,6 +578,5 @@ table(
 #     optimizer.step()
 # ```
 #
-# In [exercise 14](exercises/14_tensors_and_gradients.ipynb) you write gradients, momentum and Adam yourself, and
-# find out what the step of this page has changed for a *boy*. [Lesson 15](15_backward.ipynb) takes the gradient with
-# respect to the logits and carries it back through every step of a Llama.
+# In [exercise 14](exercises/14_tensors_and_gradients.ipynb) you find out what our step has changed for a
+# *boy*. [Lesson 15](15_backward.ipynb) goes back through every step of a Llama.

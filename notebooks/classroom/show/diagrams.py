@@ -27,6 +27,8 @@ from .base import (
 )
 from .words import say
 
+BOX = 8  # characters that fit into a box of `computation`
+
 
 def head_sharing(variants: Mapping[str, tuple[int, int]]) -> None:
     """Draw which key-value head each query head reads, for variants such as {"ours": (8, 2)}."""
@@ -200,11 +202,27 @@ def computation(nodes: Sequence, edges: Sequence[tuple], *, title: str = "") -> 
 
 
 def _brief(array: np.ndarray) -> str:
-    return f"{array.item():.4f}" if array.size == 1 else str(array.shape)
+    """A number in as many digits as a box is wide, or the shape.
+
+    >>> [_brief(np.array(x)) for x in (0.0, -14.07294, 40701.222, 3e9, -2.7e-4, np.zeros((2, 3)))]
+    ['0.0000', '-14.0729', '40701.22', '3.0e+09', '-2.7e-04', '(2, 3)']
+    """
+    if array.size > 1:
+        return str(array.shape)
+    x = array.item()
+    forms = (".1e",) if 0 < abs(x) < 1e-3 else (".4f", ".2f", ".0f", ".1e")
+    return next((text for form in forms if len(text := f"{x:{form}}") <= BOX), f"{x:.0e}")
 
 
 def _left_to_right(nodes: Sequence, edges: Sequence[tuple]) -> dict:
-    """A place for each node: one column before the first that needs it, beside those that do."""
+    """A place for each node: one column before the first that needs it, beside those that do.
+
+    Of two beside each other the one that is needed further on lies higher, below its own arrow.
+
+    >>> where = _left_to_right(range(4), [(0, 2), (1, 2), (1, 3), (2, 3)])
+    >>> [(column, float(height)) for column, height in where.values()]  # of 3, 2, 1, 0
+    [(0, 0.0), (-1, 0.0), (-2, 0.5), (-2, -0.5)]
+    """
     column, where = dict.fromkeys(nodes, 0), {}
     for parent, child in reversed(edges):  # later children come first
         column[parent] = min(column[parent], column[child] - 1)
@@ -215,6 +233,8 @@ def _left_to_right(nodes: Sequence, edges: Sequence[tuple]) -> dict:
             if column[node] == each
         }
         top = np.mean([*wish.values()]) + (len(wish) - 1) / 2
-        for i, node in enumerate(sorted(wish, key=wish.get, reverse=True)):
+        far = {node: max((column[b] for a, b in edges if a is node), default=0) for node in wish}
+        order = sorted(wish, key=lambda node: (wish[node], far[node]), reverse=True)
+        for i, node in enumerate(order):
             where[node] = (each, top - i)
     return where
