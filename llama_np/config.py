@@ -11,6 +11,7 @@ from .rope import RopeScaling
 LLAMA_3_1_SCALING = RopeScaling(8.0, 1.0, 4.0, 8192)
 brief = reprlib.Repr()  # shows what came in a line, however large or deep it is
 brief.maxstring = 60
+MOST_LAYERS = 10_000  # each is a table of names; the largest Llama has 126
 LARGEST = 1e15  # no size or constant of a model comes near; arithmetic stays exact below
 
 
@@ -40,6 +41,10 @@ class LlamaConfig:
         for field in dataclasses.fields(self):
             if field.type in (int, float):
                 check_positive(field.name, getattr(self, field.name), field.type)
+        if self.n_layers > MOST_LAYERS:
+            raise ValueError(
+                f"config: n_layers must be at most {MOST_LAYERS}, got {brief.repr(self.n_layers)}"
+            )
         if self.rope_scaling is not None:
             check_scaling(self.rope_scaling)
         if not isinstance(self.tied_output, bool):

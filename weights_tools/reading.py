@@ -1,17 +1,48 @@
-"""Files from outside, read with errors that name them."""
+"""Files from outside, read with errors that name them, and never more of them than can be meant."""
 
 import codecs
 import json
 from pathlib import Path
 from typing import Any
 
+SMALL = 1 << 20  # bytes of a file that describes a model; the largest known have some thousand
+TABLE = 1 << 25  # of one that lists tokens or tensors: Llama 3's tokenizer.json has up to 17 MB
+TEXT = 1 << 28  # of a text that surely fits into memory
+WIDER = 5  # a text in memory takes so many times its file: its bytes, its characters, its parts
+
+
+def refuse_no_file(path: Path) -> None:
+    """Raise unless this is a regular file, or a link to one: a queue or a device may never end."""
+    if not path.is_file():
+        if path.exists():
+            what = "a folder" if path.is_dir() else "no file but a queue or a device"
+            raise ValueError(f"{path}: expected a file, this is {what}")
+        raise FileNotFoundError(f"no such file: {path}; is the download complete?")
+
+
+def read_bytes(path: str | Path, largest: int) -> bytes:
+    """The contents of a regular file of at most so many bytes; the size is looked at first.
+
+    Raises ``FileNotFoundError`` or ``ValueError`` with the file's name.
+    """
+    path = Path(path)
+    refuse_no_file(path)
+    n_bytes = path.stat().st_size
+    if n_bytes > largest:
+        raise ValueError(
+            f"{path}: has {n_bytes} bytes, expected at most {largest}; is it the right file?"
+        )
+    with path.open("rb") as file:
+        return file.read(n_bytes)
+
 
 def read_text(path: str | Path) -> str:
     """The contents of a text file in UTF-8, ends of line as newlines, without a byte-order mark.
 
-    Raises ``ValueError`` with file, line and encoding for a file in another one.
+    Raises ``ValueError`` with file, line and encoding for a file in another one, or one that does
+    not fit into memory.
     """
-    data = Path(path).read_bytes().removeprefix(codecs.BOM_UTF8)
+    data = read_bytes(path, most_text()).removeprefix(codecs.BOM_UTF8)
     if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) or b"\0" in data[:2]:
         raise ValueError(f"{path}: is in UTF-16 or UTF-32; expected UTF-8, save it as that")
     try:
@@ -25,20 +56,26 @@ def read_text(path: str | Path) -> str:
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
+def most_text() -> int:
+    """How many bytes of text fit into the memory that is free."""
+    from .memory import free_memory  # here, because it imports what imports this
+
+    return max(TEXT, free_memory() // WIDER)
+
+
 def read_lines_of(path: str | Path) -> list[str]:
     """The lines of a text file: only ends of line end one, not what Unicode calls a separator."""
     return read_text(path).split("\n")
 
 
-def read_object(path: str | Path) -> dict[str, Any]:
+def read_object(path: str | Path, largest: int = SMALL) -> dict[str, Any]:
     """The contents of a JSON file that holds one object.
 
     Raises ``FileNotFoundError`` or ``ValueError`` with the file's name.
     """
+    data = read_bytes(path, largest)
     try:
-        values = json.loads(Path(path).read_text(encoding="utf-8-sig"))
-    except FileNotFoundError:
-        raise FileNotFoundError(f"no such file: {path}; is the download complete?") from None
+        values = json.loads(data.decode("utf-8-sig"))
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{path}: not a JSON file: {str(error)[:100]}") from None
     if not isinstance(values, dict):

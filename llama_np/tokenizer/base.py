@@ -5,6 +5,27 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+LONGEST_TOKEN = 2_000  # bytes; Llama 3's longest has 128
+MOST_WORK = 1 << 26  # of all tokens, the squares of their lengths: Llama 3's come to 9 million
+
+
+def check_lengths(tokens: Iterable[bytes | str]) -> None:
+    """Raise ValueError for tokens so long that reading or writing them would take for ever.
+
+    Whoever looks at all ways to make a token from two takes as many steps as it is long, each as
+    long as the token.
+    """
+    lengths = [len(token) for token in tokens]
+    if max(lengths, default=0) > LONGEST_TOKEN:
+        raise ValueError(
+            f"a token of {max(lengths)} characters, the longest allowed has {LONGEST_TOKEN}"
+        )
+    if sum(n * n for n in lengths) > MOST_WORK:
+        raise ValueError(
+            f"the tokens are too long all together, on average {sum(lengths) / len(lengths):.0f} "
+            "characters; is this the vocabulary of a Llama?"
+        )
+
 
 class Tokenizer:
     """The bytes of each id, names for some of them, and text from ids.
@@ -30,6 +51,7 @@ class Tokenizer:
         eos: str | None,
         stop: Iterable[str | int] = (),
     ):
+        check_lengths(ordinary.values())
         self.special_tokens = dict(special_tokens)
         named = {i: name.encode() for name, i in self.special_tokens.items()}
         self.vocab_size = len(ordinary) + len(self.special_tokens)

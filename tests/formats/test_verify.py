@@ -159,9 +159,9 @@ def test_an_index_at_odds_with_the_shards(tmp_path, house):
     write_index(tmp_path, weight_map | {UP: "b.safetensors", "more": "a.safetensors"})
     index = tmp_path / INDEX
     assert lines_of(tmp_path)[1:] == [
-        f"{index}: {UP!r} should be in b.safetensors, but is in a.safetensors",
-        f"{index}: does not name {NORM!r}, which is in a.safetensors",
-        f"{index}: 'more' should be in a.safetensors, but is in no file",
+        f"{index}: {UP!r} should be in 'b.safetensors', but is in 'a.safetensors'",
+        f"{index}: does not name {NORM!r}, which is in 'a.safetensors'",
+        f"{index}: 'more' should be in 'a.safetensors', but is in no file",
     ]
 
 

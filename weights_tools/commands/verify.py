@@ -14,6 +14,7 @@ from ..load import open_model
 from ..opened import OpenedModel, TensorOnDisk, as_matrix, in_float32, shape_problems
 from ..outlook import notes, troubles
 from ..progress import Progress
+from ..reading import SMALL, read_bytes
 from ..workers import share
 from ..writing import replacing
 
@@ -105,7 +106,7 @@ def checksum_problems(folder: Path) -> Iterator[str]:
         path = folder / list_name
         if not path.is_file():
             continue
-        for number, line in enumerate(path.read_text(errors="replace").splitlines(), start=1):
+        for number, line in enumerate(lines_of(path), start=1):
             digest, _, name = line.strip().partition(" ")
             name = name.strip().lstrip("*")
             if not line.strip() or line.startswith("#"):
@@ -116,6 +117,11 @@ def checksum_problems(folder: Path) -> Iterator[str]:
                 yield f"{folder / name}: named in {list_name}, but missing"
             elif checksum(folder / name, method) != digest.lower():
                 yield f"{folder / name}: differs from its checksum in {list_name}; get it again"
+
+
+def lines_of(path: Path) -> list[str]:
+    """The lines of a list of checksums, in whatever encoding."""
+    return read_bytes(path, SMALL).decode(errors="replace").splitlines()
 
 
 def is_plain_name(name: str) -> bool:
@@ -142,7 +148,7 @@ def write_sums(checkpoint: OpenedModel) -> None:
     if folder == checkpoint.path:
         files = sorted(p for p in folder.iterdir() if p.is_file() and p.name not in LISTS)
     path = folder / "SHA256SUMS"
-    kept = path.read_text(errors="replace").splitlines(keepends=True) if path.is_file() else []
+    kept = [f"{line}\n" for line in lines_of(path)] if path.is_file() else []
     own = {file.name for file in files}
     lines = [line for line in kept if line[66:].strip() not in own and folder != checkpoint.path]
     lines += [f"{checksum(file, 'sha256')}  {file.name}\n" for file in files]

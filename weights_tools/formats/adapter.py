@@ -6,6 +6,7 @@ where the config says, seen from the folder.
 """
 
 import re
+import time
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -21,7 +22,7 @@ from ..lazy_matrix import narrow_bf16
 from ..opened import OpenedModel, Rows, TensorOnDisk, in_float32
 from ..tokenizers import load_tokenizer
 from ..writing import write_json
-from .adapter_config import CONFIG, rank_and_scale, read_adapter_config
+from .adapter_config import CONFIG, SECONDS, rank_and_scale, read_adapter_config
 from .hugging_face import TOKENIZER_COMPANIONS
 from .safetensors_file import map_tensors, write_stream
 
@@ -50,7 +51,7 @@ def read_lora(folder: Path, config: LlamaConfig) -> Lora:
     _, scale = rank_and_scale(described, values)
     file = find_matrices(folder)
     tensors = map_tensors(file)
-    pairs = {}
+    pairs, until = {}, time.monotonic() + SECONDS
     for ours, shape in shapes(config).items():
         a_name, b_name = names(ours)
         if a_name in tensors and b_name in tensors:
@@ -60,7 +61,7 @@ def read_lora(folder: Path, config: LlamaConfig) -> Lora:
                     f"{file}: {a_name} of shape {a.shape} and its partner of "
                     f"{b.shape} do not fit a matrix of {shape}; was another model tuned?"
                 )
-            rank, own_scale = rank_and_scale(described, values, module_name(ours))
+            rank, own_scale = rank_and_scale(described, values, module_name(ours), until)
             if len(a) != rank:
                 raise ValueError(
                     f"{file}: {a_name} of shape {a.shape} has not the rank {rank} of {CONFIG}"

@@ -5,8 +5,9 @@ https://github.com/huggingface/peft/blob/main/src/peft/tuners/lora/config.py
 """
 
 import math
-import re
+import time
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,8 @@ IN_TRAINING_ONLY = {
 }  # fmt: skip
 # How the matrices began, where that leaves the model's own weights alone; pissa, olora, corda,
 # loftq and lora_ga take a part away from them, again at every loading.
+MOST_PATTERNS = 10_000  # one for each matrix of a Llama 3.1 405B are 882
+SECONDS = 10.0  # for all patterns and names of a file: some patterns are made to take for ever
 BEGINNINGS = ("eva", "gaussian", "mica", "orthogonal")
 
 
@@ -57,7 +60,7 @@ def read_adapter_config(folder: Path) -> dict[str, Any]:
             continue
         if value is not None and value is not False and value not in ([], {}):
             raise ValueError(
-                f"{path}: {key} = {brief.repr(value)} is not supported, only a plain LoRA; "
+                f"{path}: {shown(key)} = {brief.repr(value)} is not supported, only a plain LoRA; "
                 "merge it with peft first: model.merge_and_unload()"
             )
     return values
@@ -79,13 +82,14 @@ def base_of(folder: Path) -> Path:
 
 
 def rank_and_scale(
-    path: Path, values: Mapping[str, Any], module: str | None = None
+    path: Path, values: Mapping[str, Any], module: str | None = None, until: float = math.inf
 ) -> tuple[int, float]:
     """How many rows the matrices beside a module have, and what their product is multiplied by.
 
     lora_alpha / r, or with rank-stabilised LoRA lora_alpha / sqrt(r). ``module`` is a name such as
     "model.layers.0.self_attn.q_proj", for which the patterns may have numbers of their own;
-    without it, what holds where they say nothing.
+    without it, what holds where they say nothing. ``until``: when to give up, by
+    ``time.monotonic``.
 
     Source: https://arxiv.org/abs/2312.03732 and ``update_layer`` in
     https://github.com/huggingface/peft/blob/main/src/peft/tuners/lora/layer.py
@@ -93,7 +97,7 @@ def rank_and_scale(
     numbers = []
     for key, pattern in (("r", "rank_pattern"), ("lora_alpha", "alpha_pattern")):
         try:
-            number = of_module(values.get(pattern), module, values.get(key))
+            number = of_module(values.get(pattern), module, values.get(key), until)
         except ValueError as error:
             raise ValueError(f"{path}: {pattern}: {error}") from None
         if isinstance(number, bool) or not isinstance(number, int | float) or not 0 < number < 1e9:
@@ -106,7 +110,7 @@ def rank_and_scale(
     return rank, alpha / (math.sqrt(rank) if values.get("use_rslora") else rank)
 
 
-def of_module(patterns: object, module: str | None, otherwise: Any) -> Any:
+def of_module(patterns: object, module: str | None, otherwise: Any, until: float = math.inf) -> Any:
     """What a table of patterns gives for a module: the first that matches the end of its name.
 
     A pattern is a regular expression that begins at a dot or at the start, as for peft:
@@ -119,12 +123,35 @@ def of_module(patterns: object, module: str | None, otherwise: Any) -> Any:
     """
     if not isinstance(patterns or {}, Mapping):
         raise ValueError(f"expected names and numbers, got {brief.repr(patterns)}")
-    if module is None:
+    if module is None or not patterns:
         return otherwise
-    for pattern, value in (patterns or {}).items():
+    if len(patterns) > MOST_PATTERNS:
+        raise ValueError(f"expected at most {MOST_PATTERNS} names, got {len(patterns)}")
+    import regex  # what tiktoken brings; few adapters need it
+
+    for pattern, value in patterns.items():
         try:
-            if re.match(rf"(.*\.)?({pattern})$", module):
+            left = None if until == math.inf else max(0.001, until - time.monotonic())
+            if compiled(pattern).match(module, timeout=left):
                 return value
-        except (re.error, RecursionError, OverflowError) as error:
-            raise ValueError(f"{brief.repr(pattern)} is no regular expression: {error}") from None
+        except TimeoutError:
+            raise ValueError(
+                f"{brief.repr(pattern)} takes too long to compare; write the names out"
+            ) from None
+        except (regex.error, RecursionError, OverflowError, MemoryError) as error:
+            why = brief.repr(str(error))
+            raise ValueError(f"{brief.repr(pattern)} is no regular expression: {why}") from None
     return otherwise
+
+
+@lru_cache(maxsize=MOST_PATTERNS)
+def compiled(pattern: str):
+    """The end of a name as a pattern; the package regex, unlike ``re``, can be stopped."""
+    import regex
+
+    return regex.compile(rf"(.*\.)?({pattern})$")
+
+
+def shown(key: str) -> str:
+    """A key of the file as it is, or as a text where it could be mistaken."""
+    return key if key.isidentifier() and len(key) < 60 else brief.repr(key)

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from llama_np.axes import Array
-from llama_np.config import LlamaConfig
+from llama_np.config import LlamaConfig, brief
 from llama_np.rope import RopeScaling, rope_frequencies
 
 from .config_json import even_share, need
@@ -53,7 +53,9 @@ def config_from_gguf(
     width = single(metadata, "attention.key_length", None) or even_share(dim, heads)
     for key in ("attention.value_length", "rope.dimension_count"):
         if (other := single(metadata, key, width)) != width:
-            raise ValueError(f"llama.{key} = {other!r} is not supported, only the key's {width}")
+            raise ValueError(
+                f"llama.{key} = {brief.repr(other)} is not supported, only the key's {width}"
+            )
     return LlamaConfig(
         dim=dim,
         n_layers=single(metadata, "block_count"),
@@ -74,14 +76,14 @@ def refuse_other_models(metadata: Mapping[str, Any]) -> None:
     """Raise where a file holds something else than a Llama, naming it."""
     kind = metadata.get("general.type", "model")
     if kind != "model":
-        raise ValueError(f"expected a model, got general.type {kind!r}")
+        raise ValueError(f"expected a model, got general.type {brief.repr(kind)}")
     architecture = need(metadata, "general.architecture")
     if architecture != "llama":
-        raise ValueError(f"expected the architecture 'llama', got {architecture!r}")
+        raise ValueError(f"expected the architecture 'llama', got {brief.repr(architecture)}")
     for key, (what, harmless) in UNSUPPORTED.items():
         value = metadata.get(f"llama.{key}", harmless[0])
         if value not in harmless:
-            raise ValueError(f"llama.{key} = {value!r}: {what} is not supported")
+            raise ValueError(f"llama.{key} = {brief.repr(value)}: {what} is not supported")
 
 
 def single(metadata: Mapping[str, Any], key: str, *default: Any) -> Any:

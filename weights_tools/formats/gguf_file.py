@@ -11,13 +11,12 @@ Quantised numbers lie in blocks along a row: 32 or 256 small integers and their 
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
-from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from llama_np.config import LlamaConfig
+from llama_np.config import LlamaConfig, brief
 from llama_np.tokenizer.base import Tokenizer
 from llama_np.weights import shapes
 
@@ -27,7 +26,7 @@ from ..tokenizers.fit import fitted
 from ..tokenizers.gguf_tokenizer import tokenizer_from_gguf
 from .gguf_blocks import Kind, can_widen, kind_of, widen
 from .gguf_config import config_from_gguf, with_scaling
-from .gguf_header import Header, TensorInfo, read_header
+from .gguf_header import Header, TensorInfo, padded, read_header
 
 MAPPED = {"F32": np.float32, "F16": np.float16, "BF16": np.uint16}
 ROPE = "rope_freqs.weight"
@@ -109,11 +108,12 @@ def open_parts(file: Path) -> list[Part]:
     is_first = type(count) is int and first.header.metadata.get("split.no") == 0
     if not is_first or not file.name.endswith(ending(1, count)):
         raise ValueError(
-            f"{file}: one of {count!r} parts; give the first, named ...-00001-of-....gguf, with "
+            f"{file}: one of {brief.repr(count)} parts; give the first, named "
+            f"...-00001-of-....gguf, with "
             "the others beside it, or join them: llama-gguf-split --merge"
         )
     name = file.name.removesuffix(ending(1, count))
-    others = [name + ending(i, count) for i in range(2, count + 1)]
+    others = (name + ending(i, count) for i in range(2, count + 1))  # up to the first missing
     return [first, *(open_part(file.with_name(other)) for other in others)]
 
 
@@ -157,17 +157,14 @@ def gguf_names(config: LlamaConfig) -> dict[str, str]:
 
 def map_part(part: Part) -> dict[str, TensorOnDisk]:
     """The tensors of one file, mapped and not yet read."""
-    stored, spans = {}, []
+    stored, start = {}, part.header.start
     with naming(part.file):
-        for info in part.header.tensors:
+        for info in part.header.tensors:  # as they lie, which llama.cpp asks for too
             kind, n_bytes = kind_and_size(info)
-            spans.append((info.offset, info.offset + n_bytes, info.name))
-            check_place(info, n_bytes, part)
+            check_place(info, n_bytes, start, part)
             rows = map_rows(part.data[info.offset : info.offset + n_bytes], kind, info)
             stored[info.name] = TensorOnDisk(info.name, part.file, kind.name, rows, n_bytes)
-        for (_, end, name), (start, _, other) in pairwise(sorted(spans)):
-            if start < end:
-                raise ValueError(f"damaged: {name} and {other} overlap; get it again")
+            start = padded(info.offset + n_bytes, part.header.alignment)
     return stored
 
 
@@ -185,15 +182,21 @@ def kind_and_size(info: TensorInfo) -> tuple[Kind, int]:
     return kind, math.prod(info.shape) // kind.numbers * kind.n_bytes
 
 
-def check_place(info: TensorInfo, n_bytes: int, part: Part) -> None:
-    """Raise unless a tensor lies inside the file, where it may."""
+def check_place(info: TensorInfo, n_bytes: int, start: int, part: Part) -> None:
+    """Raise unless a tensor lies inside the file, and begins at ``start``: where what is before it
+    ends, up to the alignment. A gap means that a type or shape there is not what was written.
+    """
     if info.offset + n_bytes > len(part.data):
         raise ValueError(
             f"cut off or damaged: {info.name} ends at byte {info.offset + n_bytes}, the file at "
             f"{len(part.data)}; get it again"
         )
-    if info.offset % part.header.alignment:
-        raise ValueError(f"damaged: {info.name} is not aligned; get it again")
+    if info.offset != start:
+        raise ValueError(
+            f"damaged: {info.name} begins at byte {info.offset}, what is before it ends at "
+            f"{start}; "
+            "get it again"
+        )
 
 
 def map_rows(data: np.ndarray, kind: Kind, info: TensorInfo) -> Rows:

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from llama_np.config import check_positive
+from llama_np.config import brief, check_positive
 from llama_np.gpt2.weights import Gpt2Config, Gpt2Weights, gpt2_shapes
 from llama_np.tokenizer.base import Tokenizer
 
@@ -75,11 +75,12 @@ def config_from(values: Mapping[str, Any]) -> Gpt2Config:
     """
     if (kind := values.get("model_type")) != "gpt2":
         raise ValueError(
-            f"expected a GPT-2 (model_type 'gpt2'), got {kind!r}; load_model reads Llamas"
+            f"expected a GPT-2 (model_type 'gpt2'), got {brief.repr(kind)}; load_model reads Llamas"
         )
     for key, allowed in PLAIN.items():
         if values.get(key, allowed[0]) not in allowed:
-            raise ValueError(f"{key} = {values[key]!r} is not supported, only {allowed[0]!r}")
+            given = brief.repr(values[key])
+            raise ValueError(f"{key} = {given} is not supported, only {allowed[0]!r}")
     for key in NEEDED:
         if key not in values:
             raise ValueError(f"the config has no {key!r}; is this the config of a GPT-2?")

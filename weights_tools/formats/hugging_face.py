@@ -6,13 +6,13 @@ from pathlib import Path
 
 import numpy as np
 
-from llama_np.config import LlamaConfig
+from llama_np.config import LlamaConfig, brief
 from llama_np.weights import shapes
 
 from ..int8 import is_int8
 from ..layout import hugging_face_name
 from ..opened import OpenedModel, TensorOnDisk, in_float32
-from ..reading import read_object
+from ..reading import TABLE, read_object
 from ..tokenizers import load_tokenizer
 from .config_json import config_from_hugging_face
 from .safetensors_file import map_tensors
@@ -140,17 +140,23 @@ def tensor_files(folder: Path) -> Iterator[Path]:
         )
     for shard in sorted(set(read_index(index).values())):
         if Path(shard).name != shard:
-            raise ValueError(f"{index}: the shard {shard!r} lies outside the folder; refused")
+            raise ValueError(
+                f"{index}: the shard {brief.repr(shard)} lies outside the folder; refused"
+            )
         if not os.path.isfile(folder / shard):
-            raise FileNotFoundError(f"{folder}: {shard!r} is missing; is the download complete?")
+            raise FileNotFoundError(
+                f"{folder}: {brief.repr(shard)} is missing; is the download complete?"
+            )
         if leaves(folder, shard):
-            raise ValueError(f"{index}: the shard {shard!r} links out of the folder; refused")
+            raise ValueError(
+                f"{index}: the shard {brief.repr(shard)} links out of the folder; refused"
+            )
         yield folder / shard
 
 
 def read_index(index: Path) -> dict[str, str]:
     """Which tensor is in which file."""
-    weight_map = read_object(index).get("weight_map")
+    weight_map = read_object(index, TABLE).get("weight_map")
     if not isinstance(weight_map, dict) or not all(isinstance(s, str) for s in weight_map.values()):
         raise ValueError(
             f"{index}: not an index of shards: expected a weight_map from tensors to files; "
@@ -178,8 +184,14 @@ def index_problems(folder: Path) -> Iterator[str]:
     held = {name: file.name for file in tensor_files(folder) for name in map_tensors(file)}
     for name in sorted(named.keys() | held.keys()):
         if name not in named:
-            yield f"{index}: does not name {name!r}, which is in {held[name]}"
+            yield f"{index}: does not name {brief.repr(name)}, which is in {brief.repr(held[name])}"
         elif name not in held:
-            yield f"{index}: {name!r} should be in {named[name]}, but is in no file"
+            yield (
+                f"{index}: {brief.repr(name)} should be in {brief.repr(named[name])}, but is in "
+                f"no file"
+            )
         elif held[name] != named[name]:
-            yield f"{index}: {name!r} should be in {named[name]}, but is in {held[name]}"
+            yield (
+                f"{index}: {brief.repr(name)} should be in {brief.repr(named[name])}, but is in "
+                f"{brief.repr(held[name])}"
+            )

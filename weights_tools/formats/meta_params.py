@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from llama_np.config import LLAMA_3_1_SCALING, LlamaConfig
+from llama_np.config import LLAMA_3_1_SCALING, LlamaConfig, brief
 from llama_np.rope import RopeScaling
 
 from ..reading import read_object
@@ -68,7 +68,8 @@ def check_numbers(params: dict[str, Any]) -> None:
 
 
 def shown(value: Any) -> str:
-    return repr(value) if isinstance(value, (int, float, str)) else f"a {type(value).__name__}"
+    named = isinstance(value, (int, float, str))
+    return brief.repr(value) if named else f"a {type(value).__name__}"
 
 
 def to_config(path: Path, params: dict[str, Any], n_tokens: int, tied: bool) -> LlamaConfig:

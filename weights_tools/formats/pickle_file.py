@@ -7,6 +7,7 @@ Sources: ``_save`` in https://github.com/pytorch/pytorch/blob/main/torch/seriali
 4.3 of https://pkware.cachefly.net/webdocs/casestudies/APPNOTE.TXT
 """
 
+import io
 import struct
 import zipfile
 import zlib
@@ -18,6 +19,7 @@ import numpy as np
 from .restricted_pickle import Tensor, read_pickle
 
 LARGEST_PICKLE = 1 << 20  # that of Llama 3.1 405B has a quarter of this
+LARGEST_LIST = 1 << 22  # bytes of the zip's list of files; that of a Llama has some 100,000
 LEGACY = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."  # the magic number, itself a pickle
 DTYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2"}
 LOCAL_HEADER = struct.Struct("<4s22xHH")  # signature; the lengths of the name and an extra field
@@ -56,6 +58,15 @@ def read_pickle_file(path: Path) -> dict[str, Mapped]:
         raise ValueError(f"{path}: {error}") from None
 
 
+class Bounded(io.FileIO):
+    """A file of which no more is read at once than a list of files takes in a zip."""
+
+    def read(self, size: int = -1) -> bytes:
+        if size > LARGEST_LIST:
+            raise ValueError("the zip's list of files is larger than any Llama needs")
+        return super().read(size)
+
+
 def read_zip(path: Path) -> dict[str, Member]:
     """What lies in the folder of the zip, by name without the folder's."""
     data = np.memmap(path, np.uint8, mode="r") if path.stat().st_size else np.empty(0, np.uint8)
@@ -65,7 +76,7 @@ def read_zip(path: Path) -> dict[str, Member]:
             "again with torch.save"
         )
     try:
-        with zipfile.ZipFile(path) as archive:
+        with Bounded(path) as file, zipfile.ZipFile(file) as archive:
             entries, end = archive.infolist(), archive.start_dir
     except (zipfile.BadZipFile, struct.error, ArithmeticError, LookupError, MemoryError,
             NotImplementedError, OSError, ValueError):  # fmt: skip

@@ -13,9 +13,12 @@ from pathlib import Path
 import numpy as np
 from safetensors import SafetensorError, safe_open
 
+from ..reading import refuse_no_file
 from ..writing import replacing
 
 # NumPy has no bfloat16: its bits come as uint16.
+LARGEST_HEADER = 1 << 24  # bytes; Llama 3.1 405B would need some 130,000
+LONGEST_NAME = 200  # characters
 DTYPES = {"F64": np.float64, "F32": np.float32, "F16": np.float16, "BF16": np.uint16, "I8": np.int8}
 
 
@@ -25,25 +28,22 @@ def map_tensors(path: Path) -> dict[str, tuple[str, np.ndarray]]:
     The library checks the header: lengths, offsets, gaps. Raises ``ValueError`` for a damaged file
     or a kind of number that no Llama is stored in.
     """
+    refuse_header(path)
     try:
         with safe_open(path, framework="numpy") as file:
             names = file.offset_keys()
             headers = [file.get_slice(name) for name in names]
             kinds = [(header.get_dtype(), tuple(header.get_shape())) for header in headers]
     except (SafetensorError, OSError) as error:
-        if not path.is_file():
-            raise FileNotFoundError(f"{path} is missing; is the download complete?") from None
-        if not os.access(path, os.R_OK):
-            raise OSError(f"{path}: may not be read; ask for the right to") from None
-        # the library quotes what it found, which may be no text
-        why = "".join(c if c.isprintable() else "?" for c in str(error))
+        # the library quotes what it found, which may be no text, or long
+        why = "".join(c if c.isprintable() else "?" for c in str(error)[:200])
         raise ValueError(f"{path}: damaged or cut off ({why}); get the file again") from None
     data = np.asarray(np.memmap(path, np.uint8, mode="r"))
     offset = 8 + int.from_bytes(data[:8].tobytes(), "little")
     tensors = {}
     for name, (kind, shape) in zip(names, kinds, strict=True):
-        if not name.isprintable():
-            raise ValueError(f"{path}: {name!a} is no name of a tensor; get the file again")
+        if not name.isprintable() or len(name) > LONGEST_NAME:
+            raise ValueError(f"{path}: {name[:60]!a} is no name of a tensor; get the file again")
         if kind not in DTYPES:
             raise ValueError(
                 f"{path}: {name} is stored as {kind}; expected one of {', '.join(DTYPES)}"
@@ -52,6 +52,21 @@ def map_tensors(path: Path) -> dict[str, tuple[str, np.ndarray]]:
         tensors[name] = kind, data[offset:end].view(DTYPES[kind]).reshape(shape)
         offset = end
     return tensors
+
+
+def refuse_header(path: Path) -> None:
+    """Raise for what is no file, may not be read, or whose header is larger than any Llama's."""
+    if not path.exists():
+        raise FileNotFoundError(f"{path} is missing; is the download complete?")
+    refuse_no_file(path)
+    if not os.access(path, os.R_OK):
+        raise OSError(f"{path}: may not be read; ask for the right to")
+    with path.open("rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+    if LARGEST_HEADER < length <= path.stat().st_size:
+        raise ValueError(
+            f"{path}: a header of {length} bytes is more than any Llama needs; refused"
+        )
 
 
 def write_stream(

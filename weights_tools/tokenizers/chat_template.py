@@ -12,9 +12,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from llama_np.config import brief
 from llama_np.tokenizer import Tokenizer
 from llama_np.tokenizer.chat import check_message
 
+from ..reading import SMALL, read_bytes
 from .special_tokens import object_beside
 
 PROGRAM = Path(__file__).with_name("render_chat.py")
@@ -58,7 +60,7 @@ def template_beside(folder: Path, tokenizer: Tokenizer) -> ChatTemplate | None:
     )
     source = config.get("chat_template")
     if own.is_file():
-        source = own.read_text(encoding="utf-8", errors="replace")
+        source = read_bytes(own, SMALL).decode(errors="replace")
     usual = {"bos_token": tokenizer.bos, "eos_token": tokenizer.eos}
     names = {key: config.get(key) or named.get(key) or usual.get(key) for key in NAMED}
     return template_of(source, {key: content_of(name) for key, name in names.items()})
@@ -131,7 +133,7 @@ def render(
     if not isinstance(template.source, str):
         raise ValueError(
             f"expected the chat template as text, or a default among several, got "
-            f"{json.dumps(template.source, default=str)[:80]}"
+            f"{brief.repr(template.source)}"
         )
     request = {
         "source": template.source, "dialogs": [[*map(dict, dialog)] for dialog in dialogs],

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from llama_np.config import brief
 from llama_np.tokenizer import Tokenizer
 from llama_np.tokenizer.bpe import (
     DIGITS_PATTERN,
@@ -61,7 +62,9 @@ def tokenizer_from_gguf(
         return None
     readers = {"llama": _gguf_sentencepiece, "gpt2": _gguf_byte_level}
     if not isinstance(kind, str) or kind not in readers:
-        raise ValueError(f"expected a tokenizer.ggml.model of 'llama' or 'gpt2', got {kind!a}")
+        raise ValueError(
+            f"expected a tokenizer.ggml.model of 'llama' or 'gpt2', got {brief.repr(kind)}"
+        )
     try:
         tokenizer = readers[kind](values)
     except ValueError as error:
@@ -99,7 +102,9 @@ def _gguf_sentencepiece(values: Mapping[str, Any]) -> SentencePieceTokenizer:
 def _gguf_byte_level(values: Mapping[str, Any]) -> BPETokenizer:
     pre = values.get("pre")
     if not isinstance(pre, str) or pre not in _GGUF_PIECES:
-        raise ValueError(f"expected a tokenizer.ggml.pre among {[*_GGUF_PIECES]}, got {pre!a}")
+        raise ValueError(
+            f"expected a tokenizer.ggml.pre among {[*_GGUF_PIECES]}, got {brief.repr(pre)}"
+        )
     pattern, whole_pieces = _GGUF_PIECES[pre]
     tokens = _list(values, "tokens", str)
     kinds = _kinds(values, tokens)
@@ -108,7 +113,9 @@ def _gguf_byte_level(values: Mapping[str, Any]) -> BPETokenizer:
     ids, special = {}, {}
     for i, (token, kind) in enumerate(zip(tokens, kinds, strict=True)):
         if kind == USER_DEFINED and not is_name(token):
-            raise ValueError(f"expected user-defined tokens to be names like <...>, got {token!a}")
+            raise ValueError(
+                f"expected user-defined tokens to be names like <...>, got {brief.repr(token)}"
+            )
         (ids if kind == NORMAL and token not in _STOPS else special)[token] = i
     merges = pairs_of(_list(values, "merges", str))
     ends = _gguf_ends(values, tokens, add_bos=whole_pieces)
@@ -148,7 +155,7 @@ def _gguf_ends(
     def name(key: str, otherwise: int | None = None) -> str | None:
         i = values.get(f"{key}_token_id", otherwise)
         if i is not None and not (isinstance(i, int) and 0 <= i < len(tokens)):
-            raise ValueError(f"expected {key}_token_id below {len(tokens)}, got {i!a}")
+            raise ValueError(f"expected {key}_token_id below {len(tokens)}, got {brief.repr(i)}")
         return None if i is None else tokens[i]
 
     first = name("bos", bos) if values.get("add_bos_token", add_bos) else None

@@ -6,11 +6,12 @@ Hugging Face calls the files vocab.json and merges.txt, OpenAI encoder.json and 
 import os
 from pathlib import Path
 
+from llama_np.config import brief
 from llama_np.tokenizer.bpe import GPT2_PATTERN, BPETokenizer
 
-from ..reading import read_object
+from ..reading import TABLE, read_object, read_text
 from .read_tokenizer_json import byte_level, pairs_of
-from .special_tokens import Ends
+from .special_tokens import Ends, typed
 
 END = "<|endoftext|>"  # GPT-2's only special token: it stands between two texts
 
@@ -20,10 +21,12 @@ def read_vocab_and_merges(vocab: str | os.PathLike, merges: str | os.PathLike) -
 
     Raises ``FileNotFoundError`` or ``ValueError`` with the file's name.
     """
-    ids, merges = read_object(vocab), Path(merges)
-    special = {END: ids.pop(END)} if END in ids else {}
+    ids, merges = read_object(vocab, TABLE), Path(merges)
     try:
-        lines = merges.read_text(encoding="utf-8").split("\n")
+        for token, i in ids.items():
+            typed(i, int, f"the id of {brief.repr(token)}")
+        special = {END: ids.pop(END)} if END in ids else {}
+        lines = read_text(merges).split("\n")
         pairs = pairs_of([line for line in lines if line and not line.startswith("#version")])
         ends = Ends(None, END if special else None, (END,))
         return byte_level(ids, pairs, special, GPT2_PATTERN, False, ends)

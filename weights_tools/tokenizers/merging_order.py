@@ -12,10 +12,12 @@ from collections.abc import Iterable, Mapping
 from itertools import pairwise
 from typing import TypeVar
 
+from llama_np.config import brief
+from llama_np.tokenizer.base import check_lengths
+
 Text = TypeVar("Text", bytes, str)
 
 NEVER = 1 << 60  # behind every merge
-LONGEST_TOKEN = 2_000  # merging is written to be read, and takes n² steps
 
 
 def merge_alone(token: Text, place: Mapping[tuple[Text, Text], int]) -> tuple[int, int]:
@@ -44,9 +46,10 @@ def order_of_merging(
     `whole_pieces` (Hugging Face's `ignore_merges`) takes a piece that is a token as it is, so then
     every token is in the list. By their ids if that is an order of merging too, as in Llama 3.
 
-    Raises ValueError for a merge of or to something that is no token, for a token longer than 2,000
-    characters, and where ranks cannot say what the merges say: with whole pieces, a token whose own
-    characters end in a pair that is not in the list.
+    Raises ValueError for a merge of or to something that is no token, for tokens that are too long
+    (merging one alone is written to be read, and takes n² steps), and where ranks cannot say what
+    the merges say: with whole pieces, a token whose own characters end in a pair that is not in
+    the list.
 
     >>> ids = {"a": 0, "b": 1, "ab": 4, "abb": 3, "ba": 2}
     >>> order_of_merging(ids, [("a", "b"), ("ab", "b")], whole_pieces=False)
@@ -55,18 +58,18 @@ def order_of_merging(
     place = {}
     for i, (left, right) in enumerate(merges):
         if not {left, right, left + right} <= ids.keys():
-            raise ValueError(f"the merge of {left!r} and {right!r} is not about tokens")
+            raise ValueError(
+                f"the merge of {brief.repr(left)} and {brief.repr(right)} is not about tokens"
+            )
         place[left, right] = i
-    longest = max(ids, key=len)
-    if len(longest) > LONGEST_TOKEN:
-        raise ValueError(f"a token of {len(longest)} characters, the longest allowed is 2,000")
+    check_lengths(ids)
     ends = {token: merge_alone(token, place) for token in ids}
     reached = {token: last for token, (n_parts, last) in ends.items() if n_parts == 1}
     if not whole_pieces:
         return sorted(reached, key=lambda token: (reached[token], ids[token]))
     for token, (n_parts, _) in ends.items():
         if n_parts == 2:
-            raise ValueError(f"no merge makes the token {token!r} of its two halves")
+            raise ValueError(f"no merge makes the token {brief.repr(token)} of its two halves")
     by_id = sorted(ids, key=ids.__getitem__)
     in_order = [reached[token] for token in by_id if token in reached]
     if in_order == sorted(in_order):

@@ -1,14 +1,13 @@
 """`tokenizer.model` in tiktoken's format, as Llama 3 has it: a token in base64, and its rank."""
 
 import base64
-import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
 
 from llama_np.tokenizer.bpe import LLAMA3_SPECIAL_TOKENS, BPETokenizer, check_ranks
 
-from ..reading import read_object
+from ..reading import TABLE, read_bytes, read_object
 from ..writing import replacing
 from .special_tokens import added_beside, declared_ends
 
@@ -23,7 +22,7 @@ def read_ranks(path: str | os.PathLike) -> dict[bytes, int]:
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"expected a tokenizer.model, found no file {path}; download one")
-    data = path.read_bytes()
+    data = read_bytes(path, TABLE)
     if b"<unk>" in data[:64]:
         raise ValueError(
             f"{path}: expected tiktoken's text format, got a SentencePiece model as Llama 2 has it;"
@@ -63,7 +62,7 @@ def special_tokens_of(path: Path, first_id: int) -> list[str]:
     Raises ValueError if there are none such.
     """
     try:
-        added = json.loads(path.read_text(encoding="utf-8"))["added_tokens"]
+        added = read_object(path, TABLE)["added_tokens"]
         names = {token["id"]: token["content"] for token in added}
         if not all(isinstance(name, str) for name in names.values()):
             raise TypeError("a content that is no text")
@@ -87,7 +86,7 @@ def read_tiktoken(path: Path, folder: Path) -> BPETokenizer:
     try:
         if described.is_file():
             names = special_tokens_of(described, first_id=len(ranks))
-            values = read_object(described)
+            values = read_object(described, TABLE)
         else:
             added = added_beside(folder)
             names = sorted(added, key=added.__getitem__) or LLAMA3_SPECIAL_TOKENS

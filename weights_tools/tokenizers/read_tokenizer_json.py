@@ -6,15 +6,15 @@ fall back on as in Llama 2. Whatever could give other ids than the `tokenizers` 
 Source: github.com/huggingface/tokenizers, tokenizers/src/models/bpe
 """
 
-import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from llama_np.config import brief
 from llama_np.tokenizer.bpe import BPETokenizer
 
-from ..reading import read_object
+from ..reading import TABLE, read_object
 from .merging_order import order_of_merging
 from .sentencepiece_model import BYTE, CONTROL, NORMAL, SPACE, UNKNOWN, Piece, PieceList
 from .sentencepiece_tokenizer import SentencePieceTokenizer
@@ -34,7 +34,7 @@ def read_tokenizer_json(path: str | os.PathLike) -> BPETokenizer | SentencePiece
     Raises FileNotFoundError, ValueError with the file's name for what is damaged or not supported.
     """
     path = Path(path)
-    values = read_object(path)
+    values = read_object(path, TABLE)
     try:
         model = need(values, "model", dict)
         refuse_other_models(model)
@@ -67,11 +67,11 @@ def byte_level(
     in_bytes = {}
     for token in ids:
         if not token or not all(letter in byte_of for letter in token):
-            raise ValueError(f"expected tokens in byte letters, got {token!a}")
+            raise ValueError(f"expected tokens in byte letters, got {brief.repr(token)}")
         in_bytes[token] = bytes([byte_of[letter] for letter in token])
     for merge in merges:
         if not all(token in in_bytes for token in merge):
-            raise ValueError(f"the merge {merge!a} is not one of two tokens")
+            raise ValueError(f"the merge {brief.repr(merge)} is not one of two tokens")
     pairs = [(in_bytes[left], in_bytes[right]) for left, right in merges]
     ids = {in_bytes[token]: i for token, i in ids.items()}
     tokens = order_of_merging(ids, pairs, whole_pieces) if ids else []
@@ -103,7 +103,7 @@ def sentencepiece_from(
         kind = UNKNOWN if token == unknown else CONTROL if token in special else NORMAL
         kind = BYTE if token in names else kind
         if kind == NORMAL and token not in scores:
-            raise ValueError(f"no merge makes the token {token!a}")
+            raise ValueError(f"no merge makes the token {brief.repr(token)}")
         by_id[i] = Piece(token, scores.get(token, 0.0), kind)
     if by_id.keys() != set(range(len(ids) + len(special))):
         raise ValueError("expected ids from 0 on without gaps, each of one token")
@@ -115,9 +115,9 @@ def sentencepiece_from(
 def refuse_other_models(model: Mapping[str, Any]) -> None:
     """Raise ValueError for what is not plain byte-pair encoding."""
     kind = model.get("type", "BPE")  # old files do not say
-    expect(kind == "BPE", f"the model type BPE, got {kind!a}")
+    expect(kind == "BPE", f"the model type BPE, got {brief.repr(kind)}")
     for key in ("dropout", "continuing_subword_prefix", "end_of_word_suffix"):
-        expect(model.get(key) in (None, "", 0.0), f"no {key}, got {model.get(key)!a}")
+        expect(model.get(key) in (None, "", 0.0), f"no {key}, got {brief.repr(model.get(key))}")
 
 
 def pattern_of(pre_tokenizer: object) -> str:
@@ -128,8 +128,7 @@ def pattern_of(pre_tokenizer: object) -> str:
         if _without_offsets(steps) == _without_offsets(ours):
             return pattern
     raise ValueError(
-        "expected the pre_tokenizer of Llama 3, GPT-2 or SmolLM2,"
-        f" got {json.dumps(pre_tokenizer)[:200]}"
+        f"expected the pre_tokenizer of Llama 3, GPT-2 or SmolLM2, got {brief.repr(pre_tokenizer)}"
     )
 
 
@@ -138,7 +137,7 @@ def pairs_of(merges: list) -> list[tuple[str, str]]:
     merges = [merge.split(" ") if isinstance(merge, str) else merge for merge in merges]
     for merge in merges:
         if not isinstance(merge, list) or [type(part) for part in merge] != [str, str]:
-            raise ValueError(f"expected merges of two tokens, got {json.dumps(merge)[:80]}")
+            raise ValueError(f"expected merges of two tokens, got {brief.repr(merge)}")
     return [(left, right) for left, right in merges]
 
 
@@ -146,9 +145,11 @@ def _vocabulary(model: Mapping[str, Any], special: Mapping[str, int]) -> dict[st
     """The ordinary tokens and their ids."""
     vocab = need(model, "vocab", dict)
     for token, i in vocab.items():
-        typed(i, int, f"the id of {token!a}")
+        typed(i, int, f"the id of {brief.repr(token)}")
         if special.get(token, i) != i:
-            raise ValueError(f"{token!a} has the id {i} in vocab, {special[token]} as added token")
+            raise ValueError(
+                f"{brief.repr(token)} has the id {i} in vocab, {special[token]} as added token"
+            )
     return {token: i for token, i in vocab.items() if token not in special}
 
 
@@ -180,7 +181,7 @@ def space_in_front(normalizer: object, pre_tokenizer: object) -> tuple[bool, str
             return True, None
     raise ValueError(
         "expected the normalizer of Llama 2 beside byte_fallback, or a Metaspace that does not "
-        f"split, got {json.dumps([normalizer, pre_tokenizer])[:200]}"
+        f"split, got {brief.repr([normalizer, pre_tokenizer])}"
     )
 
 

@@ -4,7 +4,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ..reading import read_object
+from llama_np.config import brief
+
+from ..reading import TABLE, read_object
 from .read_tokenizer_json import space_in_front
 from .sentencepiece_model import CONTROL, Piece, PieceList
 from .sentencepiece_tokenizer import SentencePieceTokenizer
@@ -17,7 +19,7 @@ def read_sentencepiece(path: Path, folder: Path) -> SentencePieceTokenizer:
     They stand in tokenizer.json, or without one in tokenizer_config.json or added_tokens.json.
     """
     tokenizer, described = SentencePieceTokenizer.from_file(path), folder / "tokenizer.json"
-    values = read_object(described) if described.is_file() else None
+    values = read_object(described, TABLE) if described.is_file() else None
     own = tokenizer.piece_list
     try:
         if values is None:
@@ -48,7 +50,9 @@ def with_added(pieces: list[Piece], added: Mapping[str, int]) -> list[Piece]:
         if i >= first:
             all_of_them.append(Piece(name, 0.0, CONTROL))
         elif i < 0 or pieces[i].text != name:
-            raise ValueError(f"the added token {name!a} has the id {i}, which is another piece")
+            raise ValueError(
+                f"the added token {brief.repr(name)} has the id {i}, which is another piece"
+            )
     return all_of_them
 
 

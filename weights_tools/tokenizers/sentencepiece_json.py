@@ -7,6 +7,8 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
+from llama_np.config import brief
+
 from ..writing import replacing, write_json
 from .sentencepiece_model import NORMAL, SPACE, UNKNOWN, Piece, model_bytes
 from .sentencepiece_tokenizer import SentencePieceTokenizer
@@ -38,7 +40,8 @@ def merges_of_pieces(pieces: Iterable[Piece]) -> list[tuple[str, str]]:
         other = of_score.setdefault(score, left + right)
         if other != left + right and len(set(other + left + right)) > 1:
             raise ValueError(
-                f"the pieces {other!r} and {left + right!r} have the same score, which a list of"
+                f"the pieces {brief.repr(other)} and {brief.repr(left + right)} have the same "
+                f"score, which a list of"
                 " merges cannot say; keep the source's own tokenizer.json"
             )
     merges.sort(key=lambda merge: (-merge[0], -merge[1], -len(merge[3])))

@@ -9,8 +9,10 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+from llama_np.config import brief
 from llama_np.tokenizer.base import Tokenizer
 
+from ..reading import TABLE, read_bytes
 from .sentencepiece_model import (
     BYTE,
     CONTROL,
@@ -87,7 +89,7 @@ def _read(path: str | os.PathLike, parse: Callable[[bytes], PieceList]) -> Sente
     if not path.is_file():
         raise FileNotFoundError(f"expected a tokenizer, found no file {path}; download one")
     try:
-        return SentencePieceTokenizer(parse(path.read_bytes()))
+        return SentencePieceTokenizer(parse(read_bytes(path, TABLE)))
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
 
@@ -104,7 +106,9 @@ def _without_user_defined(piece: Piece) -> Piece:
     if piece.kind not in (USER_DEFINED, UNUSED):
         return piece
     if not is_name(piece.text):
-        raise ValueError(f"expected user-defined pieces to be names like <...>, got {piece.text!r}")
+        raise ValueError(
+            f"expected user-defined pieces to be names like <...>, got {brief.repr(piece.text)}"
+        )
     return piece._replace(kind=CONTROL)
 
 
@@ -112,12 +116,12 @@ def _check(pieces: list[Piece]) -> None:
     """Everything that sentencepiece asks of its pieces, so that it never complains in its words."""
     text, often = Counter(piece.text for piece in pieces).most_common(1)[0] if pieces else ("", 0)
     if often != 1:
-        raise ValueError(f"expected pieces that differ, got {often} of {text!r}")
+        raise ValueError(f"expected pieces that differ, got {often} of {brief.repr(text)}")
     for i, piece in enumerate(pieces):
         if not piece.text or "\0" in piece.text or not 1 <= piece.kind <= 6:
             raise ValueError(f"piece {i} has no text or an unknown type: {piece}")
         if not abs(piece.score) < 3e38:  # the limit of float32; neither is NaN below it
-            raise ValueError(f"piece {i} ({piece.text!r}) has the score {piece.score}")
+            raise ValueError(f"piece {i} ({brief.repr(piece.text)}) has the score {piece.score}")
         if not piece.text.isascii():
             piece.text.encode()  # a lone surrogate is a ValueError
     if [piece.kind for piece in pieces].count(UNKNOWN) != 1:

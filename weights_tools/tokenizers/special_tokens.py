@@ -4,14 +4,14 @@ The files are tokenizer.json, tokenizer_config.json, special_tokens_map.json, ad
 generation_config.json and config.json, as on huggingface.co.
 """
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from llama_np.config import brief
 from llama_np.tokenizer.bpe import STOP_TOKENS
 
-from ..reading import read_object
+from ..reading import TABLE, read_object
 
 
 class Ends(NamedTuple):
@@ -35,9 +35,11 @@ def special_tokens(added: object) -> dict[str, int]:
     for token in typed(added or [], list, "added_tokens"):
         name = need(typed(token, dict, "an added token"), "content", str)
         for key in ("single_word", "lstrip", "rstrip"):
-            expect(not token.get(key), f"the added token {name!a} without {key}")
+            expect(not token.get(key), f"the added token {brief.repr(name)} without {key}")
         if name in special or not (token.get("special") or is_name(name)):
-            raise ValueError(f"expected an added token to be a name like <...>, once, got {name!a}")
+            raise ValueError(
+                f"expected an added token to be a name like <...>, once, got {brief.repr(name)}"
+            )
         special[name] = need(token, "id", int)
     return special
 
@@ -58,13 +60,15 @@ def added_beside(folder: Path) -> dict[str, int]:
 
 def _id(text: str) -> int:
     if not (text.isascii() and text.isdigit() and len(text) < 10):
-        raise ValueError(f"expected an id as the key of an added token, got {text[:40]!a}")
+        raise ValueError(
+            f"expected an id as the key of an added token, got {brief.repr(text[:40])}"
+        )
     return int(text)
 
 
 def object_beside(folder: Path, name: str) -> dict[str, Any]:
     """The contents of a JSON file; empty where there is none."""
-    return read_object(folder / name) if (folder / name).is_file() else {}
+    return read_object(folder / name, TABLE) if (folder / name).is_file() else {}
 
 
 def declared_ends(
@@ -100,11 +104,13 @@ def declared_ends(
     for name in (bos, eos):
         if name is not None and name not in special:
             raise ValueError(
-                f"tokenizer_config.json begins or ends texts with {name!a}, which is no added token"
+                f"tokenizer_config.json begins or ends texts with {brief.repr(name)}, which is "
+                f"no added token"
             )
     ends = generation.get("eos_token_id", model.get("eos_token_id"))
     stop = [i for i in (ends if isinstance(ends, list) else [ends]) if type(i) is int]
-    names = [name for i in stop for name in special if special[name] == i]
+    name_of = {i: name for name, i in special.items()}
+    names = [name_of[i] for i in stop if i in name_of]
     usual = [name for name in ("<|end_of_text|>", "</s>") if name in special]
     eos = eos or next(iter([*names, *usual]), None)
     return Ends(bos, eos, (*stop, *STOP_TOKENS))
@@ -118,7 +124,10 @@ def _first_of_template(processor: object) -> str | None:
     if kind == "Sequence":
         steps = [_first_of_template(step) for step in need(processor, "processors", list)]
         return next((name for name in steps if name is not None), None)
-    expect(kind in ("ByteLevel", "TemplateProcessing"), f"another post_processor than {kind!a}")
+    expect(
+        kind in ("ByteLevel", "TemplateProcessing"),
+        f"another post_processor than {brief.repr(kind)}",
+    )
     single = need(processor, "single", list) if kind == "TemplateProcessing" else []
     first = typed(single[0], dict, "a step of the template") if single else {}
     if "SpecialToken" not in first:
@@ -144,11 +153,11 @@ def expect(met: bool, expected: str) -> None:
 
 def typed(value: object, kind: type, what: str) -> Any:
     if not isinstance(value, kind) or isinstance(value, bool):
-        raise ValueError(f"expected {what} as {kind.__name__}, got {json.dumps(value)[:80]}")
+        raise ValueError(f"expected {what} as {kind.__name__}, got {brief.repr(value)}")
     return value
 
 
 def need(values: Mapping[str, Any], key: str, kind: type) -> Any:
     if key not in values:
-        raise ValueError(f"expected {key!r}, found only {list(values)[:8]}")
+        raise ValueError(f"expected {brief.repr(key)}, found only {brief.repr([*values])}")
     return typed(values[key], kind, key)
