@@ -6,7 +6,8 @@ A block is 32 small integers q and, in front of them, what scales them. Its part
 
 so the integers are multiplied as they are, and each block's sum is scaled once. The integers come
 out of their bytes together with the bytes of the scale, because one pass over everything is faster
-than stepping over those; the numbers of x that meet them are zero.
+than stepping over those; the numbers of x that meet them are zero. What else was tried stands in
+tests/benchmarks/README.md.
 """
 
 from typing import NamedTuple
@@ -15,18 +16,17 @@ import numpy as np
 
 from llama_np.axes import Array
 
-from .lazy_matrix import BLOCK, HALF_PRECISION, REBIAS, SIXTEEN, THREE, StoredMatrix
+from .lazy_matrix import BLOCK, StoredMatrix
 
-FEW = 4  # rows of x: with more, scaling every weight once costs less than scaling every sum
-APART = np.uint16(0x0101)  # a byte times this is the byte twice, side by side
-HALVES = np.uint16(0xF00F)  # of these two, the lower half of the first, the upper of the second
+FEW = 16  # rows of x: with more, scaling every weight once costs less than scaling every sum
+APART = np.uint16(16)  # a byte times this is two bytes: 16 times its lower half, its upper half
 
 
 class Operand(NamedTuple):
     """The left side of a product: in the order of the unpacked numbers, and its sums by block."""
 
     x: Array["blocks P T"]
-    sums: Array["blocks T"]
+    sums: Array["T blocks"]
 
 
 class Buffers(NamedTuple):
@@ -39,8 +39,8 @@ class Buffers(NamedTuple):
 class BlockMatrix(StoredMatrix):
     """A matrix (in, out) over rows of blocks, ``stored.blocks`` being their bytes.
 
-    Right for finite scales only, as ``F16Matrix`` is. The kinds say how many bytes a block has, and
-    how its bytes become integers.
+    Right for finite scales only. The kinds say how many bytes a block has, and how its bytes become
+    integers.
     """
 
     n_bytes: int  # of a block
@@ -61,22 +61,21 @@ class BlockMatrix(StoredMatrix):
         blocks = x.reshape(len(x), x.shape[1] // 32, 32)
         placed = np.zeros((blocks.shape[1], self.n_unpacked, len(x)), x.dtype)
         self.place(blocks.transpose(1, 2, 0), placed)
-        return Operand(placed, blocks.sum(axis=2).T)
+        return Operand(placed, blocks.sum(axis=2))
 
     def multiply(self, operand, raw, buffers, out):
         n, n_blocks = len(raw), raw.shape[1] // self.n_bytes
         wide = self.unpack(raw, buffers).reshape(n, n_blocks, self.n_unpacked)
         scale, shift = self.scales(raw)
         if len(out) <= FEW:
-            parts = np.empty((len(out), n, n_blocks), out.dtype)
-            np.matmul(wide.swapaxes(0, 1), operand.x, out=parts.transpose(2, 1, 0))
-            np.einsum("trb,rb->tr", parts, scale, out=out)
+            parts = np.matmul(wide.swapaxes(0, 1), operand.x)  # blocks R P @ blocks P T
+            np.einsum("brt,br->tr", parts, scale, out=out)
         else:
-            wide *= scale[:, :, None]
+            wide *= scale.T[:, :, None]
             flat = operand.x.reshape(n_blocks * self.n_unpacked, -1)
             np.matmul(flat.T, wide.reshape(n, -1).T, out=out)
         if shift is not None:
-            out += (shift @ operand.sums).T
+            out += operand.sums @ shift
 
     # What the kinds differ in.
 
@@ -88,11 +87,14 @@ class BlockMatrix(StoredMatrix):
         """All bytes of some rows as numbers, those of a block one behind another."""
         raise NotImplementedError
 
-    def scales(self, raw: Array["R bytes"]) -> tuple[Array["R blocks"], Array["R blocks"] | None]:
+    def scales(self, raw: Array["R bytes"]) -> tuple[Array["blocks R"], Array["blocks R"] | None]:
         """Scale and shift of every block; None for a shift of 0."""
-        scale = raw.view(np.uint16)[:, :: self.n_bytes // 2].astype(np.uint32)
-        scale <<= SIXTEEN
-        return halves(scale), None
+        return self.halves(raw, 0), None
+
+    def halves(self, raw: Array["R bytes"], i: int) -> Array["blocks R"]:
+        """The float16 that is the i-th in each block, as float32."""
+        each = raw.view(np.float16)[:, i :: self.n_bytes // 2]
+        return each.T.astype(np.float32, order="C")
 
 
 class Q8_0Matrix(BlockMatrix):
@@ -112,20 +114,18 @@ class Q8_0Matrix(BlockMatrix):
 class NibblesMatrix(BlockMatrix):
     """Blocks of 16 bytes with two integers of 4 bits in each, behind one or two float16.
 
-    A byte becomes two floats side by side: its lower half, and 16 times its upper one. The numbers
-    of x that meet the latter are divided by 16, which is exact.
+    A byte becomes two floats side by side: 16 times its lower half, and its upper half. The numbers
+    of x that meet the former are divided by 16, which is exact.
     """
 
     def place(self, x, placed):
         front = self.n_unpacked - 32
-        placed[:, front::2] = x[:, :16]
-        placed[:, front + 1 :: 2] = x[:, 16:] / 16
+        placed[:, front::2] = x[:, :16] / 16
+        placed[:, front + 1 :: 2] = x[:, 16:]
 
     def unpack(self, raw, buffers):
         pairs = buffers.pairs[: raw.size].reshape(raw.shape)
-        np.copyto(pairs, raw)
-        np.multiply(pairs, APART, out=pairs)
-        np.bitwise_and(pairs, HALVES, out=pairs)
+        np.multiply(raw, APART, out=pairs, dtype=np.uint16)
         wide = buffers.wide[: 2 * raw.size]
         np.copyto(wide, pairs.reshape(-1).view(np.uint8))
         return wide
@@ -137,7 +137,7 @@ class Q4_0Matrix(NibblesMatrix):
     n_bytes, n_unpacked = 18, 36
 
     def scales(self, raw):
-        scale, _ = super().scales(raw)
+        scale = self.halves(raw, 0)
         return scale, np.float32(-8) * scale
 
 
@@ -147,18 +147,4 @@ class Q4_1Matrix(NibblesMatrix):
     n_bytes, n_unpacked = 20, 40
 
     def scales(self, raw):
-        both = raw.view(np.uint32)[:, :: self.n_bytes // 4]
-        return halves(both << SIXTEEN), halves(both.copy())
-
-
-def halves(bits: Array["..."]) -> Array["..."]:
-    """The float16 in the upper half of each uint32 as float32, if finite; ``bits`` is written over.
-
-    See ``F16Matrix``.
-    """
-    signed = bits.view(np.int32)
-    signed >>= THREE
-    signed &= HALF_PRECISION
-    found = bits.view(np.float32)
-    found *= REBIAS
-    return found
+        return self.halves(raw, 0), self.halves(raw, 1)

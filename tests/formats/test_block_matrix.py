@@ -75,9 +75,9 @@ def test_every_scale_is_that_of_float16():
         scale, shift = MATRICES[name](Dequantized(blocks, KIND[name], (len(bits), 32))).scales(
             blocks
         )
-        assert np.array_equal(scale[:, 0], bits.view(np.float16).astype(np.float32))
+        assert np.array_equal(scale[0], bits.view(np.float16).astype(np.float32))
         if name == "Q4_1":
-            assert np.array_equal(shift[:, 0], bits[::-1].view(np.float16).astype(np.float32))
+            assert np.array_equal(shift[0], bits[::-1].view(np.float16).astype(np.float32))
 
 
 def test_rows_of_an_odd_place_in_the_file():
