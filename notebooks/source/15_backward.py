@@ -1,17 +1,16 @@
 # %% [markdown] key="title"
-# # 15 The backward pass: who is to blame for a surprise?
+# # 15 The backward pass: which heads are to blame for a surprise?
 #
 # *Once upon a time, there was a little girl named Lily. Lily had a red boat.* At every word of it the model is more or
-# less surprised, and the mean of these surprises is one number, the loss. Which weights raise it, which heads are to
-# blame for a surprise, and which keep it small? Trying takes two runs for every weight
-# (lesson [14](14_tensors_and_gradients.ipynb)); one run forward and one run back, the **backward pass**, answer for all
-# of them at once.
+# less surprised, and the mean of these surprises is one number, the loss. Which of its heads are to
+# blame, and which keep it small? Trying takes a run for every head, and two for every weight
+# (lesson [14](14_tensors_and_gradients.ipynb)); one run forward and one back, the **backward pass**, answer for all
+# at once.
 #
 # We go back from the loss to the embedding and write the rule of each step in a few lines: **backpropagation**, as
-# training needs it (lesson [16](16_pretraining.ipynb)) and as PyTorch's `loss.backward()` does it. Then comes a hard
-# test. A gradient speaks of tiny changes, yet we ask it what would happen if a whole head were taken out, and take each
-# one out to see, in 20 stories that begin like this one. Where it errs says something about Llama. You need lesson 14 and about 50 minutes;
-# [exercise 15](exercises/15_backward.ipynb) goes with it.
+# PyTorch's `loss.backward()` does it. Then we test it
+# hard: a gradient speaks of tiny changes, yet we ask it what would happen without a whole head, and take each
+# one out to see, in 20 stories that begin like this one. [Exercise 15](exercises/15_backward.ipynb) goes with it.
 
 # %% key="setup"
 import numpy as np
@@ -38,8 +37,8 @@ show.model_map(config.n_layers, lit=["norm", "output", "next"])
 # %% [markdown] key="loss-why"
 # ## Step 1. The loss
 #
-# The way back runs through this picture from right to left. To the token that really came the model gave a probability
-# $p$. Its **surprise** is $-\ln p$, which is 0 if the model was sure. The loss, called **cross-entropy**, is the mean
+# The way back runs through this picture from right to left. To the token that came the model gave a probability
+# $p$. Its **surprise** is $-\ln p$, and the loss, called **cross-entropy**, is the mean
 # surprise over all positions that count.
 
 # %% key="loss-by-hand"
@@ -53,7 +52,7 @@ show.bars(surprise, answers, "surprise in nats", title="the token that came", li
 
 # %% [markdown] key="loss-read"
 # `{{ answers[worst] }}` surprises most, with {{ surprise[worst] :.2f }}. As a girl's name, *Lily* costs
-# {{ surprise[lilys[0]] :.2f }}. The second time it stands in the text already and costs {{ surprise[lilys[1]] :.2f }},
+# {{ surprise[lilys[0]] :.2f }}, and {{ surprise[lilys[1]] :.2f }} the second time,
 # because a story may go on in other ways: the model's favourite there was
 # `{{ tokenizer.token(int(logits[lilys[1]].argmax())) }}`, with a probability of {{ probabilities[lilys[1]].max() :.2f }}.
 #
@@ -65,10 +64,9 @@ show.bars(surprise, answers, "surprise in nats", title="the token that came", li
 # %% [markdown] key="trying-why"
 # ## Step 2. A way to check
 #
-# As in lesson 14, `d_x` is the gradient of the loss with respect to `x`, with the shape of `x`. A rule for it is easily
-# wrong by a sign or a factor while the shapes fit, so we move single numbers a little up and down inside the running
-# model (`patch`) and compare slopes. That needs float64. `check` takes the entry with the largest gradient and three at
-# random, and measures differences against the largest.
+# As in lesson 14, `d_x` is the gradient of the loss with respect to `x`. A rule for it is easily
+# wrong while the shapes fit, so `check` moves single numbers a little up and down inside the running
+# model (`patch`) and compares slopes: at the entry with the largest gradient and at three others.
 
 # %% key="trying"
 named = dict(weights.named())
@@ -100,13 +98,12 @@ def check(name, d):
 # %% [markdown] key="logits-why"
 # ## Step 3. Softmax and cross-entropy
 #
-# At one position the loss is $-z_y + \ln \sum_j e^{z_j}$, where $z$ are the logits and $y$ is the token that came. Raise
-# $z_j$ a little: the second part grows by $e^{z_j} / \sum_i e^{z_i}$, which is $p_j$, and the first falls by 1 if $j$
-# is $y$. Let $[\,j = y\,]$ be 1 where this is so and 0 elsewhere:
+# Lesson 14 has derived what one position gives to its logits: $p_j$, less 1 for the token $y$ that came. The mean divides by
+# their number.
 #
 # $$d\_logits_j = \frac{p_j - [\,j = y\,]}{\text{positions that count}}$$
 #
-# **What was predicted, minus what was right.** The product before it, `final_norm @ output`, has the two rules of
+# **What was predicted, minus what was right.** The product before it has the two rules of
 # lesson 14, $d_x = d_{out}\, w^{\mathsf T}$ and $d_w = x^{\mathsf T} d_{out}$.
 
 # %% key="logits-by-hand"
@@ -126,19 +123,19 @@ axes = ("after", "gradient of the logit of")
 show.matrix(d_logits[:, seen_tokens], axes, rows=labels, columns=columns, title="d_logits")
 
 # %% [markdown] key="logits-read"
-# Each row has one blue cell, the token that came: only there would a higher logit lower the loss. Red are tokens that
-# got probability in vain, such as `{{ tokenizer.token(int(logits[lilys[1]].argmax())) }}` where *Lily* came, and every row
-# sums to zero. The row in which `{{ answers[worst] }}` was to be predicted
-# reaches {{ np.abs(d_logits[worst]).max() * T :.2f }} (in units of one over {{ T }} tokens), the palest one
-# {{ np.abs(d_logits).max(axis=-1).min() * T :.3f }}. All further gradients are made from these rows, so that a position
-# which is predicted well teaches nearly nothing.
+# Blue is the token that came: only there would a higher logit lower the loss. Red are tokens that
+# got probability in vain, such as `{{ tokenizer.token(int(logits[lilys[1]].argmax())) }}` where *Lily* came. In units of one
+# over {{ T }} tokens, the row of `{{ answers[worst] }}`
+# reaches {{ np.abs(d_logits[worst]).max() * T :.2f }} and the palest one, which looks empty,
+# {{ np.abs(d_logits).max(axis=-1).min() * T :.3f }}. All further gradients are made from these rows:
+# a position that is predicted well teaches nearly nothing.
 # {{ claim: np.abs(d_logits[worst]).max() > 5 * np.abs(d_logits).max(axis=-1).min() }}
 
 # %% [markdown] key="count-why"
 # ## Try it: the count
 #
-# If a **batch** of texts is too large for memory, one computes the gradients of its parts one after the other and adds
-# them up: **gradient accumulation**. Let one part be our sentence and the other a longer story, each with the gradient
+# If a **batch** of texts is too large for memory, one adds up the gradients of its parts: **gradient accumulation**. Let
+# one part be our sentence and the other a longer story, each with the gradient
 # of its own mean loss. **Predict before you run:** is the mean of the two the gradient of the whole batch?
 
 # %% key="count"
@@ -164,20 +161,18 @@ print(f"tokens {counts}: cosine of the two directions {cosine:.3f}, length {long
 
 # %% [markdown] key="count-read"
 # It is not. With {{ counts[0] }} tokens in one part and {{ counts[1] }} in the other, a token of the short text counts
-# {{ counts[1] / counts[0] :.1f }} times as much as one of the long text. The length is {{ longer_by :.2f }} times the
-# right one, and even the direction is wrong, with a cosine of {{ cosine :.2f }}, which no learning rate mends.
+# {{ counts[1] / counts[0] :.1f }} times as much as one of the long text. Even the direction is wrong, with a cosine of
+# {{ cosine :.2f }}, and no learning rate mends that.
 # {{ claim: cosine < 0.99 }}
 # Each part has to be weighted with its count. Widely used trainers took the plain mean until October 2024
-# ([Hugging Face](https://huggingface.co/blog/gradient_accumulation), [Unsloth](https://unsloth.ai/blog/gradient)),
-# since nothing warns: the loss falls all the same.
+# ([Hugging Face](https://huggingface.co/blog/gradient_accumulation)), since nothing warns: the loss falls all the same.
 
 # %% [markdown] key="norm-why"
 # ## Step 4. RMSNorm
 #
 # A row $x$ of width $D$ is multiplied by $r = (\mathrm{mean}(x^2) + \varepsilon)^{-1/2}$, which gives $n = x\,r$, and
 # then, number by number ($\odot$), by the weight $w$. So $d_w = d_{out} \odot n$, summed over all tokens, and what comes
-# to $n$ is $g = d_{out} \odot w$. Each $x_j$ moves its own $n_j$, and it moves $r$ (with the slope
-# $\partial r / \partial x_j$) and so the whole row:
+# to $n$ is $g = d_{out} \odot w$. Each $x_j$ moves its own $n_j$, and it moves $r$ and so the whole row:
 #
 # $$\frac{\partial r}{\partial x_j} = -\tfrac12\,(\mathrm{mean}(x^2) + \varepsilon)^{-3/2} \cdot \frac{2 x_j}{D} = -\frac{r^2 n_j}{D}$$
 #
@@ -185,7 +180,7 @@ print(f"tokens {counts}: cosine of the two directions {cosine:.3f}, length {long
 #
 # $$d_x = r\,\bigl(g - n \cdot \mathrm{mean}(g \odot n)\bigr)$$
 #
-# **Predict before you run:** suppose one forgets that $r$ moves, and takes $r\,g$. What is too much in it?
+# **Predict before you run:** whoever forgets that $r$ moves takes $r\,g$. What is too much in it?
 
 # %% key="norm-by-hand"
 from llama_np.training.backward import rms_norm_backward
@@ -209,19 +204,18 @@ right, wrong = along_the_row(d_resid_out), along_the_row(r * g)
 print(f"cosine with the row itself: right {right:.1e}, without the second term {wrong:.2f}")
 
 # %% [markdown] key="norm-read"
-# The part along the row. To stretch a row changes nothing behind the norm, up to $\varepsilon$, so the right gradient
-# stands at right angles to the row, while the wrong one leans towards it with a cosine of up to {{ wrong :.2f }}.
+# The part along the row. Stretching a row changes nothing behind the norm, up to $\varepsilon$, so the right gradient
+# is at right angles to the row; the wrong one leans towards it with a cosine of up to {{ wrong :.2f }}.
 # {{ claim: right < 1e-3 and wrong > 20 * right }}
-# Note also the factor $r$ in front: where the rows are long, the gradient that leaves their norm is small.
+# And the factor $r$ makes the gradient small where the rows are long.
 
 # %% [markdown] key="swiglu-why"
 # ## Step 5. Feed-forward, and the way around it
 #
 # The last block ends in `resid_out = resid_mid + hidden @ w_down`, with `hidden = silu(gate) * up`. At `*` each factor
-# gets the gradient times the other one. The slope of silu is $s\,(1 + g\,(1 - s))$ with $s = \sigma(g)$,
-# by the product rule on $g\,s$. The normalised row went into gate and up, so two gradients add.
+# gets the gradient times the other one. The slope of silu is $s\,(1 + g\,(1 - s))$ with $s = \sigma(g)$.
 #
-# `resid_mid` was used twice as well, by feed-forward and by the plus sign that leads around it. **Predict before you
+# `resid_mid` was used twice, by feed-forward and by the plus sign that leads around it. **Predict before you
 # run:** a program forgets the way around, in all blocks. What becomes of the gradient on its way to the first?
 
 # %% key="swiglu-by-hand"
@@ -271,16 +265,16 @@ show.curves(np.arange(config.n_layers), lines, ("block", "size"), log="y",
 # %% [markdown] key="around-read"
 # With both ways the gradient keeps its size: before block 1 it is {{ both[1] / both[-1] :.1f }} times what it is before
 # the last. (The jump at block 0 is the factor $r$ of step 4, because rows of the embedding are short.) Without the way
-# around it fades at every block, and the first would get {{ forgotten[0] / both[0] :.0e }} of what it should.
+# around, the first block would get {{ forgotten[0] / both[0] :.0e }} of what it should.
 # {{ claim: 0.1 < both[1] / both[-1] < 10 and forgotten[0] < 1e-3 * both[0] }}
-# A path through every block carries next to nothing, and what arrives has gone around most of them
-# ([Veit et al. 2016](https://arxiv.org/abs/1605.06431)). This is what the plus signs are for in training.
+# In this trained model, then, what arrives has gone around most of the blocks
+# ([Veit et al. 2016](https://arxiv.org/abs/1605.06431)).
 
 # %% [markdown] key="pattern-why"
 # ## Step 6. One head
 #
-# `scores = q @ k.T / sqrt(K)`, `pattern = softmax(masked scores)`, `mix = pattern @ v`. The products go as always:
-# `d_v = pattern.T @ d_mix`, `d_pattern = d_mix @ v.T`. Between them stands the softmax. Raising the score $s_j$ raises
+# `scores = q @ k.T / sqrt(K)`, `pattern = softmax(masked scores)`, `mix = pattern @ v`. The products go as always.
+# Between them stands the softmax. Raising the score $s_j$ raises
 # its own weight and, since a row $p$ sums to one, lowers the others:
 #
 # $$\frac{\partial p_i}{\partial s_j} = p_i\,\bigl([\,i = j\,] - p_j\bigr)$$
@@ -289,8 +283,7 @@ show.curves(np.arange(config.n_layers), lines, ("block", "size"), log="y",
 #
 # $$d_s = p \odot \bigl(d_p - \mathrm{sum}(d_p \odot p)\bigr)$$
 #
-# So a score matters as far as its token has something better or worse to offer than the mixture. **Predict before you
-# run:** hidden keys have the weight 0. Is `d_pattern` zero there? Is `d_scores`?
+# **Predict before you run:** hidden keys have the weight 0. Is `d_pattern` zero there? Is `d_scores`?
 
 # %% key="pattern-by-hand"
 from llama_np.training.backward import attend_backward
@@ -317,15 +310,14 @@ show.matrices({"d_pattern": d_pattern, "d_scores": d_scores}, ("query T", "key S
 # `d_pattern` is full: if a token *could* read from a later one, that would change the loss. `d_scores` is exactly zero
 # above the diagonal, because the rule multiplies by the weight, and the mask needs no step of its own.
 # {{ claim: not d_scores[np.triu_indices(T, 1)].any() and d_pattern[np.triu_indices(T, 1)].any() }}
-# The first row is zero too, as the first token has no choice. Where a head gives nearly all its weight to one token,
-# the bracket is nearly zero there and the weight everywhere else: such a **saturated** head hardly learns where to look.
+# A head that gives nearly all its weight to one token is **saturated**: the bracket is nearly zero there and the weight
+# everywhere else, so that it hardly learns where to look.
 
 # %% [markdown] key="group-why"
 # ## Step 7. Shared keys, turned keys
 #
 # The heads of a group share a key-value head (lesson [07](07_multi_head.ipynb)), which gets the sum of what they send
-# back. And RoPE has turned each pair of numbers (lesson [05](05_rope.ipynb)), a product with a small matrix; the way back
-# is its transpose, and the transpose of a rotation is the rotation the other way round.
+# back. RoPE has turned each pair of numbers (lesson [05](05_rope.ipynb)), and the way back turns it the other way.
 #
 # **Predict before you run:** one program keeps only what the last head of each group sent. Another turns on instead of
 # back. On which models, or for which tokens, would a test not notice?
@@ -354,16 +346,16 @@ print(f"one head of {config.group} alone: off by {off_head:.2f} of the largest g
 print("turned on: off by", *(f"{o:.2f} {label} " for label, o in zip(labels, off)))
 
 # %% [markdown] key="group-read"
-# The first, off by {{ off_head :.2f }} of the largest gradient here, is right wherever a group has one head, so a test
-# needs grouped queries. The second is right at position 0, where nothing was turned, and nearly so wherever little comes
-# back; the lengths are right everywhere. {{ claim: off[0] == 0 and off[1:].max() > 0.1 }}
+# The first, off by {{ off_head :.2f }} of the largest gradient here, is right wherever a group has one head. The second is
+# right at position 0, where nothing was turned.
+# {{ claim: off[0] == 0 and off[1:].max() > 0.1 }}
 
 # %% [markdown] key="blocks-why"
 # ## Step 8. All blocks, and the embedding
 #
-# `wq`, `wk` and `wv` are products again, whose gradients add in the normalised row; then norm and plus sign, and the
-# block is done; the library's `block_backward` of step 5 does the same. A loop goes through all blocks. At the end, row `t` was a copy of the row `ids[t]` of the embedding, so
-# its gradient is added to that row. **Predict before you run:** for which tokens is `d_embedding[ids] += d_x` wrong?
+# `wq`, `wk` and `wv` are products again, then come norm and plus sign, and the block is done (`block_backward`). At the end, row `t` was a copy of the row `ids[t]` of
+# the embedding, so its gradient is added to that row. **Predict before you run:** for which tokens is
+# `d_embedding[ids] += d_x` wrong?
 
 # %% key="embedding"
 from llama_np import rms_norm
@@ -410,17 +402,15 @@ for name in rng.choice(list(named), 3, replace=False):
 
 # %% [markdown] key="embedding-read"
 # For those that come several times: NumPy reads all rows, adds, and writes them back, so that the last copy wins, where
-# `np.add.at` adds one after the other. The library's `loss_and_gradients` has found what we found. Each product has
-# become two, one for `d_x` and one for `d_w`, so the way back costs about twice as much as the way there
+# `np.add.at` adds one after the other. Each product has
+# become two, one for `d_x` and one for `d_w`, so the way back costs about twice the way there
 # ([Kaplan et al. 2020](https://arxiv.org/abs/2001.08361), section 2.1).
 
 # %% [markdown] key="memory-why"
 # ## Step 9. What has to be remembered
 #
-# Most rules need what the forward pass saw, so training keeps the activations of all blocks until the way back has used
-# them. One can also keep only the rows that went into each block, and run it forward once more when the way back
-# arrives: **gradient checkpointing** ([Chen et al. 2016](https://arxiv.org/abs/1604.06174)), `keep=False` in our
-# function. **Predict before you run:** what does it cost in time?
+# Most rules need what the forward pass saw, so training keeps all activations. One can also keep only the rows
+# that went into each block, and run it forward once more on the way back: **gradient checkpointing** ([Chen et al. 2016](https://arxiv.org/abs/1604.06174)), `keep=False` above.
 
 # %% key="memory" tags=["timing"]
 import time
@@ -443,25 +433,22 @@ table(["kept", "most memory", "time"], [[names[keep], *cells[keep]] for keep in 
 print(f"without: {min(seconds[False]) / min(seconds[True]):.2f} times as long")
 
 # %% [markdown] key="memory-read"
-# With everything kept, memory is fullest when the way back begins. Nearly all of it is activations of {{ len(many) }} tokens,
-# and the gradients are still to come. With one row kept it is fullest at the end, and then
-# {{ (sum(d.nbytes for one in d_layers for d in vars(one).values()) + d_embedding.nbytes) / 1e6 :.0f }} MB of it are gradients. Forgetting the activations brings the peak down to
-# {{ peak[False] / peak[True] :.0% }} of what it was. {{ claim: peak[False] < 0.5 * peak[True] }}
-# The last column says what that costs: one would expect about 4/3 of the time, for one more run forward beside one
+# Forgetting the activations of {{ len(many) }} tokens brings the peak down to {{ peak[False] / peak[True] :.0% }} of what it was,
+# of which most are now the gradients themselves, {{ (sum(d.nbytes for one in d_layers for d in vars(one).values()) + d_embedding.nbytes) / 1e6 :.0f }} MB.
+# {{ claim: peak[False] < 0.5 * peak[True] and sum(d.nbytes for one in d_layers for d in vars(one).values()) > 0.5e6 * peak[False] }}
+# The price in time should be about 4/3, one more run forward beside one
 # forward and one back that is worth two.
 
 # %% [markdown] key="blame-why"
-# ## Step 10. Who is to blame?
+# ## Step 10. Which heads are to blame?
 #
-# Back to the question. A head is taken out by setting its rows of `wo` to zero. A gradient promises that a step
-# $\Delta w$ changes the loss by $\mathrm{sum}(d_w \odot \Delta w)$, and here $\Delta w = -w$ on those rows:
+# A head is taken out by setting its rows of `wo` to zero. A gradient promises that a step
+# $\Delta w$ changes the loss by $\mathrm{sum}(d_w \odot \Delta w)$, and here $\Delta w = -w$:
 #
 # $$\text{promised change} = -\,\mathrm{sum}(d_{w_o} \odot w_o) \quad \text{over the rows of one head}$$
 #
-# A head whose removal would raise the surprise deserves thanks, one whose removal would lower it is to blame. One backward
-# pass gives this for all heads. But a slope is true for *small* steps, and this one goes all the way to zero. We take
-# 20 stories, up to where the hero is named a second time, and ask for the surprise at that name alone. (A target
-# `IGNORE` says that a position does not count.)
+# A head whose removal would lower the surprise is to blame, one whose removal would raise it deserves thanks. We take
+# 20 stories, up to where the hero is named a second time, and ask for the surprise at that name alone.
 
 # %% key="blame"
 import re
@@ -482,6 +469,7 @@ def by_head(rows):  # for each head the sum over its rows of wo
 
 
 def promised(text):
+    # a target IGNORE does not count
     only_last = np.where(np.arange(length - 1) == length - 2, text[1:], IGNORE)
     _, d = loss_and_gradients(weights, config, text[:-1], only_last)
     both = zip(d.layers, weights.layers)
@@ -492,11 +480,12 @@ promise = np.stack([promised(text) for text in texts])  # texts, heads
 print(len(texts), "texts of", length, "tokens, such as", repr(tokenizer.decode(texts[0][1:])))
 
 # %% [markdown] key="taken-out-why"
-# Now each of the {{ n_heads }} heads is really taken out, one run for each. The {{ config.n_heads }} heads of block 0 get
-# a section of their own at the end of the page, because one of them spoils every comparison; until then we speak of the
-# {{ n_heads - config.n_heads }} heads from block 1 on. The control is how much a head writes: perhaps the loud ones matter.
-# **Predict before you run:** in how many of the {{ len(texts) }} texts is the head whose removal hurts most among the five of
-# these {{ n_heads - config.n_heads }} with the largest promise?
+# Now each of the {{ n_heads }} heads is really taken out. The {{ config.n_heads }} heads of block 0 get
+# a section of their own, because one of them spoils every comparison; until then we speak of the
+# {{ n_heads - config.n_heads }} others. The control is how much a head writes: perhaps the loud ones matter.
+#
+# **Predict before you run:** in how many of the {{ len(texts) }} texts is the head whose removal hurts most among the five
+# with the largest promise?
 
 # %% key="taken-out"
 from dataclasses import replace
@@ -505,28 +494,29 @@ from llama_np.model import block as run_block
 
 positions = np.arange(length - 1)
 rotations, mask = rope_rotations(positions, frequencies), causal_mask(positions, positions)
+small = model.weights.map(lambda w: np.asarray(w, np.float32))  # float32 is enough here, and faster
+streams = [small.embedding[texts[:, :-1]]]  # what goes into each block
 
 
-def surprise_after(x, layers):  # at the last token of each text
-    for layer in layers:
+def surprise_with(n, left):
+    """The surprise at the last token of each text, if so much is left of head n."""
+    i, own = n // config.n_heads, slice(n % config.n_heads * K, (n % config.n_heads + 1) * K)
+    x, wo = streams[i], small.layers[i].wo.copy()
+    wo[own] *= left
+    for layer in [replace(small.layers[i], wo=wo), *small.layers[i + 1 :]]:
         x = run_block(x, layer, config, rotations, mask)
     logits = rms_norm(x[:, -1], weights.norm, config.norm_eps) @ weights.output
     return -np.log(softmax(logits)[np.arange(len(texts)), texts[:, -1]])
 
 
-small = model.weights.map(lambda w: np.asarray(w, np.float32))  # float32 is enough here, and faster
-x, without, loud = small.embedding[texts[:, :-1]], [], []
-as_it_is = surprise_after(x, small.layers)
-for i, layer in enumerate(small.layers):
-    _, seen = block_forward(x, layer, config, rotations, mask)
-    for n in range(config.n_heads):
-        own = slice(n * K, (n + 1) * K)
-        wo = layer.wo.copy()
-        wo[own] = 0
-        without.append(surprise_after(x, [replace(layer, wo=wo), *small.layers[i + 1 :]]))
-        loud.append(np.linalg.norm(seen.mix[:, n] @ layer.wo[own], axis=(1, 2)))
-    x = run_block(x, layer, config, rotations, mask)
-found = np.stack(without, axis=1) - as_it_is[:, None]  # texts, heads
+loud = []
+for layer in small.layers:
+    x, seen = block_forward(streams[-1], layer, config, rotations, mask)
+    written = seen.mix @ layer.wo.reshape(config.n_heads, K, -1)  # texts Hq T K -> texts Hq T D
+    loud.append(np.linalg.norm(written, axis=(2, 3)))  # texts Hq
+    streams.append(x)
+as_it_is = surprise_with(0, 1)
+found = np.stack([surprise_with(n, 0) - as_it_is for n in range(n_heads)], axis=1)  # texts, heads
 first, later = slice(0, config.n_heads), slice(config.n_heads, None)  # block 0, and all others
 
 # %% key="compare"
@@ -536,7 +526,7 @@ def correlations(some, others):  # one for each text, over its heads
     return np.array([np.corrcoef(a, b)[0, 1] for a, b in zip(some, others)])
 
 
-loudness = np.stack(loud, axis=1)
+loudness = np.concatenate(loud, axis=1)
 fit = correlations(promise[:, later], found[:, later])
 fit_loud = correlations(loudness[:, later], np.abs(found[:, later]))
 among_five = np.argsort(-promise[:, later])[:, :5]
@@ -571,103 +561,64 @@ table(
 )
 
 # %% [markdown] key="compare-read"
-# Each point is one head in one text. The head whose removal hurts most is among the
+# The head whose removal hurts most is among the
 # five with the largest promise in {{ named_right }} of {{ len(texts) }} texts, and the correlation of promise and finding is {{ fit.mean() :.2f }} ± {{ fit.std() :.2f }},
 # where loudness reaches {{ fit_loud.mean() :.2f }} ± {{ fit_loud.std() :.2f }}.
 # {{ claim: named_right >= 0.7 * len(texts) and fit.mean() > 0.8 and fit.mean() - fit_loud.mean() > 0.2 }}
-# The table names them. From block 1 on, the name rests most on head {{ head_name(in_order[0]) }}: without it the
-# surprise grows by {{ found[:, in_order[0]].mean() :.3f }}. Most to blame is head {{ head_name(in_order[-1]) }}, without
-# which the surprise would be {{ -found[:, in_order[-1]].mean() :.3f }} lower. All of these numbers are small, because no
+# The name rests most on head {{ head_name(in_order[0]) }}, whose removal costs {{ found[:, in_order[0]].mean() :.3f }}. Most
+# to blame is head {{ head_name(in_order[-1]) }}, without
+# which the surprise would be {{ -found[:, in_order[-1]].mean() :.3f }} lower. These numbers are small: no
 # single head from block 1 on decides the name.
 # {{ claim: found[:, in_order[0]].mean() > 0.02 and found[:, in_order[-1]].mean() < 0 }}
 #
-# So one backward pass replaces the {{ n_heads - config.n_heads }} runs of silencing, as lesson 07 did it. It is used to prune heads
+# So one backward pass replaces {{ n_heads - config.n_heads }} runs. It is used to prune heads
 # ([Michel et al. 2019](https://arxiv.org/abs/1905.10650)) and, as **attribution patching**
 # ([Nanda](https://www.neelnanda.io/mechanistic-interpretability/attribution-patching)), to search large models.
 #
-# Yet the points bend upwards from the line of the promise: to remove a head that helps hurts more than promised, and to
-# remove one that harms helps less. The blocks behind a head are full of curves, but there is one more at the very end. With the
-# **log-odds** $z = \ln \frac{p}{1 - p}$ of the right token, the loss is $\ln(1 + e^{-z})$, whose slope is $p - 1$, as
-# in step 3. Divided by it, a promise becomes the promised change of $z$, before that curve.
-
-# %% key="bend"
-p = np.exp(-as_it_is.astype(np.float64))  # probability of the name, for each text
-
-
-def log_odds(surprise):
-    return -np.log(np.expm1(surprise))
-
-
-promise_z = promise[:, later] / (p - 1)[:, None]
-found_z = log_odds(as_it_is[:, None] + found[:, later]) - log_odds(as_it_is)[:, None]
-
-
-def per_promised(promise, found):  # the slope of the line through the points of each text
-    return (promise * found).sum(axis=1) / (promise * promise).sum(axis=1)
-
-
-in_loss = per_promised(promise[:, later], found[:, later])
-in_z = per_promised(promise_z, found_z)
-fit_z = correlations(promise_z, found_z)
-print(f"found, per promised, in the loss:     {in_loss.mean():.2f} ± {in_loss.std():.2f}")
-print(f"found, per promised, in the log-odds: {in_z.mean():.2f} ± {in_z.std():.2f}")
-print(f"correlation in the log-odds {fit_z.mean():.3f} ± {fit_z.std():.3f}")
-axes = ("surprise at the name, with all heads", "found beyond the promise, %")
-beyond = {"in the log-odds": 100 * (in_z - 1), "in the loss": 100 * (in_loss - 1)}
-show.points(as_it_is, beyond, axes, title="one text, its heads from block 1 on")
-
-# %% [markdown] key="bend-read"
-# ## What this shows
+# ## The head that it cannot see
 #
-# Each text is two points, and on the zero line the promise is kept. In the loss, the surer the model was (further to the
-# left), the more the promise falls short (correlation {{ np.corrcoef(p, in_loss)[0, 1] :.2f }}), because near $p = 1$ the loss is flat and
-# every gradient small. In the log-odds the same heads nearly keep it: what is found is {{ in_z.mean() :.2f }} ±
-# {{ in_z.std() :.2f }} times what was promised, against {{ in_loss.mean() :.2f }} ± {{ in_loss.std() :.2f }}.
-# {{ claim: abs(in_z.mean() - 1) < 0.2 and np.corrcoef(p, in_loss)[0, 1] > 0.5 and fit_z.mean() > fit.mean() }}
+# The largest gap between promise and finding is in block 0. We turn that head down to nothing, and beside it
+# head {{ head_name(in_order[0]) }}.
 #
-# So most of the bend was in the one formula of step 3. What remains, up to {{ in_z.max() - 1 :.0% }}, was made in the blocks
-# and their final norm, and it too grows with sureness (correlation {{ np.corrcoef(p, in_z)[0, 1] :.2f }}), but with all their
-# softmaxes, gates and norms they answer to the removal of one head almost in proportion.
-# {{ claim: in_z.mean() - 1 < (in_loss.mean() - 1) / 2 }}
-#
-# And block 0, which we left aside? There is one head with no proportion at all. We take it out, and also only turn it down.
+# **Predict before you run:** a gradient promises a straight line. How will the true curves leave it?
 
 # %% key="blind"
 blind = int(np.abs(found - promise)[:, first].mean(axis=0).argmax())
-gap, said = found[:, blind], promise[:, blind]
-own, turned_down = slice(blind * K, (blind + 1) * K), {}
-for times in (0.9, 0.5, 0.25, 0.1, 0):
-    wo = small.layers[0].wo.copy()
-    wo[own] *= times
-    layers = [replace(small.layers[0], wo=wo), *small.layers[1:]]
-    turned_down[times] = (surprise_after(small.embedding[texts[:, :-1]], layers) - as_it_is).mean()
+taken = np.linspace(0, 1, 21)  # how much of the head is taken away
+lines, turned_down = {}, {}
+for n in (blind, int(in_order[0])):
+    turned_down[n] = np.array([(surprise_with(n, 1 - x) - as_it_is).mean() for x in taken])
+    lines[f"head {head_name(n)}"] = turned_down[n] / turned_down[n][-1]
+    lines[f"{head_name(n)}, as promised"] = promise[:, n].mean() * taken / turned_down[n][-1]
+show.curves(taken, lines, ("how much of the head is taken away", "share of what its removal costs"))
 of_all = correlations(promise, found)
 five_of_all = np.argsort(-promise)[:, :5] == found.argmax(axis=1, keepdims=True)
-print(f"head 0.{blind}: promised {change_in_words(said)}, found {change_in_words(gap)}")
-print(
-    "turned down to:", *(f"{times:g}: {cost:+.2f}" for times, cost in turned_down.items()), sep="  "
-)
+for n in turned_down:
+    print(f"head {head_name(n)}: promised {change_in_words(promise[:, n])}, ", end="")
+    print(f"found {change_in_words(found[:, n])}")
 print(f"all {n_heads} heads: correlation {of_all.mean():.2f} ± {of_all.std():.2f},", end=" ")
 print(f"the worst among five in {five_of_all.any(axis=1).sum()} of {len(texts)}")
+cost = dict(zip(taken.round(2).tolist(), turned_down[blind]))
+word = promise[:, in_order[0]].mean() / found[:, in_order[0]].mean()
 
 # %% [markdown] key="blind-read"
-# {{ claim: gap.mean() > 1 + 10 * abs(said.mean()) }}
-# {{ claim: abs(turned_down[0.9]) < 0.1 and turned_down[0.25] > 5 * turned_down[0.5] }}
-# For head {{ blind }} of block 0 the backward pass promises {{ said.mean() :+.2f }}, and taking it out costs {{ gap.mean() :.1f }} nats:
-# nothing works any more. Over all {{ n_heads }} heads this one spoils the result. The correlation is
-# {{ of_all.mean() :.2f }}, and the worst head is among the five promised in {{ five_of_all.any(axis=1).sum() }} of {{ len(texts) }} texts.
+# {{ claim: found[:, blind].mean() > 1 + 10 * abs(promise[:, blind].mean()) and 0.4 < word < 1.6 }}
+# {{ claim: abs(cost[0.1]) < 0.1 and cost[0.75] > 5 * cost[0.5] }}
+# Head {{ head_name(in_order[0]) }} leaves its line slowly: {{ word :.0% }} of what its removal costs was
+# promised. For head {{ head_name(blind) }} the promise is {{ promise[:, blind].mean() :+.2f }}, and taking it out costs
+# {{ found[:, blind].mean() :.1f }} nats: nothing works any more. Over all {{ n_heads }} heads it spoils the result, with a
+# correlation of {{ of_all.mean() :.2f }}.
 #
-# The middle line shows why. Turned down to 0.9, the head costs {{ turned_down[0.9] :+.2f }}, and at half its size only
-# {{ turned_down[0.5] :.2f }}; then it falls off a cliff, {{ turned_down[0.25] :.1f }} at a quarter and {{ turned_down[0.1] :.1f }} at a
-# tenth. A gradient stands on the flat part and cannot see the edge. A likely reason for the flat part is the norm behind
-# the head, which brings a shorter row back to the same size as long as this head is most of it. So a gradient finds the
-# heads that turn this answer, and is blind to the one on which all answers depend. Other such heads can hide from it as well
+# The picture shows why. With a tenth of it gone the head costs {{ cost[0.1] :+.2f }}, and with half of it only
+# {{ cost[0.5] :.2f }}; then comes a cliff, {{ cost[0.75] :.1f }} at three quarters. A gradient stands on the flat part and
+# cannot see the edge. (A likely reason is the norm behind
+# the head, which brings a shorter row back to the same size as long as this head is most of it.) **So a gradient finds the
+# heads that turn this answer, and is blind to the one on which all answers depend.** Others can hide from it as well
 # ([Kramár et al. 2024](https://arxiv.org/abs/2403.00745)).
 
 # %% [markdown] key="next"
 # ## What comes next
 #
-# **Your turn:** [exercise 15](exercises/15_backward.ipynb), the backward pass of RMSNorm and of a head. What is missing
-# for training is a good rule for the step and a great many texts; lesson [16](16_pretraining.ipynb), pre-training, has
-# both. Before this page: lesson [14](14_tensors_and_gradients.ipynb). Its code: `llama_np/training/backward.py` and
-# `loss.py`.
+# In [exercise 15](exercises/15_backward.ipynb) you write the backward pass of RMSNorm and of a head. Training also
+# needs a great many texts; lesson [16](16_pretraining.ipynb), pre-training, has
+# them. The code: `llama_np/training/backward.py`.
