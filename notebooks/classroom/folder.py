@@ -2,11 +2,12 @@
 
 import os
 import tempfile
+from collections.abc import Callable
 from functools import cache
 from itertools import count
 from pathlib import Path
 
-from weights_tools.writing import replacing
+from weights_tools.writing import PATIENCE, alone_in, replacing
 
 EXERCISES = Path(__file__).parents[1] / "exercises"
 SOLUTIONS = EXERCISES / "solutions"
@@ -52,6 +53,15 @@ def usual_folder() -> Path:
         return Path.home() / ".llama_np"
     except RuntimeError:  # nobody whom this machine knows
         return Path(tempfile.gettempdir()) / "llama_np"
+
+
+def in_turn(path: Path, change: Callable[[], list[str]]) -> list[str]:
+    """Call ``change``, which reads a file and writes it again, while no other notebook does."""
+    try:
+        with alone_in(path.parent, PATIENCE):
+            return change()
+    except OSError as error:
+        return [f"(not saved: {path.name} cannot be written, {error.strerror})"]
 
 
 def write(path: Path, text: str) -> list[str]:

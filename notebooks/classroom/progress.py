@@ -4,8 +4,10 @@ import json
 from datetime import datetime
 from pathlib import Path
 
+from weights_tools.arguments import expand_user
+
 from .check.tasks import ORDER
-from .folder import MARK, folder, put_aside, write
+from .folder import MARK, folder, in_turn, put_aside, write
 from .records import TIME, Malformed, is_record, known_in, names, read_all
 
 
@@ -27,10 +29,14 @@ def load() -> dict:
 def note(name: str, outcome) -> list[str]:
     """Remember the outcome of a check; a line to be told where it cannot be written.
 
-    What is not understood stays in the file; a file that cannot be read is kept under another name.
+    Of several pages that are worked in at once each waits until the other has written. What is not
+    understood stays in the file; a file that cannot be read is kept under another name.
     """
-    if not outcome.started:
-        return []
+    return in_turn(path(), lambda: add(name, outcome)) if outcome.started else []
+
+
+def add(name: str, outcome) -> list[str]:
+    """Read the file, add one outcome and write it again."""
     records, aside = {}, []
     try:
         if path().exists():
@@ -77,7 +83,7 @@ def hand_in(file: str) -> None:
     Raises ``ValueError`` for a name that is none, or one of the course's own files.
     """
     named = file if file.lower().endswith(".json") else f"{file}.json"
-    path = Path(named).expanduser().absolute()
+    path = expand_user(named).absolute()
     if path.name.startswith(".") or path.name in (MARK, "progress.json"):
         raise ValueError(f'expected a name for the file, such as "Anna Miller.json", got {file!r}')
     done = load()

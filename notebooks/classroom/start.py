@@ -13,6 +13,8 @@ from collections.abc import Sequence
 from itertools import count
 from pathlib import Path
 
+from weights_tools.arguments import expand_user
+
 from .folder import MARK, write
 
 COURSE = Path(__file__).parents[1]
@@ -32,7 +34,7 @@ def start(folder: Path, again: Sequence[str] = ()) -> list[str]:
     is put beside it; for the pages in ``again`` ("03" means lesson and exercise) a fresh copy takes
     the name, and the old one gets another. Raises ``ValueError`` where the folder cannot be used.
     """
-    folder = folder.expanduser().absolute()
+    folder = expand_user(folder).absolute()
     refuse(folder, again)
     known = read_mark(folder)
     told, new, fresh = [], 0, 0

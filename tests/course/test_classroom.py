@@ -6,7 +6,10 @@ import json
 import re
 import shutil
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from itertools import count
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,15 +17,16 @@ from classroom import check, hand_in, measure, mine, predict, progress
 from classroom.__main__ import main
 from classroom.check import examine as checking
 from classroom.check.calling import changed
-from classroom.check.kept_functions import sections, solution
+from classroom.check.kept_functions import keep, sections, solution
 from classroom.check.read_again import place
 from classroom.check.tasks import ORDER, TASKS
 from classroom.misconceptions import MISCONCEPTIONS, known_for
-from classroom.progress import load
+from classroom.progress import load, note
 from classroom.records import names
 
 from llama_np import rms_norm, softmax
 from tests.learner import SHORT_STORY, solution_source, write
+from weights_tools.writing import alone_in
 
 ASKED = [wrong for wrong in MISCONCEPTIONS if wrong.task]
 QUICK = [SHORT_STORY if task.name == "story" else task for task in ORDER]
@@ -476,6 +480,31 @@ def test_a_folder_that_cannot_be_written_is_said(kept):
     kept.write_text("a file")
     outcome = check("silu", write(solution_source(TASKS["silu"])))
     assert outcome.passed and "(not saved: progress.json cannot be written" in outcome.lines[-1]
+
+
+def test_two_pages_that_are_checked_at_once_lose_no_record(kept):
+    passed = SimpleNamespace(started=True, passed=True, misconception=None)
+    tasks = [task.name for task in ORDER[:8]]
+    begin = threading.Barrier(2)
+
+    def work(own):
+        begin.wait()
+        for name in own:
+            assert note(name, passed) == []
+            assert keep(name, solution_source(TASKS[name])) == []
+
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(work, (tasks[::2], tasks[1::2])))
+    assert list(load()) == tasks == list(sections())
+    assert sorted(path.name for path in kept.iterdir()) == ["my_llama.py", "progress.json"]
+
+
+def test_a_page_does_not_wait_for_ever(kept, monkeypatch):
+    monkeypatch.setattr("classroom.folder.PATIENCE", 0.01)
+    with alone_in(kept):
+        outcome = check("silu", write(solution_source(TASKS["silu"])))
+    told = "(not saved: progress.json cannot be written, another process is writing here)"
+    assert outcome.passed and told in outcome.lines
 
 
 # --- a class ---

@@ -1,6 +1,7 @@
 """Writing a new folder: it is there whole, or nothing is, whatever comes in between."""
 
 import errno
+import json
 import os
 import shutil
 from pathlib import Path
@@ -9,11 +10,13 @@ import pytest
 
 from tests.folders import command, refusal, write_folder
 from tests.tiny import tiny_config
+from weights_tools import locks
 from weights_tools.__main__ import main
 from weights_tools.commands import convert as convert_module
 from weights_tools.formats import safetensors_file as tensors_module
 from weights_tools.load import DOLL_HOUSE, load_model
-from weights_tools.writing import replacing
+from weights_tools.locks import locked, release, try_lock
+from weights_tools.writing import new_folder, replacing, state, write_json
 
 
 @pytest.fixture
@@ -141,3 +144,128 @@ def test_a_place_that_may_not_be_written(tmp_path, source):
     told = refusal("convert", source, source / "to")
     assert "cannot be written (Permission denied); choose another place" in told
     source.chmod(0o700)
+
+
+# --- two at once, and what one that was killed has left ---
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
+def test_a_lock_ends_with_the_process_that_holds_it(tmp_path):
+    path = tmp_path / "lock"
+    ends, begins = os.pipe(), os.pipe()
+    if not (child := os.fork()):
+        try_lock(path)
+        os.write(begins[1], b"!")
+        os.read(ends[0], 1)
+        os._exit(9)
+    os.read(begins[0], 1)
+    with locked(path) as held:
+        assert not held
+    with locked(path, wait=0.01) as held:
+        assert not held
+    os.write(ends[1], b"!")
+    os.waitpid(child, 0)
+    assert path.exists()  # it was killed
+    with locked(path) as held:
+        assert held
+    assert not path.exists()
+    for end in (*ends, *begins):
+        os.close(end)
+
+
+def test_who_waits_for_a_lock_does_not_get_one_that_was_taken_away(tmp_path, monkeypatch):
+    """Between opening the file and locking it, its holder may have removed it."""
+    path = tmp_path / "lock"
+    take = locks.take
+
+    def late(file):
+        monkeypatch.setattr(locks, "take", take)
+        path.unlink()
+        take(file)
+
+    monkeypatch.setattr(locks, "take", late)
+    held = try_lock(path)
+    assert os.path.samestat(os.fstat(held), path.stat())
+    release(path, held)
+
+
+def test_a_file_system_without_locks(tmp_path, monkeypatch):
+    def none(_):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(locks, "take", none)
+    with replacing(tmp_path / "file") as beside:
+        beside.write_text("new")
+    assert (tmp_path / "file").read_text() == "new" and everything(tmp_path) == ["file"]
+
+
+@pytest.mark.parametrize("dest", ["to", "there"])
+def test_two_conversions_into_one_folder(tmp_path, source, dest):
+    (tmp_path / "there").mkdir()
+    with new_folder(tmp_path / dest) as beside:
+        (beside / "config.json").write_text("{}")
+        told = refusal("convert", source, tmp_path / dest)
+        assert f"{tmp_path / dest}: another process is writing here; let it end, or name" in told
+    assert everything(tmp_path / dest) == ["config.json"]
+
+
+def test_a_folder_that_somebody_makes_meanwhile_is_not_written_over(tmp_path):
+    with pytest.raises(OSError, match="to: cannot be written"), new_folder(tmp_path / "to"):
+        (tmp_path / "to").mkdir()
+        (tmp_path / "to/config.json").write_text("mine")
+    assert everything(tmp_path) == ["to", "to/config.json"]
+
+
+def test_what_one_that_was_killed_has_left_is_removed_and_nothing_else(tmp_path, source):
+    private = tmp_path / "private"
+    private.mkdir()
+    (private / "key").write_text("secret")
+    (tmp_path / ".to.llama_np.tmp").mkdir()
+    (tmp_path / ".to.llama_np.tmp/model.safetensors").write_text("half")
+    (tmp_path / ".to.llama_np.tmp/link").symlink_to(private)
+    (tmp_path / ".to.llama_np.lock").touch()
+    for name in ("to.4711.tmp", ".other.llama_np.tmp", "model.incomplete"):
+        (tmp_path / name).write_text("mine")
+    before = everything(tmp_path)
+    assert command("convert", source, tmp_path / "to")[0] == 0
+    gone = {name for name in before if name.startswith(".to.")}
+    assert {*before} - {*everything(tmp_path)} == gone and (private / "key").exists()
+
+    file = private / "file"
+    (private / ".file.llama_np.tmp").symlink_to(private / "key")  # not written through
+    write_json({}, file)
+    assert everything(private) == ["file", "key"] and (private / "key").read_text() == "secret"
+
+
+def moved_and_killed(folder, *names):
+    """As if a conversion into an empty folder had been killed while it moved its files there."""
+    temporary = folder / ".llama_np.tmp"
+    temporary.mkdir(parents=True)
+    for name in names:
+        (folder / name).write_text(name)
+    about = {name: state(folder / name) for name in names}
+    (temporary / "moved.json").write_text(json.dumps(about))
+
+
+def test_what_was_moved_before_a_kill_is_removed_if_nothing_else_is_there(tmp_path, source):
+    moved_and_killed(tmp_path / "to", "model.safetensors", "tokenizer.model")
+    assert command("convert", source, tmp_path / "to")[0] == 0
+    assert everything(tmp_path / "to") == everything(source)
+    for changed in ("model.safetensors", "thesis.txt"):  # somebody has worked there
+        moved_and_killed(tmp_path / changed, "model.safetensors", "tokenizer.model")
+        (tmp_path / changed / changed).write_text("mine")
+        assert "is there already" in refusal("convert", source, tmp_path / changed)
+        assert {changed, "tokenizer.model"} <= {*everything(tmp_path / changed)}
+
+
+@pytest.mark.parametrize(
+    "code, words", [(errno.ENOSPC, "the disk is full"), (errno.EROFS, "Read-only")]
+)
+def test_a_file_that_cannot_be_written_is_named(tmp_path, code, words):
+    with pytest.raises(OSError, match=f"{tmp_path / 'file'}: .*{words}"):  # noqa: SIM117
+        with replacing(tmp_path / "file"):
+            raise OSError(code, os.strerror(code))
+    with pytest.raises(FileNotFoundError, match="No such file.*source"):  # noqa: SIM117
+        with replacing(tmp_path / "file"):
+            (tmp_path / "source").read_bytes()  # what cannot be read is no fault of the place
+    assert everything(tmp_path) == []

@@ -2,6 +2,8 @@
 
 import argparse
 import csv
+import json
+import os
 
 import numpy as np
 import pytest
@@ -11,10 +13,15 @@ from tests.tiny import tiny_config
 from weights_tools import load_model, workers
 from weights_tools.__main__ import main
 from weights_tools.commands.train import add_arguments, beginning, given
+from weights_tools.training import run as run_module
 from weights_tools.training import trainer as train_module
+from weights_tools.training import training_log
 from weights_tools.training.corpus import Stream
+from weights_tools.training.run import run_training
 from weights_tools.training.stages import Copying, Pretraining, Rows
 from weights_tools.training.trainer import Hyperparameters, Training, train
+from weights_tools.training.training_log import read_log
+from weights_tools.writing import alone_in, replacing
 
 CONFIG = tiny_config(rope_scaling=None, context_length=32)
 ROWS = Rows(tokens_per_step=64, row=16, final_row=32, final_share=0.5)
@@ -236,3 +243,93 @@ def test_a_token_that_is_carried_along_predicts_itself_from_the_start():
     weights = beginning(tiny_config(tied_output=False), np.random.default_rng(0), std=0.08)
     np.testing.assert_array_equal(weights.output, weights.embedding.T)
     assert not np.shares_memory(weights.output, weights.embedding)
+
+
+# --- bad luck ---
+
+
+def go(training, out, evaluate_every=3):
+    """A run as the commands do it, without a model to write."""
+    figures = {"held_out": 1.0}
+    run_training(
+        training, out, evaluate_every, lambda _: figures, lambda _: None, lambda _: "it says"
+    )
+
+
+def test_two_trainings_into_one_folder(stream, tmp_path):
+    with alone_in(tmp_path / "out"):
+        with pytest.raises(OSError, match="out: another process is writing here; let it end"):
+            go(start(stream), tmp_path / "out")
+        assert not (tmp_path / "out/training").exists()
+
+
+@pytest.mark.parametrize(
+    "spoil", ["a folder", "other columns", "no numbers", "no writing", "queue"]
+)
+def test_a_log_does_not_end_a_run(stream, tmp_path, monkeypatch, capsys, spoil):
+    """Not even where it can be neither read nor put aside; nor does the picture of it."""
+    log = tmp_path / "training/log.csv"
+    log.parent.mkdir()
+    if spoil == "a folder":
+        log.mkdir()
+    elif spoil == "queue":
+        os.mkfifo(log)
+    else:
+        log.write_text(
+            "step,train_loss,mine\n1,2,3\n"
+            if spoil == "other columns"
+            else "step,train_loss\n1,x\n"
+        )
+    if spoil == "no writing":
+        monkeypatch.setattr(training_log, "replacing", lambda path: replacing(path / "absent"))
+    monkeypatch.setattr(run_module, "draw_curve", lambda _: [][0])
+    go(start(stream), tmp_path)
+    restored = start(stream)
+    restored.restore(log.parent / "checkpoint.npz")
+    assert restored.step == 6
+    told = capsys.readouterr().err
+    assert "log (old 0).csv" in told and "the run goes on" in told
+    if spoil != "no writing":
+        assert [row["step"] for row in read_log(log)] == ["3", "6"]
+
+
+def spoiled(path, **changes):
+    """A checkpoint with other arrays than ``save`` has written."""
+    with np.load(path) as saved:
+        arrays = {key: saved[key] for key in saved.files}
+    about = json.loads(str(arrays["about"])) | changes.pop("about", {})
+    arrays |= {"about": np.array(json.dumps(about))} | changes
+    np.savez(path, **{key: array for key, array in arrays.items() if array is not None})
+
+
+@pytest.mark.parametrize(
+    "changes, words",
+    [
+        ({"weights/norm": np.ones(1)}, r"weights/norm should be float\d+ of \(18,\), got float64"),
+        ({"mean/norm": np.ones(18, np.int8)}, "mean/norm should be .* got int8"),
+        ({"average/norm": None}, "average/norm should be .* got nothing"),
+        ({"weights/norm": np.array([{}])}, "allow_pickle"),
+        ({"about": {"step": 7}}, "its step should be one of 6, got 7"),
+        ({"about": {"step": "1"}}, "its step should be one of 6, got '1'"),
+        ({"about": {"seconds": []}}, "seconds and loss should be numbers"),
+    ],
+)
+def test_a_damaged_checkpoint_is_refused_before_anything_is_changed(
+    stream, tmp_path, changes, words
+):
+    path, training, other = tmp_path / "checkpoint.npz", start(stream), start(stream)
+    run(training, 1)
+    training.save(path)
+    spoiled(path, **changes)
+    with pytest.raises(ValueError, match=f"{path}: no checkpoint .*{words}.*remove it") as caught:
+        other.restore(path)
+    assert "\n" not in str(caught.value) and same(other, start(stream)) and other.step == 0
+
+
+def test_a_checkpoint_takes_no_more_memory_than_its_file(stream, tmp_path):
+    path = tmp_path / "checkpoint.npz"
+    np.savez_compressed(path, about=np.array("{}"), bomb=np.zeros(10**5))
+    with pytest.raises(ValueError, match="no checkpoint .it is packed"):
+        start(stream).restore(path)
+    with pytest.raises(ValueError, match="no checkpoint .this is no file"):
+        start(stream).restore(tmp_path)

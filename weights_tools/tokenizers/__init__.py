@@ -6,6 +6,7 @@ from pathlib import Path
 from llama_np.tokenizer import BPETokenizer, Tokenizer
 from llama_np.tokenizer.bpe import LLAMA3_PATTERN
 
+from ..arguments import expand_user
 from .chat_template import template_beside
 from .fit import fitted
 from .ranks import read_tiktoken, write_ranks
@@ -26,7 +27,7 @@ def load_tokenizer(path: str | os.PathLike, vocab_size: int | None = None) -> To
     Raises FileNotFoundError where there is nothing, ValueError for what the readers refuse, and for
     a tokenizer with ordinary tokens beyond the `vocab_size` of the model.
     """
-    path = Path(path).expanduser()
+    path = expand_user(path)
     if not path.exists():
         raise FileNotFoundError(f"no such file or folder: {path}; expected a tokenizer")
     found = path if path.is_file() else _find(path)

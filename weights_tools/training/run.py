@@ -1,5 +1,6 @@
 """One run as all training commands do it: go on or begin, show progress, keep a log."""
 
+import os
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -9,6 +10,7 @@ from llama_np.tokenizer import Tokenizer
 from llama_np.weights import Weights
 
 from ..progress import Progress
+from ..writing import alone_in, made
 from .trainer import Training, train
 from .training_log import draw_curve, shown, write_line
 
@@ -25,35 +27,43 @@ def run_training(
 
     At every evaluation the figures that ``evaluate`` returns are logged, ``sample`` writes
     something to look at, and ``save`` writes the model. A run that was stopped goes on from its
-    checkpoint.
+    checkpoint. Raises ``NotWritten`` where another process is writing into ``out``.
     """
     if evaluate_every < 1:
         raise ValueError(f"--evaluate-every must be at least 1, got {evaluate_every}")
     folder = out / "training"
-    folder.mkdir(parents=True, exist_ok=True)
-    checkpoint = folder / "checkpoint.npz"
-    if checkpoint.exists():
-        training.restore(checkpoint)
-        print(f"going on from step {training.step}", file=sys.stderr)
-    count = sum(array.size for _, array in training.learned.named())
-    steps = training.recipe.steps
-    seen = "  ".join(f"{value} {unit}" for unit, value in training.stage.seen(steps).items())
-    print(f"{count:,} parameters learn; in all {seen}", file=sys.stderr)
-    progress, before = Progress(steps), (training.step, training.seconds)
+    with alone_in(out), made(folder):
+        checkpoint = folder / "checkpoint.npz"
+        if os.path.lexists(checkpoint):
+            training.restore(checkpoint)
+            print(f"going on from step {training.step}", file=sys.stderr)
+        count = sum(array.size for _, array in training.learned.named())
+        steps = training.recipe.steps
+        seen = "  ".join(f"{value} {unit}" for unit, value in training.stage.seen(steps).items())
+        print(f"{count:,} parameters learn; in all {seen}", file=sys.stderr)
+        progress, before = Progress(steps), (training.step, training.seconds)
 
-    def report(now: Training, figures: Mapping[str, float] | None) -> None:
-        pace = (now.seconds - before[1]) / (now.step - before[0])
-        said = f"loss {now.loss:.3f}  {pace:.2f} s a step"
-        progress.show(now.step, said, force=figures is not None)
-        if figures is not None:
-            write_line(folder / "log.csv", now, figures)
-            told = (f"{shown(value)} {key.replace('_', ' ')}" for key, value in figures.items())
-            progress.say(f"step {now.step}: {', '.join(told)}")
-            progress.say("    " + sample(now.weights(now.average)))
-            save(now)
+        def report(now: Training, figures: Mapping[str, float] | None) -> None:
+            pace = (now.seconds - before[1]) / (now.step - before[0])
+            said = f"loss {now.loss:.3f}  {pace:.2f} s a step"
+            progress.show(now.step, said, force=figures is not None)
+            if figures is not None:
+                if_possible(progress.say, write_line, folder / "log.csv", now, figures)
+                told = (f"{shown(value)} {key.replace('_', ' ')}" for key, value in figures.items())
+                progress.say(f"step {now.step}: {', '.join(told)}")
+                progress.say("    " + sample(now.weights(now.average)))
+                save(now)
 
-    train(training, checkpoint, evaluate, report, evaluate_every)
-    draw_curve(folder)
+        train(training, checkpoint, evaluate, report, evaluate_every)
+        if_possible(progress.say, draw_curve, folder)
+
+
+def if_possible(say: Callable[[str], None], write: Callable, *given) -> None:
+    """Write what is only to be read by people: a run does not end because it cannot."""
+    try:
+        write(*given)
+    except (OSError, ValueError, LookupError) as error:
+        say(f"{write.__name__} has failed, the run goes on: {error}")
 
 
 def first_words(weights, config, tokenizer: Tokenizer, ids: list[int], n: int = 60) -> str:

@@ -15,7 +15,8 @@ import math
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from zipfile import BadZipFile
+from typing import NoReturn
+from zipfile import ZIP_STORED
 
 import numpy as np
 
@@ -106,11 +107,21 @@ class Training:
         """Go on from a checkpoint; it must come from the same model, recipe and data."""
         about, saved = read_checkpoint(path)
         self.check_options(path, about)
-        for kind, group in self.arrays().items():
-            for key, array in group.items():
-                array[...] = saved[f"{kind}/{key}"]
-        self.step = self.optimizer.step_count = about["step"]
-        self.seconds, self.loss = about["seconds"], about["loss"]
+        live = {f"{kind}/{n}": a for kind, group in self.arrays().items() for n, a in group.items()}
+        for key, array in live.items():
+            found = saved.get(key)
+            if found is None or (found.shape, found.dtype) != (array.shape, array.dtype):
+                got = "nothing" if found is None else f"{found.dtype} of {found.shape}"
+                refuse(path, f"{key} should be {array.dtype} of {array.shape}, got {got}")
+        step, told = about.get("step"), (about.get("seconds"), about.get("loss"))
+        if type(step) is not int or not 0 <= step <= self.recipe.steps:
+            refuse(path, f"its step should be one of {self.recipe.steps}, got {step!r:.40}")
+        if not all(isinstance(number, float) for number in told):
+            refuse(path, f"seconds and loss should be numbers, got {told!r:.40}")
+        for key, array in live.items():
+            array[...] = saved[key]
+        self.step = self.optimizer.step_count = step
+        self.seconds, self.loss = told
 
     def check_options(self, path: Path, about: dict[str, object]) -> None:
         """Raise ``ValueError`` for the first option that is not what it was."""
@@ -158,12 +169,28 @@ class Training:
 
 
 def read_checkpoint(path: Path) -> tuple[dict[str, object], dict[str, np.ndarray]]:
-    """What a checkpoint says about itself, and its arrays; ``ValueError`` for other files."""
+    """What a checkpoint says about itself, and its arrays; ``ValueError`` for other files.
+
+    They take no more memory than the file is large: ``save`` packs nothing.
+    """
+    if not path.is_file():
+        refuse(path, "this is no file")
     try:
         with np.load(path) as saved:
-            return json.loads(str(saved["about"])), {key: saved[key] for key in saved.files}
-    except (ValueError, KeyError, EOFError, IndexError, BadZipFile) as error:
-        raise ValueError(f"{path}: no checkpoint ({error}); remove it to start anew") from None
+            if any(entry.compress_type != ZIP_STORED for entry in saved.zip.infolist()):
+                raise ValueError("it is packed")
+            about = json.loads(str(saved["about"]))
+            arrays = {key: saved[key] for key in saved.files}
+    except Exception as error:  # NumPy and zipfile raise many kinds for damaged files
+        refuse(path, str(error).partition("\n")[0] or repr(error))
+    if not isinstance(about, dict):
+        refuse(path, "it says nothing about itself")
+    return about, arrays
+
+
+def refuse(path: Path, why: str) -> NoReturn:
+    """Raise for a file that is no checkpoint that ``save`` has written."""
+    raise ValueError(f"{path}: no checkpoint ({why}); remove it to start anew")
 
 
 def name(weights: Weights) -> str:

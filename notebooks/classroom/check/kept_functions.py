@@ -26,7 +26,7 @@ import numpy as np
 
 from llama_np.tokenizer.bpe import split_pieces
 
-from ..folder import SOLUTIONS, folder, put_aside, write
+from ..folder import SOLUTIONS, folder, in_turn, put_aside, write
 from .final_task import PARTS
 from .returned import clean
 from .tasks import TASKS
@@ -250,6 +250,11 @@ def keep(name: str, source: str) -> list[str]:
 
     Functions stand in the order of their tasks; those of no task (any more) come last.
     """
+    return in_turn(Path(path()), lambda: put(name, source))
+
+
+def put(name: str, source: str) -> list[str]:
+    """Read the file, put one function into it and write it again."""
     kept = {key: section[0].strip() for key, section in sections().items()} | {name: source}
     aside = []
     if len(kept) == 1 and is_strange(Path(path())):
