@@ -12,6 +12,7 @@ import numpy as np
 from llama_np.config import LlamaConfig
 from llama_np.weights import Weights, check
 
+from .arguments import expand_user
 from .formats.adapter import adapt, has_model, is_adapter
 from .formats.adapter_config import CONFIG as ADAPTER_CONFIG
 from .formats.adapter_config import base_of
@@ -19,6 +20,7 @@ from .formats.hugging_face import open_hugging_face
 from .memory import MODES, choose_memory, side_by_side
 from .opened import OpenedModel, as_weight, check_shapes, read_tokenizer
 from .progress import Progress
+from .terminal import printable
 
 HERE = Path(__file__).parent
 DOLL_HOUSE = HERE / "doll_house"
@@ -73,10 +75,10 @@ def load_model(path: str | os.PathLike | None = None, memory: str | None = None)
     if memory == "auto":
         memory, why = choose_memory(checkpoint)
         if why:
-            print(why, file=sys.stderr)
+            print(printable(why), file=sys.stderr)
     tokenizer, notes = read_tokenizer(checkpoint)
     for note in notes:
-        print(note, file=sys.stderr)
+        print(printable(note), file=sys.stderr)
     return Model(
         config=checkpoint.config,
         weights=read_weights(checkpoint, memory),
@@ -121,7 +123,7 @@ def open_model(path: str | os.PathLike) -> OpenedModel:
 
 def find(path: str | os.PathLike) -> Path:
     """Where a model lies: at this path, or else under this name in ``SHIPPED`` or ``INSTALLED``."""
-    found, name = Path(path).expanduser(), os.fspath(path)
+    found, name = expand_user(path), os.fspath(path)
     if name in INSTALLED and not found.exists():
         return find_installed(name)
     return found if found.exists() else SHIPPED.get(name, found)

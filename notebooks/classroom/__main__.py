@@ -5,6 +5,8 @@ import argparse
 import sys
 from pathlib import Path
 
+from weights_tools.terminal import plain_streams
+
 from .collect import collect
 from .needs import needs
 from .start import start
@@ -43,6 +45,12 @@ def main(argv: list[str] | None = None) -> int:
     )
     command.add_argument("pages", nargs="*", metavar="PAGE", help="such as 03 (default: lessons)")
     args = parser.parse_args(argv)
+    with plain_streams():
+        return run(parser, args)
+
+
+def run(parser: argparse.ArgumentParser, args: argparse.Namespace) -> int:
+    """One of the commands; an error is one line."""
     if args.command == "collect" and not args.folder.is_dir():
         parser.error(f"{args.folder}: no such folder")
     try:

@@ -7,6 +7,8 @@ import sys
 import urllib.parse
 from pathlib import Path
 
+from weights_tools.terminal import printable
+
 from .explore import in_notebook
 
 # A sign beside each colour: not everybody tells red from green. The last is for plain consoles.
@@ -20,6 +22,7 @@ def show(passed: bool, started: bool, lines: list[str], read: tuple[str, str] | 
 
     ``read`` is what the lines call the place to read again, and its heading.
     """
+    lines = [printable(line) for line in lines]
     sign, colour, code, plain = SIGNS[passed if started else None]
     if not in_notebook():
         print("\n".join([f"{in_terminal(sign, code, plain)} {lines[0]}", *lines[1:]]))

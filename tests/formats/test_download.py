@@ -353,7 +353,7 @@ def test_several_gguf_files_are_for_the_user_to_choose_from(hub, get):
     hub.files |= {f"tiny.{kind}.gguf": noise(2000) for kind in ("Q8_0", "Q4_0")}
     told = refusal(get)
     assert "--file NAME" in told and "tiny.Q4_0.gguf (2.0 kB), tiny.Q8_0.gguf (2.0 kB)" in told
-    assert "no file tiny.gguf" in refusal(get, files=["tiny.gguf"])
+    assert "no file 'tiny.gguf'" in refusal(get, files=["tiny.gguf"])
     assert contents(get(files=["tiny.Q4_0.gguf"])).keys() == {"README.md", "tiny.Q4_0.gguf"}
     assert "tiny.Q8_0.gguf" in contents(get(files=["tiny.Q8_0.gguf"]))  # into the same folder
 

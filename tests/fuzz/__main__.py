@@ -86,6 +86,7 @@ def write_seeds(folders: Path, names: list[str]) -> list[str]:
             folder.mkdir(parents=True)
             try:
                 make(folder)
+                is_read(name, folder, folders / "work" / name)
             except BaseException as error:  # pytest's Skipped is no Exception
                 if isinstance(error, KeyboardInterrupt) or not is_missing(error):
                     raise
@@ -94,6 +95,13 @@ def write_seeds(folders: Path, names: list[str]) -> list[str]:
                 print(f"{name}: left out, {error}", file=sys.stderr)
                 break
     return missing
+
+
+def is_read(name: str, seed: Path, work: Path) -> None:
+    """A file that is refused as it is would show nothing once it is changed."""
+    shutil.copytree(seed, work)
+    READERS[name].read(work / READERS[name].entry)
+    shutil.rmtree(work)
 
 
 def is_missing(error: BaseException) -> bool:
@@ -106,7 +114,6 @@ def fuzz(
     """Run cases of one reader until the time is over."""
     tally, started, case = Tally(), time.monotonic(), first
     work = folders / "work" / name
-    work.parent.mkdir(exist_ok=True)
     while (left := seconds - (time.monotonic() - started)) > 0:
         child = Child(name, seed, case, folders, work, CASES)
         case = follow(child, name, seed, case, time.monotonic() + left, tally, work, keep)
@@ -207,8 +214,7 @@ def one(name: str, seed: int, case: int, folders: Path, keep: Path | None) -> in
     """A single case, with its traceback."""
     work = (keep or folders) / f"{name}-{seed}-{case}"
     again(name, seed, case, folders, work)
-    entry = work / READERS[name].entry if READERS[name].entry else work
-    READERS[name].read(entry)
+    READERS[name].read(work / READERS[name].entry)
     print("read")
     return 0
 

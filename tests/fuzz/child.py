@@ -56,7 +56,7 @@ def prepare(name: str, seed: int, case: int, folders: Path, work: Path) -> list[
     done = [whole.name]
     for _ in range(rng.choice((1, 1, 1, 2, 3))):
         file = rng.choice(names)
-        if rng.random() < 0.01:
+        if rng.random() < 0.01 and reader.accidents:
             done.append(f"{file.name}: {replace(file, rng)}")
         elif file.is_file() and file.stat().st_size < 2**22:
             file.write_bytes(mutate(file.name, file.read_bytes(), rng))
@@ -85,12 +85,11 @@ def replace(file: Path, rng: random.Random) -> str:
 
 def judge(name: str, work: Path) -> tuple[str, str]:
     """What became of the case, and where it is not well, what happened."""
-    entry = work / READERS[name].entry if READERS[name].entry else work
     silent = io.StringIO()
     try:
         with warnings.catch_warnings(), contextlib.redirect_stderr(silent):
             warnings.simplefilter("error")
-            READERS[name].read(entry)
+            READERS[name].read(work / READERS[name].entry)
         return "read", ""
     except Wrong as error:
         return "wrong", where(error)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from llama_np.config import LLAMA_3_1_SCALING
 from llama_np.training.lora import initialize_lora
 from llama_np.weights import initialize
 from tests.folders import write_folder, write_shards
@@ -52,7 +53,10 @@ logging.getLogger("gguf").setLevel(logging.ERROR)  # it tells of every value set
 def gguf(folder: Path, kind: str = "F32", **options) -> None:
     from tests import llama_cpp
 
-    config = tiny_config(n_layers=1, dim=32, ffn_width=32, n_heads=4, n_kv_heads=2, head_dim=8, vocab_size=259)  # fmt: skip  # noqa: E501
+    config = tiny_config(
+        n_layers=1, dim=32, ffn_width=32, n_heads=4, n_kv_heads=2, head_dim=8, vocab_size=259,
+        rope_scaling=LLAMA_3_1_SCALING,
+    )  # fmt: skip
     tensors = llama_cpp.tensors_of(config, random_weights(config, np.float32))
     tokens = [*byte_letters().values(), "th", "the", "<|endoftext|>"]
 

@@ -10,9 +10,18 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from ..terminal import plain_streams
+from ..writing import why
+
 
 def exit_status(run: Callable[[argparse.Namespace], int | None], args: argparse.Namespace) -> int:
-    """Run a command; an error is one line."""
+    """Run a command; an error is one line, and nothing printed is a command to the terminal."""
+    keep_numbers()
+    with plain_streams():
+        return told(run, args)
+
+
+def told(run: Callable[[argparse.Namespace], int | None], args: argparse.Namespace) -> int:
     try:
         with tidying_up():
             status = run(args)
@@ -22,12 +31,23 @@ def exit_status(run: Callable[[argparse.Namespace], int | None], args: argparse.
         # Whoever read our output has gone; Python would complain again when it closes the stream.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except (ValueError, OSError, FloatingPointError) as error:
+    except OSError as error:
+        nameless = error.errno is not None and error.filename is None  # files of ours have names
+        print(f"error: {f'standard output: {why(error)}' if nameless else error}", file=sys.stderr)
+        return 1
+    except (ValueError, FloatingPointError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("\nstopped; start again with the same options", file=sys.stderr)
         return 130
+
+
+def keep_numbers() -> None:
+    """Let no file of ours get the number of a standard stream that is closed, 0 to 2."""
+    while (number := os.open(os.devnull, os.O_RDWR)) <= 2:
+        pass
+    os.close(number)
 
 
 @contextmanager

@@ -18,7 +18,11 @@ from functools import partial
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import NamedTuple
 
+from llama_np.config import brief
+
 from ..memory import in_bytes
+from ..reading import TABLE, read_bytes
+from ..terminal import bare_stderr
 
 HELP = "get a model from the Hugging Face hub"
 DESCRIPTION = (
@@ -117,6 +121,9 @@ def bring(
     import huggingface_hub as hub
 
     commit, offered = list_files(hub.HfApi(**access), repo, revision)
+    if INDEX in offered and offered[INDEX].size > TABLE:  # before it is fetched to be read
+        size = in_bytes(offered[INDEX].size)
+        raise ValueError(f"its {INDEX} has {size}, more than any Llama's; refused")
     fetch = partial(hub.hf_hub_download, repo, revision=commit, **access)
     names = choose(offered, asked, partial(read_aside, fetch))
     refuse_giants(repo, {name: offered[name] for name in names})
@@ -134,7 +141,8 @@ def bring(
     told = f"{repo}, commit {commit[:8]}: {len(names)} files, {in_bytes(total)}{there}"
     print(told, file=sys.stderr)
     for name in missing:
-        fetch(name, local_dir=destination)
+        with bare_stderr():  # for its bar; the names are printable
+            fetch(name, local_dir=destination)
         remove_damaged(destination / name, offered[name])
 
 
@@ -149,6 +157,7 @@ def list_files(api, repo: str, revision: str | None) -> tuple[str, dict[str, Hub
                 int(found.size), found.lfs.sha256 if found.lfs else str(found.blob_id)
             )
             for found in info.siblings
+            if str(found.rfilename).isprintable()  # no other is asked for, nor shown
         }
     except (HTTPError, OSError):
         raise
@@ -159,7 +168,7 @@ def list_files(api, repo: str, revision: str | None) -> tuple[str, dict[str, Hub
 def read_aside(fetch: Callable[..., str], name: str) -> bytes:
     """A small file, without writing into the destination."""
     with tempfile.TemporaryDirectory() as folder:
-        return Path(fetch(name, local_dir=folder)).read_bytes()
+        return read_bytes(fetch(name, local_dir=folder), TABLE)
 
 
 def choose(
@@ -175,7 +184,7 @@ def choose(
     weights = list(dict.fromkeys(asked)) or weight_files(files, read)
     for name in weights:
         if name not in files:
-            raise ValueError(f"it holds no file {name}; it holds {listed(files, files)}")
+            raise ValueError(f"it holds no file {name!r}; it holds {listed(files, files)}")
         refuse_outside(name)
     wanted = [name for name in files if PAPERS.fullmatch(name)]
     if not asked:
@@ -215,9 +224,10 @@ def shards(index: bytes) -> list[str]:
     try:
         names = sorted({*json.loads(index)["weight_map"].values()})
     except (ValueError, KeyError, AttributeError, TypeError, RecursionError) as error:
-        raise ValueError(f"its {INDEX} is not an index of shards: {error!r}") from None
-    if not names or not all(isinstance(name, str) for name in names):
-        raise ValueError(f"its {INDEX} is not an index of shards: it names {names}")
+        why = f"{type(error).__name__}: {str(error)[:80]!a}"
+        raise ValueError(f"its {INDEX} is not an index of shards: {why}") from None
+    if not names or not all(isinstance(name, str) and name.isprintable() for name in names):
+        raise ValueError(f"its {INDEX} is not an index of shards: it names {brief.repr(names)}")
     return names
 
 
@@ -230,7 +240,7 @@ def refuse_outside(name: str) -> None:
     """Raise where a name on the hub would be written outside the destination."""
     parts = PurePosixPath(name.replace("\\", "/")).parts
     if PureWindowsPath(name).anchor or {"..", "~"} & {*parts}:
-        raise ValueError(f"the file {name!r} lies outside the folder; refused")
+        raise ValueError(f"the file {brief.repr(name)} lies outside the folder; refused")
 
 
 def refuse_giants(repo: str, files: Mapping[str, HubFile]) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from urllib.parse import parse_qsl, urlencode
 
 from weights_tools import load_model
+from weights_tools.terminal import plain_streams
 from weights_tools.writing import replacing
 
 from .answers import answers, requests_of
@@ -38,6 +39,12 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--port", type=port, default=0, help="default: one that is free")
     parser.add_argument("--no-browser", action="store_true", help="only print the address")
     args = parser.parse_args(argv)
+    with plain_streams():
+        return run(args)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Open, answer, serve or write; an error is one line."""
     state = args.state.removeprefix("#")
     if args.sentence is not None:
         state = urlencode(dict(parse_qsl(state)) | {"s": args.sentence})
