@@ -8,8 +8,8 @@
 # often do they have to talk to each other on the way?
 #
 # You cut the doll-house in two, then in eight, run it, and count every number that is exchanged. At the end you know why
-# the choice between rows and columns is not free, and why a model should not have fewer key-value heads than
-# processors.
+# the choice between rows and columns is not free, why a model should not have fewer key-value heads than
+# processors, and when more processors no longer help.
 #
 # This page is optional. It goes on from [lesson 13](13_gpt2_to_llama.ipynb) and needs the parts of a block
 # ([07](07_multi_head.ipynb), [08](08_feed_forward.ipynb)).
@@ -18,7 +18,7 @@
 from dataclasses import replace
 
 import numpy as np
-from classroom import agree, table
+from classroom import agree, show, table
 
 from llama_np import (
     attention,
@@ -165,8 +165,16 @@ agree(answers[0] + answers[1], trace["embedded"])
 # %% [markdown] key="whole-why"
 # ## Step 5. The whole model
 #
-# Now all of it, with any number of processors, and two functions that stand for the wires between them. One adds parts,
-# the other joins pieces, and both note how many numbers the result has.
+# Here is a block on two processors. Each has its own copy of the stream, and only what is drawn in colour passes between
+# them.
+
+# %% key="lanes"
+show.two_processors()
+
+# %% [markdown] key="lanes-read"
+# Norms and additions are done twice, because both have whole rows. What is exchanged is one sum for each half of the
+# block. Now all of it, with any number of processors, and two functions that stand for the wires between them. One adds
+# parts, the other joins pieces, and both note how many numbers the result has.
 #
 # **Predict before you run:** with twice as many processors, how many numbers does *each* of them have to send for a token:
 # half as many, about the same, or twice as many? And does the model still say the same name?
@@ -269,11 +277,34 @@ table(
 # their authors give for them ([Ainslie et al. 2023](https://arxiv.org/abs/2305.13245), section 2.2).
 # {{ claim: copies["Llama 3 8B"][8] == copies["Llama 3 70B"][8] == 1 and copies["the doll-house"][8] > 1 }}
 #
-# ## How long does it wait?
+# ## When does splitting stop paying?
 #
-# While one token after another is written, the {{ talk[2][0] }} exchanges must happen one after another, because each block
-# needs the sum of the one before it. For Llama 3 70B, with 80 blocks, a width of 8,192 and a vocabulary of 128,256, that is
-# 162 exchanges a token, which add and join {{ (161 * 8192 + 128256) * 2 / 1e6 :.1f }} MB in bfloat16. Within a server the wires are fast enough; between servers one cuts
+# While one token after another is written, every weight has to be fetched from memory once for each token, and $n$ cards
+# fetch $n$ times as fast. But the exchanges must happen one after another, because each block needs the sum of the
+# one before it, and each of them takes some time, however little it carries: about 6 microseconds between two H100 in one server
+# ([measured](https://github.com/NVIDIA/nccl/issues/1259)), say 10 among eight. An H100 fetches 3.35 TB a second
+# ([NVIDIA](https://www.nvidia.com/en-us/data-center/h100/)).
+#
+# **Predict before you run:** how much faster do eight cards write than one, with a model of 1, 8 or 70 billion parameters?
+
+# %% key="waits"
+fetched_a_second, one_wait = 3.35e12, 10e-6
+models = {"Llama 3.2 1B": (1.24e9, 16), "Llama 3 8B": (8.03e9, 32), "Llama 3 70B": (70.6e9, 80)}
+faster, equal, rows = {}, {}, []
+for name, (n_parameters, n_layers) in models.items():
+    fetch, waits = 2 * n_parameters / fetched_a_second, (2 * n_layers + 2) * one_wait
+    faster[name], equal[name] = fetch / (fetch / 8 + waits), fetch / waits
+    rows.append([f"{1e3 * fetch:.2f} ms", f"{1e3 * waits:.2f} ms", f"{faster[name]:.1f} times"])
+    rows[-1] = [name, *rows[-1], f"{equal[name]:.0f}"]
+table(["", "one card fetches for", "exchanges", "eight are faster", "as long at n ="], rows)
+
+# %% [markdown] key="waits-read"
+# The 70B, which would not fit on one card anyway, is written {{ faster["Llama 3 70B"] :.0f }} times as fast by eight, the 1B
+# not even twice as fast. The last column says with how many cards the exchanges take as long as the
+# fetching; from there on, doubling the cards saves a quarter of the time at most. That is at {{ equal["Llama 3.2 1B"] :.0f }}
+# cards for the 1B and at {{ equal["Llama 3 70B"] :.0f }} for the 70B. **The larger the model, the more processors it pays to cut it into.**
+# {{ claim: faster["Llama 3.2 1B"] < 2 and faster["Llama 3 70B"] > 5 }}
+# Between servers an exchange takes longer still, so there one cuts
 # the model by *blocks* instead, **pipeline parallelism**, which exchanges a row only where one machine's blocks end and
 # the next one's begin.
 
@@ -283,7 +314,7 @@ table(
 # - Columns first, then rows: each processor has whole units or whole heads, and only the sum at the end is exchanged.
 # - A sum can be put off through what is linear, and must be made before a curve or a norm.
 # - Two all-reduces a block, of a row of width `D` for each token, whatever the number of processors, one more for the embedding, and one all-gather of
-#   the logits.
+#   the logits. They take time one after another, so that a small model soon gains nothing.
 # - Key-value heads are the units of the cache. Fewer of them than processors means copies.
 #
 # ## What comes next

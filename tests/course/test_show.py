@@ -30,6 +30,7 @@ MAPS = {  # drawings in which no text may stand on another
     "attention_map": lambda: show.attention_map(["scores", "cache", "q"]),
     "gate_map": show.gate_map,
     "two_blocks": show.two_blocks,
+    "two_processors": show.two_processors,
     "one_cell": lambda: show.one_cell(ROWS[:, :10], ROWS[:, 10:20], T - 1, 9, labels=LABELS),
     "cache_frames": lambda: show.cache_frames(LABELS, len(LABELS) - 2),
     "streams": lambda: show.streams(LABELS, ROWS[:, :32].T, unit="lost", out="␣Lily"),
@@ -399,6 +400,7 @@ SAID = {
     "4 query heads read one key-value head": show.attention_map,
     "w_gate, gate, F": show.gate_map,
     "1: LayerNorm → RMSNorm. 2: a learned row for each place → q and k turned": show.two_blocks,
+    "exchanged, in colour: the sum of what both write, T D": show.two_processors,
     "␣c reads ␣b 0.60, a 0.30, ␣c 0.10.": lambda: show.reads(["a", "␣b", "␣c"], [0.3, 0.6, 0.1]),
     "␣b reads a 0.75, ␣b 0.25.": lambda: show.reads(
         ["a", "␣b", "␣c"], [[1, 0, 0], [0.75, 0.25, 0], [0.3, 0.6, 0.1]], reader=1

@@ -1,4 +1,4 @@
-"""Maps: the whole model, attention opened up, the gate, and two kinds of block side by side."""
+"""Maps: the whole model, attention opened up, the gate, two kinds of block, two processors."""
 
 from collections.abc import Sequence
 
@@ -213,3 +213,35 @@ def _numbered(
     style = {"boxstyle": "circle,pad=0.2", "facecolor": LIT, "edgecolor": "none"}
     corner = x + width / 2, y + height / 2
     write(place, *corner, str(number), 8.5, "white", bbox=style)
+
+
+def two_processors() -> None:
+    """Draw one block on two processors: columns, then rows; what is exchanged is lit."""
+    place = canvas(WIDTH, 3.7)
+    lanes, middle = {"processor 1": 2.78, "processor 2": 0.92}, 1.85
+    halves = (0.2, 0.2, "wq wk wv", "wo", 3.72), (3.72, 3.93, "gate, up", "down", 7.02)
+    for side, (name, y) in zip((1, -1), lanes.items(), strict=True):
+        box(place, 0, y - 0.66, WIDTH, 1.32, "#f8f9fb", FAINT)
+        write(place, 0.08, y + 0.54 * side, name, 9, QUIET, ha="left")
+        part(place, 0.2, y, "x", width=0.26)
+        for start, past, columns, rows, end in halves:
+            left, around = start + 0.13, y + 0.38 * side
+            bent(place, (past, y + (0.2 * side if past == start else 0)), (past, around),
+                 (end, around), (end, y + 0.15 * side))  # fmt: skip
+            for x, text, width in (
+                (left + 0.42, "norm", 0.5), (left + 1.22, columns, 0.76), (left + 2.2, rows, 0.66),
+            ):  # fmt: skip
+                part(place, x, y, text, width=width)
+            for at, to in ((0, 0.16), (0.68, 0.83), (1.61, 1.86)):
+                arrow(place, (left + at, y), (left + to, y), shrinkA=0, shrinkB=0)
+            arrow(place, (left + 2.53, y), (left + 2.78, middle + 0.14 * side), LIT, linewidth=2)
+            arrow(place, (left + 2.94, middle + 0.14 * side), (end, y - 0.15 * side), LIT,
+                  linewidth=2)  # fmt: skip
+            plus(place, end, y)
+    for start, *_ in halves:
+        left = start + 0.13
+        plus(place, left + 2.86, middle)
+        write(place, left + 1.22, middle, "half of the\ncolumns each", 8.5, QUIET)
+        write(place, left + 2.2, middle, "half of\nthe rows", 8.5, QUIET)
+    say("exchanged, in colour: the sum of what both write, T D, twice in each block")
+    finish()
