@@ -14,7 +14,7 @@ from llama_np.config import LlamaConfig
 from llama_np.tokenizer import Tokenizer
 from llama_np.weights import shapes
 
-from .block_matrix import Q4_0Matrix, Q4_1Matrix, Q8_0Matrix
+from .block_matrix import Q4_0Matrix, Q4_1Matrix, Q4_KMatrix, Q6_KMatrix, Q8_0Matrix
 from .layout import is_rotated, names_elsewhere, to_adjacent_pairs, to_rotate_half
 from .lazy_matrix import Bf16Matrix, F16Matrix, Int8Matrix, StoredMatrix, widen_bf16
 from .tokenizers.fit import without_row
@@ -22,6 +22,7 @@ from .tokenizers.fit import without_row
 MATRICES = {
     "BF16": Bf16Matrix, "F16": F16Matrix,
     "Q4_0": Q4_0Matrix, "Q4_1": Q4_1Matrix, "Q8_0": Q8_0Matrix,
+    "Q4_K": Q4_KMatrix, "Q6_K": Q6_KMatrix,
 }  # fmt: skip
 
 

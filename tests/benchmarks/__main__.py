@@ -40,7 +40,7 @@ def make_parser() -> argparse.ArgumentParser:
     p.add_argument("shape", metavar="SHAPE", help="name of the shape")
     p.add_argument("folder", metavar="DEST", type=Path, help="folder to write; must not exist")
     p.add_argument("--dtype", default="bfloat16", choices=[*CODES, *QUANTISED],
-                   help="default: %(default)s; q4_0, q4_1, q8_0: a GGUF file")  # fmt: skip
+                   help=f"default: %(default)s; {', '.join(QUANTISED)}: a GGUF file")  # fmt: skip
     p.add_argument("--seed", type=int, default=0, metavar="N", help="the same gives the same bytes")
     p.set_defaults(run=run_make_checkpoint)
 

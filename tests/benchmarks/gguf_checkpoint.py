@@ -13,6 +13,12 @@ from weights_tools.progress import Progress
 
 QUANTISED = {kind.name.lower(): kind for kind in KINDS.values() if kind.numbers > 1}
 RING_BLOCKS = 131_071  # a prime, as the ring of numbers has
+# Where a block's scale lies, the standard deviation of its numbers at a scale of 1 (all bytes are
+# as likely), where its shift lies, and what brings their mean to 0.
+SPREAD = {
+    "Q4_0": (0, 4.61, None, 0), "Q4_1": (0, 4.61, 2, -7.5), "Q8_0": (0, 73.9, None, 0),
+    "Q4_K": (0, 258.3, 2, 7.5), "Q6_K": (208, 1365.7, None, 0),
+}  # fmt: skip
 
 
 def bytes_of(config: LlamaConfig, kind: Kind) -> int:
@@ -44,6 +50,11 @@ def write_gguf(path: Path, config: LlamaConfig, kind: Kind, seed: int) -> None:
             writer.add_tensor_info(theirs, shape, np.dtype(np.float32), 4 * shape[0])
         else:
             n, width = shape if name == "embedding" else shape[::-1]
+            if width % kind.numbers:
+                raise ValueError(
+                    f"{kind.name} comes in blocks of {kind.numbers}, {name} has rows of {width}; "
+                    "take another shape, or another dtype"
+                )
             in_bytes = n, width // kind.numbers * kind.n_bytes
             tensors[theirs] = in_bytes, math.prod(in_bytes)
             writer.add_tensor_info(
@@ -67,11 +78,13 @@ def write_gguf(path: Path, config: LlamaConfig, kind: Kind, seed: int) -> None:
 
 def scaled(ring: np.ndarray, kind: Kind, width: int) -> None:
     """Give every block the scale at which numbers have a standard deviation of 1 / sqrt(width)."""
-    of_integers = {"Q8_0": 73.9}.get(kind.name, 4.61)  # of 256, and of 16, that are as likely
-    scale = np.float16(1 / math.sqrt(width) / of_integers)
-    ring[:, :2] = np.frombuffer(scale.tobytes(), np.uint8)
-    if kind.name == "Q4_1":
-        ring[:, 2:4] = np.frombuffer(np.float16(-7.5 * scale).tobytes(), np.uint8)
+    at, spread, shift_at, shift = SPREAD[kind.name]
+    scale = np.float16(1 / math.sqrt(width) / spread)
+    ring[:, at : at + 2] = np.frombuffer(scale.tobytes(), np.uint8)
+    if shift_at is not None:
+        ring[:, shift_at : shift_at + 2] = np.frombuffer(
+            np.float16(shift * scale).tobytes(), np.uint8
+        )
 
 
 def metadata_of(config: LlamaConfig) -> dict[str, int | float]:

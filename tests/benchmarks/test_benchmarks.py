@@ -84,7 +84,7 @@ def test_each_dtype_is_written_as_such(dtype, kind, tmp_path):
     assert json.loads((tmp_path / dtype / "config.json").read_text())["dtype"] == dtype
 
 
-@pytest.mark.parametrize("dtype", ["q4_0", "q4_1", "q8_0"])
+@pytest.mark.parametrize("dtype", ["q4_0", "q4_1", "q8_0", "q4_k", "q6_k"])
 def test_a_quantised_checkpoint_has_numbers_as_large_as_a_product_wants_them(dtype, tmp_path):
     pytest.importorskip("gguf")
     config = dataclasses.replace(SHAPES["stories110m"], n_layers=2, vocab_size=640)
@@ -93,12 +93,19 @@ def test_a_quantised_checkpoint_has_numbers_as_large_as_a_product_wants_them(dty
     assert contents(tmp_path / "a") == contents(tmp_path / "b")
     model = load_model(tmp_path / "a", memory="mapped")
     assert model.config == config
-    assert type(model.weights.layers[0].wq).__name__ == f"{dtype.capitalize()}Matrix"
+    assert type(model.weights.layers[0].wq).__name__ == f"{dtype.upper()}Matrix"
     for w in (model.weights.layers[0].wq, model.weights.layers[1].w_down):
         assert np.std(np.asarray(w)) == pytest.approx(w.shape[0] ** -0.5, rel=0.05)
     n_weights, n_bytes = measure.read_per_token(model)
     assert 0.99 * n_bytes < (tmp_path / "a/model.gguf").stat().st_size < 1.01 * n_bytes
     assert n_weights == config.count_parameters()
+
+
+def test_a_shape_that_blocks_do_not_divide(tmp_path):
+    pytest.importorskip("gguf")
+    with pytest.raises(ValueError, match="Q4_K comes in blocks of 256, embedding has rows of 288"):
+        make_checkpoint(SHAPES["stories15m"], tmp_path / "a", "q4_k")
+    assert [*tmp_path.iterdir()] == []
 
 
 def test_shards_hold_the_same_numbers_and_their_index_says_where(stories, tmp_path):
