@@ -6,6 +6,7 @@ https://docs.python.org/3/library/msvcrt.html#msvcrt.locking
 """
 
 import os
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -16,6 +17,10 @@ if os.name == "nt":
 
     def take(file: int) -> None:
         msvcrt.locking(file, msvcrt.LK_NBLCK, 1)
+elif sys.platform == "emscripten":  # Python in a browser has no fcntl, and is the only process
+
+    def take(file: int) -> None:
+        pass
 else:
     import fcntl
 
