@@ -5,8 +5,8 @@
 # it is often said that from version to version only the weights changed. Is that so? And how does a model of one
 # billion parameters come to write so well: was it trained longer than others of its size, or made in another way?
 #
-# You compare the published configs line by line, write the request in two formats, and then do something to the doll-house
-# that is like what Meta did to Llama 3.1 8B to get Llama 3.2 1B: half of its blocks go, and the whole model teaches what
+# You compare the published configs line by line, write the request in two formats, and then do to the doll-house
+# a part of what Meta did to Llama 3.1 8B to get Llama 3.2 1B: half of its blocks go, and the whole model teaches what
 # is left.
 #
 # This page is optional. It goes on from [lesson 13](13_gpt2_to_llama.ipynb).
@@ -28,8 +28,7 @@ config, weights, tokenizer = model.config, model.weights, model.tokenizer
 # ## Step 1. Five configs
 #
 # Meta publishes a file `params.json` with the weights. These are its numbers for five models. What they leave open is
-# given as arguments: Llama 2's vocabulary lies in its tokenizer, and what concerns 3.2 is the subject of the next step.
-# From the numbers the library computes the rest.
+# given as arguments: Llama 2's vocabulary, and what is the subject of the next step. The library computes the rest.
 
 # %% key="configs"
 llama_3 = {"vocab_size": 128256, "norm_eps": 1e-5, "rope_theta": 500000.0, "n_kv_heads": 8}
@@ -83,14 +82,13 @@ table(["", *described], [[r, *(d[r] for d in described.values())] for r in descr
 # times as large as **Llama 2** ([paper](https://arxiv.org/abs/2307.09288)), a `theta` with which the slow pairs of RoPE turn
 # more slowly, and grouped queries in all sizes, which Llama 2 had in its larger ones only; the last line is a quarter of
 # what it was. In **3.1** the weights were trained further on longer and longer texts, and the slow pairs are slowed
-# down once more ([page 05b](05b_long_context.ipynb) tries it). In the small models of **3.2** the output is tied, as it
-# was in GPT-2: a vocabulary of that size would otherwise take
+# down once more ([page 05b](05b_long_context.ipynb) tries it). In the small models of **3.2** the output is tied, as
+# in GPT-2: the vocabulary would otherwise take
 # {{ 2 * 128256 * 2048 / (llamas["3.2 1B"].count_parameters() + 128256 * 2048) :.0% }} of the 1B, where it now takes
 # {{ 128256 * 2048 / llamas["3.2 1B"].count_parameters() :.0% }}.
 #
 # So it is not only the weights. A tied output and scaled RoPE are code: a program for Llama 3 that is given the weights of
-# 3.2 looks for an output matrix that is not there, and without the scaled frequencies it goes wrong in long texts, where nobody
-# tests it.
+# 3.2 looks for an output matrix that is not there, and goes wrong in long texts.
 
 # %% [markdown] key="factor-why"
 # ## Step 2. Eight or thirty-two?
@@ -98,7 +96,7 @@ table(["", *described], [[r, *(d[r] for d in described.values())] for r in descr
 # `params.json` only says `use_scaled_rope`, and by how much has to be looked up. Here the sources differ. [Meta's
 # code](https://github.com/meta-llama/llama-models/blob/main/models/llama3/model.py) has the number 8 written into it, for all
 # models. The `config.json` of [Llama 3.2 1B](https://huggingface.co/meta-llama/Llama-3.2-1B/blob/main/config.json) on
-# Hugging Face has 32, since a correction after its release. Which of them does it matter to, and from where on?
+# Hugging Face has 32, since a correction after its release.
 #
 # **Predict before you run:** up to which position does a pair that is divided by 8 only meet angles that it has met within
 # the first 8,192 positions, before it was divided?
@@ -115,12 +113,12 @@ for factor in (8, 32):
 # with it, on texts of that length. But the weights of 3.2 were trained with 32, and with 8 the slow pairs turn four times as
 # fast as they have learned. Users report that the 1B and 3B, run with 8, break down at [about 80,000
 # tokens](https://github.com/meta-llama/llama-models/issues/241), and a maintainer has confirmed in [another
-# thread](https://github.com/meta-llama/llama-models/issues/166) that 32 is right. In a text of usual length the
-# difference hardly shows, which is why it went unnoticed. A number in a config belongs to the weights that were trained with it.
+# thread](https://github.com/meta-llama/llama-models/issues/166) that 32 is right. A number in a config belongs to the
+# weights that were trained with it.
 #
 # ## Step 3. The same text, in fewer tokens
 #
-# What does a vocabulary four times as large buy? The cuts below were made with the real tokenizers and are stored here;
+# What does a vocabulary four times as large buy? The cuts below were made with the real tokenizers;
 # `␣` is a space. (Llama 2 puts one of its own in front of a text, and so has `␣In`; the picture leaves it out.)
 
 # %% key="cuts"
@@ -135,12 +133,12 @@ show.splits({name: cut.split("|") for name, cut in cuts.items()})
 # {{ len(cuts["Llama 2"].split("|")) }} tokens, Llama 3 takes up to three and needs {{ len(cuts["Llama 3"].split("|")) }}
 # ([lesson 01](01_tokens.ipynb) has its pattern). On English text it is 3.94 characters a token instead of 3.17
 # ([paper](https://arxiv.org/abs/2407.21783), section 3.2), so that the same text passes through the model in a fifth
-# fewer steps. The price stands in the table of step 1: a larger share of the parameters at both ends.
+# fewer steps. The price, in the table of step 1, is a larger share of the parameters at both ends.
 #
 # ## Step 4. The same request, in two formats
 #
 # A chat is a text in a format that fine-tuning has taught ([lesson 12](12_generation.ipynb)). Llama 2's is made of
-# ordinary characters, brackets and words, and the system message is put inside the first turn of the user
+# ordinary characters, and the system message is put inside the first turn of the user
 # ([`chat_completion`](https://github.com/meta-llama/llama/blob/main/llama/generation.py)). `<s>` and `</s>` are its two
 # special tokens, begin and end.
 
@@ -169,14 +167,12 @@ print(forged[-60:])
 # here. What is typed becomes {{ len(typed) }} ordinary tokens, and the end of a turn is one special token that only the
 # program writes. {{ claim: tokenizer.special_id("<|eot_id|>") not in typed and len(typed) > 1 }}
 # In Llama 2's format `[/INST]` is the same few characters whoever writes it. The last line could be two turns or one
-# sly request, which is why Meta's code for Llama 2 refuses prompts with these marks in them. With the new format the
-# roles got names, a system message became a turn of its own, and every turn has the same end, on which a loop can stop.
+# sly request, so Meta's code for Llama 2 refuses prompts with these marks.
 
 # %% [markdown] key="pool-why"
 # ## Step 5. What can be changed in a model that is trained already?
 #
-# The weights were learned for the parts around them, and one might think that nothing can be exchanged afterwards.
-# Without further training that is nearly true. With a little, a surprising amount can be changed:
+# With a little further training, a surprising amount:
 #
 # | change | further training | source |
 # |---|---|---|
@@ -184,7 +180,7 @@ print(forged[-60:])
 # | positions pressed together, for longer texts | at most 1,000 steps | [Chen et al. 2023](https://arxiv.org/abs/2306.15595) |
 # | half of the blocks and of the width go: 8B becomes 1B | up to 9 trillion tokens, with teachers | [Llama 3.2](https://github.com/meta-llama/llama-models/blob/main/models/llama3_2/MODEL_CARD.md) |
 #
-# Heads first, because that is four lines. The doll-house has {{ config.n_kv_heads }} key-value heads, and all of them are to
+# Heads first. The doll-house has {{ config.n_kv_heads }} key-value heads, and all of them are to
 # become one.
 #
 # **Predict before you run:** which hurts less, one head that is the *mean* of all, or simply the first of them, while the
@@ -215,21 +211,24 @@ table(["key-value head", "loss of stories"], [[n, f"{x:.2f}"] for n, x in pooled
 # %% [markdown] key="pool-read"
 # The mean is far worse here, {{ pooled["the mean"] :.1f }} against {{ pooled["the first"] :.1f }}, where the model has
 # {{ pooled["as trained"] :.2f }} as it was trained. {{ claim: pooled["the mean"] > pooled["the first"] + 0.5 }} A likely reason is
-# that each head writes its keys in a language of its own. Their mean is in none of them, whereas the first head still serves
-# those queries that were trained with it. Ainslie et al. report the opposite: of three ways to convert a model, the mean
-# did best (figure 4). But they measured *after* further training, for which the mean is the better start, as it holds something of every head. What a
+# that each head writes its keys in a language of its own, and their mean is in none of them. Ainslie et al. report the opposite: of three ways to convert a model, the mean
+# did best (figure 4). But they measured *after* further training. What a
 # change costs at once says little about what it is worth after some training.
 #
 # ## Step 6. Half of a model
 #
 # The last line of the table answers the question from the beginning: both. Up to 9 trillion tokens are more than four times the
-# 2 trillion that Llama 2 7B had read ([paper](https://arxiv.org/abs/2307.09288), section 2). And the 1B and 3B did not start
-# from random numbers. They were cut out of Llama 3.1 8B, which is called **pruning**, and then trained with the probabilities of the 8B and the 70B as
-# targets, **knowledge distillation** ([Hinton et al. 2015](https://arxiv.org/abs/1503.02531)). Which parts were cut, Meta
-# has not said in detail. The 8B has 32 blocks and the 1B has 16, so let us take blocks.
+# 2 trillion that Llama 2 7B had read. And the 1B and 3B did not start from random numbers. They were cut out of Llama 3.1 8B, which is called **pruning**, and then trained with the probabilities of the 8B and the 70B as
+# targets, **knowledge distillation** ([Hinton et al. 2015](https://arxiv.org/abs/1503.02531)).
+#
+# The 8B has 32 blocks and the 1B has 16. With 16 blocks fewer, the 8B would still have
+# {{ replace(LLAMA_3_8B, n_layers=16).count_parameters() / 1e9 :.1f }} billion parameters; the rest of the way to
+# {{ llamas["3.2 1B"].count_parameters() / 1e9 :.2f }} is the **width**, `D` from 4,096 to 2,048 and `F` from 14,336 to 8,192,
+# and the tied output. How the width was cut, Meta has not said in detail. We leave it alone and try the half that needs no
+# surgery inside a matrix: blocks.
 #
 # **Predict before you run:** the doll-house has {{ config.n_layers }} blocks, too. Which half of them can go with the least
-# harm: the first, the last, every second one, or the middle?
+# harm: the first, the last, every second one, or the middle? And how many can go before the rest is useless?
 
 # %% key="prune"
 from weights_tools.training.corpus import STORIES, Stream, encode_document, read_corpus
@@ -266,14 +265,33 @@ best = min(cut, key=cut.get)
 rows = {"the whole model": whole} | cut
 table(["", "loss of held-out stories"], [[name, f"{loss:.2f}"] for name, loss in rows.items()])
 
+
+# %% key="gone"
+def without_middle(n):
+    return [*range((L - n) // 2), *range((L + n) // 2, L)]
+
+
+gone = [*range(0, L, 4)]
+ways = {"from the middle": without_middle, "from the end": lambda n: range(L - n)}
+harm = {
+    name: np.array([held_out_loss(keep(left(n)), replace(config, n_layers=L - n)) for n in gone])
+    for name, left in ways.items()
+}
+show.curves(np.array(gone), harm, (f"blocks removed, of {L}", "loss of held-out stories"))
+
 # %% [markdown] key="prune-read"
 # Without the first half the loss is {{ cut["the first half goes"] :.1f }}, more than the {{ np.log(config.vocab_size) :.1f }} of
-# a blind guess. Yet most of this harm is due to block 0 alone: if it stays and block 16 goes instead, as in the last line, the loss is {{ cut["the first half goes but block 0"] :.2f }}. The best choice is "{{ best }}", with {{ cut[best] :.2f }}: {{ L // 2 }} blocks are gone at
-# once, and much of what the model knew is still there, because each block only adds to the stream, and a missing one leaves
-# the others as they are. Large models stand the loss of many neighbouring blocks, too; there those that can go lie deeper, close to the last
-# ([Gromov et al. 2024](https://arxiv.org/abs/2403.17887)).
-# {{ claim: cut["the first half goes"] > cut[best] + 2 and cut[best] < 3.5 }}
+# a blind guess. Yet most of this harm is due to block 0 alone: if it stays and block 16 goes instead, as in the last line, the loss is {{ cut["the first half goes but block 0"] :.2f }}. The best choice is "{{ best }}", with {{ cut[best] :.2f }}: each block only adds to the stream, and a missing one leaves
+# the others as they are. {{ claim: cut["the first half goes"] > cut[best] + 2 and cut[best] < 3.5 and best == "the middle goes" }}
 # {{ claim: cut["the first half goes but block 0"] < cut["the first half goes"] - 2 }}
+#
+# The curve has no edge at 16. From the middle, the first {{ gone[2] }} blocks cost {{ harm["from the middle"][2] - whole :.2f }} nats, the next
+# {{ gone[2] }} another {{ harm["from the middle"][4] - harm["from the middle"][2] :.2f }}, and with {{ gone[-1] }} gone the loss is
+# {{ harm["from the middle"][-1] :.1f }}. From the end, the last {{ gone[1] }} alone cost {{ harm["from the end"][1] - whole :.2f }}.
+# {{ claim: harm["from the end"][1] - harm["from the middle"][1] > 0.3 }}
+# {{ claim: harm["from the middle"][2] - whole < 0.7 and harm["from the middle"][4] < harm["from the end"][4] - 0.5 }}
+# Large models stand the loss of many neighbouring blocks, too; there those that can go lie deeper, close to the last
+# ([Gromov et al. 2024](https://arxiv.org/abs/2403.17887)).
 
 # %% [markdown] key="teacher-why"
 # ## Step 7. A teacher
@@ -296,9 +314,8 @@ agree(np.array([(softmax(z) - q)[entry] for entry in some]), tried, 1e-6)
 # Where the teacher is sure of the token that comes, $q$ is nearly $[v = y]$, and nothing is gained. Where
 # it is not, the text tells of one possible word and the teacher of all. Now three students of {{ L // 2 }} blocks, three
 # times each with other stories: the pruned model learning from the text, the pruned model learning from the whole model, and, as a
-# control, a model of the same shape that begins with random numbers and has the same teacher.
-#
-# As [lesson 13](13_gpt2_to_llama.ipynb) has shown, one shared rate can favour one side, so both pruned students get two.
+# control, a model of the same shape that begins with random numbers and has the same teacher. Both pruned students get two
+# rates, as one shared rate can favour one side ([lesson 13](13_gpt2_to_llama.ipynb)).
 #
 # **Predict before you run:** thirty steps of 256 tokens are next to nothing. Which counts for more in so short a time, the
 # teacher or what the student has inherited?
@@ -361,26 +378,24 @@ apart = min(low["text"], high["text"]) - min(low["teacher"], high["teacher"])
 # {{ claim: min(fresh) > max(by_teacher[RATES[1]]) + 1 and max(by_text[RATES[0]]) < cut[best] - 0.2 }}
 # What it has inherited is nearly everything. After {{ STEPS }} steps the pruned student has come from {{ cut[best] :.2f }} down
 # to {{ high["teacher"] :.2f }}, more than half of the way to the {{ whole :.2f }} of the whole model. The
-# one that began with random numbers, with the same teacher and a larger rate, is at {{ np.mean(fresh) :.1f }}.
+# one that began with random numbers is at {{ np.mean(fresh) :.1f }}.
 # {{ claim: high["teacher"] < (cut[best] + whole) / 2 }}
 #
 # And the teacher? At the larger rate its student is ahead of that of the text by {{ high["text"] - high["teacher"] :.3f }}
-# nats, and at the smaller one it is behind by {{ low["teacher"] - low["text"] :.3f }}. Each at the better of its two rates,
-# they are {{ abs(apart) :.3f }} apart, which is less than two runs of the same student differ: in so short a training the
+# nats, and at the smaller one behind by {{ low["teacher"] - low["text"] :.3f }}. Each at the better of its two rates,
+# they are {{ abs(apart) :.3f }} apart, less than two runs of the same student differ: in so short a training the
 # teacher brings next to nothing. {{ claim: high["text"] - high["teacher"] > 0.02 and low["teacher"] > low["text"] }}
 # {{ claim: abs(apart) < 0.03 and abs(apart) < np.ptp(by_text[RATES[0]]) }}
-# What it saves is noise, because a single word of the text may be chance, and $q$ is not. So its student can take larger
-# steps, which is what the two rates show. Over a long run the gain may differ; how much of the quality of
-# Llama 3.2 1B is due to the pruning and how much to the teachers, Meta has not published.
+# What it saves is noise, because a single word of the text may be chance, and $q$ is not, so that its student can take larger
+# steps. Over a long run the gain may differ.
 #
 # ## In short
 #
 # - From Llama 2 to 3.2 the block stayed. The vocabulary, the frequencies of RoPE, who shares keys, and whether the output is tied
 #   changed, and each of these is code or a number that a loader has to know.
-# - For the factor of 3.2 the config on Hugging Face is right, and the 8 in Meta's code is not.
 # - Llama 3's format has marks that typed text cannot imitate, if the program encodes it without special tokens.
-# - A trained model can be rebuilt, if it is trained a little further, and what a smaller one inherits from it is worth far more
-#   than the same training from random numbers; in thirty steps, the teacher adds next to nothing.
+# - Half of the blocks can go, best from the middle, and what a smaller model inherits is worth far more
+#   than the same training from random numbers. We have not tried to cut the width.
 #
 # ## What comes next
 #
