@@ -6,14 +6,12 @@
 # Since then five parts of the plan have been replaced. Does each new part predict better than the old one, and if not,
 # why was it replaced?
 #
-# You train a small GPT-2, take it apart with what you know, and meet the five old parts. Then a study
-# replaces them one by one, beside models that only count. The last experiment asks *where* a better model is better:
-# with how much of the text before it.
+# You train a small GPT-2, take it apart, and meet the five old parts. Then a study
+# replaces them one by one, beside models that only count, until each part has its number. The last experiment asks
+# *where* a better model is better: with how much of the text before it.
 #
-# Before this page: the parts of a block (lessons [03](03_rms_norm.ipynb) to [08](08_feed_forward.ipynb)) and the loss
-# ([10](10_logits.ipynb)). Beside it: [exercise 13](exercises/13_gpt2_to_llama.ipynb). What changed from Llama 2 to
-# Llama 3.2 is on [page 13b](13b_llama_versions.ipynb), the "parallel" layers of Meta's code on
-# [13c](13c_parallel_layers.ipynb); both are optional.
+# It follows [lesson 12](12_generation.ipynb); [exercise 13](exercises/13_gpt2_to_llama.ipynb) goes with it, and two
+# optional pages, [13b](13b_llama_versions.ipynb) on Llama 2 to 3.2 and [13c](13c_parallel_layers.ipynb) on parallel layers.
 
 # %% key="blocks"
 import dataclasses
@@ -25,15 +23,15 @@ from classroom import agree, show, source, table
 show.two_blocks()
 
 # %% [markdown] key="blocks-read"
-# Both are **decoders**: each token reads itself and the tokens before it. Norm, attention, feed-forward and the two
-# additions have kept their places, and the numbers mark what was exchanged.
+# Both are **decoders**: each token reads itself and the tokens before it. The plan is the same; the numbers mark what was
+# exchanged, in the order of the steps below.
 #
 # ## A GPT-2 to take apart
 #
 # OpenAI's models are large, so we train a small one now, on the stories that come with this project and with a small
-# vocabulary, which would otherwise be most of the model. (If you have a GPT-2 from [Hugging
-# Face](https://huggingface.co/openai-community/gpt2), set the variable `LLAMA_GPT2` to its folder before you start, and
-# steps 1 to 5 take that one apart.) How training works is the subject of lessons 14 to 16. The **loss** is measured on
+# vocabulary. (If you have a GPT-2 from [Hugging
+# Face](https://huggingface.co/openai-community/gpt2), set the variable `LLAMA_GPT2` to its folder, and
+# steps 1 to 5 take that one apart.) How training works comes in lessons 14 to 16. The **loss** is measured on
 # stories that are held out of training, in nats a token.
 
 # %% key="train" tags=["timing"]
@@ -80,22 +78,34 @@ table(
     ],
 )
 
-# %% [markdown] key="positions-why"
-# ## Step 1. Learned positions
+# %% [markdown] key="norm-why"
+# ## Step 1. LayerNorm, with scale and shift
 #
-# Attention by itself does not know which token came first. GPT-2 tells it at the very start. Beside the table of
-# tokens it has a table of **learned positions**, a row for place 0, one for place 1, and so on, and the row of the token
-# and the row of its place are added.
+# [Lesson 03](03_rms_norm.ipynb) has compared RMSNorm with **LayerNorm**, which first subtracts the mean of each row. In
+# GPT-2 it comes with two learned vectors, a scale as in RMSNorm and a **shift** that is added at the end.
 
-# %% key="positions-by-hand"
+# %% key="norm-by-hand"
 from llama_np import layer_norm, record
 from llama_np.gpt2.model import gpt2_attention, gpt2_forward
 
 trace, layer = {}, weights.layers[0]
 logits = gpt2_forward(weights, config, ids, record(trace))
+embedded = trace["embedded"]  # T D
+centred = embedded - embedded.mean(axis=-1, keepdims=True)
+variance = (centred**2).mean(axis=-1, keepdims=True)
+normed = centred / np.sqrt(variance + config.norm_eps) * layer.attn_norm + layer.attn_norm_shift
+agree(normed, trace["blocks.0.attn_norm"])
+
+# %% [markdown] key="positions-why"
+# ## Step 2. Learned positions
+#
+# Attention by itself does not know which token came first. GPT-2 tells it at the very start: beside the table of
+# tokens it has a table of **learned positions**, a row for each place, and the row of the token
+# and the row of its place are added.
+
+# %% key="positions-by-hand"
 of_places = weights.positions[: len(ids)]
-embedded = weights.embedding[ids] + of_places  # T D
-agree(embedded, trace["embedded"])
+agree(weights.embedding[ids] + of_places, embedded)
 
 # %% [markdown] key="order-why"
 # **Predict before you run:** we exchange two earlier tokens and look at what attention in the first block finds for the
@@ -122,75 +132,21 @@ for name, places in (("with positions", of_places), ("without", 0 * of_places)):
 # <details><summary>Answer</summary>
 #
 # Without positions only the rounding changes, {{ moved["without"] :.0e }} of the largest number. The last token meets
-# the same keys with the same values, and a weighted sum does not depend on the order in which one adds. With them the
-# exchanged tokens have other rows, hence other keys and values, and the change is {{ moved["with positions"] :.0e }}.
+# the same keys with the same values, and a weighted sum does not depend on the order in which one adds. With them
+# the change is {{ moved["with positions"] :.0e }}.
 # {{ claim: moved["with positions"] > 100 * moved["without"] }}
 #
 # </details>
 #
-# In later blocks a little of the order would show even so, because the mask lets each token see its own past only
-# ([Haviv et al. 2022](https://arxiv.org/abs/2203.16634)). And a table has an end: behind its last row, here place
+# And a table has an end: behind its last row, here place
 # {{ config.context_length - 1 :, }}, there is no position at all.
 
-# %% [markdown] key="norm-why"
-# ## Step 2. LayerNorm, with scale and shift
-#
-# [Lesson 03](03_rms_norm.ipynb) has compared RMSNorm with **LayerNorm**, which first subtracts the mean of each row. In
-# GPT-2 it comes with two learned vectors, a scale as in RMSNorm and a **shift** that is added at the end.
-
-# %% key="norm-by-hand"
-centred = embedded - embedded.mean(axis=-1, keepdims=True)
-variance = (centred**2).mean(axis=-1, keepdims=True)
-normed = centred / np.sqrt(variance + config.norm_eps) * layer.attn_norm + layer.attn_norm_shift
-agree(normed, trace["blocks.0.attn_norm"])
-
-# %% [markdown] key="qkv-why"
-# ## Step 3. Queries, keys and values from one matrix, with biases
-#
-# A Llama has `wq`, `wk` and `wv`. GPT-2 lays the three side by side in one **fused** matrix with three times as many
-# columns, because one large product keeps a processor busier than three smaller ones; the numbers are the same. Each
-# head has keys and values of its own, which is **multi-head attention** as in the first transformer. After the product
-# comes the **bias**, a learned vector that is added to every row.
-
-# %% key="qkv-by-hand"
-from llama_np import split_heads
-
-qkv = normed @ layer.w_qkv + layer.b_qkv  # T D @ D 3D -> T 3D
-q, k, v = np.split(qkv, 3, axis=-1)  # T 3D -> three of T D
-agree(split_heads(k, K), trace["blocks.0.k"])
-source(gpt2_attention)
-
-# %% [markdown] key="bias-why"
-# **Predict before you run:** we add the same random numbers to the bias of the queries, then of the keys, then of the
-# values. One of the three leaves the result of attention as it was. Which one, and why?
-
-# %% key="bias-experiment"
-noise = np.random.default_rng(0).standard_normal(D).astype(np.float32)
-shaken = {}
-for n, name in enumerate(["queries", "keys", "values"]):
-    b = layer.b_qkv.copy()
-    b[n * D : (n + 1) * D] += noise
-    changed = gpt2_attention(normed, dataclasses.replace(layer, b_qkv=b), K)
-    shaken[name] = np.abs(changed - trace["blocks.0.attn_out"]).max()
-    print(f"bias of the {name:8} attention changes by up to {shaken[name]:.7f}")
-
-# %% [markdown] key="bias-answer"
-# <details><summary>Answer</summary>
-#
-# That of the keys. It adds the same vector to every key, so that all scores of a query grow by the same number, and
-# softmax takes no notice. What is left, {{ shaken["keys"] :.0e }}, is rounding. Its gradient is zero as well, so that
-# training can learn nothing in it.
-# {{ claim: shaken["keys"] < 1e-3 * min(shaken["queries"], shaken["values"]) }}
-# With RoPE the argument no longer holds: the vector is then turned differently at each place.
-#
-# </details>
-
 # %% [markdown] key="gelu-why"
-# ## Step 4. Two linear layers, and GELU
+# ## Step 3. Two linear layers, and GELU
 #
 # A matrix with its bias is called a **linear layer**. GPT-2's feed-forward step has two of them: widen, bend, narrow,
 # and no gate. The curve is the **GELU** ([Hendrycks and Gimpel 2016](https://arxiv.org/abs/1606.08415)), $x$ times the
-# share of a bell curve that lies below $x$. That share has no simple formula, and GPT-2's code takes an approximation
+# share of a bell curve that lies below $x$. GPT-2's code takes an approximation
 # ([`gelu` in model.py](https://github.com/openai/gpt-2/blob/master/src/model.py)):
 #
 # $$\mathrm{GELU}(x) \approx \frac{x}{2} \left(1 + \tanh\left(\sqrt{2 / \pi}\,(x + 0.044715\,x^3)\right)\right)$$
@@ -216,20 +172,61 @@ curves = {"relu": np.maximum(x, 0), "GELU": bend(x), "silu": silu(x)}
 show.curves(x, curves, ("what comes in", "what goes out"))
 
 # %% [markdown] key="ffn-read"
-# GELU and Llama's silu are two smooth relatives of relu; GELU keeps closer to it, never more than
-# {{ from_relu["GELU"] :.2f }} away, where silu is up to {{ from_relu["silu"] :.2f }} away. The approximation is off from the
-# exact GELU by at most {{ off :.4f }}, too little to see here.
+# GELU and Llama's silu are two smooth relatives of relu; GELU is never more than
+# {{ from_relu["GELU"] :.2f }} away from it, silu up to {{ from_relu["silu"] :.2f }}. The approximation errs
+# by at most {{ off :.4f }}.
 #
 # Code that *trains* a GPT-2 often has **dropout** too ([Srivastava et al.
 # 2014](https://jmlr.org/papers/v15/srivastava14a.html)): in each step every number of an activation is set to zero with
-# a small probability $p$, 0.1 in [GPT-2's config](https://huggingface.co/openai-community/gpt2/blob/main/config.json),
-# and the others are divided by $1 - p$, so that sums stay the same on average. It keeps a model from learning a small
-# text by heart. The code that OpenAI and Meta have published is for *using* their models, where nothing is dropped; it
-# says nothing of how they were trained.
+# a small probability $p$, and the others are divided by $1 - p$. It keeps a model
+# from learning a small text by heart. The code that OpenAI and Meta have published is for *using* their models and
+# says nothing of it.
+
+# %% [markdown] key="qkv-why"
+# ## Step 4. Keys and values for every head
 #
-# ## Step 5. A tied output, and counting
+# A Llama has `wq`, `wk` and `wv`. GPT-2 lays the three side by side in one **fused** matrix with three times as many
+# columns, which keeps a processor busier; the numbers are the same. Each
+# head has keys and values of its own: **multi-head attention** as in the first transformer.
+
+# %% key="qkv-by-hand"
+from llama_np import split_heads
+
+qkv = normed @ layer.w_qkv + layer.b_qkv  # T D @ D 3D -> T 3D
+q, k, v = np.split(qkv, 3, axis=-1)  # T 3D -> three of T D
+agree(split_heads(k, K), trace["blocks.0.k"])
+source(gpt2_attention)
+
+# %% [markdown] key="bias-why"
+# ## Step 5. Biases
 #
-# After the last block come one more LayerNorm and the output matrix. In GPT-2 the output is **tied**: it is the
+# `b_qkv` is a **bias**, a learned vector that is added to every row. GPT-2 has one after each product.
+#
+# **Predict before you run:** we add the same random numbers to the bias of the queries, then of the keys, then of the
+# values. One of the three leaves the result of attention as it was. Which one, and why?
+
+# %% key="bias-experiment"
+noise = np.random.default_rng(0).standard_normal(D).astype(np.float32)
+shaken = {}
+for n, name in enumerate(["queries", "keys", "values"]):
+    b = layer.b_qkv.copy()
+    b[n * D : (n + 1) * D] += noise
+    changed = gpt2_attention(normed, dataclasses.replace(layer, b_qkv=b), K)
+    shaken[name] = np.abs(changed - trace["blocks.0.attn_out"]).max()
+    print(f"bias of the {name:8} attention changes by up to {shaken[name]:.7f}")
+
+# %% [markdown] key="bias-answer"
+# <details><summary>Answer</summary>
+#
+# That of the keys. It adds the same vector to every key, so that all scores of a query grow by the same number, and
+# softmax takes no notice. What is left, {{ shaken["keys"] :.0e }}, is rounding. Its gradient is zero as well, so that
+# training can learn nothing in it.
+# {{ claim: shaken["keys"] < 1e-3 * min(shaken["queries"], shaken["values"]) }}
+# With RoPE the argument no longer holds: the vector is then turned differently at each place.
+#
+# </details>
+#
+# One more difference lies outside the blocks. In GPT-2 the output is **tied**: it is the
 # embedding itself, transposed, one matrix for both ends.
 
 # %% key="tied-by-hand"
@@ -240,9 +237,10 @@ best = np.argsort(-logits[-1])[:5]
 print("after the prompt:", *(tokenizer.token(i) for i in best))
 
 # %% [markdown] key="count-why"
-# The favourites are names and their beginnings, because a vocabulary as small as ours spells rarer names in pieces. That
-# was all of GPT-2. Three totals of its **parameters**, learned numbers of any kind, are found for "GPT-2 small", and
-# all are right. They differ in two questions: is the output tied, and do `q`, `k` and `v` have biases? (The 117 million of the paper were an error, as [OpenAI's
+# The favourites are names and their beginnings, because our small vocabulary spells rarer names in pieces.
+#
+# Three totals of **parameters** are found for "GPT-2 small", and all are right. They differ in two questions: is the output
+# tied, and do `q`, `k` and `v` have biases? (The 117 million of the paper were an error, as [OpenAI's
 # README](https://github.com/openai/gpt-2) says.)
 
 # %% key="count"
@@ -266,11 +264,10 @@ table(
 # %% [markdown] key="five-why"
 # ## Step 6. Five replacements
 #
-# Now from GPT-2 to Llama, one part at a time, so that each model below has one new part more than the model above it.
-# They should be about equally large, or one would compare sizes instead of parts. SwiGLU has three
-# matrices where GELU has two, so each is made two thirds as wide ([Shazeer
-# 2020](https://arxiv.org/abs/2002.05202), section 2). What grouped queries save in attention goes into the
-# feed-forward step, as in Llama 2 ([Touvron et al. 2023](https://arxiv.org/abs/2307.09288), appendix A.2.1).
+# Now from GPT-2 to Llama, one part at a time, so that each model has one new part more than the model above it.
+# They should be about equally large, or one would compare sizes. SwiGLU has three
+# matrices where GELU has two, so each is made two thirds as wide. What grouped queries save in attention goes into the
+# feed-forward step, as in Llama 2.
 
 # %% key="five"
 from llama_np import forward
@@ -292,14 +289,13 @@ table(
 )
 
 # %% [markdown] key="five-read"
-# The line above the table says that the last of the six is a Llama: the library's `forward` runs its weights and gives
-# the same logits.
+# The last of the six is a Llama: the library's `forward` runs its weights and gives the same logits.
 #
 # ## Step 7. A fair comparison
 #
-# All six are trained on the same stories, with the same number of steps and the same batches. Should they also have the
-# same **learning rate**, the number that says how large a step of training is? It seems fair, but a rate may suit one
-# model and not another, and one would then compare how well the rate fits. So each model tries several, once.
+# All six are trained on the same stories, with the same steps and batches. Should they also have the
+# same **learning rate**, which says how large a step of training is? A rate may suit one
+# model and not another, so each model tries several, once.
 #
 # **Predict before you run:** will the best rate be the same for all six? And would the smallest of them have put the
 # models in the same order?
@@ -335,22 +331,18 @@ table(
 # {{ claim: change_at["RoPE"][-1] < -0.1 }}
 # {{ claim: len(set(map(tuple, orders.values()))) == 2 }}
 # The curves are valleys, and their lowest points do not lie above each other: the best rate is
-# {{ ", ".join(f"{best[name]:g} for {name}" for name in ("GPT-2", "RMSNorm", "RoPE")) }}. Read the first line of the
-# table. At {{ rates[0] :g }} RMSNorm changes the loss by
+# {{ ", ".join(f"{best[name]:g} for {name}" for name in ("GPT-2", "RMSNorm", "RoPE")) }}. At {{ rates[0] :g }} RMSNorm changes the loss by
 # {{ change_at["RMSNorm"][0] :+.2f }} and at {{ rates[worst] :g }} by {{ change_at["RMSNorm"][worst] :+.2f }}, because there GPT-2
 # has already begun to go wrong. Whoever has only that column reports a breakthrough. With each model at its best it is
-# {{ change_at["RMSNorm"][-1] :+.2f }}. At large rates most of them end badly, and the table shows changes of
-# any size and sign. Nor does the smallest rate put the models in the same order as their best rates do, as the two printed
-# lines say, although the differences between neighbours in these lines are small.
+# {{ change_at["RMSNorm"][-1] :+.2f }}. Nor does the smallest rate put the models in the same order as their best rates do.
 #
-# So "everything else was the same" is no fair comparison if the same suits one side only. This is a reason why many
-# improvements fail when others try them. When dozens of published changes were tested in one setting, most made no
-# real difference ([Narang et al. 2021](https://arxiv.org/abs/2102.11972)).
+# So "everything else was the same" is no fair comparison if the same suits one side only. Of dozens of published changes
+# that were tested in one setting, most made no real difference ([Narang et al. 2021](https://arxiv.org/abs/2102.11972)).
 
 # %% [markdown] key="bigram-why"
 # ## Step 8. Something to beat
 #
-# Before any of these losses means much, one needs to know what is easy. The dumbest model that looks at the text counts
+# What is easy? The dumbest model that looks at the text counts
 # **bigrams**, pairs of neighbours. Where a pair is rare, the plain frequency of a token has to help, and the rule of Witten and Bell
 # ([1991](https://doi.org/10.1109/18.87000)) mixes the two by how many *different* tokens $u$ have followed:
 #
@@ -371,9 +363,9 @@ baselines = {name: row["held_out_loss"] for name, row in read_baselines().items(
 print({name: round(loss, 2) for name, loss in baselines.items()})
 
 # %% [markdown] key="bigram-read"
-# This table of {{ V :,d }} by {{ V :,d }} numbers, made in a moment and without any training, has a held-out loss of
-# {{ baselines["bigram counts"] :.2f }}. **Trigrams** look at two tokens and fall back on bigrams by the same rule, and
-# reach {{ baselines["trigram counts"] :.2f }}. The small GPT-2 of this page, after its 300 steps, is at
+# This table of {{ V :,d }} by {{ V :,d }} numbers, made in a moment, has a held-out loss of
+# {{ baselines["bigram counts"] :.2f }}. **Trigrams** look at two tokens by the same rule and
+# reach {{ baselines["trigram counts"] :.2f }}. Our small GPT-2 is at
 # {{ row["held_out_loss"] :.2f }}. Here is the study: each of the six at its best rate, from three random starts that the choice
 # of the rate has not seen. On one processor core the {{ len(everything) }} runs took
 # {{ sum(run["seconds"] for run in everything) / 60 :.0f }} minutes, so the results come with the project
@@ -392,46 +384,79 @@ def said(part):
     return ", ".join(f"{x:+.3f}" for x in change[part]) if part in change else ""
 
 
-rows = [[name, f"{loss:.3f}", "", "", ""] for name, loss in baselines.items()]
+rows = [[name, f"{loss:.3f}", "", ""] for name, loss in baselines.items()]
 for name, loss in final.items():
     spread = f"{loss.min():.3f} to {loss.max():.3f}"
-    time = 1e6 * results[name]["seconds"][:, -1].mean() / results[name]["tokens"][-1]
-    rows.append([f"**{name}**", f"{np.median(loss):.3f}", spread, said(name), f"{time:.0f}"])
-header = ["", "held-out loss, median", "lowest to highest", "change, run by run", "µs a token"]
-table(header, rows)
+    rows.append([f"**{name}**", f"{np.median(loss):.3f}", spread, said(name)])
+table(["", "held-out loss, median", "lowest to highest", "change, run by run"], rows)
 widest = max(final, key=lambda name: np.ptp(final[name]))
-
 
 # %% [markdown] key="measured-read"
 # {{ claim: np.median(change["RoPE"]) == min(np.median(c) for c in change.values()) and (change["RoPE"] < -0.1).all() }}
 # {{ claim: all(np.median(loss) > baselines["trigram counts"] for loss in final.values()) and np.median(final["no biases"]) < baselines["bigram counts"] }}
-# None. The table that looks at two tokens and was never trained is better than all six, and GPT-2's parts, at
+# None, and GPT-2's parts, at
 # {{ np.median(final["GPT-2"]) :.2f }}, do not even reach the table of pairs. These models have read only
-# {{ everything[-1]["tokens"] :,d }} tokens, about as many as the tables have counted. Keep that in mind below.
+# {{ everything[-1]["tokens"] :,d }} tokens, about as many as the tables have counted.
 #
-# Three starts are worth their time, too. The runs of one model usually end within a tenth of each other, but
-# those of {{ widest }} lie between {{ final[widest].min() :.2f }} and {{ final[widest].max() :.2f }}. The rate that was best for
-# the seed that chose it is too large for another one: the best can lie just below those that no longer work.
+# The runs of one model usually end within a tenth of each other, but
+# those of {{ widest }} lie between {{ final[widest].min() :.2f }} and {{ final[widest].max() :.2f }}: the rate that was best for
+# the seed that chose it is too large for another one.
 # {{ claim: np.ptp(final[widest]) > 0.1 and sum(np.ptp(loss) < 0.1 for loss in final.values()) >= 5 }}
-# What each part changes, run by run:
 #
-# - **RMSNorm** ({{ said("RMSNorm") }}) leaves out the mean and the shift. It was made for speed: its authors measured 7 to 64 % less
-#   time, with models as good ([Zhang and Sennrich 2019](https://arxiv.org/abs/1910.07467)).
-# - **RoPE** ({{ said("RoPE") }}) is the one clear gain. A table has to learn each place by itself, while what is learned
-#   about a distance holds at all places.
-# - **SwiGLU** ({{ said("SwiGLU") }}). Its author found it a little better than GELU in models of another kind and offers "no explanation"
-#   ([Shazeer 2020](https://arxiv.org/abs/2002.05202), section 4).
-# - **Grouped queries** ({{ said("grouped queries") }}) are not made to predict better. They leave a smaller cache
-#   ([lesson 11](11_kv_cache.ipynb)), here half of it ([Ainslie et al. 2023](https://arxiv.org/abs/2305.13245)).
-# - **No biases** ({{ said("no biases") }}) were reported to make the training of very large models steadier ([Chowdhery et al.
-#   2022](https://arxiv.org/abs/2204.02311), section 2), which a study of this size cannot show.
+# **RoPE** is the one clear gain. Why were the others replaced, if not for the loss? We measure what each part costs or
+# saves.
+
+# %% key="costs" tags=["timing"]
+from time import perf_counter
+
+from llama_np import LLAMA_3_8B, rms_norm
+
+
+def fastest(norm, n=200):
+    times = []
+    for _ in range(n):
+        start = perf_counter()
+        norm()
+        times.append(perf_counter() - start)
+    return min(times)
+
+
+wide = np.random.default_rng(0).standard_normal((4, 4096)).astype(np.float32)
+ones = np.ones(4096, np.float32)
+seconds = {
+    "LayerNorm": fastest(lambda: layer_norm(wide, ones, 0 * ones, 1e-5)),
+    "RMSNorm": fastest(lambda: rms_norm(wide, ones, 1e-5)),
+}
+less_time = 1 - seconds["RMSNorm"] / seconds["LayerNorm"]
+per_head = 2 * LLAMA_3_8B.n_layers * LLAMA_3_8B.head_dim * 2  # bytes a token: k and v, bfloat16
+cache = [per_head * n / 1024 for n in (LLAMA_3_8B.n_heads, LLAMA_3_8B.n_kv_heads)]
+count = {name: results[name]["parameters"] for name in names}
+saved = {new: count[old] - count[new] for old, new in zip(names, names[1:])}
+costs = {
+    "RMSNorm": f"{less_time:.0%} less time for 4 rows of 4,096",
+    "RoPE": f"no table ({saved['RoPE']:,} parameters), no last place",
+    "SwiGLU": "three matrices for two, as many parameters",
+    "grouped queries": f"cache of an 8B: {cache[0]:.0f} → {cache[1]:.0f} KiB a token",
+    "no biases": f"{saved['no biases']:,} parameters less",
+}
+rows = [[f"{n}. {x}", f"{np.median(change[x]):+.3f}", costs[x]] for n, x in enumerate(costs, 1)]
+table(["part", "loss, median change", "what else it changes"], rows)
+
+# %% [markdown] key="costs-read"
+# {{ claim: less_time > 0.15 and cache[0] == 4 * cache[1] }}
+# RMSNorm was made for speed: its authors measured 7 to 64 % less
+# time ([Zhang and Sennrich 2019](https://arxiv.org/abs/1910.07467)). Grouped queries are for the
+# cache, a quarter of it in Llama 3 8B ([lesson 11](11_kv_cache.ipynb)). SwiGLU was found a little better in models of another kind, by an
+# author who offers "no explanation" ([Shazeer 2020](https://arxiv.org/abs/2002.05202), section 4). Leaving out biases was reported to make the
+# training of very large models steadier ([Chowdhery et al.
+# 2022](https://arxiv.org/abs/2204.02311), section 2), which a study of this size cannot show.
 
 # %% [markdown] key="seen-why"
 # ## Step 9. Where is a better model better?
 #
-# RoPE is known for long texts. Does its gain here come from afar, then? The study has measured this as well. Of some thousand
+# RoPE is known for long texts. Does its gain here come from afar, then? Of some thousand
 # tokens of the held-out stories, each was predicted from the last 1, 2, 4 … {{ SEEN[-1] }} tokens before it, cut out as a
-# text of its own, so that nothing further back is known to any block.
+# text of its own.
 #
 # **Predict before you run:** how many tokens must be shown until the model with RoPE is ahead of the one without it?
 
@@ -461,38 +486,29 @@ table(
 # %% [markdown] key="seen-read"
 # {{ claim: abs(np.median(ahead[:, 0])) < 0.1 and np.median(ahead[:, 2]) > 0.5 * np.median(ahead[:, -1]) > 0.1 }}
 # With one token shown RoPE is not ahead in the median ({{ np.median(ahead[:, 0]) :+.2f }}), as it should be, since there is
-# no order to know. {{ claim: widest == "RMSNorm" }} (The highest number of each column, {{ ahead[:, 0].max() :.2f }} in this one, comes from the run of
-# {{ widest }} that went wrong in step 8 and is behind at everything.) With two it is ahead by {{ np.median(ahead[:, 1]) :.2f }}, with four by {{ np.median(ahead[:, 2]) :.2f }}, and with
+# no order to know. {{ claim: widest == "RMSNorm" }} (The highest number of each column comes from the run of
+# {{ widest }} that went wrong.) With two it is ahead by {{ np.median(ahead[:, 1]) :.2f }}, with four by {{ np.median(ahead[:, 2]) :.2f }}, and with
 # all {{ SEEN[-1] }} by {{ np.median(ahead[:, -1]) :.2f }}. **Most of the gain of RoPE is made within the last four tokens.** In these
-# models RoPE does not help to remember what is far away; it tells the model which of the nearest tokens came last. [Lesson 05](05_rope.ipynb) has shown how little
-# is needed for a head that reads the token before its own, one angle that serves at all places. A learned table needs
-# a row for every place, and {{ results["GPT-2"]["tokens"][-1] :,d }} tokens are perhaps too few for that.
+# models RoPE does not help to remember what is far away; it tells the model which of the nearest tokens came last. A head that
+# reads the token before its own needs one angle for all places ([lesson 05](05_rope.ipynb)), and with a learned table a
+# row for every place.
 #
-# The curves say something about all of these models. From 8 tokens shown to {{ SEEN[-2] }}, the loss falls by no more than
-# {{ max(gain.values()) :.2f }} nats in any of them, and from {{ SEEN[-2] }} to {{ SEEN[-1] }} it *rises* again in every one;
-# GPT-2 even predicts worse from {{ SEEN[-1] }} tokens than from 8. So they use the last few tokens and hardly anything before.
-# And with two tokens shown they are far behind the trigrams, which have a loss of {{ counted[2] :.2f }}: RoPE, the best of the
-# models in the picture, has {{ np.median(seen["RoPE"][:, 1]) :.2f }}.
-# {{ claim: max(gain.values()) < 0.15 and min(rise.values()) > 0 and np.median(seen["GPT-2"][:, 6]) > np.median(seen["GPT-2"][:, 3]) }}
-# {{ claim: min(np.median(s[:, 1]) for s in seen.values()) == np.median(seen["RoPE"][:, 1]) > counted[2] + 0.2 }}
-#
-# ## What this study cannot say
-#
-# It ranks parts in models of {{ results["GPT-2"]["parameters"] // 1000 }} thousand parameters that have learned little more
-# than which words follow each other. What helps them need not help a model that reads whole stories, and what RoPE does
-# in long texts, or shared keys in long talks, it cannot see at all.
+# From 8 tokens shown to {{ SEEN[-2] }}, the loss falls by no more than
+# {{ max(gain.values()) :.2f }} nats in any of these models, and from {{ SEEN[-2] }} to {{ SEEN[-1] }} it *rises* again in every one,
+# which the study does not explain. They use the last few tokens and hardly anything before.
+# {{ claim: max(gain.values()) < 0.15 and min(rise.values()) > 0 }}
+# What RoPE does in long texts, or shared keys in long talks, a study of models with
+# {{ results["GPT-2"]["parameters"] // 1000 }} thousand parameters cannot see.
 
 # %% [markdown] key="next"
 # ## In short
 #
-# - GPT-2 is built as a Llama is. Norm, positions, feed-forward step, sharing of keys, and biases have been replaced.
-# - Of the five, RoPE is the one that clearly pays in these small models, and it pays within the last four tokens. Others were
-#   made for speed, memory or steadiness.
+# - GPT-2 is built as a Llama is. Of five replacements, RoPE is the one that clearly predicts better in these small models,
+#   and it pays within the last four tokens. Others were made for speed, memory or steadiness.
 # - A comparison at one shared rate can say anything. Each side needs its own rate, several starts, and a baseline.
 #
 # ## What comes next
 #
-# In [exercise 13](exercises/13_gpt2_to_llama.ipynb) you write GPT-2's parts yourself and put its norm into the
-# doll-house. [Page 13b](13b_llama_versions.ipynb) goes on from Llama 2 to 3.2. You have trained models on this page
-# without a word on how; [lesson 14](14_tensors_and_gradients.ipynb), tensors and gradients, begins at the bottom, with one
+# You have trained a model on this page without a word on how;
+# [lesson 14](14_tensors_and_gradients.ipynb), tensors and gradients, begins at the bottom, with one
 # weight and the chain rule.

@@ -169,8 +169,8 @@ def _silu(place, x: float, y: float) -> None:
 FIVE = {  # what was replaced: in GPT-2, in Llama
     "norm": ("LayerNorm", "RMSNorm"),
     "positions": ("a learned row\nfor each place", "q and k turned\nby their place"),
-    "heads": ("attention: each\nhead its own k, v", "attention: groups\nshare k, v"),
     "feed-forward": ("feed-forward: wide,\nGELU, narrow", "feed-forward: gate\n× up, narrow"),
+    "heads": ("attention: each\nhead its own k, v", "attention: groups\nshare k, v"),
     "biases": ("each product:\nx @ w + b", "each product:\nx @ w"),
 }
 
@@ -179,7 +179,7 @@ def two_blocks() -> None:
     """Draw GPT-2's block and Llama's side by side, the five differences numbered."""
     place = canvas(WIDTH, 4.75)
     for side, (left, title) in enumerate(((0.08, "GPT-2"), (3.74, "Llama"))):
-        norm, positions, heads, feed_forward, biases = (pair[side] for pair in FIVE.values())
+        norm, positions, feed_forward, heads, biases = (pair[side] for pair in FIVE.values())
         stream = left + 0.4
         write(place, left, 4.58, title, 12, ha="left")
         box(place, left, 0.32, 3.38, 3.42, "#f8f9fb", FAINT)
@@ -191,8 +191,8 @@ def two_blocks() -> None:
             plus(place, stream, 3.88)
         else:
             _numbered(place, left + 2.68, 3.42, positions, 2, width=1.26)
-            arrow(place, (left + 2.4, 3.19), (left + 2.25, 3.01))
-        for y, step, number in ((3.42, heads, 3), (1.75, feed_forward, 4)):
+            arrow(place, (left + 2.2, 3.19), (left + 2.08, 3.02))
+        for y, step, number in ((3.42, heads, 4), (1.75, feed_forward, 3)):
             bent(place, (stream, y), (left + 0.82, y))
             _numbered(place, left + 1.34, y, norm, 1, width=0.98, height=0.36)
             arrow(place, (left + 1.34, y - 0.2), (left + 1.34, y - 0.41))
