@@ -8,6 +8,7 @@ import hashlib
 import json
 import re
 import threading
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 COMMIT = "93efa2f097d58c2a74874c7e644dbc9b0cee75a2"
@@ -23,6 +24,8 @@ class SmallHub:
         self.cuts: list[tuple[str, int]] = []  # file, bytes sent before the connection breaks
         self.busy: list[tuple[str, int]] = []  # file, status to answer once instead of sending it
         self.refusals: dict[str, tuple[int, str]] = {}  # file or "": status, X-Error-Code or words
+        self.pauses: dict[str, float] = {}  # file or "": seconds between two of its bytes
+        self.endless: set[str] = set()  # file or "": what it sends has no end
         self.ignores_range = False
         self.tells_length = True
         self.elsewhere = ""  # another server, which sends the large files
@@ -106,7 +109,7 @@ class _Handler(BaseHTTPRequestHandler):
         elif refusal := self.hub.refusals.get(file[3] if file else ""):
             self.send(refusal[0], code=refusal[1])
         elif api:
-            self.send(200, json.dumps(self.hub.listing()).encode())
+            self.send(200, json.dumps(self.hub.listing()).encode(), "")
         else:
             self.send_file(file[3])
 
@@ -133,7 +136,7 @@ class _Handler(BaseHTTPRequestHandler):
         for key, value in {said: code, **dict(headers)}.items():
             if value:
                 self.send_header(key, value)
-        if self.hub.tells_length:
+        if self.hub.tells_length and name not in self.hub.endless:
             self.send_header("Content-Length", str(len(body)))
         else:
             self.send_header("Connection", "close")
@@ -142,7 +145,21 @@ class _Handler(BaseHTTPRequestHandler):
             cut = take(self.hub.cuts, name)
             if cut is not None:
                 body, self.close_connection = body[:cut], True
-            self.wfile.write(body)
+            self.send_body(body, name)
+
+    def send_body(self, body: bytes, name: str | None):
+        """All at once, or as slowly or as long as is planned, until the other side goes."""
+        with suppress(OSError):
+            if name in self.hub.endless:
+                while True:
+                    self.wfile.write(b" " * 10**6)
+            if pause := self.hub.pauses.get(name):
+                for byte in body:
+                    self.wfile.write(bytes([byte]))
+                    self.wfile.flush()
+                    threading.Event().wait(pause)  # the tests make time.sleep sleep no more
+            else:
+                self.wfile.write(body)
 
     def log_message(self, *_):
         pass

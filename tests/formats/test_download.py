@@ -6,15 +6,21 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
 import time
 from collections import namedtuple
+from itertools import count
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
+from tests.kills import kill_everywhere
 from tests.small_hub import COMMIT, SmallHub, git_sha1
+from weights_tools import network
 from weights_tools.commands.download import HubFile, choose, download
 from weights_tools.load import DOLL_HOUSE, load_model
+from weights_tools.writing import alone_in
 
 INDEX = "model.safetensors.index.json"
 SHARDS = ["model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"]
@@ -334,6 +340,94 @@ def test_a_disk_that_fills_up(hub, get, monkeypatch):
     assert contents(get()) == needed(hub.files)
 
 
+# --- a server that keeps us waiting, or sends too much ---
+
+
+@pytest.mark.parametrize("name, what", [(SHARDS[0], SHARDS[0]), ("", "its list of files")])
+def test_a_byte_every_half_second_does_not_keep_a_download_waiting(
+    hub, get, tmp_path, monkeypatch, name, what
+):
+    clock = count()
+    fake = SimpleNamespace(monotonic=lambda: next(clock) / 2)  # asked at every piece that comes
+    monkeypatch.setattr(network, "time", fake)
+    hub.pauses[name] = 0.001
+    assert f"{what} comes too slowly" in refusal(get)
+    assert not (tmp_path / "tiny" / SHARDS[0]).exists()
+    hub.pauses.clear()
+    assert contents(get()) == needed(hub.files)
+
+
+@pytest.mark.parametrize(
+    "name, what", [(INDEX, INDEX), (SHARDS[0], SHARDS[0]), ("", "its list of files")]
+)
+def test_an_answer_without_an_end_is_cut(hub, get, monkeypatch, name, what):
+    monkeypatch.setattr("weights_tools.commands.download.LONGEST_LIST", 2 * 10**6)
+    hub.endless.add(name)
+    assert f"{what} should have" in (told := refusal(get)) and "its server sends more" in told
+
+
+def test_what_begins_anew_again_and_again_is_given_up(hub, get):
+    hub.files[SHARDS[0]] = noise(2 * 10**6)
+    hub.ignores_range = True
+    hub.cuts = [(SHARDS[0], 15 * 10**5)] * 30
+    assert f"{SHARDS[0]} is cut off again and again" in refusal(get)
+    assert len(hub.ranges(SHARDS[0])) == 14  # ten times its size
+
+
+def test_a_hub_that_does_not_answer_is_not_waited_for(hub, get, monkeypatch):
+    monkeypatch.setattr("weights_tools.commands.download.TIMEOUT", 0.05)
+    hub.listing = lambda: threading.Event().wait(0.5) or {}
+    assert "cannot be reached" in refusal(get)
+
+
+def test_afterwards_the_client_is_as_it_was(hub, get):
+    hooks = [*huggingface_hub_session().event_hooks["response"]]
+    get()
+    assert huggingface_hub_session().event_hooks["response"] == hooks
+
+
+def huggingface_hub_session():
+    return pytest.importorskip("huggingface_hub").get_session()
+
+
+# --- what is there, two at once, and kills ---
+
+
+def test_two_downloads_into_one_folder(hub, get, tmp_path):
+    with alone_in(tmp_path / "tiny"):
+        assert "tiny: another process is writing here; let it end" in refusal(get)
+    assert contents(get()) == needed(hub.files)
+
+
+def test_what_a_killed_download_has_left_is_removed_and_nothing_else(hub, get, tmp_path):
+    for name in (".llama_np.tmp/model.incomplete", ".mine/model.incomplete"):
+        (tmp_path / "tiny" / name).parent.mkdir(parents=True)
+        (tmp_path / "tiny" / name).write_text("half")
+    assert contents(get()) == needed(hub.files) | {".mine/model.incomplete": b"half"}
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
+@pytest.mark.slow
+def test_killed_at_any_change_a_download_goes_on(hub, tmp_path):
+    hub.files = {
+        "config.json": b"{}",
+        "original/tokenizer.model": b"bpe",
+        "model.safetensors": noise(3000),
+    }
+
+    def fresh():
+        shutil.rmtree(tmp_path / "work", ignore_errors=True)
+        (tmp_path / "work").mkdir()
+        return tmp_path / "work"
+
+    def run():
+        download("owner/tiny", tmp_path / "work/tiny", endpoint=hub.endpoint)
+
+    kills, wrong = kill_everywhere(run, fresh, step=3)
+    assert not wrong, "\n".join(wrong[:5])
+    assert kills >= 20
+
+
 def test_destinations_that_hold_something_else(get, tmp_path):
     folder = tmp_path / "tiny"
     folder.write_text("a file")
@@ -396,6 +490,19 @@ def test_an_index_that_is_none(index):
 def test_names_that_leave_the_folder(name):
     with pytest.raises(ValueError, match="lies outside"):
         chosen(name, asked=[name])
+
+
+@pytest.mark.parametrize(
+    "name", [".ssh/a.gguf", ".git/hooks/a.gguf", "a/.b/c.gguf", "a\\.git\\c.bin", ".bashrc"]
+)
+def test_names_that_would_be_hidden(name):
+    with pytest.raises(ValueError, match="would be hidden"):
+        chosen(name, asked=[name])
+    if not name.endswith("rc"):
+        with pytest.raises(ValueError, match="would be hidden"):
+            chosen(name)
+        with pytest.raises(ValueError, match="would be hidden"):
+            chosen(INDEX, name, index={"weight_map": {"a": name}})
 
 
 def run(hub, tmp_path, *options, **environment):

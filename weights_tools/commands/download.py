@@ -21,8 +21,10 @@ from typing import NamedTuple
 from llama_np.config import brief
 
 from ..memory import in_bytes
+from ..network import Refused, metered
 from ..reading import TABLE, read_bytes
 from ..terminal import bare_stderr
+from ..writing import alone_in, temporary_folder
 
 HELP = "get a model from the Hugging Face hub"
 DESCRIPTION = (
@@ -31,6 +33,8 @@ DESCRIPTION = (
     "gate, accept its licence on its page and log in with `hf auth login`, or set HF_TOKEN."
 )
 LARGEST = 50_000_000_000  # the hub sends larger files only through a protocol of its own
+LONGEST_LIST = 20_000_000  # bytes; a list of ten thousand files has about three million
+TIMEOUT = 30.0  # seconds until the hub begins to answer
 GO_ON = "the same command fetches what is missing"
 
 SINGLE, INDEX = "model.safetensors", "model.safetensors.index.json"
@@ -117,33 +121,44 @@ def bring(
     asked: Sequence[str],
     access: Mapping[str, str | None],
 ) -> None:
-    """Choose, tell the sizes, fetch and check; before that, whatever can be refused is."""
+    """Choose, tell the sizes, fetch and check; before that, whatever can be refused is.
+
+    A file is put into the folder when it is whole and checked.
+    """
     import huggingface_hub as hub
 
-    commit, offered = list_files(hub.HfApi(**access), repo, revision)
-    if INDEX in offered and offered[INDEX].size > TABLE:  # before it is fetched to be read
-        size = in_bytes(offered[INDEX].size)
-        raise ValueError(f"its {INDEX} has {size}, more than any Llama's; refused")
-    fetch = partial(hub.hf_hub_download, repo, revision=commit, **access)
-    names = choose(offered, asked, partial(read_aside, fetch))
-    refuse_giants(repo, {name: offered[name] for name in names})
-    refuse_strangers(destination, names, offered)
-    missing = [name for name in names if not (destination / name).exists()]
-    for name in missing:  # is there a gate, and does the server hold what the list says?
-        url = hub.hf_hub_url(repo, name, revision=commit, endpoint=access["endpoint"])
-        size = hub.get_hf_file_metadata(url, **access).size
-        if size not in (None, offered[name].size):
-            expected = offered[name].size
-            raise ValueError(f"{name} should have {expected} bytes, its server has {size}")
-    total, to_come = (sum(offered[name].size for name in some) for some in (names, missing))
-    need_space(destination, to_come)
-    there = f", {in_bytes(total - to_come)} of it there already" if to_come < total else ""
-    told = f"{repo}, commit {commit[:8]}: {len(names)} files, {in_bytes(total)}{there}"
-    print(told, file=sys.stderr)
-    for name in missing:
+    def fetch(name: str, folder: Path) -> Path:
+        meter.expect(name, offered[name].size)
         with bare_stderr():  # for its bar; the names are printable
-            fetch(name, local_dir=destination)
-        remove_damaged(destination / name, offered[name])
+            path = hub.hf_hub_download(repo, name, revision=commit, local_dir=folder, **access)
+        return Path(path)
+
+    with metered(hub.get_session) as meter:
+        meter.expect("its list of files", LONGEST_LIST)
+        commit, offered = list_files(hub.HfApi(**access), repo, revision)
+        if INDEX in offered and offered[INDEX].size > TABLE:  # before it is fetched to be read
+            size = in_bytes(offered[INDEX].size)
+            raise ValueError(f"its {INDEX} has {size}, more than any Llama's; refused")
+        names = choose(offered, asked, partial(read_aside, fetch))
+        refuse_giants(repo, {name: offered[name] for name in names})
+        with alone_in(destination):
+            refuse_strangers(destination, names, offered)
+            missing = [name for name in names if not (destination / name).exists()]
+            for name in missing:  # is there a gate, and does the server hold what the list says?
+                url = hub.hf_hub_url(repo, name, revision=commit, endpoint=access["endpoint"])
+                meter.expect(name, offered[name].size)
+                refuse_another_size(name, offered, hub.get_hf_file_metadata(url, **access).size)
+            total, to_come = (sum(offered[name].size for name in some) for some in (names, missing))
+            need_space(destination, to_come)
+            there = f", {in_bytes(total - to_come)} of it there already" if to_come < total else ""
+            told = f"{repo}, commit {commit[:8]}: {len(names)} files, {in_bytes(total)}{there}"
+            print(told, file=sys.stderr)
+            with temporary_folder(destination) as beside:
+                for name in missing:
+                    file = fetch(name, beside)
+                    refuse_damaged(file, offered[name])
+                    (destination / name).parent.mkdir(parents=True, exist_ok=True)
+                    file.replace(destination / name)
 
 
 def list_files(api, repo: str, revision: str | None) -> tuple[str, dict[str, HubFile]]:
@@ -151,7 +166,7 @@ def list_files(api, repo: str, revision: str | None) -> tuple[str, dict[str, Hub
     from huggingface_hub.errors import HTTPError
 
     try:
-        info = api.model_info(repo, revision=revision, files_metadata=True)
+        info = api.model_info(repo, revision=revision, files_metadata=True, timeout=TIMEOUT)
         return str(info.sha), {
             found.rfilename: HubFile(
                 int(found.size), found.lfs.sha256 if found.lfs else str(found.blob_id)
@@ -159,16 +174,16 @@ def list_files(api, repo: str, revision: str | None) -> tuple[str, dict[str, Hub
             for found in info.siblings
             if str(found.rfilename).isprintable()  # no other is asked for, nor shown
         }
-    except (HTTPError, OSError):
+    except (HTTPError, OSError, Refused):
         raise
     except Exception as error:  # whatever an answer that is not a hub's does to the package
         raise ValueError(f"{api.endpoint} does not answer as a hub does: {error!r}") from None
 
 
-def read_aside(fetch: Callable[..., str], name: str) -> bytes:
+def read_aside(fetch: Callable[[str, Path], Path], name: str) -> bytes:
     """A small file, without writing into the destination."""
     with tempfile.TemporaryDirectory() as folder:
-        return read_bytes(fetch(name, local_dir=folder), TABLE)
+        return read_bytes(fetch(name, Path(folder)), TABLE)
 
 
 def choose(
@@ -237,10 +252,22 @@ def listed(names: Sequence[str] | Mapping[str, HubFile], files: Mapping[str, Hub
 
 
 def refuse_outside(name: str) -> None:
-    """Raise where a name on the hub would be written outside the destination."""
+    """Raise where a name on the hub would be written outside the destination, or be hidden there.
+
+    Hidden files can be commands to other programs: ``.git/hooks/...``, ``.ssh/...``.
+    """
     parts = PurePosixPath(name.replace("\\", "/")).parts
     if PureWindowsPath(name).anchor or {"..", "~"} & {*parts}:
         raise ValueError(f"the file {brief.repr(name)} lies outside the folder; refused")
+    if any(part.startswith(".") for part in parts):
+        raise ValueError(f"the file {brief.repr(name)} would be hidden; refused")
+
+
+def refuse_another_size(name: str, offered: Mapping[str, HubFile], size: int | None) -> None:
+    """Raise where a server says another size than the hub's list."""
+    if size not in (None, offered[name].size):
+        expected = offered[name].size
+        raise ValueError(f"{name} should have {expected} bytes, its server has {size}")
 
 
 def refuse_giants(repo: str, files: Mapping[str, HubFile]) -> None:
@@ -269,20 +296,18 @@ def refuse_strangers(
 
 def need_space(destination: Path, n_bytes: int) -> None:
     """Raise where the disk of the destination has not that much left."""
-    standing = next(p for p in (destination, *destination.absolute().parents) if p.exists())
-    free = shutil.disk_usage(standing).free
+    free = shutil.disk_usage(destination).free
     if n_bytes > free:
-        raise OSError(errno.ENOSPC, f"{in_bytes(n_bytes)} to come, {in_bytes(free)} free")
+        told = f"{in_bytes(n_bytes)} to come, {in_bytes(free)} free"
+        raise OSError(f"{destination}: the disk is full ({told}); make room, {GO_ON}")
 
 
-def remove_damaged(path: Path, file: HubFile) -> None:
+def refuse_damaged(path: Path, file: HubFile) -> None:
     """Raise where what came is not what the hub has; the library checks only the size."""
     if not is_intact(path, file):
-        found = path.stat().st_size
-        path.unlink()
         raise ValueError(
             f"{path.name} should have {file.size} bytes with the checksum {file.digest[:12]}, got "
-            f"{found} that differ; they are removed, start again"
+            f"{path.stat().st_size} that differ; they are removed, start again"
         )
 
 
