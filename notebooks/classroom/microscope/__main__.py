@@ -4,15 +4,16 @@ import argparse
 import sys
 import webbrowser
 from pathlib import Path
-from urllib.parse import parse_qsl, urlencode
 
 from weights_tools import load_model
 from weights_tools.terminal import plain_streams
 from weights_tools.writing import replacing
 
-from .answers import answers, requests_of
+from .answers import answers
+from .notebook import with_sentence
 from .offline import as_page
 from .server import make_server
+from .state import requests_of
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -20,7 +21,8 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m classroom.microscope",
         description="Open a page that runs a model on your own sentence: all heads at a glance, "
-        "one head, one cell of a product; switch parts off and see what the model says instead. "
+        "one head, one cell of any product; switch parts off, put in what another sentence has, "
+        "and see what the model says instead. "
         "It runs on this machine and can be reached from this machine only.",
     )
     parser.add_argument("sentence", nargs="?", metavar="SENTENCE", help="what to begin with")
@@ -45,9 +47,7 @@ def main(argv: list[str] | None = None) -> int:
 
 def run(args: argparse.Namespace) -> int:
     """Open, answer, serve or write; an error is one line."""
-    state = args.state.removeprefix("#")
-    if args.sentence is not None:
-        state = urlencode(dict(parse_qsl(state)) | {"s": args.sentence})
+    state = with_sentence(args.state, args.sentence)
     try:
         requests_of(state)
         answer = answers(load_model(args.model))

@@ -3,45 +3,74 @@
 from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
-from urllib.parse import parse_qsl
 
+from llama_np.sampling import Sampling
 from weights_tools.load import Model
 
-from . import views
+from . import products, views
+from .interventions import needs_other
+from .runs import Run, encode, run
 
 SENTENCE = "Once upon a time, there was a little girl named"
 MOST_CHARACTERS = 2000
-MOST_SWITCHES = 2000
-KEPT = 6  # runs: the original and some changes, so that opening a head does not compute anew
+MOST_CHANGES = 2000
+LARGE = 1_000_000_000  # parameters: of such a model fewer runs are kept
+COMMON = {"text", "off", "other"}
+PLACE = {"block", "head"}
 FIELDS = {
-    "overview": {"text", "off", "at"},
-    "head": {"text", "off", "block", "head"},
-    "cell": {"text", "off", "block", "head", "product", "row", "column"},
+    "overview": COMMON | {"at", "temperature", "top_p"},
+    "block": COMMON | {"block", "at"},
+    "head": COMMON | PLACE,
+    "matrix": COMMON | PLACE | {"product", "first"},
+    "cell": COMMON | PLACE | {"product", "row", "column"},
+    "hands": COMMON | PLACE | {"row", "column", "later"},
+    "each_head_off": {"text", "at"},
+    "each_stream_put": {"text", "other", "at"},
     "jobs": set(),
 }
-NUMBERS = {"at", "block", "head", "row", "column"}
+TEXTS, REALS = {"text", "other", "product"}, {"temperature", "top_p"}
 Answer = Callable[[dict], Any]
 
 
 def answers(model: Model) -> Answer:
     """A function from requests, ``{"view": ..., ...}``, to views; it keeps the latest runs.
 
-    It raises ``ValueError``, in one line, for a request that cannot be met.
+    A request has ``text``, a list of changes ``off`` (see ``interventions``), and ``other``, a
+    second sentence or an empty text. The function raises ``ValueError``, in one line, for a request
+    that cannot be met.
     """
     if model.tokenizer is None:
         raise ValueError(f"{model.path}: has no tokenizer, so text cannot be encoded")
-    runs = lru_cache(maxsize=KEPT)(lambda ids, off: views.run(model, ids, off))
+    kept = 6 if model.config.count_parameters() < LARGE else 3  # the original, its change, another
+
+    @lru_cache(maxsize=kept)
+    def runs(ids: tuple, changes: tuple = (), other: tuple | None = None) -> Run:
+        return run(model, ids, changes, None if other is None else runs(other))
+
     jobs = lru_cache(maxsize=1)(lambda: views.jobs(model))
 
     def answer(request: Any) -> Any:
         view, fields = checked(request)
         if view == "jobs":
             return jobs()
-        ids = views.encode(model, fields.pop("text"))
-        changed = runs(ids, tuple(fields.pop("off")))
+        ids = encode(model, fields.pop("text"))
+        another = fields.pop("other", "")
+        other = encode(model, another) if another else None
+        if view == "each_head_off":
+            return views.each_head_off(model, runs(ids), **fields)
+        if view == "each_stream_put":
+            return views.each_stream_put(model, runs(ids), other and runs(other), **fields)
+        changes = tuple(fields.pop("off"))
+        changed = runs(ids, changes, other if needs_other(changes) else None)
         if view == "overview":
-            return views.overview(model, runs(ids, ()), changed, **fields)
-        return {"head": views.head, "cell": views.cell}[view](model, changed, **fields)
+            sampling = Sampling(fields.pop("temperature"), top_p=fields.pop("top_p"))
+            second = other and runs(other)
+            return views.overview(model, runs(ids), changed, second, fields["at"], sampling)
+        shown = {
+            "block": views.block, "head": views.head, "hands": views.hands,
+            "matrix": products.matrix, "cell": products.cell,
+        }  # fmt: skip
+        return shown[view](model, changed, **fields)
 
     return answer
 
@@ -49,7 +78,7 @@ def answers(model: Model) -> Answer:
 def checked(request: Any) -> tuple[str, dict[str, Any]]:
     """The view and its fields; ``ValueError`` where a field is missing, unknown or no such thing.
 
-    >>> checked({"view": "head", "text": "Once", "off": [], "block": "first", "head": 0})
+    >>> checked({"view": "head", "text": "Once", "other": "", "off": [], "block": "1", "head": 0})
     Traceback (most recent call last):
     ValueError: block must be a whole number
     """
@@ -60,52 +89,31 @@ def checked(request: Any) -> tuple[str, dict[str, Any]]:
     if {*fields} != expected:
         raise ValueError(f"{request['view']} takes {', '.join(sorted(expected)) or 'nothing'}")
     for name, value in fields.items():
-        if name in NUMBERS and type(value) is not int and not (name == "at" and value is None):
+        if name in TEXTS:
+            check_text(name, value)
+        elif name == "off":
+            check_changes(value)
+        elif name in REALS:
+            if type(value) not in (int, float):
+                raise ValueError(f"{name} must be a number")
+        elif type(value) is not int and not (name == "at" and value is None):
             raise ValueError(f"{name} must be a whole number")
-        if name in ("text", "product") and not isinstance(value, str):
-            raise ValueError(f"{name} must be a text")
-        if name == "text" and len(value) > MOST_CHARACTERS:
-            raise ValueError(f"the sentence has {len(value)} characters: {MOST_CHARACTERS} at most")
-        if name == "off" and not (
-            isinstance(value, list)
-            and len(value) <= MOST_SWITCHES
-            and all(isinstance(each, str) for each in value)
-        ):
-            raise ValueError(f"off must be a list of at most {MOST_SWITCHES} texts")
     return request["view"], fields
 
 
-def requests_of(state: str) -> list[dict[str, Any]]:
-    """What a page asks for when it shows a state: the part of its address after the #.
+def check_text(name: str, value: Any) -> None:
+    """Raise ``ValueError`` for what is no text, or too long."""
+    if not isinstance(value, str):
+        raise ValueError(f"{name} must be a text")
+    if len(value) > MOST_CHARACTERS:
+        raise ValueError(f"the sentence has {len(value)} characters: {MOST_CHARACTERS} at most")
 
-    s: the sentence; t: the token that is looked from; off: what is switched off, with commas; b and
-    h: the head that is open; p, r and c: product, row and column of the cell that is open. Raises
-    ``ValueError`` for anything else.
 
-    >>> [each["view"] for each in requests_of("s=Once&b=1&h=2&p=scores&r=1&c=0")]
-    ['overview', 'head', 'cell']
-    """
-    if len(state) > 20 * MOST_CHARACTERS:
-        raise ValueError(f"the state has {len(state)} characters: {20 * MOST_CHARACTERS} at most")
-    part = dict(parse_qsl(state.removeprefix("#")))
-    if unknown := {*part} - {"s", "t", "off", "b", "h", "p", "r", "c"}:
-        raise ValueError(f"a state has no part {min(unknown)[:40]!r}: take it from the address bar")
-
-    def number(name: str) -> int:
-        if not part[name].isdecimal() or len(part[name]) > 9:
-            raise ValueError(f"{name} in a state must be a whole number, got {part[name][:40]!r}")
-        return int(part[name])
-
-    common = {
-        "text": part.get("s", SENTENCE),
-        "off": sorted(filter(None, part.get("off", "").split(","))),
-    }
-    at = number("t") if "t" in part else None
-    found = [{"view": "overview", **common, "at": at}]
-    if {"b", "h"} <= {*part}:
-        common |= {"block": number("b"), "head": number("h")}
-        found.append({"view": "head", **common})
-        if {"p", "r", "c"} <= {*part}:
-            place = {"product": part["p"], "row": number("r"), "column": number("c")}
-            found.append({"view": "cell", **common, **place})
-    return found
+def check_changes(value: Any) -> None:
+    """Raise ``ValueError`` for what is no list of texts, or too long."""
+    if not (
+        isinstance(value, list)
+        and len(value) <= MOST_CHANGES
+        and all(isinstance(each, str) for each in value)
+    ):
+        raise ValueError(f"off must be a list of at most {MOST_CHANGES} texts")

@@ -1,41 +1,63 @@
-"""One file for one sentence and what was opened: for slides and mail, without a network."""
+"""The page: one that asks a server, or one file with what was opened, without a network."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from .answers import Answer, requests_of
+from .answers import Answer, checked
+from .products import WINDOW
+from .state import requests_of
 
-PAGE = Path(__file__).with_name("page.html")
+PAGE = Path(__file__).with_name("page")
+SCRIPTS = ("state", "tools", "overview", "changes", "inspect", "matrix", "cell", "main")
 PLACE = "/* recorded */ null"
 
 
 def live_page() -> str:
-    """The page that asks the server."""
-    return PAGE.read_text(encoding="utf-8")
+    """The page that asks the server: markup, style and scripts in one text."""
+    page = (PAGE / "page.html").read_text(encoding="utf-8")
+    style = (PAGE / "style.css").read_text(encoding="utf-8")
+    scripts = [(PAGE / f"{name}.js").read_text(encoding="utf-8") for name in SCRIPTS]
+    return page.replace("/* style */", style).replace("/* scripts */", "\n".join(scripts))
 
 
-def as_page(answer: Answer, state: str) -> str:
-    """The page with all answers in it that a state needs; see ``requests_of``.
+def as_page(answer: Answer, state: str, opened: Sequence[dict] = ()) -> str:
+    """The page with all answers in it that a state needs, and those that were ``opened`` before.
 
-    Of an open head the file holds every cell in the row of the token that is looked from, so that
-    there is something to touch. Raises ``ValueError`` where the state asks for what is not there.
+    Of the matrix that is open the file holds every cell that is shown of the row of the token that
+    is looked from, so that there is something to touch. Raises ``ValueError`` where the state asks
+    for what is not there.
     """
+    for request in opened:
+        checked(request)
     asked = requests_of(state)
-    recorded = [[request, answer(request)] for request in asked]
-    at = recorded[0][1]["at"]
-    if recorded[0][1]["small"]:
-        recorded.append([{"view": "jobs"}, answer({"view": "jobs"})])
-    for request, head in [pair for pair in recorded if pair[0]["view"] == "head"]:
-        for product, columns in (("scores", at + 1), ("mix", len(head["mix"][0]))):
-            for column in range(columns):
-                place = {"product": product, "row": at, "column": column}
-                more = request | {"view": "cell"} | place
-                if more not in asked:
-                    recorded.append([more, answer(more)])
+    overview = answer(asked[0])
+    for request in asked[1:]:
+        if request["view"] == "matrix":
+            asked += row_of(request, overview["at"], answer(request)["columns"])
+    if overview["small"]:
+        asked.append({"view": "jobs"})
+    asked += opened
+    unique = {json.dumps(request, sort_keys=True): request for request in asked}
+    recorded = [[request, answer(request)] for request in unique.values()]
     return live_page().replace(
         PLACE, inert({"state": state.removeprefix("#"), "answers": recorded})
     )
+
+
+def row_of(matrix: dict[str, Any], row: int, columns: int) -> list[dict[str, Any]]:
+    """Requests for the cells of one row that a matrix shows, with the hands of scores."""
+    found = []
+    common = {name: value for name, value in matrix.items() if name not in ("view", "first")}
+    first = matrix["first"]
+    for column in range(first, min(columns, first + WINDOW)):
+        place = common | {"row": row, "column": column}
+        found.append({**place, "view": "cell"})
+        if matrix["product"] in ("scores", "pattern"):
+            del place["product"]
+            found.append({**place, "view": "hands", "later": 0})
+    return found
 
 
 def inert(data: Any) -> str:

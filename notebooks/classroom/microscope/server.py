@@ -1,4 +1,4 @@
-"""A server for one browser on this machine: two addresses, both behind a token, nothing else."""
+"""A server for one browser on this machine: few addresses, all behind a token, nothing else."""
 
 import json
 import re
@@ -8,28 +8,47 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Lock
 
 from .answers import Answer
+from .lessons import as_html
 from .offline import as_page, live_page
+from .products import LESSONS
 
 LOOPBACK = "127.0.0.1"
-MOST_BYTES = 1 << 18  # of a request: a sentence in escapes, and many switches
+STILL = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; "  # a page that only shows
+MOST_BYTES = (
+    1 << 20
+)  # of a request: a sentence in escapes, and many changes, or all that was opened
+MOST_OPENED = 400
 
 
-def make_server(answer: Answer, port: int = 0, token: str | None = None) -> ThreadingHTTPServer:
+SLOW = {"jobs", "each_head_off", "each_stream_put"}  # these keep nobody waiting who looks elsewhere
+FRAMED = "frame-ancestors http://127.0.0.1:* http://localhost:*"  # a notebook on this machine
+
+
+def make_server(
+    answer: Answer, port: int = 0, token: str | None = None, framed: bool = False
+) -> ThreadingHTTPServer:
     """A server on the loopback address; port 0 takes a free one. ``address`` is what to open.
 
-    ``GET /TOKEN/`` is the page. ``POST /TOKEN/ask`` takes a request as JSON and answers in JSON:
-    400 and one line where it cannot be met. Everything else is 404; another host's name 403, so
-    that no page of another site can reach it by a name of its own.
+    ``GET /TOKEN/`` is the page, ``GET /TOKEN/lesson/NAME`` a lesson to read, without scripts.
+    ``POST /TOKEN/ask`` takes a request as JSON and answers in JSON: 400 and one line where it
+    cannot be met. Everything else is 404; another host's name 403, so that no page of another site
+    can reach it by a name of its own. ``framed``: whether a page of this machine, a notebook,
+    may show it inside; no other may.
     """
     token = token or secrets.token_urlsafe(24)
-    lock = Lock()  # one run at a time
+    locks = {True: Lock(), False: Lock()}  # one run at a time, and one slow view
+    ancestors = FRAMED if framed else "frame-ancestors 'none'"
 
     class Handler(BaseHTTPRequestHandler):
         timeout = 30  # seconds for a browser to say what it wants
         server_version, sys_version = "microscope", ""
 
         def do_GET(self):
-            if self.is_welcome("/"):
+            name = self.path.rpartition("/")[2]
+            if name in LESSONS:
+                if self.is_welcome(f"/lesson/{name}"):
+                    self.send(HTTPStatus.OK, as_html(name), "text/html", STILL)
+            elif self.is_welcome("/"):
                 self.send(HTTPStatus.OK, live_page(), "text/html")
 
         def do_POST(self):
@@ -38,11 +57,9 @@ def make_server(answer: Answer, port: int = 0, token: str | None = None) -> Thre
                 return
             try:
                 request = self.understood(body)
-                with lock:
-                    if isinstance(request, dict) and request.get("view") == "save":
-                        found = {"page": as_page(answer, str(request.get("state", "")))}
-                    else:
-                        found = answer(request)
+                view = request.get("view") if isinstance(request, dict) else None
+                with locks[view in [*SLOW]]:
+                    found = saved(answer, request) if view == "save" else answer(request)
             except ValueError as error:
                 found = {"error": " ".join(str(error).split())}
                 self.send(HTTPStatus.BAD_REQUEST, json.dumps(found), "application/json")
@@ -81,14 +98,14 @@ def make_server(answer: Answer, port: int = 0, token: str | None = None) -> Thre
             except (ValueError, RecursionError):
                 raise ValueError("the request is no JSON") from None
 
-        def send(self, status: HTTPStatus, text: str, kind: str) -> None:
+        def send(self, status: HTTPStatus, text: str, kind: str, policy: str = "") -> None:
             body = text.encode()
             self.send_response(status)
             self.send_header("Content-Type", f"{kind}; charset=utf-8")
             self.send_header("Content-Length", str(len(body)))
             self.send_header("Cache-Control", "no-store")
             self.send_header("X-Content-Type-Options", "nosniff")
-            self.send_header("X-Frame-Options", "DENY")
+            self.send_header("Content-Security-Policy", policy + ancestors)
             self.send_header("Referrer-Policy", "no-referrer")
             self.end_headers()
             self.wfile.write(body)
@@ -100,3 +117,11 @@ def make_server(answer: Answer, port: int = 0, token: str | None = None) -> Thre
     server.daemon_threads = True
     server.address = f"http://{LOOPBACK}:{server.server_address[1]}/{token}/"
     return server
+
+
+def saved(answer: Answer, request: dict) -> dict[str, str]:
+    """One file for a state, with what was opened before; ``ValueError`` for what is neither."""
+    state, opened = request.get("state"), request.get("opened", [])
+    if not isinstance(state, str) or not isinstance(opened, list) or len(opened) > MOST_OPENED:
+        raise ValueError(f"save takes a state and a list of at most {MOST_OPENED} requests")
+    return {"page": as_page(answer, state, opened)}

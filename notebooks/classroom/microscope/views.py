@@ -1,158 +1,112 @@
-"""What the microscope shows: a run of the model under a tap, and pure functions that read it.
+"""What the microscope shows of a run: pure functions from recorded activations to plain numbers.
 
 Every number comes from ``forward`` by way of ``record`` and stands there under the name that
-``llama_np.tap`` lists. What is switched off is switched off by ``patch``.
+``llama_np.tap`` lists. ``products`` has the matrices and their cells.
 """
 
-import inspect
-import math
-import re
-from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
-from llama_np import attend, forward, patch, record, rms_norm, softmax
+from llama_np import forward, patch, record, rms_norm, rope_frequencies, rotate, silu, softmax
 from llama_np.axes import Array
-from llama_np.config import LlamaConfig
 from llama_np.functional import linear
+from llama_np.sampling import Sampling, greedy, probabilities_of
 from weights_tools.examine import JOBS, all_prompts, job_weights
 from weights_tools.load import Model
 from weights_tools.workers import one_blas_thread
 
-MOST_TOKENS = 64  # a pattern of more can hardly be read
+from .interventions import check, put, without_head
+from .runs import Run, plain, position, tokens_of
+
 BEST = 10  # next tokens that are listed
+NEURONS = 16  # of the feed-forward step: those that write most
 BEST_HEADS = 2  # for each job, as ``python -m weights_tools examine`` lists them
 SMALL = 20_000_000  # parameters: so few that its jobs are looked for without being asked
-RECORDED = {
-    "q_rotated", "k_rotated", "v", "scores", "masked", "pattern", "mix", "resid_out", "logits"
-}  # fmt: skip
-PRODUCTS = {"scores": "04 single-head attention", "mix": "04 single-head attention"}
-SWITCH = re.compile(r"(head)\.(\d{1,4})\.(\d{1,4})|(ffn|block|hide)\.(\d{1,4})", re.ASCII)
 
 
-class Run(NamedTuple):
-    """A sentence that went through the model, and every activation that the views need."""
-
-    ids: tuple[int, ...]
-    off: tuple[str, ...]
-    trace: dict[str, np.ndarray]
-
-
-def encode(model: Model, text: str) -> tuple[int, ...]:
-    """The ids of a sentence, after the begin-of-text token where the model has one.
-
-    Raises ``ValueError`` where it has no word or too many tokens.
-    """
-    if not text.strip():
-        raise ValueError("the sentence is empty: write at least one word")
-    ids = model.tokenizer.encode(text, bos=True)
-    most = min(MOST_TOKENS, model.config.context_length)
-    if len(ids) > most:
-        raise ValueError(f"the sentence has {len(ids)} tokens: at most {most} can be shown")
-    return tuple(ids)
-
-
-def run(model: Model, ids: Sequence[int], off: Sequence[str] = ()) -> Run:
-    """Send ids through the model with some parts switched off; see ``replacements``."""
-    trace: dict[str, np.ndarray] = {}
-    tap = record(trace, RECORDED, patch(replacements(off, model.config, len(ids))))
-    forward(model.weights, model.config, np.array(ids), tap=tap)
-    return Run(tuple(ids), tuple(off), trace)
-
-
-def replacements(off: Sequence[str], config: LlamaConfig, n_tokens: int) -> dict[str, Callable]:
-    """What ``patch`` takes to switch parts off.
-
-    ``head.B.H``: the mix of a head is zero. ``ffn.B``: a feed-forward step adds nothing.
-    ``block.B``: neither half of a block adds anything. ``hide.S``: the last token cannot see token
-    S in any block; those between may still hand on what they read there. Raises ``ValueError`` for
-    anything else.
-    """
-    heads: dict[int, list[int]] = {}
-    zero, hidden = set(), []
-    for switch in off:
-        match = SWITCH.fullmatch(switch)
-        if not match:
-            raise ValueError(
-                f"cannot switch off {switch[:40]!r}: head.B.H, ffn.B, block.B or hide.S is expected"
-            )
-        if match[1]:
-            block, head = int(match[2]), int(match[3])
-            check("block", block, config.n_layers)
-            check("head", head, config.n_heads)
-            heads.setdefault(block, []).append(head)
-        elif match[4] == "hide":
-            check("token to hide", int(match[5]), n_tokens - 1)
-            hidden.append(int(match[5]))
-        else:
-            block = int(match[5])
-            check("block", block, config.n_layers)
-            parts = ["down"] if match[4] == "ffn" else ["attn_out", "down"]
-            zero |= {f"blocks.{block}.{part}" for part in parts}
-    found: dict[str, Callable] = {name: np.zeros_like for name in zero}
-    for block, silent in heads.items():
-        found[f"blocks.{block}.mix"] = lambda mix, silent=silent: without_heads(mix, silent)
-    if hidden:
-        for block in range(config.n_layers):
-            found[f"blocks.{block}.masked"] = lambda masked: without_keys(masked, hidden)
-    return found
-
-
-def without_heads(mix: Array["Hq T K"], heads: Sequence[int]) -> Array["Hq T K"]:
-    mix = mix.copy()
-    mix[heads] = 0
-    return mix
-
-
-def without_keys(masked: Array["Hq T S"], keys: Sequence[int]) -> Array["Hq T S"]:
-    masked = masked.copy()
-    masked[:, -1, keys] = -np.inf
-    return masked
-
-
-def overview(model: Model, original: Run, changed: Run, at: int | None = None) -> dict[str, Any]:
+def overview(
+    model: Model,
+    original: Run,
+    changed: Run,
+    other: Run | None,
+    at: int | None = None,
+    sampling: Sampling | None = None,
+) -> dict[str, Any]:
     """The whole model at a glance, from where token ``at`` stands, or the last one.
 
-    ``attention``: for each block and head the row of the pattern, over the tokens up to ``at``.
+    ``attention``: for each block and head the row of the pattern; tokens after ``at`` count where
+    they are seen. ``lengths``: of what goes on along the stream and of what each half adds.
     ``lens``: for each block the three best next tokens, were it the last one. ``original`` and
-    ``changed``: the ten best next tokens, without and with what is switched off.
+    ``changed``: the ten best next tokens, without changes, and with them and with ``sampling``.
     """
     at = position(changed, at)
     config = model.config
-    rows = [changed.trace[f"blocks.{i}.pattern"][:, at, : at + 1] for i in range(config.n_layers)]
+    rows = np.stack([changed.trace[f"blocks.{i}.pattern"][:, at] for i in range(config.n_layers)])
+    seen = len(changed.ids) if rows[..., at + 1 :].any() else at + 1
     return {
         "model": model.path.name,
-        "tokens": [{"id": i, "text": model.tokenizer.token(i)} for i in changed.ids],
+        "tokens": tokens_of(model, changed.ids),
         "at": at,
         "blocks": config.n_layers,
         "heads": config.n_heads,
+        "group": config.group,
         "small": config.count_parameters() <= SMALL,
-        "attention": plain(np.stack(rows), digits=3),
-        "lens": lens(model, changed, at),
+        "attention": plain(rows[..., :seen], digits=3),
+        "lengths": {
+            name: plain(lengths(by_block(changed, name)[:, at]), digits=3)
+            for name in ("resid_out", "attn_out", "down")
+        },
+        "lens": [listed(model, row, 3) for row in lens(model, changed, at)],
         "original": best(model, original, at),
-        "changed": best(model, changed, at, original),
+        "changed": best(model, changed, at, original, sampling),
+        "other": None
+        if other is None
+        else {
+            "tokens": tokens_of(model, other.ids),
+            "best": best(model, other, len(other.ids) - 1)[:3],
+        },
     }
 
 
-def lens(model: Model, seen: Run, at: int, n: int = 3) -> list[list[dict]]:
-    """The logit lens: for each block the best next tokens, its stream read as if it were the last.
+def by_block(seen: Run, name: str) -> Array["L T ..."]:
+    """One activation of all blocks."""
+    count = sum(each.endswith(f".{name}") for each in seen.trace)
+    return np.stack([seen.trace[f"blocks.{i}.{name}"] for i in range(count)])
+
+
+def lengths(rows: Array["... D"]) -> Array["..."]:
+    """The Euclidean length of each row."""
+    return np.linalg.norm(rows, axis=-1)
+
+
+def lens(model: Model, seen: Run, at: int) -> Array["L V"]:
+    """The logit lens: for each block the probabilities, were it the last one.
 
     Source: nostalgebraist 2020, "interpreting GPT: the logit lens".
     """
-    config, weights = model.config, model.weights
-    stream = np.stack([seen.trace[f"blocks.{i}.resid_out"][at] for i in range(config.n_layers)])
-    logits = linear(rms_norm(stream, weights.norm, config.norm_eps), weights.output)
-    return [listed(model, row, n) for row in softmax(logits)]
+    stream = by_block(seen, "resid_out")[:, at]
+    weights = model.weights
+    return softmax(linear(rms_norm(stream, weights.norm, model.config.norm_eps), weights.output))
+
+
+def chances(seen: Run, at: int, sampling: Sampling | None = None) -> Array["V"]:
+    """The probabilities of the next token, as ``sampling`` leaves them; greedily, one is 1."""
+    logits = seen.trace["logits"][at]
+    if sampling is None:
+        return softmax(logits)
+    if sampling.temperature == 0:
+        return np.eye(1, len(logits), int(greedy(logits)))[0]
+    return probabilities_of(logits, sampling)
 
 
 def best(
-    model: Model, seen: Run, at: int, before: Run | None = None, n: int = BEST
+    model: Model, seen: Run, at: int, before: Run | None = None, sampling: Sampling | None = None
 ) -> list[dict[str, Any]]:
     """The best next tokens, each with its probability, and with what it was ``before``."""
-    found = listed(model, softmax(seen.trace["logits"][at]), n)
+    found = listed(model, chances(seen, at, sampling), BEST)
     if before is not None:
-        earlier = softmax(before.trace["logits"][at])
+        earlier = chances(before, at)
         for token in found:
             token["before"] = plain(earlier[token["id"]])
     return found
@@ -161,76 +115,91 @@ def best(
 def listed(model: Model, probabilities: Array["V"], n: int) -> list[dict[str, Any]]:
     """The likeliest tokens, most likely first."""
     order = np.argsort(-probabilities, kind="stable")[:n]
-    return [
-        {"id": int(i), "text": model.tokenizer.token(int(i)), "p": plain(probabilities[i])}
-        for i in order
-    ]
+    named = tokens_of(model, [i for i in order if probabilities[i] > 0])
+    return [token | {"p": plain(probabilities[token["id"]])} for token in named]
 
 
 def head(model: Model, seen: Run, block: int, head: int) -> dict[str, Any]:
-    """One head: its scores, its pattern, and its mix; a score that is masked is None."""
+    """One head: its pattern, and the key-value head that it reads."""
     check("block", block, model.config.n_layers)
     check("head", head, model.config.n_heads)
-    trace = {name: seen.trace[f"blocks.{block}.{name}"][head] for name in ("masked", "pattern")}
     return {
-        "scores": plain(trace["masked"], digits=4),
-        "pattern": plain(trace["pattern"], digits=4),
-        "mix": plain(seen.trace[f"blocks.{block}.mix"][head], digits=4),
+        "pattern": plain(seen.trace[f"blocks.{block}.pattern"][head], digits=4),
         "key_head": head // model.config.group,
     }
 
 
-def cell(
-    model: Model, seen: Run, block: int, head: int, product: str, row: int, column: int
+def hands(
+    model: Model, seen: Run, block: int, head: int, row: int, column: int, later: int
 ) -> dict[str, Any]:
-    """One cell of a product: row times column, term by term, their sum, and the line of code.
+    """A score as turning hands: each pair of the query of ``row`` and of the key of ``column``.
 
-    ``scores``: the query of token ``row``, divided by the root of the head width, with the key of
-    token ``column``. ``mix``: the weights of token ``row`` with number ``column`` of all values.
-    ``value`` is what went on, which is zero for the mix of a head that is switched off.
+    Both are turned as if they stood ``later`` positions further on. ``degrees`` is how far a pair
+    turns for each position, ``term`` what it adds to the score, ``score`` their sum.
     """
-    if product not in PRODUCTS:
-        raise ValueError(f"there is no product {product[:40]!r}: choose {' or '.join(PRODUCTS)}")
-    config, n = model.config, len(seen.ids)
+    config = model.config
     check("block", block, config.n_layers)
     check("head", head, config.n_heads)
-    check("row", row, n)
-    check("column", column, n if product == "scores" else config.head_dim)
-    part = {name: seen.trace[f"blocks.{block}.{name}"] for name in RECORDED - {"logits"}}
-    shared = head // config.group
-    if product == "scores":
-        left = part["q_rotated"][head, row] / math.sqrt(config.head_dim)
-        right = part["k_rotated"][shared, column]
-    else:
-        left, right = part["pattern"][head, row], part["v"][shared, :, column]
-    code, axes = library_line(product)
-    found = {
-        "row": plain(left),
-        "column": plain(right),
-        "terms": plain(left * right),
-        "sum": plain(left @ right),
-        "value": plain(part[product][head, row, column]),
-        "code": code,
-        "axes": axes,
-        "where": "attend in llama_np/attention.py",
-        "lesson": PRODUCTS[product],
+    check("row", row, len(seen.ids))
+    check("column", column, len(seen.ids))
+    check("later", later, config.context_length - len(seen.ids) + 1)
+    frequencies = rope_frequencies(config.head_dim, config.rope_theta, config.rope_scaling)
+    query = seen.trace[f"blocks.{block}.q"][head, row]
+    key = seen.trace[f"blocks.{block}.k"][head // config.group, column]
+    turned = [
+        rotate(vector[None], np.array([place + later]), frequencies)[0].reshape(-1, 2)
+        for vector, place in ((query, row), (key, column))
+    ]
+    terms = (turned[0] * turned[1]).sum(axis=1) / np.sqrt(config.head_dim)
+    return {
+        "degrees": plain(np.degrees(frequencies), digits=4),
+        "query": plain(query.reshape(-1, 2), digits=4),
+        "query_turned": plain(turned[0], digits=4),
+        "key": plain(key.reshape(-1, 2), digits=4),
+        "key_turned": plain(turned[1], digits=4),
+        "terms": plain(terms, digits=4),
+        "score": plain(terms.sum(), digits=4),
     }
-    if product == "scores":
-        found["masked"] = plain(part["masked"][head, row, column])
-        found["weight"] = plain(part["pattern"][head, row, column])
-    return found
 
 
-def library_line(product: str) -> tuple[str, str]:
-    """The line of ``attend`` that makes a product, and its axes.
+STREAM = ("resid_in", "attn_norm", "attn_out", "resid_mid", "ffn_norm", "down", "resid_out")
 
-    >>> library_line("mix")
-    ('return tap("mix", pattern @ v)', 'T S @ S K -> T K')
+
+def block(model: Model, seen: Run, block: int, at: int | None) -> dict[str, Any]:
+    """One block: how long each token's rows are on the way, the lens behind it, and its gate.
+
+    ``gate``: the neurons of token ``at`` that write most, by the length of what each adds to the
+    stream, which is |silu(gate) * up| times the length of its row of ``w_down``; ``share``: how
+    much of all neurons' lengths these have.
     """
-    lines = inspect.getsource(attend).splitlines()
-    line = next(line for line in lines if f'tap("{product}"' in line)
-    code, _, axes = line.partition("#")
-    return code.strip(), axes.strip()
+    check("block", block, model.config.n_layers)
+    at = position(seen, at)
+    before = "embedded" if block == 0 else f"blocks.{block - 1}.resid_out"
+    rows = {name: seen.trace.get(f"blocks.{block}.{name}", seen.trace[before]) for name in STREAM}
+    return {
+        "at": at,
+        "lengths": {name: plain(lengths(array), digits=4) for name, array in rows.items()},
+        "lens": listed(model, lens(model, seen, at)[block], BEST),
+        **gates(model, seen, block, at),
+    }
+
+
+def gates(model: Model, seen: Run, block: int, at: int) -> dict[str, Any]:
+    """The neurons of the feed-forward step that write most; see ``block``."""
+    gate, up, hidden = (
+        seen.trace[f"blocks.{block}.{name}"][at] for name in ("gate", "up", "hidden")
+    )
+    effect = np.abs(hidden) * lengths(np.asarray(model.weights.layers[block].w_down))
+    order = np.argsort(-effect, kind="stable")[:NEURONS]
+    columns = {
+        "gate": gate, "silu": silu(gate), "up": up, "hidden": hidden, "effect": effect,
+    }  # fmt: skip
+    return {
+        "neurons": order.tolist(),
+        "gate": {name: plain(array[order], digits=4) for name, array in columns.items()},
+        "width": gate.size,
+        "share": plain(effect[order].sum() / max(effect.sum(), 1e-30), digits=3),
+    }
 
 
 def jobs(model: Model) -> list[dict[str, Any]]:
@@ -256,28 +225,60 @@ def jobs(model: Model) -> list[dict[str, Any]]:
     return found
 
 
-def position(seen: Run, at: int | None) -> int:
-    """Where a token stands; the last one for None."""
-    at = len(seen.ids) - 1 if at is None else at
-    check("token", at, len(seen.ids))
-    return at
+def each_head_off(model: Model, original: Run, at: int | None) -> dict[str, Any]:
+    """The probability of the best next token, with each head switched off in turn.
 
-
-def check(what: str, number: int, count: int) -> None:
-    """Raise ``ValueError`` for a number that is not among ``count`` from 0."""
-    if not 0 <= number < count:
-        choose = f"choose 0 to {count - 1}" if count > 0 else "there is none"
-        raise ValueError(f"{what} is {number}: {choose}")
-
-
-def plain(array: np.ndarray, digits: int = 6) -> Any:
-    """Numbers that JSON can hold, to some significant digits; None for those that are not finite.
-
-    >>> plain(np.array([[1 / 3, -np.inf]]), digits=3)
-    [[0.333, None]]
+    ``p``: for each block and head; ``before``: with none. The heads of a block go as one batch.
     """
+    at, config = position(original, at), model.config
+    (token,) = listed(model, chances(original, at), 1)
+    many = np.tile(original.ids, (config.n_heads, 1))
+    found = []
+    for block in range(config.n_layers):
 
-    def number(x: float) -> float | None:
-        return float(f"{x:.{digits}g}") if math.isfinite(x) else None
+        def silence(mix: Array["Hq Hq T K"]) -> Array["Hq Hq T K"]:
+            return np.stack([without_head(row, head) for head, row in enumerate(mix)])
 
-    return np.vectorize(number, otypes=[object])(array).tolist()
+        found.append(chance_in(model, many, {f"blocks.{block}.mix": silence}, at, token["id"]))
+    return {"p": plain(np.stack(found)), "before": token["p"], "token": token}
+
+
+def each_stream_put(
+    model: Model, original: Run, other: Run | None, at: int | None
+) -> dict[str, Any]:
+    """The probability of the best next token, with another sentence's stream put in somewhere.
+
+    ``p``: for each block and token, whose stream behind the block is replaced by that of the token
+    at the same place. Where both sentences are still the same nothing can change, and nothing is
+    computed. Raises ``ValueError`` where they have not as many tokens.
+    """
+    if other is None:
+        raise ValueError("there is no other sentence to put anything in from: write one")
+    at, n = position(original, at), len(original.ids)
+    (token,) = listed(model, chances(original, at), 1)
+    if len(other.ids) != n:
+        raise ValueError(
+            f"the sentences have {n} and {len(other.ids)} tokens: as many are needed to compare all"
+        )
+    differs = np.not_equal(original.ids, other.ids)
+    first = int(differs.argmax()) if differs.any() else n
+    places = range(first, n)
+    found = np.full((model.config.n_layers, n), token["p"])
+    for block in range(model.config.n_layers if places else 0):
+        name = f"blocks.{block}.resid_out"
+
+        def replace(stream: Array["N T D"], given=other.trace[name]) -> Array["N T D"]:
+            rows = zip(places, stream, strict=True)
+            return np.stack([put(given[t], t, None)(row) for t, row in rows])
+
+        many = np.tile(original.ids, (len(places), 1))
+        found[block, first:] = chance_in(model, many, {name: replace}, at, token["id"])
+    return {"p": plain(found), "before": token["p"], "token": token}
+
+
+def chance_in(model: Model, ids: Array["N T"], changes: dict, at: int, token: int) -> Array["N"]:
+    """The probability of ``token`` behind ``at``, for each sentence of a batch."""
+    kept: dict[str, np.ndarray] = {}
+    tap = record(kept, {"logits"}, patch(changes))
+    forward(model.weights, model.config, ids, tap=tap)
+    return softmax(kept["logits"][:, at])[:, token]

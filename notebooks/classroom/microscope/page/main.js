@@ -1,0 +1,74 @@
+// From the address to the screen: everything is asked first and drawn then; where something is
+// refused, all stays as it was.
+let turn = 0, drawn = null;
+async function render(before = "") {
+  const mine = ++turn, wanted = state, found = {};
+  const slow = setTimeout(() => say("computing …"), 300);
+  let error = "";
+  try {
+    for (const [name, request] of Object.entries(requestsOf(wanted))) {
+      found[name] = await ask(request);
+      if (mine !== turn) return; // someone wants something newer
+    }
+  } catch (fault) { error = fault.message; } finally { clearTimeout(slow); }
+  if (mine !== turn) return;
+  say(error || before);
+  if (error && drawn) {
+    state = drawn;
+    inAddress(state);
+    drawAll(); // a field or a slider that was moved goes back
+  } else if (error && addressOf(state) !== addressOf(stateOf(""))) {
+    state = stateOf("");
+    await render(error);
+  } else if (!error) {
+    drawn = wanted;
+    [seen, shown] = [found.overview, found];
+    drawAll();
+  }
+}
+function drawAll() {
+  keepingFocus(() => {
+    at("sentence").value = state.s;
+    at("model").textContent = `${seen.model}: ${seen.blocks} blocks of ${seen.heads} heads`;
+    at("own").hidden = window.top === window || Boolean(recorded);
+    at("own").href = location.href;
+    drawTokens(); drawChanges(); drawMap(); drawJobs(); drawBest(); drawOther(); drawPlaces();
+    drawInspect(); drawMatrix(); drawCell(); drawHands();
+  });
+}
+function inAddress(wanted) {
+  try { history.replaceState(null, "", `#${addressOf(wanted)}`); } catch { /* a page inside another has no address */ }
+}
+// For sliders: no step in the history for each move.
+function replaceState(change) {
+  state = { ...state, ...change };
+  inAddress(state);
+  render();
+}
+
+at("form").addEventListener("submit", (event) => {
+  event.preventDefault();
+  if (!at("sentence").value.trim()) return say("The sentence is empty: write at least one word.");
+  const kept = state.off.filter((name) => !/^(hide|put)\./.test(name));
+  go({ s: at("sentence").value, t: null, ...CLOSED, p: state.p === "logits" ? null : state.p, off: kept, e: state.e === "places" ? null : state.e });
+});
+at("save").onclick = async () => {
+  try {
+    say("writing …");
+    const { page } = await ask({ view: "save", state: addressOf(state), opened: [...asked.values()].map(([request]) => request) });
+    make("a", "", { href: URL.createObjectURL(new Blob([page], { type: "text/html" })), download: "microscope.html" }).click();
+    say("Saved as microscope.html: it holds what you opened, and works without the model.");
+  } catch (fault) { say(fault.message); }
+};
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => { if (seen) drawAll(); });
+addEventListener("hashchange", () => {
+  state = stateOf(location.hash.slice(1));
+  render();
+});
+if (recorded) {
+  for (const id of ["form", "other-form", "put-form"]) at(id).querySelectorAll("button").forEach((each) => { each.hidden = true; });
+  for (const id of ["sentence", "other"]) at(id).readOnly = true;
+  for (const id of ["temperature", "top"]) at(id).disabled = true;
+}
+state = stateOf(location.hash.slice(1));
+render().then(() => { if (seen && seen.small) findJobs(); });
