@@ -20,6 +20,7 @@ from .formats.gguf_blocks import integers_q4_k, integers_q6_k, scales_q4_k, scal
 from .lazy_matrix import BLOCK, StoredMatrix
 
 FEW = 16  # rows of x: with more, scaling every weight once costs less than scaling every sum
+ROWS = 256  # widened at a time for more than a few: with less, BLAS is slower
 APART = np.uint16(16)  # a byte times this is two bytes: 16 times its lower half, its upper half
 
 
@@ -41,7 +42,7 @@ class BlockMatrix(StoredMatrix):
     n_unpacked = 32  # numbers that come out of a block, those of the scale included
 
     def height(self, n_x):
-        return max(1, BLOCK // (8 if n_x <= FEW else 2) // self.stored.shape[1])
+        return max(1, BLOCK // 8 // self.stored.shape[1]) if n_x <= FEW else ROWS
 
     def buffers(self, height):
         n_blocks = self.stored.shape[1] // self.numbers

@@ -36,6 +36,7 @@ def make(name, n, width, seed=0):
 def block(request, monkeypatch):
     """A few rows at a time dealt out to all cores, or all rows at once."""
     monkeypatch.setattr(block_matrix, "BLOCK", request.param[0])
+    monkeypatch.setattr(block_matrix, "ROWS", min(block_matrix.ROWS, request.param[0] // 8))
     monkeypatch.setattr(lazy_matrix, "BLOCK", request.param[0])
     monkeypatch.setattr(lazy_matrix, "ALONE", request.param[1])
 
