@@ -8,11 +8,10 @@ the middle. Clocks stand still, so that the bytes of two runs can be compared.
 
 import builtins
 import io
-import itertools
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 CHANGES = {"os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.truncate", "os.link"}
@@ -108,26 +107,28 @@ def contents(folder: Path) -> dict[str, bytes | None]:
 
 
 def kill_everywhere(
-    run: Callable[[], int | None], prepare: Callable[[], Path], step: int = 1
+    run: Callable[[], int | None], prepare: Callable[[], Path], at: Iterable[int]
 ) -> tuple[int, list[str]]:
     """How often ``run`` was killed, and after which kills the same again led elsewhere.
 
-    ``prepare`` makes the state to begin with, and returns the folder in which all happens. Every
-    ``step``-th change is one to be killed at.
+    ``prepare`` makes the state to begin with, and returns the folder in which all happens. ``at``:
+    the changes to be killed at, 1 for the first, up to where a run comes to its end before.
     """
     folder = prepare()
     assert in_a_process(run) == 0
     expected = contents(folder)
     fine = {0, in_a_process(run)}  # some refuse a folder that is there already
-    wrong = []
-    for kills in itertools.count():
+    kills, wrong = 0, []
+    for last in at:
         folder = prepare()
-        status = in_a_process(run, last=1 + kills * step)
-        if status == 0:  # it has come to its end before
-            return kills, wrong
+        status = in_a_process(run, last)
+        if status == 0:
+            break
+        kills += 1
         left = sorted(contents(folder))
         again = in_a_process(run) if status == KILLED else status
         found = contents(folder)
         if again not in fine or found != expected:
             differ = sorted(k for k in found.keys() | expected if found.get(k) != expected.get(k))
-            wrong.append(f"killed at {1 + kills * step}, left {left}: status {again}, {differ}")
+            wrong.append(f"killed at {last}, left {left}: status {again}, {differ}")
+    return kills, wrong

@@ -72,7 +72,19 @@ def alone_in(folder: Path, wait: float = 0.0) -> Iterator[Path]:
     If nothing is in it afterwards, and it was not there before, it vanishes again.
     """
     with naming(folder), made(folder), alone(folder / LOCK, folder, wait):
+        tidy(folder)
         yield folder
+
+
+def tidy(folder: Path) -> None:
+    """Remove from a folder what was left by those who were killed while they wrote there."""
+    for ending in (TEMPORARY, LOCK):
+        for left in folder.glob(f".*{ending}"):
+            name = left.name.removesuffix(ending)
+            if name:  # else it is of the folder, not of a file in it
+                with locked(folder / f"{name}{LOCK}") as held:
+                    if held:
+                        remove(folder / f"{name}{TEMPORARY}")
 
 
 @contextmanager

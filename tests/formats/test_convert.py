@@ -254,3 +254,49 @@ def test_into_the_empty_folder_where_one_stands(tmp_path, monkeypatch):
     assert command("convert", DOLL_HOUSE, ".")[0] == 0
     assert {"config.json", "model.safetensors"} <= {file.name for file in Path(".").iterdir()}
     assert [*tmp_path.parent.glob(f".{tmp_path.name}*")] == []
+
+
+# --- links ---
+
+
+@pytest.fixture
+def with_papers(tmp_path, house):
+    """A model with a licence; and a file of the user's that is nobody's business."""
+    (tmp_path / "key").write_text("secret")
+    (tmp_path / "from").mkdir()
+    write_folder(tmp_path / "from", *house)
+    (tmp_path / "from/LICENSE").write_text("free")
+    return tmp_path / "from"
+
+
+@pytest.mark.parametrize("name", ["LICENSE", "chat_template.jinja", "generation_config.json"])
+@pytest.mark.parametrize("as_int8", [False, True])
+def test_a_link_out_of_the_folder_is_not_published(with_papers, tmp_path, name, as_int8):
+    (with_papers / name).unlink(missing_ok=True)
+    (with_papers / name).symlink_to("../key")
+    arguments = ["quantize", "--int8"] if as_int8 else ["convert"]
+    told = refusal(*arguments, with_papers, tmp_path / "to")
+    assert f"{with_papers / name}: links out of the folder; refused, put the file itself" in told
+    assert not (tmp_path / "to").exists()
+
+
+def test_weights_that_are_a_link_out_of_the_folder_are_refused_as_shards_are(with_papers, tmp_path):
+    (with_papers / "model.safetensors").rename(tmp_path / "elsewhere")
+    (with_papers / "model.safetensors").symlink_to(tmp_path / "elsewhere")
+    assert "model.safetensors: links out of the folder; refused" in refusal("inspect", with_papers)
+
+
+def test_links_within_the_folder_and_of_the_hubs_cache_go_along(with_papers, tmp_path):
+    (with_papers / "LICENSE").rename(with_papers / "terms")
+    (with_papers / "LICENSE").symlink_to("terms")
+    assert command("convert", with_papers, tmp_path / "to")[0] == 0
+    snapshot, blobs = tmp_path / "hub/snapshots/0f1e2d", tmp_path / "hub/blobs"
+    snapshot.mkdir(parents=True)
+    with_papers.rename(blobs)
+    for name in ("config.json", "model.safetensors", "LICENSE"):
+        (snapshot / name).symlink_to(f"../../blobs/{name}")
+    (tmp_path / "linked").symlink_to(snapshot)  # the folder itself may be a link
+    assert command("convert", tmp_path / "linked", tmp_path / "cached")[0] == 0
+    for folder in ("to", "cached"):
+        assert (tmp_path / folder / "LICENSE").read_text() == "free"
+        assert not (tmp_path / folder / "LICENSE").is_symlink()

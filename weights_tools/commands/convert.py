@@ -14,6 +14,7 @@ import numpy as np
 from llama_np.weights import shapes
 
 from ..formats.config_json import config_to_hugging_face
+from ..formats.hugging_face import refuse_link_out
 from ..formats.safetensors_file import DTYPES, write_stream
 from ..int8 import scheme, to_int8
 from ..layout import hugging_face_name
@@ -90,7 +91,12 @@ def write_model(
     tokenizer: Any,
     report: Report | None = None,
 ) -> None:
-    """Write config, weights and tokenizer into an existing folder, each file replaced whole."""
+    """Write config, weights and tokenizer into an existing folder, each file replaced whole.
+
+    Raises ``ValueError`` for a companion that is a link out of its folder: it would be published.
+    """
+    for file in source.companions:
+        refuse_link_out(file)
     kinds = {name: kind_of(name, source, kind) for name in shapes(source.config)}
     floats = [as_kind for as_kind in kinds.values() if as_kind in KINDS]
     described = config_to_hugging_face(source.config) | {"dtype": KINDS[floats[0]]}

@@ -126,6 +126,7 @@ def tensor_files(folder: Path) -> Iterator[Path]:
     """``model.safetensors``, or every shard that the index names."""
     single, index = folder / "model.safetensors", folder / INDEX
     if single.is_file():
+        refuse_link_out(single)
         yield single
         return
     if not index.is_file():
@@ -173,6 +174,12 @@ def leaves(folder: Path, shard: str) -> bool:
     home, real = folder.resolve(), (folder / shard).resolve().parent
     cached = home.parent.name == "snapshots" and real == home.parent.parent / "blobs"
     return real != home and not cached
+
+
+def refuse_link_out(file: Path) -> None:
+    """Raise for a link out of its folder: what it leads to is not what came with the model."""
+    if leaves(file.parent, file.name):
+        raise ValueError(f"{file}: links out of the folder; refused, put the file itself there")
 
 
 def index_problems(folder: Path) -> Iterator[str]:

@@ -10,7 +10,7 @@ from llama_np.tokenizer import Tokenizer
 from llama_np.weights import Weights
 
 from ..progress import Progress
-from ..writing import alone_in, made
+from ..writing import alone_in
 from .trainer import Training, train
 from .training_log import draw_curve, shown, write_line
 
@@ -31,8 +31,7 @@ def run_training(
     """
     if evaluate_every < 1:
         raise ValueError(f"--evaluate-every must be at least 1, got {evaluate_every}")
-    folder = out / "training"
-    with alone_in(out), made(folder):
+    with alone_in(out), alone_in(out / "training") as folder:
         checkpoint = folder / "checkpoint.npz"
         if os.path.lexists(checkpoint):
             training.restore(checkpoint)
