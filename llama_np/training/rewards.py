@@ -198,6 +198,8 @@ def clipped_gain(
 
     with the ratio p / p_old:  min(ratio * advantage, clip(ratio, 1 - clip, 1 + clip) * advantage)
 
+    An advantage belongs to an answer, and so to all of its tokens, or to each token: (B, T).
+
     ``old`` is what drew the answers. When they are used for several updates, the ratio makes up for
     what the model would draw differently by now. Beyond the bounds nothing more is promised, so no
     token is pushed further: a good one above 1 + clip, a bad one below 1 - clip. The way back stays
@@ -205,7 +207,7 @@ def clipped_gain(
 
     Source: Schulman et al. 2017 (PPO), https://arxiv.org/abs/1707.06347, equation 7.
     """
-    ratio, advantage = np.exp(log_p - old), advantages[:, None]
+    ratio, advantage = np.exp(log_p - old), advantages.reshape(len(log_p), -1)
     return np.minimum(ratio * advantage, np.clip(ratio, 1 - clip, 1 + clip) * advantage)
 
 
@@ -217,7 +219,7 @@ def clipped_gain_backward(
     clip: float,
 ) -> Array["B T"]:
     """Back through ``clipped_gain`` for log_p: d_out * ratio * advantage, zero where it is held."""
-    ratio, advantage = np.exp(log_p - old), advantages[:, None]
+    ratio, advantage = np.exp(log_p - old), advantages.reshape(len(log_p), -1)
     held = np.where(advantage > 0, ratio > 1 + clip, ratio < 1 - clip)
     return np.where(held, 0, d_out * ratio * advantage)
 

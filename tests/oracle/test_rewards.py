@@ -236,14 +236,15 @@ def test_the_estimate_is_right_on_average_and_its_gradient_is_that_of_the_other_
 
 def torch_gain(torch, log_p, old, advantages):
     ratio = torch.exp(log_p - torch.tensor(old))
-    a = torch.tensor(advantages)[:, None]
+    a = torch.tensor(advantages).reshape(len(advantages), -1)
     return torch.minimum(ratio * a, torch.clamp(ratio, 1 - CLIP, 1 + CLIP) * a)
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-def test_the_gain_is_held_in_bounds(torch, shape):
+@pytest.mark.parametrize("of_tokens", [False, True])
+def test_the_gain_is_held_in_bounds(torch, shape, of_tokens):
     log_p, old, _ = log_probabilities(shape)
-    advantages, d_out = some(shape[0], 4), some(shape, 5)
+    advantages, d_out = some(shape if of_tokens else shape[0], 4), some(shape, 5)
     twin = torch.tensor(log_p, requires_grad=True)
     theirs = torch_gain(torch, twin, old, advantages)
     theirs.backward(torch.tensor(d_out))

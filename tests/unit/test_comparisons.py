@@ -6,6 +6,7 @@ import pytest
 from weights_tools.commands.finetune import load_chat_base
 from weights_tools.training.comparisons import study
 from weights_tools.training.dialogs import PREFERENCES, Comparison, read_lines
+from weights_tools.training.tables import read
 
 TOLD = ["He fell. He was happy.", "He was happy. He fell.", "She hugged him.", "He fell."]
 
@@ -75,16 +76,16 @@ def test_an_interrupted_study_goes_on(tmp_path, monkeypatch):
     runs = study.all_runs(1)[:4]
     with pytest.raises(KeyboardInterrupt):
         study.run_study(out, None, runs)
-    assert len(study.read_rows(out)) == 2
+    assert len(read(out)) == 2
     made.clear()
     with pytest.raises(KeyboardInterrupt):
         study.run_study(out, None, [*runs, runs[0]._replace(seed=9)])
     assert made == runs[2:]
-    assert [study.Run(*(row[n] for n in study.Run._fields)) for row in study.read_rows(out)] == runs
+    assert [study.Run(*(row[n] for n in study.Run._fields)) for row in read(out)] == runs
 
 
 def test_the_table_that_ships_has_every_run():
-    rows = study.read_rows()
+    rows = read(study.RESULTS)
     assert [study.Run(*(row[n] for n in study.Run._fields)) for row in rows] == study.all_runs()
     asked = study.REQUESTS * study.TRIES
     assert all(row["stories"] == asked and 1 <= row["endings"] <= asked for row in rows)

@@ -203,6 +203,23 @@ def test_the_parts_of_a_step(monkeypatch):
     assert not expected
 
 
+def test_an_advantage_may_go_to_some_tokens_alone():
+    stage = start().stage
+
+    def first_token(told):
+        return (np.arange(len(told.kl)) == 0).astype(float)
+
+    everywhere = stage.parts(0, stage.reference)
+    stage.paid = first_token
+    for part, before in zip(stage.cut(stage.told), everywhere, strict=True):
+        known, answers = part.loss_of.keywords, before.loss_of.keywords["advantages"]
+        first = (known["targets"] != IGNORE).argmax(axis=1)
+        expected = np.zeros(known["targets"].shape)
+        expected[np.arange(len(first)), first] = answers
+        assert np.array_equal(known["advantages"], expected) and answers.any()
+    assert stage.about()["paid"] == "first_token"
+
+
 def test_where_all_rewards_are_equal_nothing_is_learned_but_the_way_back():
     training = start(reward=lambda text: 0.25, how=Groups(**vars(HOW) | {"beta": 0.0}))
     inclined(training.learned, EOT, 3.0)  # all answers end, since unfinished ones get 0

@@ -5,13 +5,14 @@ import pytest
 
 from llama_np.training.rewards import least_kl
 from weights_tools import load_model
+from weights_tools.commands.finetune import load_chat_base
 from weights_tools.training.endings import ends_well
 from weights_tools.training.grpo import Told
 from weights_tools.training.rewards import study
 from weights_tools.training.stages import Answer
+from weights_tools.training.tables import read
 
 TOKENIZER = load_model("doll-house").tokenizer
-WAYS = study.PREFERRED, study.COMPARED
 EOT = TOKENIZER.special_id("<|eot_id|>")
 
 
@@ -34,53 +35,75 @@ def test_the_distance_of_the_last_sentence_is_that_of_its_tokens():
     assert study.nats_at_the_end(TOKENIZER, told("He fell.")._replace(text=None)) == 0
 
 
-def a_point(method="chat model", at="start", **more):
+def a_point(way, at="start", **more):
     figures = {
         "mean_reward": 0.5, "kl_per_answer": 0.0, "mean_length": 3.0, "distinct_endings": 2,
         "kl_at_the_end": 0.0, "story_loss": 1.5,
     }  # fmt: skip
-    return {"method": method, "at": at, "answers": 4} | figures | more
+    return way._asdict() | {"at": at, "answers": 4} | figures | more
 
 
-def test_tables_are_added_to_and_read_as_they_were_written(tmp_path):
-    first = [told("He fell. He ran, sad."), told("She was glad.", 1.0), told("She was glad.", 1.0)]
-    study.add(tmp_path, [a_point()], [*first, first[0]._replace(text=None)])
-    study.add(tmp_path, [a_point("DPO", "8 steps", mean_reward=0.12345)], first[:1])
-    points, ends = study.read(tmp_path / "points.csv"), study.read(tmp_path / "endings.csv")
-    assert points == [a_point(), a_point("DPO", "8 steps", mean_reward=0.1235)]
-    assert [(e["method"], e["times"], e["rewarded"], e["ending"]) for e in ends] == [
-        ("chat model", 2, 1, "She was glad"), ("chat model", 1, 0, "He ran, sad"),
-        ("DPO", 1, 0, "He ran, sad"),
-    ]  # fmt: skip
-    assert study.read(tmp_path / "none.csv") == []
+CHAT = study.Way(study.CHAT_ALONE)
 
 
-def test_the_best_of_several_are_points_of_the_chat_model(tmp_path):
-    study.add(tmp_path, [a_point(story_loss=1.25)], [told("He fell.")])
+def test_endings_are_counted_and_the_frequent_come_first():
+    some = [told("He fell. He ran, sad."), told("She was glad.", 1.0), told("She was glad.", 1.0)]
+    rows = study.counted([*some, some[0]._replace(text=None)], a_point(study.Way("DPO", 0.1, 2)))
+    assert rows[0] == {
+        "method": "DPO", "beta": 0.1, "seed": 2, "at": "start", "times": 2, "rewarded": 1,
+        "ending": "She was glad",
+    }  # fmt: skip
+    assert [(e["times"], e["rewarded"], e["ending"]) for e in rows[1:]] == [(1, 0, "He ran, sad")]
+
+
+def test_the_best_of_several_are_points_of_the_chat_model():
     group = [told("He fell."), told("She was glad.", 1.0), told("He ran."), told("He sat.")]
-    study.best_of(tmp_path, group * 2, 4)
-    two, four = study.read(tmp_path / "points.csv")[1:]
+    two, four = study.best_of(group * 2, a_point(CHAT, story_loss=1.25), 4)
     assert (two["method"], two["at"], four["at"]) == ("best of n", "n = 2", "n = 4")
     assert (two["mean_reward"], four["mean_reward"]) == (0.5, 1.0)
-    assert two["kl_per_answer"] == pytest.approx(least_kl(0.5, 0.25), abs=1e-4)
-    assert four["kl_per_answer"] == pytest.approx(np.log(4), abs=1e-4)
+    assert two["kl_per_answer"] == pytest.approx(least_kl(0.5, 0.25))
+    assert four["kl_per_answer"] == pytest.approx(np.log(4))
     assert (four["answers"], four["distinct_endings"], four["story_loss"]) == (2, 1, 1.25)
 
 
-def test_a_model_without_a_name_is_refused(tmp_path, capsys):
-    assert study.main(["runs/grpo", "--out", str(tmp_path / "new")]) == 1
-    assert "expected METHOD=FOLDER, got runs/grpo" in capsys.readouterr().err
-    assert not (tmp_path / "new").exists()
+def test_an_interrupted_study_goes_on(tmp_path, monkeypatch):
+    made, ways = [], [study.Way("DPO", 0.1, 1), study.Way("GRPO", 0.04, 0)]
+
+    def measure(way, examination, answers):
+        if len(made) == 2:
+            raise KeyboardInterrupt
+        made.append(way)
+        ending = {"times": 1, "rewarded": 1, "ending": "She was glad"}
+        logged = [way._asdict() | {"step": 5}] if way.method == "GRPO" else []
+        return [a_point(way, mean_reward=0.12345)], [way._asdict() | ending], logged
+
+    monkeypatch.setattr(study, "measure", measure)
+    monkeypatch.setattr(study, "WAYS", ways)
+    monkeypatch.setattr(study, "Examination", lambda *given: None)
+    given = ["--out", str(tmp_path / "new")]
+    assert study.main(given) == 130
+    del made[:]
+    assert study.main(given) == 0 and made == ways[1:]
+    points, ends, log = (
+        read(tmp_path / "new" / path.name) for path in (study.POINTS, study.ENDINGS, study.GRPO_LOG)
+    )
+    assert points == [a_point(way, mean_reward=0.1235) for way in (CHAT, *ways)]
+    assert [end["method"] for end in ends] == ["chat model", "DPO", "GRPO"]
+    assert log == [{"method": "GRPO", "beta": 0.04, "seed": 0, "step": 5}]
+    assert study.main(given) == 0 and made == ways[1:]  # nothing is left to do
+
+
+def way_of(row):
+    return study.Way(*(row[name] for name in study.Way._fields))
 
 
 def test_what_ships_belongs_together():
-    points, ends = study.read(study.POINTS), study.read(study.ENDINGS)
-    last = {row["method"]: row for row in points}
-    assert {"chat model", "best of n", *WAYS, "GRPO"} <= set(last)
+    points, ends = read(study.POINTS), read(study.ENDINGS)
     start = points[0]
-    assert (start["method"], start["kl_per_answer"]) == ("chat model", 0)
+    assert (way_of(start), start["kl_per_answer"]) == (CHAT, 0)
+    assert {*map(way_of, points)} == {CHAT, study.Way(study.BEST_OF_N), *study.WAYS}
     for row in points:
-        its = [e for e in ends if (e["method"], e["at"]) == (row["method"], row["at"])]
+        its = [e for e in ends if (way_of(e), e["at"]) == (way_of(row), row["at"])]
         least = least_kl(row["mean_reward"], start["mean_reward"])
         assert row["kl_per_answer"] > least - 0.1  # both from answers: not exact
         if its:
@@ -90,24 +113,48 @@ def test_what_ships_belongs_together():
             assert ended <= row["answers"]
             assert good / row["answers"] == pytest.approx(row["mean_reward"], abs=1e-4)
             assert all(e["rewarded"] == ends_well(e["ending"]) for e in its)
-    log = study.read(study.GRPO_LOG)
-    assert [row["step"] for row in log] == sorted(row["step"] for row in log)
-    assert log[-1]["mean_reward"] > log[0]["mean_reward"]
+    log = read(study.GRPO_LOG)
+    rewarded = [way for way in study.WAYS if "GRPO" in way.method]
+    assert {*map(way_of, log)} == {*rewarded}
+    for way in rewarded:
+        rows = [row for row in log if way_of(row) == way]
+        steps = [*range(study.TOLD_EVERY, study.steps_of(way) + 1, study.TOLD_EVERY)]
+        assert [row["step"] for row in rows] == steps
+        assert rows[-1]["mean_reward"] > rows[0]["mean_reward"]
+
+
+def test_grpo_pays_the_last_sentence_alone_where_it_is_told_to(chat):
+    text = "He fell. He was happy."
+    paid, all_paid = (
+        study.on_rewards(study.Way(method, 0.04, 3), chat).stage.paid
+        for method in (study.PAID_AT_THE_END, study.REWARDED)
+    )
+    assert all_paid is None
+    goes_to, end = paid(told(text)), len(TOKENIZER.encode(" He was happy.")) + 1
+    assert goes_to.tolist() == [0] * (len(goes_to) - end) + [1] * end
+
+
+@pytest.fixture(scope="module")
+def chat():
+    return load_chat_base(study.CHAT)
 
 
 @pytest.mark.slow
 @pytest.mark.long
-def test_all_of_it_with_few_answers(tmp_path, monkeypatch, capsys):
+def test_all_of_it_with_few_answers(tmp_path, monkeypatch):
     monkeypatch.setattr(study, "STOPS", (1, 2))
-    few = ["--out", str(tmp_path), "--requests", "1", "--answers", "2"]
-    study.main([*few, "DPO that ships=doll-house-cheerful"])
-    points = study.read(tmp_path / "points.csv")
+    monkeypatch.setattr(study, "steps_of", lambda way: 2)
+    monkeypatch.setattr(study, "TOLD_EVERY", 2)
+    every = [study.Way(m, 0.04) for m in (study.REWARDED, study.PAID_AT_THE_END)]
+    pairs = [study.Way(study.PREFERRED), study.Way(study.COMPARED, 0.1)]
+    monkeypatch.setattr(study, "WAYS", [study.Way(study.CHEERFUL), *pairs, *every])
+    study.main(["--out", str(tmp_path), "--requests", "1", "--answers", "2"])
+    points = read(tmp_path / "points.csv")
     named = [(row["method"], row["at"]) for row in points]
-    of_ways = [(way, f"{n} steps") for way in WAYS for n in (1, 2)]
+    of_pairs = [(way.method, f"{n} steps") for way in pairs for n in (1, 2)]
     assert named == [
-        ("chat model", "start"), ("best of n", "n = 2"), ("DPO that ships", "end"), *of_ways
+        ("chat model", "start"), ("best of n", "n = 2"), ("DPO that ships", "end"), *of_pairs,
+        *((way.method, "2 steps") for way in every),
     ]  # fmt: skip
     assert points[0]["kl_per_answer"] == 0 and all(row["kl_per_answer"] > 0 for row in points[2:])
-    before = (tmp_path / "points.csv").read_bytes()
-    study.main(few)  # nothing is left to do
-    assert (tmp_path / "points.csv").read_bytes() == before
+    assert [row["step"] for row in read(tmp_path / "grpo_log.csv")] == [2, 2]

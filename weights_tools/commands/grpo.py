@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from llama_np.tokenizer import Tokenizer
 from llama_np.tokenizer.chat import encode_dialog
 
 from ..training.endings import ends_well
@@ -54,6 +55,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_recipe_options(parser, RECIPE)
 
 
+def prompts(tokenizer: Tokenizer, rng: np.random.Generator, count: int) -> list[list[int]]:
+    """Requests for stories, drawn at random, as the model is asked."""
+    asked = ({"role": "user", "content": text} for text in draw_requests(rng, count))
+    return [encode_dialog(tokenizer, [message]) for message in asked]
+
+
 def run(args: argparse.Namespace) -> None:
     """Tell, judge, learn; and write the thin matrices or the whole model."""
     how = Groups(**{name: getattr(args, name) for name in GROUP_OPTIONS})
@@ -64,11 +71,7 @@ def run(args: argparse.Namespace) -> None:
         )
     recipe, model = recipe_of(args), load_chat_base(args.model)
     base, lora = base_and_lora(args.model, model, args.lora_rank, args.seed)
-
-    def ask(rng: np.random.Generator, count: int) -> list[list[int]]:
-        asked = ({"role": "user", "content": text} for text in draw_requests(rng, count))
-        return [encode_dialog(model.tokenizer, [message]) for message in asked]
-
+    ask = partial(prompts, model.tokenizer)
     stage = GroupRewards(
         model.weights, model.config, model.tokenizer, ask, ends_well, how, args.seed
     )

@@ -213,9 +213,10 @@ def in_place(targets: Array["B T"], rows: Sequence[Array["n"]]) -> Array["B T"]:
 class GroupRewards:
     """Requests, answers of the model as it is by now, and the loss of GRPO.
 
-    ``ask`` draws that many prompts; ``reward`` judges a finished answer. Everything follows from
-    the seed, the step and the model's weights. Where a step's answers serve several updates, a run
-    can go on only from a step that draws new ones.
+    ``ask`` draws that many prompts; ``reward`` judges a finished answer. ``paid`` says which tokens
+    of an answer its advantage goes to, an (n,) array; without it, all of them. Everything follows
+    from the seed, the step and the model's weights. Where a step's answers serve several updates, a
+    run can go on only from a step that draws new ones.
     """
 
     def __init__(
@@ -227,15 +228,17 @@ class GroupRewards:
         reward: Callable[[str], float],
         how: Groups,
         seed: int,
+        paid: Callable[[Told], Array["n"]] | None = None,
     ):
         self.reference, self.config, self.tokenizer = reference, config, tokenizer
-        self.ask, self.reward, self.how, self.seed = ask, reward, how, seed
+        self.ask, self.reward, self.how, self.seed, self.paid = ask, reward, how, seed, paid
         self.told: list[Told] = []
         self.since: list[Told] = []  # told since the figures were asked for
 
     def about(self) -> dict[str, object]:
         rule = {"reward": self.reward.__name__, "reference": name(self.reference)}
-        return dataclasses.asdict(self.how) | rule
+        paid = {"paid": self.paid.__name__} if self.paid else {}
+        return dataclasses.asdict(self.how) | rule | paid
 
     def seen(self, step: int) -> dict[str, str]:
         draws = -(-step // self.how.updates)
@@ -268,11 +271,15 @@ class GroupRewards:
         for first, group in groups(in_order, lambda pair: len(pair[0].answer.ids)):
             some, advantages = zip(*group, strict=True)
             ids, targets = pad([one.answer for one in some])
+            advantages = np.array(advantages)
+            if self.paid:
+                goes_to = in_place(targets, [self.paid(one) for one in some])
+                advantages = advantages[:, None] * goes_to
             loss_of = partial(
                 grpo_loss_with_gradient, targets=targets,
                 old=in_place(targets, [one.log_p for one in some]),
                 reference=in_place(targets, [one.reference for one in some]),
-                advantages=np.array(advantages), clip=self.how.ratio_clip, beta=self.how.beta,
+                advantages=advantages, clip=self.how.ratio_clip, beta=self.how.beta,
                 temperature=self.how.temperature,
             )  # fmt: skip
             parts.append(MicroBatch(first, len(group) / len(told), ids, loss_of))

@@ -9,19 +9,19 @@ from ..check.preferences import answer_log_p, preference, tilt
 from .registry import wrong
 
 
-@wrong("the other answer's probability", "18/best-read", task="preference")
+@wrong("the other answer's probability", "18/bt-why", task="preference")
 def sign_of_the_margin(r_w, r_l):
     """The margin is the reward of the first less that of the second: a larger r_w, a larger P."""
     return preference(r_l, r_w)
 
 
-@wrong("the rewards were divided, not their powers", "18/best-read", task="preference")
+@wrong("the rewards were divided, not their powers", "18/bt-why", task="preference")
 def share_of_the_rewards(r_w, r_l):
     """Rewards may be zero or negative; e to the power of them is what is shared out."""
     return r_w / (r_w + r_l)
 
 
-@wrong("the loser's reward is left out", "18/best-read", task="preference")
+@wrong("the loser's reward is left out", "18/bt-why", task="preference")
 def winner_alone(r_w, r_l):
     """One reward says nothing, because rewards have no zero: it is the difference that counts."""
     return sigmoid(r_w)
@@ -34,7 +34,7 @@ def overflowing_powers(r_w, r_l):
         return np.exp(r_w) / (np.exp(r_w) + np.exp(r_l))
 
 
-@wrong("a softmax over all pairs", "18/best-read", task="preference")
+@wrong("a softmax over all pairs", "18/bt-why", task="preference")
 def over_all_pairs(r_w, r_l):
     """Each pair is decided by itself, between its own two answers."""
     return softmax(r_w - r_l)

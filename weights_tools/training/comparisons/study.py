@@ -8,10 +8,9 @@ table that comes out ships with the project, and a lesson reads it.
 """
 
 import argparse
-import csv
 import re
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -27,11 +26,11 @@ from ...commands.make_preferences import answers, draw_requests
 from ...load import Model
 from ...progress import Progress
 from ...workers import each
-from ...writing import replacing
 from ..corpus import STORIES, hold_out, read_documents
 from ..dialogs import PREFERENCES, Comparison, encode, read_lines, story_dialogs
 from ..endings import ends_well, last_sentence
 from ..stages import FineTuning, Preferences, Stage
+from ..tables import read, write
 from ..trainer import Hyperparameters, Training
 
 RESULTS = Path(__file__).with_name("runs.csv")
@@ -43,7 +42,6 @@ CHAT_ALONE, CHEERFUL = "chat", "DPO, whole stories, 150 steps"
 PREFERRED, BOTH, COMPARED = "preferred alone", "both alike", "DPO"
 SEEDS, RATE, BETA = 3, 1e-3, 0.1
 LOWER_RATE, BETAS = 2.5e-4, (0.02, 0.5)  # others, each from one seed
-WHOLE = ("seed", "stories", "endings")
 
 
 class Run(NamedTuple):
@@ -175,34 +173,15 @@ def measured(material: Material, weights: Weights, seed: int) -> dict:
     } | figures(material.stories(weights, seed))
 
 
-def write_rows(path: Path, rows: Iterable[Mapping]) -> None:
-    """The table as a file; what is measured with five decimals."""
-    with replacing(path) as beside, beside.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
-        writer.writeheader()
-        for row in rows:
-            writer.writerow({k: f"{v:.5f}" if isinstance(v, float) else v for k, v in row.items()})
-
-
-def read_rows(path: Path = RESULTS) -> list[dict]:
-    """The rows of the table. Raises ``FileNotFoundError``."""
-
-    def value(name: str, text: str):
-        return text if name == "way" else int(text) if name in WHOLE else float(text)
-
-    with path.open(newline="", encoding="utf-8") as file:
-        return [{k: value(k, text) for k, text in row.items()} for row in csv.DictReader(file)]
-
-
 def run_study(out: Path, material: Material, runs: Sequence[Run], steps: int = STEPS) -> None:
     """Every run that is not in the table yet; the table is written after each of them."""
-    rows = read_rows(out) if out.exists() else []
+    rows = read(out)
     done = {Run(*(row[name] for name in Run._fields)) for row in rows}
     progress = Progress(len(runs))
     for n, run in enumerate(runs, start=1):
         if run not in done:
             rows.append(measure(material, run, steps))
-            write_rows(out, rows)
+            write(out, rows, places=5)
             share = rows[-1]["ends_well"]
             progress.show(n, f"{run.way}, rate {run.rate:g}, seed {run.seed}: {share:.0%}")
 
