@@ -458,7 +458,7 @@ table(["part", "loss, median change", "what else it changes"], rows)
 # tokens of the held-out stories, each was predicted from the last 1, 2, 4 … {{ SEEN[-1] }} tokens before it, cut out as a
 # text of its own.
 #
-# **Predict before you run:** how many tokens must be shown until the model with RoPE is ahead of the one without it?
+# How many tokens must be shown until the model with RoPE is ahead of the one without it?
 
 # %% key="seen"
 seen = {name: found["seen"] for name, found in results.items()}  # seeds, by tokens shown

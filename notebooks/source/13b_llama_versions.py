@@ -98,7 +98,7 @@ table(["", *described], [[r, *(d[r] for d in described.values())] for r in descr
 # models. The `config.json` of [Llama 3.2 1B](https://huggingface.co/meta-llama/Llama-3.2-1B/blob/main/config.json) on
 # Hugging Face has 32, since a correction after its release.
 #
-# **Predict before you run:** up to which position does a pair that is divided by 8 only meet angles that it has met within
+# Up to which position does a pair that is divided by 8 only meet angles that it has met within
 # the first 8,192 positions, before it was divided?
 
 # %% key="factor"

@@ -2,8 +2,8 @@
 # # 14 Tensors and gradients: which way should each weight move?
 #
 # *Once upon a time, there was a little girl named*: the model goes on with a girl's name, and suppose that we
-# would rather hear another one, the third on its list. Each weight of its last matrix can be moved up a little
-# or down. Which way should each of them go, and how far?
+# would rather hear another one, the third on its list. Each weight of its last matrix can be moved up
+# or down a little. Which way should each go, and how far?
 #
 # *Which way* is told by the **gradient**, which you find by trying, by the chain rule, and with a program of your own for
 # any computation. *How far* is decided by an **optimizer**. At the end you make a classic mistake on purpose and see what
@@ -228,7 +228,7 @@ agree(d_x, linear_backward(d_many, many, output)[0], 1e-12)
 # ## Step 6. A machine that goes back by itself
 #
 # A program can do all this: write the computation as a list, run
-# it, then walk the list from its end and hand each derivative on to the inputs, times the slope. This is
+# it, walk the list from its end, and hand each derivative on to the inputs, times the slope. This is
 # **automatic differentiation** in reverse mode ([Baydin et al. 2015](https://arxiv.org/abs/1502.05767)). We begin with $f = x \cdot x + x$.
 #
 # **Predict before you run:** what is the slope of $f$ at $x = 3$, and what comes out if a derivative that arrives
@@ -326,7 +326,7 @@ agree(w_t.grad, d["w"], 1e-9)
 # bias and the curve tanh, and one logit $z$. "Yes" has the probability $1 / (1 + e^{-z})$, so that the loss is
 # $\ln(1 + e^{-z})$ where "yes" is right and $\ln(1 + e^{z})$ where "no" is.
 #
-# One start may be lucky, so we train **twenty** networks at once: one axis more in every tensor.
+# One start may be lucky, so we train **twenty** at once: one axis more in every tensor.
 
 # %% key="network"
 n_points, n_networks, H = 70, 20, 16  # axes: B networks, P points, H hidden numbers
@@ -361,8 +361,7 @@ def losses(w):
 
 # %% [markdown] key="train-why"
 # A training loop repeats four moves: the forward pass, the backward pass, a step, and clearing the gradients, because
-# `backward` *adds* to the `grad` that is there, as in PyTorch. Its **batch size** is {{ len(points) }}: each step sees all
-# points.
+# `backward` *adds* to the `grad` that is there, as in PyTorch. Its **batch size** is {{ len(points) }}, all points.
 
 
 # %% key="train"

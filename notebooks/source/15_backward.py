@@ -99,7 +99,7 @@ def check(name, d):
 # ## Step 3. Softmax and cross-entropy
 #
 # Lesson 14 has derived what one position gives to its logits: $p_j$, less 1 for the token $y$ that came. The mean divides by
-# their number.
+# the number of positions.
 #
 # $$d\_logits_j = \frac{p_j - [\,j = y\,]}{\text{positions that count}}$$
 #
@@ -180,7 +180,7 @@ print(f"tokens {counts}: cosine of the two directions {cosine:.3f}, length {long
 #
 # $$d_x = r\,\bigl(g - n \cdot \mathrm{mean}(g \odot n)\bigr)$$
 #
-# **Predict before you run:** whoever forgets that $r$ moves takes $r\,g$. What is too much in it?
+# Whoever forgets that $r$ moves takes $r\,g$. What is too much in it?
 
 # %% key="norm-by-hand"
 from llama_np.training.backward import rms_norm_backward
@@ -319,7 +319,7 @@ show.matrices({"d_pattern": d_pattern, "d_scores": d_scores}, ("query T", "key S
 # The heads of a group share a key-value head (lesson [07](07_multi_head.ipynb)), which gets the sum of what they send
 # back. RoPE has turned each pair of numbers (lesson [05](05_rope.ipynb)), and the way back turns it the other way.
 #
-# **Predict before you run:** one program keeps only what the last head of each group sent. Another turns on instead of
+# One program keeps only what the last head of each group sent. Another turns on instead of
 # back. On which models, or for which tokens, would a test not notice?
 
 # %% key="group-by-hand"
@@ -354,7 +354,7 @@ print("turned on: off by", *(f"{o:.2f} {label} " for label, o in zip(labels, off
 # ## Step 8. All blocks, and the embedding
 #
 # `wq`, `wk` and `wv` are products again, then come norm and plus sign, and the block is done (`block_backward`). At the end, row `t` was a copy of the row `ids[t]` of
-# the embedding, so its gradient is added to that row. **Predict before you run:** for which tokens is
+# the embedding, so its gradient is added to that row. For which tokens is
 # `d_embedding[ids] += d_x` wrong?
 
 # %% key="embedding"
@@ -565,7 +565,7 @@ table(
 # five with the largest promise in {{ named_right }} of {{ len(texts) }} texts, and the correlation of promise and finding is {{ fit.mean() :.2f }} ± {{ fit.std() :.2f }},
 # where loudness reaches {{ fit_loud.mean() :.2f }} ± {{ fit_loud.std() :.2f }}.
 # {{ claim: named_right >= 0.7 * len(texts) and fit.mean() > 0.8 and fit.mean() - fit_loud.mean() > 0.2 }}
-# The name rests most on head {{ head_name(in_order[0]) }}, whose removal costs {{ found[:, in_order[0]].mean() :.3f }}. Most
+# The name rests most on head {{ head_name(in_order[0]) }}, the number {{ in_order[0] % config.n_heads }} of block {{ in_order[0] // config.n_heads }}, whose removal costs {{ found[:, in_order[0]].mean() :.3f }}. Most
 # to blame is head {{ head_name(in_order[-1]) }}, without
 # which the surprise would be {{ -found[:, in_order[-1]].mean() :.3f }} lower. These numbers are small: no
 # single head from block 1 on decides the name.
@@ -580,7 +580,7 @@ table(
 # The largest gap between promise and finding is in block 0. We turn that head down to nothing, and beside it
 # head {{ head_name(in_order[0]) }}.
 #
-# **Predict before you run:** a gradient promises a straight line. How will the true curves leave it?
+# A gradient promises a straight line. How will the true curves leave it?
 
 # %% key="blind"
 blind = int(np.abs(found - promise)[:, first].mean(axis=0).argmax())
