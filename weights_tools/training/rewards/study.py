@@ -243,7 +243,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Measure what is not in the tables yet; errors are one line."""
     parser = argparse.ArgumentParser(
         prog="python -m weights_tools.training.rewards.study",
-        description=__doc__.split("\n\n")[1] + " It takes two hours on one core. What is in the "
+        description=__doc__.split("\n\n")[1] + " It takes half an hour on one core. What is in the "
         "tables is not made again: to make all of it give another --out.",
     )
     parser.add_argument("--out", type=Path, default=HERE, help="where the tables are, or are to be")
