@@ -4,6 +4,8 @@ import errno
 import json
 import os
 import shutil
+import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -16,6 +18,7 @@ from weights_tools.commands import convert as convert_module
 from weights_tools.formats import safetensors_file as tensors_module
 from weights_tools.load import DOLL_HOUSE, load_model
 from weights_tools.locks import locked, release, try_lock
+from weights_tools.tokenizers import load_tokenizer
 from weights_tools.writing import new_folder, replacing, state, write_json
 
 
@@ -269,3 +272,44 @@ def test_a_file_that_cannot_be_written_is_named(tmp_path, code, words):
         with replacing(tmp_path / "file"):
             (tmp_path / "source").read_bytes()  # what cannot be read is no fault of the place
     assert everything(tmp_path) == []
+
+
+# --- standard streams, and people ---
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
+def test_with_all_streams_closed_nothing_is_written_into_the_model(tmp_path, source, monkeypatch):
+    """The first files to be opened would get their numbers, and with them what others print."""
+    assert command("convert", source, tmp_path / "expected")[0] == 0
+    chunks = convert_module.all_chunks
+
+    def noisy(*arguments):
+        for number in (1, 2):
+            os.write(number, b"noise")
+        return chunks(*arguments)
+
+    monkeypatch.setattr(convert_module, "all_chunks", noisy)
+    if not (child := os.fork()):
+        for number in range(3):
+            os.close(number)
+        sys.stdin = sys.stdout = sys.stderr = None
+        os._exit(main(["convert", str(source), str(tmp_path / "to")]))
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    for name in everything(source):
+        assert (tmp_path / "to" / name).read_bytes() == (tmp_path / "expected" / name).read_bytes()
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
+def test_a_standard_output_that_is_full_is_named(source, monkeypatch, capsys):
+    with suppress(OSError), open("/dev/full", "w") as full:
+        monkeypatch.setattr(sys, "stdout", full)
+        assert main(["inspect", str(source)]) == 1
+    told = capsys.readouterr().err
+    assert told == "error: standard output: the disk is full; make room or choose another disk\n"
+
+
+def test_somebody_whom_nobody_knows():
+    told = refusal("inspect", "~nobody-of-this-name/model")
+    assert "expected a path, but nobody here is called 'nobody-of-this-name'" in told
+    with pytest.raises(ValueError, match="nobody here is called"):
+        load_tokenizer("~nobody-of-this-name/tokenizer.json")

@@ -15,6 +15,7 @@ from llama_np.config import brief, check_positive
 from llama_np.gpt2.weights import Gpt2Config, Gpt2Weights, gpt2_shapes
 from llama_np.tokenizer.base import Tokenizer
 
+from ..arguments import expand_user
 from ..opened import TensorOnDisk, in_float32
 from ..reading import read_object
 from ..tokenizers import load_tokenizer
@@ -57,7 +58,7 @@ def load_gpt2(folder: str | os.PathLike) -> Gpt2:
 
     Raises ``FileNotFoundError`` or ``ValueError`` with the file, what was expected, what to do.
     """
-    folder = Path(folder).expanduser()
+    folder = expand_user(folder)
     described = folder / "config.json"
     values = read_object(described)
     try:
