@@ -316,7 +316,7 @@ models["fine-tuned"], _, of_tuning = train(study.PREFERRED, 0.0)
 models["DPO"], losses, of_dpo = train(study.COMPARED, study.BETA)
 print("loss of DPO, every fourth step:", losses[::4].round(2))
 
-# %% key="train-curves"
+# %% key="train-curves" tags=["timing"]
 lines = {
     "preferred, fine-tuned": of_tuning[:, 0],
     "other, fine-tuned": of_tuning[:, 1],
