@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 LACKS = "building the lessons needs {}: pip install -r requirements.txt -r tests/requirements.txt"
+LACKS_SITE = "the site needs {}: pip install -r notebooks/tools/requirements.txt"
 try:
     import assignments
     import nbformat
@@ -156,6 +157,11 @@ def make_parser() -> argparse.ArgumentParser:
         help="write the built exercises as source assignments of nbgrader, with solutions, points "
         "and hidden tests: DIR/source/NN_name/NN_name.ipynb",
     )  # fmt: skip
+    parser.add_argument(
+        "--site", type=Path, metavar="DIR",
+        help="write everything as a website, a book that can also be run in a browser: needs "
+        "pip install -r notebooks/tools/requirements.txt; takes some minutes",
+    )  # fmt: skip
     parser.add_argument("--model", type=Path, metavar="DIR", help="run on this Llama folder")
     parser.add_argument("--language", metavar="pl", help="the edition in translations/pl/ only")
     parser.add_argument("--translate", metavar="pl", help="make or refresh a catalogue there")
@@ -199,6 +205,25 @@ def write_assignments(exercises: list[Path], args: argparse.Namespace) -> int:
     return 0
 
 
+def write_site(folder: Path) -> int:
+    """The website, and how to look at it."""
+    try:
+        import book
+
+        book.write(folder)
+    except ModuleNotFoundError as missing:
+        print(f"error: {LACKS_SITE.format(missing.name)}", file=sys.stderr)
+        return 1
+    except (LessonError, slides.SlidesError, ValueError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    print(f"{folder}: open {folder / 'index.html'}")
+    print(
+        f"with the lessons that run:  {sys.executable} -m http.server --bind 127.0.0.1 -d {folder}"
+    )
+    return 0
+
+
 def main(argv: list[str] | None = None, folder: Path = pages.NOTEBOOKS) -> int:
     """Do what the command line says; 1 where something is stale or wrong, else 0."""
     parser = make_parser()
@@ -212,6 +237,10 @@ def main(argv: list[str] | None = None, folder: Path = pages.NOTEBOOKS) -> int:
         parser.error("--nbgrader goes with names of exercises only")
     if args.accept and not (args.translate and args.names):
         parser.error("--accept goes with --translate and a lesson")
+    if args.site and len(argv if argv is not None else sys.argv[1:]) > 2:
+        parser.error("--site goes with nothing else: it takes every page as it is")
+    if args.site:
+        return write_site(args.site)
     failed = False
     try:
         editions = choose_editions(choose(args.names, folder), folder, args)

@@ -1,0 +1,344 @@
+"""The course as a website, for ``build.py --site``: lays the pages out, calls Sphinx, checks links.
+
+The pages keep the places that they have in the repository, so that a link from one to another
+leads where it led. The notebooks are taken as they are, with their outputs; nothing runs again.
+"""
+
+import html
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterable
+from importlib.util import find_spec
+from pathlib import Path, PurePosixPath
+from typing import NamedTuple
+from urllib.parse import urlencode, urlsplit
+
+import browser
+import links
+import nbformat
+import slides
+from classroom.microscope.answers import SENTENCE, answers
+from classroom.microscope.offline import as_page
+from pages import NOTEBOOKS, ROOT, LessonError
+
+from weights_tools import DOLL_HOUSE, load_model
+from weights_tools.writing import new_folder
+
+PAGES = Path(__file__).with_name("book_pages")  # what only the book has
+NEEDS = ["sphinx", "myst_nb", "sphinx_book_theme", "jupyterlite_core", "jupyterlite_pyodide_kernel"]
+GUIDE = "notebooks/TEACHING.md"
+MODELS = ["doll_house", "doll_house_chat", "doll_house_cheerful"]
+DOCUMENTS = [
+    "README.md", "weights_tools/README.md", *(f"weights_tools/{m}/MODEL_CARD.md" for m in MODELS),
+    "tests/README.md", "tests/benchmarks/README.md",
+]  # fmt: skip
+LIBRARY = {  # packages, and their modules in reading order
+    "llama_np": [
+        "axes", "config", "weights", "functional", "norm", "rope", "attention", "feed_forward",
+        "cache", "model", "sampling", "tap",
+    ],
+    "llama_np.tokenizer": ["base", "bpe", "chat"],
+    "llama_np.training": [
+        "loss", "backward", "optimizer", "lora", "preference", "rewards", "autodiff",
+    ],
+    "llama_np.gpt2": ["weights", "model", "backward", "hybrid", "hybrid_backward"],
+}  # fmt: skip
+LANGUAGES = {"pl": "Polski"}  # what speakers call their language; others go by their code
+FOLDERS = {"notebooks/exercises": "notebooks/exercises/index.md"}  # a link to a folder: its page
+OPENED = {"b": 29, "h": 3}  # in the microscope: a head that reads the girl
+PAGE_OF_NOTEBOOKS = re.compile(r'(href="\.\./notebooks/[^"#?]*)\.(?:ipynb|md)')  # in the slides
+LINK = re.compile(r"(?<=\]\()[^()\s<>\"]+(?:\([^()\s]*\))?[^()\s<>\"]*")  # may hold a pair ( )
+CODE = re.compile(r"^(`{3,}|~{3,}).*?^\1|`[^`\n]+`", re.MULTILINE | re.DOTALL)
+
+
+class Part(NamedTuple):
+    """A chapter of the book: its title, and its pages in reading order."""
+
+    title: str
+    pages: list[str]  # paths from the root of the repository
+
+
+def contents(folder: Path = NOTEBOOKS) -> list[Part]:
+    """The book's table of contents, out of what lies in the folder of notebooks."""
+
+    def found(pattern: str) -> list[str]:
+        return [f"notebooks/{path.relative_to(folder).as_posix()}" for path in
+                sorted(folder.glob(pattern))]  # fmt: skip
+
+    lessons = found("[0-9]*.ipynb")
+    model = [page for page in lessons if PurePosixPath(page).name < "13"]
+    parts = [
+        Part("How a Llama writes", model),
+        Part("Where it comes from", lessons[len(model) :]),
+        Part("Exercises", ["notebooks/exercises/index.md"]),
+    ]
+    for language in sorted({path.parent.name for path in folder.glob("translations/*/*.ipynb")}):
+        translated = found(f"translations/{language}/[0-9]*.ipynb")
+        parts.append(Part(LANGUAGES.get(language, language), translated))
+    parts.append(Part("For teachers", [GUIDE]))
+    parts.append(Part("Programs and models", DOCUMENTS))
+    parts.append(Part("The library", [f"api/{package}.md" for package in LIBRARY]))
+    return parts
+
+
+def exercises(folder: Path = NOTEBOOKS) -> list[str]:
+    """The pages below the page of exercises."""
+    return [f"notebooks/exercises/{p.name}" for p in sorted(folder.glob("exercises/[0-9]*.ipynb"))]
+
+
+# --- links ---
+
+
+def lead(target: str, page: str, pages: Iterable[str], root: Path = ROOT) -> tuple[str, str | None]:
+    """Where a link of a page leads in the book, and the file that has to come along, if any.
+
+    A page of the book is reached as in the repository, a folder by the page that stands for it, any
+    other file is taken along. Raises ``LessonError`` for a link to what is not there.
+    """
+    parts = urlsplit(target)
+    if parts.scheme or parts.netloc or not parts.path:
+        return target, None
+    here = PurePosixPath(page).parent
+    path = normal(here / parts.path)
+    path = FOLDERS.get(path, path)
+    if path in pages:
+        return relative(path, page) + (f"#{parts.fragment}" if parts.fragment else ""), None
+    if not path.startswith("..") and (root / path).is_file():
+        return relative(path, page), path
+    raise LessonError(f"{page}: a link to {target}, which is no page of the book and no file")
+
+
+def normal(path: PurePosixPath) -> str:
+    """A path without its ``..``; those that lead out of the repository stay in front."""
+    parts = []
+    for part in path.parts:
+        if part == ".." and parts and parts[-1] != "..":
+            parts.pop()
+        else:
+            parts.append(part)
+    return "/".join(parts)
+
+
+def relative(path: str, page: str) -> str:
+    """The way from a page to a path, both seen from the root."""
+    to, here = path.split("/"), page.split("/")[:-1]
+    same = 0
+    while same < min(len(to) - 1, len(here)) and to[same] == here[same]:
+        same += 1
+    return "/".join([".."] * (len(here) - same) + to[same:])
+
+
+def relink(text: str, page: str, pages: Iterable[str], root: Path = ROOT) -> tuple[str, set[str]]:
+    """A page's Markdown with its links as the book has them, and the files they need.
+
+    What stands in code is no link.
+    """
+    files = set()
+
+    def change(match: re.Match) -> str:
+        target, file = lead(match[0], page, pages, root)
+        files.update([file] if file else [])
+        return target
+
+    pieces, end = [], 0
+    for code in CODE.finditer(text):
+        pieces += [LINK.sub(change, text[end : code.start()]), code[0]]
+        end = code.end()
+    return "".join([*pieces, LINK.sub(change, text[end:])]), files
+
+
+# --- laying out ---
+
+
+def lay_out(stage: Path, folder: Path = NOTEBOOKS) -> None:
+    """Write the book's sources into a folder, for Sphinx."""
+    parts = contents(folder)
+    pages = [page for part in parts for page in part.pages] + exercises(folder)
+    known = {*pages, "index.md"}
+    for file in PAGES.glob("*.py"):
+        shutil.copy(file, stage)
+    (stage / "_static").mkdir()
+    shutil.copy(PAGES / "book.css", stage / "_static")
+    for page in pages:
+        (stage / page).parent.mkdir(parents=True, exist_ok=True)
+        if page.endswith(".ipynb"):
+            notebook = nbformat.read(ROOT / page, as_version=4)
+            files = prepare(notebook, page, known)
+            nbformat.write(notebook, stage / page)
+            keep(page, stage / "_extra")
+        elif page.startswith("api/"):
+            (stage / page).write_text(api(PurePosixPath(page).stem), encoding="utf-8")
+            continue
+        else:
+            text = index(folder) if page in FOLDERS.values() else read(page)
+            text, files = relink(text, page, known)
+            (stage / page).write_text(text, encoding="utf-8")
+        for file in files:
+            keep(file, stage)
+    text, files = relink((PAGES / "index.md").read_text(encoding="utf-8"), "index.md", known)
+    (stage / "index.md").write_text(text + toctrees(parts), encoding="utf-8")
+    for file in files:
+        keep(file, stage)
+
+
+def read(page: str) -> str:
+    return (ROOT / page).read_text(encoding="utf-8")
+
+
+def keep(file: str, stage: Path) -> None:
+    """Copy a file of the repository to its place in the book."""
+    (stage / file).parent.mkdir(parents=True, exist_ok=True)
+    shutil.copy(ROOT / file, stage / file)
+
+
+def toctrees(parts: list[Part]) -> str:
+    """The table of contents, as Sphinx wants it."""
+    return "".join(
+        "\n```{toctree}\n:hidden:\n:caption: "
+        + "\n".join([part.title, "", *(page.rsplit(".", 1)[0] for page in part.pages)])
+        + "\n```\n"
+        for part in parts
+    )
+
+
+EXERCISES = """\
+# Exercises
+
+Each belongs to the lesson of its number. At its end stand solutions, folded. To be told whether
+your own code is right, and if not, why, run the page: in the browser, or in the
+[whole course](../../README.md).
+
+```{{toctree}}
+{}
+```
+"""
+
+
+def index(folder: Path) -> str:
+    """The page of exercises."""
+    return EXERCISES.format("\n".join(PurePosixPath(page).stem for page in exercises(folder)))
+
+
+def api(package: str) -> str:
+    """A page of the library: every public function of a package's modules, out of its docstring."""
+    modules = [
+        f"## {name}\n\n```{{eval-rst}}\n.. automodule:: {package}.{name}\n   :members:\n```\n"
+        for name in LIBRARY[package]
+    ]
+    return "\n".join([f"# {package}\n", *modules])
+
+
+def prepare(notebook: nbformat.NotebookNode, page: str, pages: Iterable[str]) -> set[str]:
+    """Change a notebook into a page of the book; the files that its links need."""
+    files = set()
+    for cell in notebook.cells:
+        if cell.cell_type == "markdown":
+            cell.source, more = relink(cell.source, page, pages)
+            files |= more
+        for output in cell.get("outputs", []):
+            if text := output.get("data", {}).get("text/markdown"):
+                output.data["text/markdown"], more = relink(text, page, pages)
+                files |= more
+    notebook.cells[0].source = under_title(notebook.cells[0].source, links_of(page, pages))
+    if solutions := solutions_of(page):
+        notebook.cells.append(nbformat.v4.new_markdown_cell(solutions))
+    return files
+
+
+def under_title(text: str, added: str) -> str:
+    """A page's first cell with a line below its title."""
+    title, _, rest = text.partition("\n")
+    return f"{title}\n\n{added}\n\n{rest.lstrip()}"
+
+
+def links_of(page: str, pages: Iterable[str]) -> str:
+    """What can be done with a page besides reading it, as a line of HTML."""
+    name = PurePosixPath(page).stem
+    codes = sorted({other.split("/")[2] for other in pages if "/translations/" in other})
+    editions = {
+        "English": f"notebooks/{name}.ipynb",
+        "Exercise": f"notebooks/exercises/{name}.ipynb",
+    }
+    if page == editions["Exercise"]:
+        editions = {"Lesson": f"notebooks/{name}.ipynb"}
+    elif page == editions["English"] or "/translations/" in page:
+        editions |= {LANGUAGES.get(c, c): f"notebooks/translations/{c}/{name}.ipynb" for c in codes}
+    places = [(PurePosixPath(page).name, "Download", " download")]
+    if "/translations/" not in page:
+        places.append((relative(browser.address(page), page), "Run in the browser", ""))
+    if page == f"notebooks/{name}.ipynb":
+        places.append((relative(f"slides/{name}.html", page), "Slides", ""))
+    places += [
+        (relative(other.replace(".ipynb", ".html"), page), label, "")
+        for label, other in editions.items()
+        if other in pages and other != page
+    ]
+    inside = "".join(f'<a href="{html.escape(to)}"{more}>{label}</a>' for to, label, more in places)
+    return f'<p class="page-links">{inside}</p>'
+
+
+def solutions_of(page: str) -> str | None:
+    """The solutions of an exercise, folded; None for any other page."""
+    path = NOTEBOOKS / "exercises" / "solutions" / f"s{PurePosixPath(page).stem}.py"
+    if not page.startswith("notebooks/exercises/") or not path.exists():
+        return None
+    code = path.read_text(encoding="utf-8").strip()
+    return (
+        "## Solutions\n\n<details><summary>Try first. Then compare.</summary>\n\n"
+        f"```python\n{code}\n```\n\n</details>"
+    )
+
+
+# --- making ---
+
+
+def write(folder: Path) -> None:
+    """Make the whole site in a new folder.
+
+    Raises ``LessonError`` for a fault in the pages, ``ValueError`` for a folder that is there, and
+    ``ModuleNotFoundError`` where what the site needs is not installed.
+    """
+    for need in NEEDS:
+        if find_spec(need) is None:
+            raise ModuleNotFoundError(f"{need} is not installed", name=need)
+    with new_folder(folder) as site, tempfile.TemporaryDirectory() as stage:
+        say("the pages")
+        lay_out(Path(stage))
+        say("the slides and the microscope")
+        add_extras(Path(stage))
+        say("the book")
+        make(Path(stage), site)
+        say("the lessons in a browser")
+        browser.write(site / browser.PLACE)
+        say("the links")
+        if dead := links.dead(site, browser.PLACE):
+            raise LessonError("\n".join(["links that lead nowhere:", *dead]))
+
+
+def say(what: str) -> None:
+    print(f"{what} ...", file=sys.stderr, flush=True)
+
+
+def add_extras(stage: Path) -> None:
+    """What is no page of Sphinx: MathJax, the slides of every lesson, the microscope."""
+    static, extra = stage / "_static", stage / "_extra"
+    (static / "tex-svg.js").write_text(slides.read_parts()["tex-svg.js"], encoding="utf-8")
+    for lesson in sorted((extra / "notebooks").glob("[0-9]*.ipynb")):
+        path = extra / "slides" / f"{lesson.stem}.html"
+        slides.write(lesson, path)
+        text = PAGE_OF_NOTEBOOKS.sub(r"\1.html", path.read_text(encoding="utf-8"))
+        path.write_text(text, encoding="utf-8")
+    state = urlencode({"s": SENTENCE} | OPENED)
+    page = as_page(answers(load_model(DOLL_HOUSE)), state)
+    (extra / "microscope.html").write_text(page, encoding="utf-8")
+
+
+def make(stage: Path, folder: Path) -> None:
+    """Call Sphinx; a warning is an error."""
+    command = [sys.executable, "-m", "sphinx", "-b", "html", "-q", "-W", "--keep-going"]
+    command += ["-d", stage / "_doctrees"]
+    if subprocess.run([*command, stage, folder]).returncode:
+        raise LessonError("Sphinx has found the faults above")

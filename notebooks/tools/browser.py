@@ -1,0 +1,98 @@
+"""The lessons in the reader's own browser, for ``build.py --site``: JupyterLite and a wheel for it.
+
+JupyterLite is a Jupyter made of files alone; its Python is Pyodide, which the browser loads from
+the address that jupyterlite-pyodide-kernel is pinned to.
+"""
+
+import json
+import subprocess
+import sys
+import tempfile
+import zipfile
+from importlib.metadata import requires, version
+from pathlib import Path
+
+import nbformat
+from packaging.requirements import Requirement
+from pages import NOTEBOOKS, ROOT, LessonError
+
+PACKAGES = {  # folder of the repository: its place in the wheel
+    "llama_np": "llama_np",
+    "weights_tools": "weights_tools",
+    "notebooks/classroom": "classroom",
+    "notebooks/exercises/solutions": "exercises/solutions",  # where `check` looks for them
+}
+PLACE = "lite"  # in the site
+MISSING = {"psutil"}  # Pyodide has none; only large models ask it how much memory is free
+WELCOME = (
+    "**In the browser.** Run the next cell first: it brings the model and the packages. That takes "
+    "some seconds, the first time more. What you write here stays in this browser."
+)
+INSTALL = "%pip install -q llama-np"
+
+
+def needs() -> list[str]:
+    """The packages that the course needs, in whichever version Pyodide has them."""
+    required = map(Requirement, requires("llama-np"))
+    names = [each.name for each in required if not each.marker]  # a marker: an extra
+    return sorted({*names, "matplotlib"} - MISSING)
+
+
+def make_wheel(folder: Path) -> Path:
+    """The project as one wheel of pure Python: the packages, the models, the solutions."""
+    name = f"llama_np-{version('llama-np')}"
+    wheel = folder / f"{name}-py3-none-any.whl"
+    head = f"Metadata-Version: 2.1\nName: llama-np\nVersion: {version('llama-np')}\n"
+    own = {
+        "METADATA": head + "".join(f"Requires-Dist: {need}\n" for need in needs()),
+        "WHEEL": "Wheel-Version: 1.0\nGenerator: book\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+        "RECORD": "",
+    }
+    with zipfile.ZipFile(wheel, "w", zipfile.ZIP_DEFLATED) as archive:
+        for source, place in PACKAGES.items():
+            for file in sorted((ROOT / source).rglob("*")):
+                if file.is_file() and "__pycache__" not in file.parts:
+                    archive.write(file, f"{place}/{file.relative_to(ROOT / source).as_posix()}")
+        for file, text in own.items():
+            archive.writestr(f"{name}.dist-info/{file}", text)
+    return wheel
+
+
+def address(page: str) -> str:
+    """Where a page of ``notebooks`` is run, from the root of the site."""
+    return f"{PLACE}/notebooks/index.html?path={page.removeprefix('notebooks/')}"
+
+
+def runnable() -> list[Path]:
+    """The pages that can be run there: lessons and exercises."""
+    return sorted([*NOTEBOOKS.glob("[0-9]*.ipynb"), *NOTEBOOKS.glob("exercises/[0-9]*.ipynb")])
+
+
+def prepare(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
+    """A page that brings what it imports: in front stands a cell that installs."""
+    cells = [nbformat.v4.new_markdown_cell(WELCOME, id="browser")]
+    cells.append(nbformat.v4.new_code_cell(INSTALL, id="install"))
+    notebook.cells[:0] = cells
+    return notebook
+
+
+def write(folder: Path) -> None:
+    """Make JupyterLite in a folder, with the pages and the wheel. Raises ``LessonError``."""
+    with tempfile.TemporaryDirectory() as made:
+        contents = Path(made) / "contents"
+        for page in runnable():
+            copy = contents / page.relative_to(NOTEBOOKS)
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            nbformat.write(prepare(nbformat.read(page, as_version=4)), copy)
+        config = {
+            "LiteBuildConfig": {
+                "contents": [str(contents)], "output_dir": str(folder.absolute()),
+                "apps": ["lab", "notebooks"], "no_sourcemaps": True,
+            },
+            "PipliteAddon": {"piplite_urls": [str(make_wheel(Path(made)))]},
+        }  # fmt: skip
+        (Path(made) / "jupyter_lite_config.json").write_text(json.dumps(config), encoding="utf-8")
+        command = [sys.executable, "-m", "jupyterlite_core", "build", "--lite-dir", made]
+        done = subprocess.run(command, cwd=made, capture_output=True, text=True)
+        if done.returncode:
+            raise LessonError(f"JupyterLite was not built:\n{(done.stdout + done.stderr)[-2000:]}")

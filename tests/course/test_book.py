@@ -1,0 +1,162 @@
+"""The website: its table of contents, its links, and what runs in a browser."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from classroom.folder import SOLUTIONS
+
+from weights_tools import locks
+
+for needed in ("nbclient", "nbconvert"):
+    pytest.importorskip(needed)
+nbformat = pytest.importorskip("nbformat")
+book, browser, links = map(pytest.importorskip, ("book", "browser", "links"))
+
+NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
+BROWSER = Path(__file__).parents[1] / "browser"
+LESSON = "notebooks/05_rope.ipynb"
+PAGES = {
+    LESSON, "notebooks/exercises/05_rope.ipynb", "notebooks/translations/pl/05_rope.ipynb",
+    "notebooks/06_masking.ipynb", "notebooks/exercises/index.md", "README.md",
+}  # fmt: skip
+
+
+def test_every_page_is_in_the_book_once_and_in_order():
+    pages = [page for part in book.contents() for page in part.pages] + book.exercises()
+    assert len(pages) == len(set(pages))
+    there = {
+        f"notebooks/{p.relative_to(NOTEBOOKS).as_posix()}" for p in NOTEBOOKS.rglob("[0-9]*.ipynb")
+    }
+    assert there == {page for page in pages if page.endswith(".ipynb")}
+    lessons = [Path(page).name.split("_")[0] for part in book.contents()[:2] for page in part.pages]
+    assert lessons[:2] == ["00", "01"] and lessons.index("05b") == lessons.index("05") + 1
+    first, second = (part.pages for part in book.contents()[:2])
+    assert Path(first[-1]).name[:2] == "12" and Path(second[0]).name[:2] == "13"
+
+
+@pytest.mark.parametrize(
+    "target, page, leads, file",
+    [
+        ("06_masking.ipynb#mask", LESSON, "06_masking.ipynb#mask", None),
+        ("../05_rope.ipynb", "notebooks/exercises/05_rope.ipynb", "../05_rope.ipynb", None),
+        ("../README.md#install", LESSON, "../README.md#install", None),
+        ("exercises", LESSON, "exercises/index.md", None),
+        ("notebooks/exercises", "README.md", "notebooks/exercises/index.md", None),
+        ("LICENSE", "README.md", "LICENSE", "LICENSE"),
+        ("https://arxiv.org/abs/2104.09864", LESSON, "https://arxiv.org/abs/2104.09864", None),
+        ("#here", LESSON, "#here", None),
+    ],
+)
+def test_a_link_leads_where_it_led(target, page, leads, file):
+    assert book.lead(target, page, PAGES) == (leads, file)
+
+
+@pytest.mark.parametrize("target", ["05_ropes.ipynb", "../../outside.md", "../notebooks"])
+def test_a_link_to_what_is_not_there_is_refused(target):
+    with pytest.raises(book.LessonError, match="notebooks/05_rope.ipynb: a link to"):
+        book.lead(target, LESSON, PAGES)
+
+
+def test_only_links_are_changed():
+    code = "`[a](exercises)`\n```\n[b](nowhere.md)\n```\n"
+    text = "[a (b)](exercises) ![c](https://a.org/b_(c))"
+    changed, files = book.relink(code + text, LESSON, PAGES)
+    assert changed == code + "[a (b)](exercises/index.md) ![c](https://a.org/b_(c))" and not files
+
+
+def test_below_its_title_a_page_says_what_can_be_done_with_it():
+    def labels(page):
+        line = book.links_of(page, PAGES)
+        return re.findall(">([^<]+)</a>", line), line
+
+    said, line = labels(LESSON)
+    assert said == ["Download", "Run in the browser", "Slides", "Exercise", "Polski"]
+    assert 'href="../lite/notebooks/index.html?path=05_rope.ipynb"' in line
+    assert labels("notebooks/exercises/05_rope.ipynb")[0] == [
+        "Download",
+        "Run in the browser",
+        "Lesson",
+    ]
+    assert labels("notebooks/translations/pl/05_rope.ipynb")[0] == [
+        "Download",
+        "English",
+        "Exercise",
+    ]
+    assert labels("notebooks/06_masking.ipynb")[0] == ["Download", "Run in the browser", "Slides"]
+    assert book.under_title("# Title\n\nText", line) == f"# Title\n\n{line}\n\nText"
+
+
+def test_links_that_lead_nowhere_are_found(tmp_path):
+    (tmp_path / "lite/files").mkdir(parents=True)
+    (tmp_path / "lite/files/a.ipynb").touch()
+    (tmp_path / "lite/index.html").write_text('<a href="made-by-its-script">')
+    (tmp_path / "b.html").write_text('<h1 id="here">b</h1>')
+    alive = ["b.html", "b.html#here", "?", "#top", "lite", "https://a.org/x", "lite/?path=a.ipynb"]
+    dead = ["c.html", "b.html#there", "#nowhere", "lite/?path=b.ipynb"]
+    page = '<p id="top">' + "".join(f'<a href="{target}">' for target in alive + dead)
+    (tmp_path / "a.html").write_text(page + '<img src="d.png">')
+    assert links.dead(tmp_path, "lite") == [f"a.html: {target}" for target in [*dead, "d.png"]]
+
+
+def test_a_page_in_a_browser_installs_what_it_needs_first():
+    cells = [nbformat.v4.new_markdown_cell("# Title"), nbformat.v4.new_code_cell("import numpy")]
+    page = browser.prepare(nbformat.v4.new_notebook(cells=list(cells)))
+    assert page.cells[1].source == "%pip install -q llama-np" and page.cells[2:] == cells
+    assert {"numpy", "tiktoken", "matplotlib"} <= {
+        *browser.needs()
+    } and "psutil" not in browser.needs()
+    where = SOLUTIONS.relative_to(NOTEBOOKS).as_posix()
+    assert browser.PACKAGES[f"notebooks/{where}"] == where
+
+
+def test_locks_need_nothing_that_a_browser_lacks(monkeypatch):
+    monkeypatch.setattr(sys, "platform", "emscripten")
+    monkeypatch.setitem(sys.modules, "fcntl", None)  # importing it fails
+    module = {"__name__": "locks"}
+    exec(Path(locks.__file__).read_text(encoding="utf-8"), module)
+    assert module["take"](0) is None
+
+
+@pytest.mark.slow
+def test_every_page_is_laid_out_and_every_link_leads_somewhere(tmp_path):
+    book.lay_out(tmp_path)
+    pages = [page for part in book.contents() for page in part.pages] + book.exercises()
+    assert all((tmp_path / page).is_file() for page in [*pages, "index.md", "conf.py"])
+    exercise = nbformat.read(tmp_path / "notebooks/exercises/03_rms_norm.ipynb", as_version=4)
+    assert "<details>" in exercise.cells[-1].source and "def rms_norm" in exercise.cells[-1].source
+
+
+@pytest.mark.slow
+@pytest.mark.skipif("LLAMA_PYODIDE" not in os.environ, reason="LLAMA_PYODIDE names no folder")
+@pytest.mark.skipif(not shutil.which("node"), reason="needs node")
+def test_the_browsers_python_computes_the_same(tmp_path):
+    """With stand-ins for tiktoken and safetensors, where the folder of Pyodide has none."""
+    program = tmp_path / "story.py"
+    program.write_text(
+        "import json, sys\n"
+        "from llama_np import forward, generate\n"
+        "from weights_tools import load_model\n"
+        "model = load_model()\n"
+        "ids = list(model.tokenizer.encode('Once upon a time, there was a girl named', bos=True))\n"
+        "logits = forward(model.weights, model.config, ids)\n"
+        "story = generate(model.weights, model.config, ids, 20)\n"
+        "said = json.dumps([sys.platform, model.tokenizer.decode(list(story)), logits.tolist()])\n"
+        "said\n"
+    )
+    node = ["node", BROWSER / "story.mjs", os.environ["LLAMA_PYODIDE"]]
+    node += [browser.make_wheel(tmp_path), BROWSER, program]
+    done = subprocess.run(node, capture_output=True, text=True)
+    assert not done.returncode, done.stderr
+    platform, text, logits = json.loads(done.stdout)
+    here = {}
+    exec(program.read_text(), here)
+    _, expected_text, expected = json.loads(here["said"])
+    assert platform == "emscripten" and text == expected_text
+    np.testing.assert_allclose(logits, expected, atol=2e-4, rtol=1e-5)
