@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 import numpy as np
 import pytest
+from classroom import show
 from classroom.microscope import views
 from classroom.microscope.__main__ import main
 from classroom.microscope.answers import SENTENCE, answers, checked
@@ -649,6 +650,15 @@ def test_the_notebook_shows_a_frame_that_the_kernel_answers(model, capsys, monke
     connection.close()
     with pytest.raises(ValueError, match="the sentence is empty"):
         microscope(" ", model=model)
+
+
+def test_a_page_in_a_notebook_without_a_server(model, capsys, monkeypatch):
+    shown = []
+    monkeypatch.setattr("IPython.display.display", shown.append)
+    monkeypatch.setattr("classroom.microscope.views.jobs", lambda model: [])
+    show.microscope("A cat", model=model, state="b=1&h=0", live=False)
+    page = html.unescape(re.search('srcdoc="([^"]*)"', shown[0].data)[1])
+    assert page == as_page(answers(model), "b=1&h=0&s=A+cat") and not capsys.readouterr().out
 
 
 def test_the_command_writes_a_page(tmp_path, capsys, monkeypatch):

@@ -4,6 +4,8 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
+import numpy as np
+
 from llama_np.sampling import Sampling
 from weights_tools.load import Model
 
@@ -44,8 +46,15 @@ def answers(model: Model) -> Answer:
     kept = 6 if model.config.count_parameters() < LARGE else 3  # the original, its change, another
 
     @lru_cache(maxsize=kept)
-    def runs(ids: tuple, changes: tuple = (), other: tuple | None = None) -> Run:
-        return run(model, ids, changes, None if other is None else runs(other))
+    def runs(ids: tuple, changes: tuple, other: tuple | None) -> Run:
+        return run(model, ids, changes, other and plainly(other))
+
+    def plainly(ids: tuple) -> Run:
+        return runs(ids, (), None)
+
+    @lru_cache(maxsize=kept)
+    def lens(at: int | None, *key) -> np.ndarray:
+        return views.lens(model, runs(*key), at)
 
     jobs = lru_cache(maxsize=1)(lambda: views.jobs(model))
 
@@ -57,17 +66,22 @@ def answers(model: Model) -> Answer:
         another = fields.pop("other", "")
         other = encode(model, another) if another else None
         if view == "each_head_off":
-            return views.each_head_off(model, runs(ids), **fields)
+            return views.each_head_off(model, plainly(ids), **fields)
         if view == "each_stream_put":
-            return views.each_stream_put(model, runs(ids), other and runs(other), **fields)
+            return views.each_stream_put(model, plainly(ids), other and plainly(other), **fields)
         changes = tuple(fields.pop("off"))
-        changed = runs(ids, changes, other if needs_other(changes) else None)
+        key = (ids, changes, other if needs_other(changes) else None)
+        changed = runs(*key)
         if view == "overview":
             sampling = Sampling(fields.pop("temperature"), top_p=fields.pop("top_p"))
-            second = other and runs(other)
-            return views.overview(model, runs(ids), changed, second, fields["at"], sampling)
+            second, lenses = other and plainly(other), lens(fields["at"], *key)
+            return views.overview(
+                model, plainly(ids), changed, second, lenses, fields["at"], sampling
+            )
+        if view == "block":
+            return views.block(model, changed, lens(fields["at"], *key), **fields)
         shown = {
-            "block": views.block, "head": views.head, "hands": views.hands,
+            "head": views.head, "hands": views.hands,
             "matrix": products.matrix, "cell": products.cell,
         }  # fmt: skip
         return shown[view](model, changed, **fields)

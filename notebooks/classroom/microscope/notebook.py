@@ -13,6 +13,9 @@ from .offline import as_page
 from .server import make_server
 from .state import requests_of
 
+FRAME = """\
+<div><iframe title="The microscope" style="width: 100%; height: {height}px; border: 0"
+srcdoc="{page}"></iframe></div>"""
 own_model = lru_cache(maxsize=1)(load_model)  # a cell that is run again loads nothing again
 
 
@@ -37,10 +40,7 @@ def microscope(
     state = with_sentence(state, sentence)
     answer = answers(own_model() if model is None else model)
     if not live:
-        page = html.escape(as_page(answer, state))
-        frame = (
-            f'<iframe srcdoc="{page}" style="width: 100%; height: {height}px; border: 0"></iframe>'
-        )
+        frame = FRAME.format(page=html.escape(as_page(answer, state)), height=height)
         display(HTML(frame))
         return
     answer(requests_of(state)[0])  # what cannot be shown is refused here

@@ -30,6 +30,7 @@ def overview(
     original: Run,
     changed: Run,
     other: Run | None,
+    lenses: Array["L V"],
     at: int | None = None,
     sampling: Sampling | None = None,
 ) -> dict[str, Any]:
@@ -37,7 +38,8 @@ def overview(
 
     ``attention``: for each block and head the row of the pattern; tokens after ``at`` count where
     they are seen. ``lengths``: of what goes on along the stream and of what each half adds.
-    ``lens``: for each block the three best next tokens, were it the last one. ``original`` and
+    ``lens``: for each block the three best next tokens, were it the last one; see ``lens``, which
+    makes ``lenses``. ``original`` and
     ``changed``: the ten best next tokens, without changes, and with them and with ``sampling``.
     """
     at = position(changed, at)
@@ -57,7 +59,7 @@ def overview(
             name: plain(lengths(by_block(changed, name)[:, at]), digits=3)
             for name in ("resid_out", "attn_out", "down")
         },
-        "lens": [listed(model, row, 3) for row in lens(model, changed, at)],
+        "lens": [listed(model, row, 3) for row in lenses],
         "original": best(model, original, at),
         "changed": best(model, changed, at, original, sampling),
         "other": None
@@ -80,12 +82,12 @@ def lengths(rows: Array["... D"]) -> Array["..."]:
     return np.linalg.norm(rows, axis=-1)
 
 
-def lens(model: Model, seen: Run, at: int) -> Array["L V"]:
+def lens(model: Model, seen: Run, at: int | None) -> Array["L V"]:
     """The logit lens: for each block the probabilities, were it the last one.
 
     Source: nostalgebraist 2020, "interpreting GPT: the logit lens".
     """
-    stream = by_block(seen, "resid_out")[:, at]
+    stream = by_block(seen, "resid_out")[:, position(seen, at)]
     weights = model.weights
     return softmax(linear(rms_norm(stream, weights.norm, model.config.norm_eps), weights.output))
 
@@ -114,7 +116,9 @@ def best(
 
 def listed(model: Model, probabilities: Array["V"], n: int) -> list[dict[str, Any]]:
     """The likeliest tokens, most likely first."""
-    order = np.argsort(-probabilities, kind="stable")[:n]
+    n = min(n, len(probabilities) - 1)
+    likely = np.sort(np.argpartition(-probabilities, n)[:n])  # sorting a whole vocabulary is slow
+    order = likely[np.argsort(-probabilities[likely], kind="stable")]
     named = tokens_of(model, [i for i in order if probabilities[i] > 0])
     return [token | {"p": plain(probabilities[token["id"]])} for token in named]
 
@@ -165,7 +169,9 @@ def hands(
 STREAM = ("resid_in", "attn_norm", "attn_out", "resid_mid", "ffn_norm", "down", "resid_out")
 
 
-def block(model: Model, seen: Run, block: int, at: int | None) -> dict[str, Any]:
+def block(
+    model: Model, seen: Run, lenses: Array["L V"], block: int, at: int | None
+) -> dict[str, Any]:
     """One block: how long each token's rows are on the way, the lens behind it, and its gate.
 
     ``gate``: the neurons of token ``at`` that write most, by the length of what each adds to the
@@ -179,7 +185,7 @@ def block(model: Model, seen: Run, block: int, at: int | None) -> dict[str, Any]
     return {
         "at": at,
         "lengths": {name: plain(lengths(array), digits=4) for name, array in rows.items()},
-        "lens": listed(model, lens(model, seen, at)[block], BEST),
+        "lens": listed(model, lenses[block], BEST),
         **gates(model, seen, block, at),
     }
 

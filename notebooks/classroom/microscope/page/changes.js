@@ -29,7 +29,7 @@ function options(select, texts, chosen) {
 function drawOther() {
   at("unmask").setAttribute("aria-pressed", isOff("unmask"));
   at("unmask").textContent = isOff("unmask") ? "Put the mask back" : "Take the mask away";
-  at("other").value = state.o || "";
+  fill("other", state.o || "");
   at("put-form").hidden = !seen.other;
   if (state.o || state.off.some((each) => each.startsWith("put.") || each === "unmask")) at("change-open").open = true;
   if (!seen.other) return;

@@ -56,7 +56,7 @@ function drawLines(pattern) {
   lines.setAttribute("width", x);
   lines.setAttribute("viewBox", `0 0 ${x} ${base + 42}`);
   lines.style.maxWidth = x < 1000 ? "100%" : "none"; // a little smaller can still be read
-  lines.style.minWidth = "34rem"; // but not on a phone: there it scrolls
+  lines.style.minWidth = `${Math.min(x, 540)}px`; // but not on a phone: there it scrolls
   lines.parentElement.scrollLeft = places[seen.at][0] - 200;
   const top = weights.map((w, s) => [w, s]).sort((a, b) => b[0] - a[0]).slice(0, 3).filter(([w]) => w >= 0.01);
   lines.setAttribute("aria-label", `${named(seen.at)} reads ${top.map(([w, s]) => `${named(s)} ${percent(w)}`).join(", ")}`);

@@ -3,8 +3,9 @@
 let turn = 0, drawn = null;
 async function render(before = "") {
   const mine = ++turn, wanted = state, found = {};
-  const slow = setTimeout(() => say("computing …"), 300);
+  const slow = setTimeout(() => say("computing …"), 300), main = document.querySelector("main");
   let error = "";
+  main.setAttribute("aria-busy", true);
   try {
     for (const [name, request] of Object.entries(requestsOf(wanted))) {
       found[name] = await ask(request);
@@ -12,6 +13,7 @@ async function render(before = "") {
     }
   } catch (fault) { error = fault.message; } finally { clearTimeout(slow); }
   if (mine !== turn) return;
+  main.removeAttribute("aria-busy");
   say(error || before);
   if (error && drawn) {
     state = drawn;
@@ -19,6 +21,7 @@ async function render(before = "") {
     drawAll(); // a field or a slider that was moved goes back
   } else if (error && addressOf(state) !== addressOf(stateOf(""))) {
     state = stateOf("");
+    inAddress(state);
     await render(error);
   } else if (!error) {
     drawn = wanted;
@@ -28,14 +31,21 @@ async function render(before = "") {
 }
 function drawAll() {
   keepingFocus(() => {
-    at("sentence").value = state.s;
+    fill("sentence", state.s);
     at("model").textContent = `${seen.model}: ${seen.blocks} blocks of ${seen.heads} heads`;
     at("own").hidden = window.top === window || Boolean(recorded);
     at("own").href = location.href;
     drawTokens(); drawChanges(); drawMap(); drawJobs(); drawBest(); drawOther(); drawPlaces();
     drawInspect(); drawMatrix(); drawCell(); drawHands();
   });
+  holdMap();
 }
+// On a wide window the map stays while the right side moves on: its lower end, where it is too high.
+function holdMap() {
+  const map = at("map-part");
+  map.style.top = `${Math.min(8, innerHeight - map.offsetHeight - 8)}px`;
+}
+addEventListener("resize", holdMap);
 function inAddress(wanted) {
   try { history.replaceState(null, "", `#${addressOf(wanted)}`); } catch { /* a page inside another has no address */ }
 }

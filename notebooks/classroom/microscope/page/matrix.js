@@ -1,5 +1,5 @@
 // The matrix of a product, its tokens beside its rows. One cell has a frame: where the cursor stands.
-let cursor = [0, 0];
+let cursor = [0, 0], pointedIn = "";
 const firstColumn = () => requestsOf(state).matrix.first;
 function matrixGeometry() {
   const rows = shown.matrix.numbers.length, columns = shown.matrix.numbers[0].length;
@@ -15,6 +15,9 @@ function drawMatrix() {
   if (state.r !== null && inside) cursor = [state.r, state.c - first];
   else if (cursor[0] >= found.numbers.length || cursor[1] >= found.numbers[0].length || document.activeElement !== at("matrix")) cursor = [seen.at, 0];
   paintMatrix();
+  const which = [state.s, state.b, state.h, state.p, first].join();
+  if (which !== pointedIn) at("pointed").textContent = "Point at a cell, or use the arrow keys and Enter.";
+  pointedIn = which;
   grid(at("matrix"), matrixGeometry, () => cursor, pointMatrix, ([r, c]) => go({ r, c: first + c, l: null }));
   const starts = Array.from({ length: Math.ceil(found.columns / WINDOW) }, (_, i) => i * WINDOW);
   at("windows").replaceChildren(...(starts.length < 2 ? [] : starts.map((start) => button(`${start}–${Math.min(found.columns, start + WINDOW) - 1}`, `window.${start}`,

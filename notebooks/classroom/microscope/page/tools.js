@@ -28,7 +28,7 @@ function bar(share, kind = "bar") {
   return make("td", "", { class: kind }, inside);
 }
 const color = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
-const percent = (p) => p === 0 ? "0 %" : p >= 0.0995 ? `${Math.round(100 * p)} %` : p < 5e-5 ? "< 0.01 %" : `${(100 * p).toPrecision(2)} %`;
+const percent = (p) => p === 0 ? "0 %" : p >= 0.0995 ? `${Math.round(100 * p)} %` : p < 5e-5 ? "< 0.01 %" : `${(100 * p).toPrecision(p < 9.5e-4 ? 1 : 2)} %`;
 const short = (x) => x === null ? "−∞" : x === 0 ? "0" : (Math.abs(x) < 0.0005 ? x.toExponential(1) : x.toFixed(Math.abs(x) < 100 ? 3 : 1)).replace("-", "−");
 const quoted = (token, i) => `“${token.text}” (${i})`;
 const named = (i) => quoted(seen.tokens[i], i);
@@ -60,6 +60,9 @@ async function fromServer(request) {
   if (!ok) throw new Error(answer.error);
   return answer;
 }
+
+// A field that someone writes in is left alone.
+const fill = (id, text) => { if (document.activeElement !== at(id)) at(id).value = text; };
 
 // What is drawn anew keeps the focus where it was.
 function keepingFocus(draw) {
