@@ -167,25 +167,25 @@ def loss_with(log_p, old, reference, advantages, share, clip, beta):
     return named_loss(log_p, old, reference, advantages, share, clip, beta)
 
 
-@wrong("the KL is rewarded", "19/kl-read", task="grpo_loss")
+@wrong("the KL is rewarded", "19/clip-read", task="grpo_loss")
 def kl_rewarded(log_p, old, reference, rewards, counts, clip, beta):
     """The penalty makes the loss larger: plus beta times the KL, minus the gain."""
     return right.grpo_loss(log_p, old, reference, rewards, counts, clip, -beta)
 
 
-@wrong("the gain was added to the loss", "19/kl-read", task="grpo_loss")
+@wrong("the gain was added to the loss", "19/clip-read", task="grpo_loss")
 def gain_added(log_p, old, reference, rewards, counts, clip, beta):
     """A loss is made small, a gain large: it enters with a minus."""
     return -right.grpo_loss(log_p, old, reference, rewards, counts, clip, -beta)
 
 
-@wrong("beta is left out", "19/kl-read", task="grpo_loss")
+@wrong("beta is left out", "19/clip-read", task="grpo_loss")
 def beta_forgotten(log_p, old, reference, rewards, counts, clip, beta):
     """beta says how much a nat of distance counts against the gain."""
     return right.grpo_loss(log_p, old, reference, rewards, counts, clip, 1.0)
 
 
-@wrong("no penalty at all", "19/kl-read", task="grpo_loss")
+@wrong("no penalty at all", "19/clip-read", task="grpo_loss")
 def no_penalty(log_p, old, reference, rewards, counts, clip, beta):
     """Nothing would hold the model to the reference."""
     return right.grpo_loss(log_p, old, reference, rewards, counts, clip, 0.0)
@@ -216,28 +216,28 @@ def rewards_as_they_are(log_p, old, reference, rewards, counts, clip, beta):
     return loss_with(log_p, old, reference, rewards, share, clip, beta)
 
 
-@wrong("the question and the padding counted", "19/kl-read", task="grpo_loss")
+@wrong("the question and the padding counted", "19/clip-read", task="grpo_loss")
 def all_tokens_counted(log_p, old, reference, rewards, counts, clip, beta):
     """Only where counts is True stands a token of the answer."""
     every = np.ones_like(counts)
     return right.grpo_loss(log_p, old, reference, rewards, every, clip, beta)
 
 
-@wrong("one mean over all tokens", "19/kl-read", task="grpo_loss")
+@wrong("one mean over all tokens", "19/clip-read", task="grpo_loss")
 def one_mean_over_all(log_p, old, reference, rewards, counts, clip, beta):
     """First the mean over the tokens of each answer, then over the answers."""
     share = counts / counts.sum()
     return loss_with(log_p, old, reference, group_advantages(rewards), share, clip, beta)
 
 
-@wrong("divided by the padded length", "19/kl-read", task="grpo_loss")
+@wrong("divided by the padded length", "19/clip-read", task="grpo_loss")
 def divided_by_the_padded_length(log_p, old, reference, rewards, counts, clip, beta):
     """The mean of an answer is over as many tokens as count in it, which is not all of its row."""
     share = counts / counts.size
     return loss_with(log_p, old, reference, group_advantages(rewards), share, clip, beta)
 
 
-@wrong("summed over the answers, not their mean", "19/kl-read", task="grpo_loss")
+@wrong("summed over the answers, not their mean", "19/clip-read", task="grpo_loss")
 def answers_summed(log_p, old, reference, rewards, counts, clip, beta):
     """The last step is a mean over the answers of the group."""
     return right.grpo_loss(log_p, old, reference, rewards, counts, clip, beta) * len(rewards)
