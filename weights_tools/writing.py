@@ -10,6 +10,7 @@ import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from glob import escape
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +49,16 @@ def replacing(path: Path) -> Iterator[Path]:
             beside.unlink(missing_ok=True)
 
 
+def check_place(path: Path) -> None:
+    """Raise ``NotWritten`` where a file cannot be written, before hours are spent on what to write.
+
+    Writing may fail all the same, on a disk that is full by then.
+    """
+    with naming(path), alone(path.with_name(f".{path.name}{LOCK}"), path):
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+
+
 def write_json(content: dict[str, Any], path: Path) -> None:
     """A JSON file for people to read, too."""
     with replacing(path) as beside:
@@ -76,10 +87,13 @@ def alone_in(folder: Path, wait: float = 0.0) -> Iterator[Path]:
         yield folder
 
 
-def tidy(folder: Path) -> None:
-    """Remove from a folder what was left by those who were killed while they wrote there."""
+def tidy(folder: Path, of: str = "*") -> None:
+    """Remove from a folder what was left by those who were killed while they wrote there.
+
+    ``of``: the name of what they wrote, as a pattern.
+    """
     for ending in (TEMPORARY, LOCK):
-        for left in folder.glob(f".*{ending}"):
+        for left in folder.glob(f".{of}{ending}"):
             name = left.name.removesuffix(ending)
             if name:  # else it is of the folder, not of a file in it
                 with locked(folder / f"{name}{LOCK}") as held:
@@ -113,6 +127,8 @@ def new_folder(folder: Path) -> Iterator[Path]:
         with naming(folder), made(around), alone(around / f"{name}{LOCK}", folder):
             if there:
                 clear(folder)
+                with suppress(OSError):  # perhaps only the folder may be written
+                    tidy(folder.parent, escape(folder.name))
             remove(around / f"{name}{TEMPORARY}")
             if os.path.lexists(folder) and not (there and is_empty(folder)):
                 raise ValueError(f"{folder} is there already; give the name of a new folder")

@@ -313,3 +313,12 @@ def test_somebody_whom_nobody_knows():
     assert "expected a path, but nobody here is called 'nobody-of-this-name'" in told
     with pytest.raises(ValueError, match="nobody here is called"):
         load_tokenizer("~nobody-of-this-name/tokenizer.json")
+
+
+@pytest.mark.parametrize("name", ["make-stories", "make-preferences"])
+def test_where_nothing_can_be_written_is_known_before_anything_is_told(tmp_path, name):
+    out = tmp_path / "absent" / "out"
+    told = refusal(name, "--model", tmp_path / "no model", "--out", out)
+    assert f"{out}: cannot be written (No such file or directory)" in told
+    assert f"{tmp_path}: cannot be written" in refusal(name, "--out", tmp_path)
+    assert everything(tmp_path) == []

@@ -19,6 +19,7 @@ from ..training.dialogs import Comparison, request, write_lines
 from ..training.endings import ends_well
 from ..training.heroes import Hero, draw_opening, find_hero
 from ..training.options import add_model_option, add_option
+from ..writing import check_place
 from .finetune import load_chat_base
 from .make_stories import BATCH, continuations
 
@@ -76,6 +77,7 @@ def run(args: argparse.Namespace) -> None:
         raise ValueError(
             f"--count must be at least 1 and --tries 2, got {args.count} and {args.tries}"
         )
+    check_place(args.out)
     model = load_chat_base(args.model)
     progress, pairs = Progress(-(-args.count // max(1, BATCH // args.tries))), []
     for done, batch in enumerate(compare(model, args.count, args.tries, args.seed), start=1):

@@ -21,7 +21,7 @@ from ..training.corpus import SEPARATOR
 from ..training.heroes import draw_opening, find_hero
 from ..training.options import add_model_option, add_option
 from ..workers import one_blas_thread
-from ..writing import replacing
+from ..writing import check_place, replacing
 
 HELP = "let a model tell stories to train on"
 DESCRIPTION = (
@@ -128,6 +128,7 @@ def run(args: argparse.Namespace) -> None:
     """Tell, choose, write, and say how many were kept."""
     if args.count < 1:
         raise ValueError(f"--count must be at least 1, got {args.count}")
+    check_place(args.out)
     model = load_model(args.model)
     if model.tokenizer is None:
         raise ValueError(f"{model.path}: has no tokenizer, so it cannot tell anything")
