@@ -6,21 +6,19 @@
 # repeated millions of times: guess the next token. What does a model learn from it first, and when does it know more
 # than a table that counts which word follows which?
 #
-# To find out, you train a small Llama from nothing, in a minute or two. Before that you look at where its text comes
-# from and try the numbers of its recipe one by one, among them one that is copied everywhere and wrong here, and one
-# whose usual explanation does not hold. While the model learns, you hold its guesses against three tables of counts.
-# At the end you can say which of them it resembled at which moment.
+# To find out, you train a small Llama from nothing, in about a minute, and hold its guesses against three tables of
+# counts. Then you try the numbers of its recipe, among them one that is copied everywhere and wrong here, and one whose
+# usual explanation does not hold.
 #
 # Before this page: [lesson 15](15_backward.ipynb), which makes the gradients. Beside it: [exercise
 # 16](exercises/16_pretraining.ipynb).
 
 # %% key="setup"
-import time
 from collections import defaultdict
 from dataclasses import replace
 
 import numpy as np
-from classroom import agree, show, source, table
+from classroom import agree, show, table
 
 from llama_np import Sampling, forward, generate, log_softmax, softmax
 from llama_np.training.backward import loss_and_gradients
@@ -39,11 +37,10 @@ print(corpus.train[0][:230], "...")
 # %% [markdown] key="text-why"
 # ## Step 1. Where the text comes from
 #
-# These stories were told by the doll-house, the model that ships, so they are free to use and lose their thread;
-# whoever learns from them will not do better. The last {{ len(held_out) }} are **held out**, which means that no model on
-# this page learns from them. A large model reads the web, where most of the work is throwing things away: menus, errors and
-# copies. About 15 trillion tokens were left for Llama 3 ([Llama team 2024](https://arxiv.org/abs/2407.21783), section
-# 3.1.1; [Penedo et al. 2024](https://arxiv.org/abs/2406.17557) publish such a selection with the effect of each rule).
+# These stories were told by the doll-house, so they lose their thread, and whoever learns from them will not do better.
+# The last {{ len(held_out) }} are **held out**, which means that no model on this page learns from them. A large model
+# reads the web, where most of the work is throwing things away: menus, errors and copies. About 15 trillion tokens were
+# left for Llama 3 ([Llama team 2024](https://arxiv.org/abs/2407.21783), section 3.1.1).
 
 # %% [markdown] key="count-why"
 # ## Step 2. Why guessing teaches anything
@@ -98,11 +95,11 @@ table(["text", "next", "bigrams", "trigrams", "doll-house"], lines)
 
 # %% [markdown] key="count-read"
 # {{ claim: float(lines[0][3]) > 0.5 and all(float(line[4]) > 5 * float(line[3]) for line in lines[1:]) }}
-# Two tokens are enough for the first line. In the others they are not: that Ben is hungry stands five words before, the
+# Two tokens are enough for the first line, but not for the others: that Ben is hungry stands five words before, the
 # boy's name {{ len(tokenizer.encode(list(texts)[2])) - len(tokenizer.encode("There was a boy named")) }} tokens before, and the opposite of hot is nowhere in the text. To give these tokens a
 # high probability, the doll-house has to know what apples are for, to remember who is there, and to have learned a
-# fact. Nobody asked for any of it: **all that is asked for is the next token, and each of these is a way to guess it
-# better**. The measure of success is the loss of lesson 15, the surprise at the token that came, in nats.
+# fact. **All that is asked for is the next token, and each of these is a way to guess it better.** The measure is
+# the loss of lesson 15, in nats.
 
 # %% [markdown] key="rows-why"
 # ## Step 3. Texts to rows
@@ -122,48 +119,15 @@ print(tokenizer.decode(ids[1].tolist()))
 
 # %% [markdown] key="rows-read"
 # A row is neither a sentence nor a story. This one begins where the row before it ended, and often the next story
-# begins in the middle of a row. All {{ T }} positions of a row are guessed in one forward pass, each with the right
-# tokens before it, whatever was guessed there; this is called **teacher forcing**, and it is fair because the causal
-# mask of [lesson 06](06_masking.ipynb) hides the answer.
+# begins in the middle of a row, where a token can attend to a story that is not its own. All {{ T }} positions are guessed in one forward pass, each with the right tokens before it; this is called **teacher forcing**,
+# and it is fair because the causal mask of [lesson 06](06_masking.ipynb) hides the answer.
+
+# %% [markdown] key="loop-why"
+# ## Step 4. The run
 #
-# Behind the seam, a token can attend to a story that has nothing to do with its own. **Predict before you run:** how
-# much does it harm the doll-house if a held-out story stands behind another one?
-
-# %% key="seam"
-
-
-def losses(weights, config, ids):
-    """The loss of every token of a text but the first."""
-    rows = log_softmax(forward(weights, config, ids[:-1]))
-    return -rows[np.arange(len(rows)), ids[1:]]
-
-
-alone, behind, n = [], [], 60
-for before, story in zip(held_out[1:], held_out[:24]):
-    alone.append(losses(house.weights, house.config, story[:n]).mean())
-    both = np.concatenate([before[-100:], story[:n]])
-    behind.append(losses(house.weights, house.config, both)[-n + 1 :].mean())
-harm = np.subtract(behind, alone)
-print(f"alone {np.mean(alone):.3f}, behind another story {np.mean(behind):.3f} nats a token")
-print(f"difference {harm.mean():+.3f}, over the stories ± {harm.std():.3f}")
-
-# %% [markdown] key="seam-read"
-# {{ claim: abs(harm.mean()) < 0.1 * np.mean(alone) }}
-# It does no harm, {{ harm.mean() :+.3f }} nats on {{ np.mean(alone) :.3f }}. A likely reason is that the doll-house has been trained on such rows, and that the
-# token that begins a text tells it to look no further back. Llama 3 was trained with a mask that forbids attending
-# across documents; its authors found little effect at ordinary lengths, and that it matters for very long rows
-# ([Llama team 2024](https://arxiv.org/abs/2407.21783), section 3.2).
-
-# %% [markdown] key="start-why"
-# ## Step 4. How the weights begin
-#
-# Matrices begin as random numbers from a normal distribution. GPT-2 drew them with a standard deviation of 0.02, and
-# divided those two that write into the stream, `wo` and `w_down`, by $\sqrt{2L}$ on top, so that the $2L$
-# contributions of $L$ blocks add up to one of the usual size. Is 0.02 right? The numbers of a normalised row are near 1. A product with a matrix of deviation $s$ is a
-# sum of $D$ such numbers times weights, and has the deviation $s\sqrt{D}$. That is 1 for $s = 1/\sqrt{D}$, which is
-# {{ 768**-0.5 :.3f }} for the width of 768 in the smallest GPT-2, {{ 1600**-0.5 :.3f }} for its largest with 1600, and
-# {{ 64**-0.5 :.3f }} for our 64. Whether that matters can be tried. Here is a whole training loop: gradient,
-# clipping, rate, optimizer; the last three have a step below.
+# Here is all of training, for a Llama of three blocks. The recipe, as given: matrices begin as random numbers with a
+# standard deviation of 0.1, gradients are shortened to the length 1, AdamW takes the step, and its rate rises to a peak
+# of 0.01 and falls again. Steps 5 to 8 try these numbers one by one; for now, use them.
 
 # %% key="loop"
 from llama_np.training import AdamW, clip_by_global_norm, learning_rate
@@ -175,208 +139,27 @@ small = replace(
 )  # fmt: skip
 
 
-def train(start, rate=1e-2, n_steps=40, longest=1.0):
-    """Some steps on four rows each; weights, losses, lengths of gradients."""
-    w, log, lengths = start.map(np.copy), [], []
-    update = AdamW(w)
+def fresh(seed=0, std=0.1):
+    return initialize(small, np.random.default_rng(seed), std)
+
+
+def train(start, stream, n_steps, n_rows, peak=1e-2, longest=1.0, bad=None):
+    """Hands out after each step its number, the weights, and the loss before it."""
+    w = start.map(np.copy)
+    optimizer = AdamW(w)
     for step in range(n_steps):
-        loss, gradients = loss_and_gradients(w, small, *stream.batch(step, 4 * T, T))
-        lengths.append(clip_by_global_norm(gradients, longest))
-        update.step(w, gradients, learning_rate(step, rate, 8, n_steps))
-        log.append(loss)
-    return w, np.array(log), np.array(lengths)
+        ids, targets = stream.batch(step, n_rows * T, T)
+        loss, gradients = loss_and_gradients(w, small, ids, targets)
+        if step == bad:  # for an experiment in step 7
+            gradients = gradients.map(lambda g: 100 * g)
+        clip_by_global_norm(gradients, longest)
+        optimizer.step(w, gradients, learning_rate(step, peak, n_steps // 10, n_steps))
+        yield step + 1, w, loss
 
-
-unigrams = -np.log(by_counting([], 0)[targets]).mean()
-after = {
-    std: train(initialize(small, np.random.default_rng(0), std)) for std in (0.02, 0.1, 0.3, 1.0)
-}
-rows = [[std, f"{log[0]:.2f}", f"{log[-5:].mean():.2f}"] for std, (_, log, _) in after.items()]
-table(["standard deviation", "first loss", "after 40 steps"], rows)
-
-# %% [markdown] key="loop-read"
-# {{ claim: after[0.1][1][-5:].mean() < after[0.02][1][-5:].mean() - 0.5 and after[0.1][1][-5:].mean() < after[1.0][1][-5:].mean() - 1 }}
-# The number that everybody copies, 0.02, is too small for a narrow model: after 40 steps it is at {{ after[0.02][1][-5:].mean() :.2f }},
-# hardly below the unigram table with {{ unigrams :.2f }}, while 0.1, near $1/\sqrt{D}$, has come to {{ after[0.1][1][-5:].mean() :.2f }}.
-# What is too small is not lost, it must grow first. With 1 the model starts out sure of itself and wrong, at
-# {{ after[1.0][1][0] :.0f }} nats, and spends its steps on unlearning.
-#
-# The first loss can be told in advance. Where all tokens are equally likely it is $\ln V$ = {{ np.log(V) :.2f }}, and
-# logits that differ at random with a deviation of $\sigma$ cost $\sigma^2/2$ on top, here with $\sigma = s\sqrt{D}$ =
-# {{ 0.1 * np.sqrt(small.dim) :.1f }} together {{ np.log(V) + 0.01 * small.dim / 2 :.2f }}. If a fresh model shows another number, look for the mistake before you
-# train. From here on we begin with 0.1.
-
-# %% [markdown] key="adamw-why"
-# ## Step 5. AdamW: what the W does
-#
-# Adam is known from [lesson 14](14_tensors_and_gradients.ipynb): a running mean $m$ of the gradient, divided by the
-# root of a running mean $v$ of its square. With $\beta_1 = 0.9$ and $\beta_2 = 0.95$ these remember about
-# $1/(1-\beta)$ = 10 and 20 steps. **Weight decay** adds a second pull, towards zero, which is not divided by
-# anything:
-#
-# $$w \leftarrow w - r \left( \frac{m'}{\sqrt{v'} + \epsilon} + \lambda\, w \right) \qquad \lambda = 0.1,\ \epsilon = 10^{-8}$$
-#
-# In the first step $m'$ is the gradient and $\sqrt{v'}$ its size, so one line can do it.
-
-# %% key="adamw"
-start = initialize(small, np.random.default_rng(0), std=0.1)
-young, _, lengths = after[0.1]
-_, gradients = loss_and_gradients(start, small, ids, targets)
-w, g = start.layers[0].wq, gradients.layers[0].wq
-rate, decay = 1e-2, 0.1
-by_hand = w - rate * (g / (np.abs(g) + 1e-8) + decay * w)
-
-moved = start.map(np.copy)
-AdamW(moved, weight_decay=decay).step(moved, gradients, rate)
-agree(by_hand, moved.layers[0].wq)
-matrices = sum(w.size for _, w in start.named() if w.ndim > 1)
-print(f"{matrices:,} of {small.count_parameters():,} weights decay: all but the norms")
-source(AdamW.step)
-
-# %% [markdown] key="adamw-read"
-# Before AdamW, decay was added to the gradient, and Adam divided it by $\sqrt{v'}$ like the rest, so that weights
-# with small gradients decayed most ([Loshchilov and Hutter 2017](https://arxiv.org/abs/1711.05101)). Now all matrices
-# decay at one pace, by $r\lambda$ a step, {{ rate * decay :.1% }} here. The weights of a norm are spared, since a norm that
-# does nothing has weights of 1 and not of 0.
-
-# %% [markdown] key="clip-why"
-# ## Step 6. Clipping, and what it really does
-#
-# **Gradient clipping** treats all gradients as one long vector and shortens it to the length 1 where it is longer.
-# Its direction stays. The usual reason is that one bad batch would throw the weights far away. For plain descent that
-# is true. **Predict before you run:** a weight has the gradient 1 in every step, except for a single one of 100. How
-# far does Adam move it in that step, and in the ones after it?
-
-
-# %% key="clip"
-def steps_of_adam(gradients):
-    """How far Adam moves one weight in each step, in units of the rate."""
-    m = v = 0
-    for t, g in enumerate(gradients, 1):
-        m, v = 0.9 * m + 0.1 * g, 0.95 * v + 0.05 * g * g
-        yield m / (1 - 0.9**t) / np.sqrt(v / (1 - 0.95**t))
-
-
-bad = np.ones(200)
-bad[60] = 100  # the bad batch
-moves = {
-    "Adam, clipped to 1": np.array(list(steps_of_adam(np.minimum(bad, 1)))),
-    "Adam": np.array(list(steps_of_adam(bad))),
-}
-show.curves(np.arange(200), moves, ("step", "how far, times the rate"))
-deaf = int((moves["Adam"][60:] < 0.5).sum())
-print(f"the bad step: {moves['Adam'][60]:.2f} times the rate; plain descent: 100")
-print(f"steps of less than half the rate from then on: {deaf}")
-often = (lengths > 1).sum()
-print(f"longer than 1 in our 40 steps: {often} gradients, the longest {lengths.max():.1f}")
-clipped, unclipped = (train(start, longest=at)[1][-5:].mean() for at in (1.0, 1e9))
-print(f"loss after our 40 steps: clipped {clipped:.2f}, not clipped {unclipped:.2f}")
-
-# %% [markdown] key="clip-read"
-# {{ claim: moves["Adam"][60] < 1 and deaf > 50 }}
-# In the bad step itself Adam moves the weight by {{ moves["Adam"][60] :.2f }} times the rate, *less* than usual, because the same
-# 100 is in $v$. The harm comes afterwards. $m$ forgets the bad batch in some ten steps, the root of $v$ only in
-# forty and more, so that for {{ deaf }} steps the weight hears less than half of what it is told. **Under Adam,
-# clipping does not prevent a leap, it prevents deafness.** In our 40 steps {{ often }} gradients were
-# longer than 1, none longer than {{ lengths.max() :.1f }}, and yet the same run without clipping, one seed of each, ends at {{ unclipped :.2f }} instead of
-# {{ clipped :.2f }}. {{ claim: unclipped > clipped + 0.04 and often > 10 }}
-
-# %% [markdown] key="batch-why"
-# ## Step 7. How large a batch?
-#
-# A gradient is a mean over the tokens of its batch, an estimate of the one over the whole text. How good is it? We
-# take the gradient of {{ 16 * 8 * T :, }} tokens for the truth, and ask how well smaller batches point the same way, by
-# the cosine of lesson 02.
-
-# %% key="batch"
-
-
-def flat(gradients):
-    return np.concatenate([g.ravel() for _, g in gradients.named()])
-
-
-def cosines_by_size(weights):
-    """Cosine between the gradients of batches of 1, 2, 4, 8, 16 and 32 rows, and of all 128."""
-    parts = [stream.batch(100 + n, 8 * T, T) for n in range(16)]
-    eighths = [[rows[i : i + 1] for rows in parts[0]] for i in range(8)]
-    of_rows = [flat(loss_and_gradients(weights, small, *part)[1]) for part in eighths]
-    of_parts = [flat(loss_and_gradients(weights, small, *part)[1]) for part in parts]
-    all_of_it = np.mean(of_parts, axis=0)
-    batches = [np.mean(of_rows[:n], axis=0) for n in (1, 2, 4)]
-    batches += [np.mean(of_parts[:n], axis=0) for n in (1, 2, 4)]
-    return np.array([
-        b @ all_of_it / np.linalg.norm(b) / np.linalg.norm(all_of_it) for b in batches
-    ])  # fmt: skip
-
-
-alike = {"fresh weights": cosines_by_size(start), "after 40 steps": cosines_by_size(young)}
-batch_sizes = T * 2 ** np.arange(6)
-show.curves(batch_sizes, alike, ("tokens in the batch", "cosine with the whole"))
-
-# %% [markdown] key="batch-read"
-# {{ claim: alike["fresh weights"][0] > alike["after 40 steps"][0] + 0.08 }}
-# The gradient of a single row has a cosine of {{ alike["fresh weights"][0] :.2f }} with the whole as long as the weights are fresh,
-# because every text says that some tokens are frequent. Forty steps later it is {{ alike["after 40 steps"][0] :.2f }}, and {{ batch_sizes[3] :, }}
-# tokens come to {{ alike["after 40 steps"][3] :.2f }} where they had {{ alike["fresh weights"][3] :.2f }}. (Towards the right the batch is a good part of the
-# whole, and must agree with it.) **The better the model, the larger the batch that still tells it something**
-# ([McCandlish et al. 2018](https://arxiv.org/abs/1812.06162)), and so the batches of Llama 3 405B grew during the
-# run, from 4 to 16 million tokens ([Llama team 2024](https://arxiv.org/abs/2407.21783), section 3.4.1).
-#
-# No machine holds the activations of such a batch. It goes through in parts whose gradients are averaged before the
-# step, which is **gradient accumulation**. And the products are computed in 16 bits, in **bfloat16** with its 8 binary
-# digits, while the optimizer keeps **master weights** in float32, because a step smaller than half the distance to the
-# next number would be rounded away, however often it is repeated. This is **mixed precision** ([Micikevicius et al.
-# 2017](https://arxiv.org/abs/1710.03740), there with float16).
-
-# %% [markdown] key="rates-why"
-# ## Step 8. The rate
-#
-# The rate rises in a line for some steps, the **warm-up**, since at first $v$ rests on a few batches, and then falls
-# along half a **cosine**, because large steps jump about the bottom of a valley. How high its peak should be can only
-# be found by trying.
-
-# %% key="rates"
-peaks = 0.01 * np.array([1 / 9, 1 / 3, 1, 3, 9])
-ends = np.array([train(start, peak)[1][-5:].mean() for peak in peaks])
-lines = {"AdamW": ends, "unigram table": np.full(len(peaks), unigrams)}
-show.curves(peaks, lines, ("peak rate", "loss after 40 steps"), log="x")
-best = int(ends.argmin())
-
-# %% [markdown] key="rates-read"
-# {{ claim: 0 < best < len(peaks) - 1 and ends[best] < unigrams - 0.5 }}
-# It is a U. Too small a rate has not come far in 40 steps, and too large a rate jumps. The lowest of the five,
-# {{ ends[best] :.2f }}, is at {{ peaks[best] :.2g }}, and a third of it or three times as much cost {{ ends[best - 1] - ends[best] :.2f }} and
-# {{ ends[best + 1] - ends[best] :.2f }}. Comparing two models at one rate often compares the rates, not the models.
-
-# %% [markdown] key="trainer-why"
-# ## Step 9. The run
-#
-# Now the run, with the trainer that made the doll-house: the same loop, which deals the rows of a batch out to all
-# cores. One step of both, from the same start, gives the same weights.
-
-# %% key="trainer"
-from weights_tools.training.stages import Pretraining, Rows
-from weights_tools.training.trainer import Hyperparameters, Training
-
-recipe = Hyperparameters(steps=300, peak_rate=1e-2, warm_up=30, ema_decay=0.0)  # no mean of weights
-
-
-def begin(recipe, tokens_per_step):
-    rows = Rows(tokens_per_step=tokens_per_step, row=T, final_row=T)
-    text = Pretraining(Stream(documents, recipe.seed), rows, recipe.steps, V)
-    fresh = initialize(small, np.random.default_rng(recipe.seed), std=0.1)
-    return Training(small, recipe, text, fresh)
-
-
-one = begin(replace(recipe, steps=1, warm_up=8), 4 * T)
-one.take_step()
-by_loop, _, _ = train(start, n_steps=1)
-agree(by_loop.embedding - start.embedding, one.learned.embedding - start.embedding, 1e-3)
 
 # %% [markdown] key="run-why"
 # Every ten steps at first, and then every twenty-five, we ask the model what it expects at {{ 16 * T :, }} positions
-# of held-out stories. There the three tables have given their probabilities as well, so that their losses can stand
-# as lines in the picture. It is drawn while you wait, with what the model says at that moment.
+# of held-out stories. The losses of the three tables there are drawn as lines. The picture grows while you wait.
 
 # %% key="run-tools"
 from IPython.display import clear_output
@@ -408,37 +191,38 @@ def examine(weights):
 
 
 # %% key="run" tags=["timing"]
-def run(seed, last, draw=lambda training, log: None):
-    training = begin(replace(recipe, seed=seed), 2048)
-    log = {0: examine(training.learned)}
-    while training.step < last:
-        training.take_step()
-        if training.step % (10 if training.step <= 100 else 25) == 0:
-            log[training.step] = examine(training.learned)
-            draw(training, log)
-    return training.learned, log
+N_STEPS = 200
 
 
-def draw(training, log):
-    if training.step % 50 == 0:
-        samples[training.step] = tell(training.learned)
+def run(seed, last, draw=lambda step, w, log: None):
+    log = {0: examine(fresh(seed))}
+    for step, w, _ in train(fresh(seed), Stream(documents, seed), N_STEPS, n_rows=16):
+        if step % (10 if step <= 100 else 25) == 0:
+            log[step] = examine(w)
+            draw(step, w, log)
+        if step == last:
+            return w, log
+
+
+def draw(step, w, log):
+    if step % 50 == 0:
+        samples[step] = tell(w)
         clear_output(wait=True)
         lines = {"the model": np.array([line["loss"] for line in log.values()])}
         lines |= {name: np.full(len(log), loss) for name, loss in by_table.items()}
         show.curves(np.array(list(log)), lines, ("step", "loss on held-out stories, nats"))
-        print(f"after {training.step} steps: {samples[training.step]}")
+        print(f"after {step} steps: {samples[step]}")
 
 
-samples, began = {}, time.monotonic()
-trained, log = run(0, recipe.steps, draw)
-seconds = time.monotonic() - began
+samples = {}
+trained, log = run(0, N_STEPS, draw)
 
 # %% [markdown] key="run-read"
-# {{ claim: log[recipe.steps]["loss"] < by_table["trigrams"] - 0.2 }}
+# {{ claim: log[N_STEPS]["loss"] < by_table["trigrams"] - 0.1 }}
 # The model starts near $\ln V$ and falls to the line of the unigrams, {{ by_table["unigrams"] :.2f }}, at once. It passes the
 # bigrams, {{ by_table["bigrams"] :.2f }}, at step {{ next(s for s in log if log[s]["loss"] < by_table["bigrams"]) }} and the trigrams, {{ by_table["trigrams"] :.2f }}, at step {{ next(s for s in log if log[s]["loss"] < by_table["trigrams"]) }}. At the
-# end it is at {{ log[recipe.steps]["loss"] :.2f }}. Only what lies below the lowest line has come from looking further back than two
-# tokens; without these lines one would take the whole fall for understanding. Here is what it said on the way.
+# end it is at {{ log[N_STEPS]["loss"] :.2f }}. Only what lies below the lowest line has come from looking further back than two
+# tokens. Here is what it said on the way.
 
 # %% key="samples" tags=["timing"]
 for step in (50, 100):
@@ -447,8 +231,8 @@ for step in (50, 100):
 # %% [markdown] key="order-why"
 # ## Experiment: which table is it like?
 #
-# A loss on the line of the bigrams does not make a bigram model. One might know a little of everything, long contexts
-# included, and come to the same number. So we compare all guesses, not only those of the right token: for each
+# A loss on the line of the bigrams does not make a bigram model. One might know a little of everything and come to the
+# same number. So we compare all guesses, not only those of the right token: for each
 # position, how far are the probabilities of a table from the model's? The measure is the **Kullback-Leibler
 # divergence** $\sum_v p_v \ln (p_v / q_v)$, with $p$ the table and $q$ the model. It is 0 where both expect the same.
 #
@@ -472,23 +256,182 @@ table(header, rows)
 # {{ claim: nearest["unigrams"] < nearest["bigrams"] <= nearest["trigrams"] and others["unigrams"] < others["bigrams"] }}
 # {{ claim: far["unigrams"][-1] > 2 * far["unigrams"].min() and far["bigrams"][-1] > 1.1 * far["bigrams"].min() }}
 # It falls, and then it rises. From {{ far["unigrams"][0] :.1f }} nats at the start the model comes to {{ far["unigrams"].min() :.2f }} from the
-# unigram table at step {{ nearest["unigrams"] }}, although nobody has told it to count. Then it leaves, and ends
-# {{ far["unigrams"][-1] :.1f }} away. At step {{ nearest["bigrams"] }} it is nearest to the bigrams, with {{ far["bigrams"].min() :.2f }}, and leaves them,
-# too. To the trigrams it has come near, within 0.05 of the least distance, at step {{ steps[np.argmax(far["trigrams"] < far["trigrams"].min() + 0.05)] }}, and there it
+# unigram table at step {{ nearest["unigrams"] }}, then leaves it, and ends {{ far["unigrams"][-1] :.1f }} away. At step {{ nearest["bigrams"] }} it is nearest to the bigrams, with {{ far["bigrams"].min() :.2f }}, and leaves them,
+# too. To the trigrams it has come within 0.05 of the least distance at step {{ steps[np.argmax(far["trigrams"] < far["trigrams"].min() + 0.05)] }}, and there it
 # stays. {{ claim: far["trigrams"][-1] < far["trigrams"].min() + 0.15 }} With another seed the first two come in the
 # same order.
 #
 # **The model learns to count before it learns to read**: first frequent tokens, next pairs, then longer contexts,
 # each stage a start for the next one. Large models do so as well ([Belrose et al.
-# 2024](https://arxiv.org/abs/2402.04362)). We have not put it in. All lengths of context are there from the first row
-# on, and the gradient finds what pays most first: of the {{ log[0]["loss"] - log[recipe.steps]["loss"] :.1f }} nats that the run gains, {{ log[0]["loss"] - by_table["unigrams"] :.1f }} are
+# 2024](https://arxiv.org/abs/2402.04362)). All lengths of context are there from the first row on, and the gradient finds
+# what pays most first: of the {{ log[0]["loss"] - log[N_STEPS]["loss"] :.1f }} nats that the run gains, {{ log[0]["loss"] - by_table["unigrams"] :.1f }} are
 # worth a table that does not even look at the text.
+
+# %% [markdown] key="rates-why"
+# ## Step 5. How the weights begin, and the rate
+#
+# From here on: what each number of the recipe does. GPT-2 drew its matrices with a standard deviation of 0.02. (Those two
+# that write into the stream, `wo` and `w_down`, it divided by $\sqrt{2L}$ on top, so that the $2L$ contributions of $L$
+# blocks add up to one of the usual size.) Is that right here? The numbers of a normalised row are near 1. A product with a
+# matrix of deviation $s$ is a sum of $D$ such numbers times weights, and has the deviation $s\sqrt{D}$. That is 1 for
+# $s = 1/\sqrt{D}$, which is {{ 1600**-0.5 :.3f }} for the width of 1600 in the largest GPT-2, and {{ 64**-0.5 :.3f }} for our 64.
+#
+# The rate rises in a line, the **warm-up**, since at first Adam's means rest on a few batches, and then falls along half a
+# **cosine**, because large steps jump about the bottom of a valley. Its best peak may be another one for
+# each deviation, so each gets four, for 40 steps on small batches.
+
+# %% key="starts"
+peaks = 0.01 * np.array([1 / 3, 1, 3, 9])
+
+
+first, after = {}, {}
+for std in (0.02, 0.1, 1.0):
+    runs = [list(train(fresh(std=std), stream, 40, 4, peak)) for peak in peaks]
+    losses = np.array([[loss for *_, loss in run] for run in runs])
+    first[std], after[std] = losses[0, 0], losses[:, -5:].mean(axis=-1)
+    if std == 0.1:
+        young = runs[1][-1][1]  # the weights after 40 steps, needed in step 8
+unigrams = -np.log(by_counting([], 0)[targets]).mean()
+lines = {f"deviation {d}": np.where(ends < 8, ends, np.nan) for d, ends in after.items()}
+lines["unigram table"] = np.full(len(peaks), unigrams)
+show.curves(peaks, lines, ("peak rate", "loss after 40 steps, up to 8"), log="x")
+print("first loss:", ", ".join(f"{first[std]:.2f} with {std}" for std in first))
+
+# %% [markdown] key="starts-read"
+# {{ claim: after[0.1].min() < min(after[0.02].min(), after[1.0].min()) - 0.5 and 0 < after[0.1].argmin() < len(peaks) - 1 }}
+# With 0.1, near $1/\sqrt{D}$, the line is a U: too small a rate has not come far in 40 steps, too large a one jumps. The
+# lowest loss, {{ after[0.1].min() :.2f }}, is at {{ peaks[after[0.1].argmin()] :.2g }}, and a third of that rate or three times as much cost {{ after[0.1][after[0.1].argmin() - 1] - after[0.1].min() :.2f }}
+# and {{ after[0.1][after[0.1].argmin() + 1] - after[0.1].min() :.2f }}.
+#
+# But 0.02, **the number that everybody copies, is too small for this narrow model, at every one of these rates**: its best is
+# {{ after[0.02].min() :.2f }}, hardly better than the unigram table with {{ unigrams :.2f }}. What is too small must grow first. With 1 the model
+# starts out sure of itself and wrong, at {{ first[1.0] :.0f }} nats, and spends its steps on unlearning; its best, at the highest rate, is {{ after[1.0].min() :.2f }}.
+# {{ claim: after[0.02].min() > unigrams - 0.35 }}
+#
+# The first loss can be told in advance. Where all tokens are equally likely it is $\ln V$ = {{ np.log(V) :.2f }}, and
+# logits that differ at random with a deviation of $\sigma$ cost $\sigma^2/2$ on top, for 0.1 with $\sigma = s\sqrt{D}$ =
+# {{ 0.1 * np.sqrt(small.dim) :.1f }} together {{ np.log(V) + 0.01 * small.dim / 2 :.2f }}. Another number means a mistake.{{ claim: abs(first[0.1] - np.log(V) - 0.01 * small.dim / 2) < 0.15 }}
+
+# %% [markdown] key="adamw-why"
+# ## Step 6. AdamW: what the W does
+#
+# [Lesson 14](14_tensors_and_gradients.ipynb) has Adam: a running mean $m$ of the gradient, divided by the root of a
+# running mean $v$ of its square. With $\beta_1 = 0.9$ and $\beta_2 = 0.95$ these remember about $1/(1-\beta)$ = 10 and
+# 20 steps. **Weight decay** adds a second pull, towards zero, which is not divided by anything:
+#
+# $$w \leftarrow w - r \left( \frac{m'}{\sqrt{v'} + \epsilon} + \lambda\, w \right) \qquad \lambda = 0.1,\ \epsilon = 10^{-8}$$
+#
+# In the first step $m'$ is the gradient and $\sqrt{v'}$ its size, so one line can do it.
+
+# %% key="adamw"
+start = fresh()
+_, gradients = loss_and_gradients(start, small, ids, targets)
+w, g = start.layers[0].wq, gradients.layers[0].wq
+rate, decay = 1e-2, 0.1
+by_hand = w - rate * (g / (np.abs(g) + 1e-8) + decay * w)
+
+moved = start.map(np.copy)
+AdamW(moved, weight_decay=decay).step(moved, gradients, rate)
+agree(by_hand, moved.layers[0].wq)
+matrices = sum(w.size for _, w in start.named() if w.ndim > 1)
+print(f"{matrices:,} of {small.count_parameters():,} weights decay: all but the norms")
+
+# %% [markdown] key="adamw-read"
+# Before AdamW, decay was added to the gradient, and divided by $\sqrt{v'}$ like the rest, so that weights with small
+# gradients decayed most ([Loshchilov and Hutter 2017](https://arxiv.org/abs/1711.05101)). Now all matrices
+# decay at one pace, by $r\lambda$ a step, {{ rate * decay :.1% }} here. The weights of a norm are spared, since a norm that
+# does nothing has weights of 1 and not of 0.
+
+# %% [markdown] key="clip-why"
+# ## Step 7. Clipping, and what it really does
+#
+# **Gradient clipping** treats all gradients as one long vector and shortens it to the length 1 where it is longer.
+# The usual reason is that one bad batch would throw the weights far away. For plain descent that is true: its step is as
+# long as the gradient. **Predict before you run:** in step 20 of 60 the gradient is 100 times as long as it should be.
+# Without clipping, how far does Adam move the weights in that step, and in those after it?
+
+
+# %% key="clip"
+def lengths_of_steps(**how):
+    """How far a weight goes in each step, as a root mean square, times the rate; the last loss."""
+    lengths, losses, before = [], [], flat(start)
+    for step, w, loss in train(start, stream, 60, 4, **how):
+        rate = learning_rate(step - 1, 1e-2, 6, 60)
+        lengths.append(np.sqrt(np.mean((flat(w) - before) ** 2)) / rate)
+        before = flat(w)
+        losses.append(loss)
+    return np.array(lengths), np.mean(losses[-5:])
+
+
+def flat(weights):
+    return np.concatenate([w.ravel() for _, w in weights.named()])
+
+
+ways = {
+    "clipped, one bad batch": lengths_of_steps(bad=20),
+    "not clipped, no bad batch": lengths_of_steps(longest=np.inf),
+    "not clipped, one bad batch": lengths_of_steps(longest=np.inf, bad=20),
+}
+lines = {name: lengths[5:] for name, (lengths, _) in ways.items()}
+show.curves(np.arange(5, 60), lines, ("step", "length of the step, times the rate"))
+table(["", "loss after 60 steps"], [[name, f"{loss:.2f}"] for name, (_, loss) in ways.items()])
+(usual, plain), (hit, spoiled) = list(ways.values())[1:]
+clipped, leap, late = ways["clipped, one bad batch"][1], hit[20] / usual[20], hit[45] / usual[45]
+
+# %% [markdown] key="clip-read"
+# {{ claim: 1 < leap < 2 and late < 0.8 and spoiled > plain + 0.3 and plain > clipped + 0.03 }}
+# In the bad step itself Adam goes {{ leap :.1f }} times as far as without the bad batch, and not 100 times, because the
+# same 100 is in $v$. The harm comes afterwards. $m$ forgets the bad batch in some ten steps, the root of $v$ only in
+# forty and more; at step 45 a step is {{ late :.1f }} times as long as without it, and the loss ends at {{ spoiled :.2f }} instead of
+# {{ plain :.2f }}. The clipped run ends at {{ clipped :.2f }} in spite of the bad batch. **What clipping prevents under Adam is less the leap
+# than the deafness after it.** Here it is worth {{ plain - clipped :.2f }} nats even without a bad batch.
+
+# %% [markdown] key="batch-why"
+# ## Step 8. How large a batch?
+#
+# A gradient is a mean over the tokens of its batch, an estimate of the one over the whole text. How good is it? We
+# take the gradient of {{ 16 * 8 * T :, }} tokens for the truth, and ask how well smaller batches point the same way, by
+# the cosine of lesson 02.
+
+# %% key="batch"
+
+
+def cosines_by_size(weights):
+    """Cosine between the gradients of batches of 1, 2, 4, 8, 16 and 32 rows, and of all 128."""
+    parts = [stream.batch(100 + n, 8 * T, T) for n in range(16)]
+    eighths = [[rows[i : i + 1] for rows in parts[0]] for i in range(8)]
+    of_rows = [flat(loss_and_gradients(weights, small, *part)[1]) for part in eighths]
+    of_parts = [flat(loss_and_gradients(weights, small, *part)[1]) for part in parts]
+    all_of_it = np.mean(of_parts, axis=0)
+    batches = [np.mean(of_rows[:n], axis=0) for n in (1, 2, 4)]
+    batches += [np.mean(of_parts[:n], axis=0) for n in (1, 2, 4)]
+    return np.array([
+        b @ all_of_it / np.linalg.norm(b) / np.linalg.norm(all_of_it) for b in batches
+    ])  # fmt: skip
+
+
+alike = {"fresh weights": cosines_by_size(start), "after 40 steps": cosines_by_size(young)}
+batch_sizes = T * 2 ** np.arange(6)
+show.curves(batch_sizes, alike, ("tokens in the batch", "cosine with the whole"))
+
+# %% [markdown] key="batch-read"
+# {{ claim: alike["fresh weights"][0] > alike["after 40 steps"][0] + 0.08 }}
+# The gradient of a single row has a cosine of {{ alike["fresh weights"][0] :.2f }} with the whole as long as the weights are fresh,
+# because every text says that some tokens are frequent. Forty steps later it is {{ alike["after 40 steps"][0] :.2f }}. **The better the model, the larger the batch
+# that still tells it something** ([McCandlish et al. 2018](https://arxiv.org/abs/1812.06162)); the batches of Llama 3
+# 405B grew during the run from 4 to 16 million tokens (section 3.4.1).
+#
+# No machine holds the activations of such a batch. It goes through in parts whose gradients are averaged before the
+# step, which is **gradient accumulation**. The products are computed in 16 bits, in **bfloat16** with its 8 binary
+# digits, while the optimizer keeps **master weights** in float32, because a step smaller than half the distance to the
+# next number would be rounded away. This is **mixed precision** ([Micikevicius et al.
+# 2017](https://arxiv.org/abs/1710.03740), there with float16).
 
 # %% [markdown] key="next"
 # ## What comes next
 #
-# The curve has fallen. Whether the model has learned stories or only *these* stories, what more text or a larger
-# model would bring, and how one finds out what it can do: page [16b](16b_what_a_run_tells.ipynb), what a run tells.
-# **Your turn:** [exercise 16](exercises/16_pretraining.ipynb), in which your own functions train a Llama. A model of
-# your own, with folder, log and checkpoints, is one command: `python -m weights_tools train --corpus FILE --out DIR`. Before this page: lesson
-# [15](15_backward.ipynb). Its code: `llama_np/training/optimizer.py`, `weights_tools/training/corpus.py` and `trainer.py`.
+# The curve has fallen. Whether the model has learned stories or only *these* stories, and what more text or a larger
+# model would bring: page [16b](16b_what_a_run_tells.ipynb), what a run tells. **Your turn:** [exercise
+# 16](exercises/16_pretraining.ipynb), in which your own functions train a Llama. A model of your own, trained on all cores, with
+# log and checkpoints, is one command: `python -m weights_tools train --corpus FILE --out DIR`. The code:
+# `llama_np/training/optimizer.py`, `weights_tools/training/corpus.py` and `trainer.py`.

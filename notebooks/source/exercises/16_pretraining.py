@@ -259,7 +259,7 @@ predict("16", guess, loss_without_shift)
 # %% [markdown] key="measure-task"
 # ## Measure and explain
 #
-# Under Adam, a single bad batch does not throw a weight away ([lesson 16](../16_pretraining.ipynb), step 6). Let a
+# Under Adam, a single bad batch does not throw a weight away ([lesson 16](../16_pretraining.ipynb), step 7). Let a
 # weight have the gradient 1 in 200 steps, but 100 in step 60, and use your `mine.adamw` with the rate 1 on a vector
 # of one weight. How far does it go in all, in units of the rate, compared with the 200 that it goes without the bad
 # batch? Write down the difference, and say in a sentence what clipping would have saved.
