@@ -493,6 +493,14 @@ def test_a_track_has_numbers_of_its_own_and_roots_open_the_beginning(shown):
     assert len({(line.get_linestyle(), line.get_marker()) for line in place.lines}) == 2
 
 
+def test_arrowheads_lie_on_the_middle_of_each_piece_of_a_track(shown):
+    lines = {"a": np.array([[0, 1], [4, 2], [16, 3]]), "b": np.array([[1, 2]])}
+    show.tracks(lines, ("x", "y"), directed=True)
+    (place,) = shown().axes
+    heads = [text.xy for text in place.texts if not text.get_text()]  # the others are names
+    assert np.array_equal(heads, [[2, 1.5], [10, 2.5]])
+
+
 def test_the_hands_turn_together(shown):
     show.hands([0, 1, 2], query=1.0, key=0.25)
     for place, turn in zip(shown().axes, (0, 1, 2), strict=True):

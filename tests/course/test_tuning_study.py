@@ -82,6 +82,8 @@ def test_part_of_the_way(material):
     half = study.part_of_the_way(start, end, 0.5)
     for (_, there), (_, begun) in zip(half.named(), start.named(), strict=True):
         np.testing.assert_allclose(there, begun + 1, rtol=1e-6)
+    n = sum(w.size for _, w in start.named())
+    assert study.distance(start, end) == pytest.approx(2 * np.sqrt(n), rel=1e-5)
 
 
 @pytest.fixture
@@ -117,7 +119,7 @@ def test_the_command_writes_a_table_and_goes_on_where_it_was(command, monkeypatc
     assert [path.name for path in out.parent.iterdir()] == [out.name]
     before, found = study.read_rows(out)
     assert set(before) == set(study.FIGURES) and list(found) == runs
-    losses, answers = set(study.FIGURES[:5]), {"requests", "named", "ended"}
+    losses, answers = set(study.FIGURES[:6]), {"requests", "named", "ended"}
     assert [set(row) for row in found.values()] == [losses, losses | answers, answers]
 
 

@@ -219,12 +219,18 @@ def paths(
 
 
 def tracks(
-    lines: Mapping[str, np.ndarray], axes: tuple[str, str], *, title: str = "", root: bool = False
+    lines: Mapping[str, np.ndarray],
+    axes: tuple[str, str],
+    *,
+    title: str = "",
+    root: bool = False,
+    directed: bool = False,
 ) -> None:
     """Draw lines over numbers of their own, each of shape (points, 2): where across, where up.
 
     With ``root`` the axis across, from zero on, is drawn by the square root of its numbers, which
-    opens its beginning up. Lines carry their names at their ends, as in ``curves``.
+    opens its beginning up; ``directed`` lines have an arrowhead on each piece. Lines carry their
+    names at their ends, as in ``curves``.
     """
     _, place = subplots(figsize=(WIDTH, 3.6))
     for n, (name, points) in enumerate(lines.items()):
@@ -232,6 +238,9 @@ def tracks(
             *np.transpose(points), color=_turn(COLOURS, n), linestyle=_turn(DASHES, n),
             marker=_turn(MARKERS, n), markersize=5, linewidth=1.6, clip_on=False,
         )  # fmt: skip
+        for begin, end in zip(points[:-1], points[1:], strict=True) if directed else ():
+            style = {"arrowstyle": "-|>", "color": _turn(COLOURS, n), "mutation_scale": 14}
+            place.annotate("", (np.asarray(begin) + end) / 2, begin, arrowprops=style)
         where = " → ".join(f"({x:.3g}, {y:.3g})" for x, y in (points[0], points[-1]))
         say(f"{name}: {where}", **TOKEN)
     if root:

@@ -168,7 +168,7 @@ predict("17", guess, length)
 # <details><summary>Why</summary>
 #
 # Zero: all that comes back to `a` comes through `b`, and `b` is zero. In the first step only `b` moves, and from the second on both
-# do ([lesson 17](../17_fine_tuning.ipynb), step 4).
+# do ([lesson 17](../17_fine_tuning.ipynb), step 3).
 #
 # </details>
 

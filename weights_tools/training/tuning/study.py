@@ -2,8 +2,8 @@
 
 The doll-house is taught to answer requests with the first two sentences of a story, again and
 again: with all weights and with LoRA, at several rates and ranks, and with masks that count other
-tokens of a dialog. After each run it says what was learned and what was lost. The table that comes
-out ships with the project, and a lesson reads it.
+tokens of a dialog. After each run it says what was learned, what was lost, and how far the weights
+went. The table that comes out ships with the project, and a lesson reads it.
 """
 
 import argparse
@@ -46,7 +46,7 @@ FULL_RATES, LORA_RATES = (1.25e-4, 5e-4, 2e-3), (6e-4, 2.5e-3, 1e-2)
 RANK, RATE = 8, 2.5e-3
 SMALLER_RANKS = {1: LORA_RATES, 2: (RATE,), 4: (RATE,)}  # and their rates
 SETS = ("requests", "facts", "stories")  # the last is not measured half of the way
-FIGURES = (*SETS, "half_way_requests", "half_way_facts", "named", "ended")
+FIGURES = (*SETS, "half_way_requests", "half_way_facts", "moved", "named", "ended")
 
 Mask = Callable[[np.ndarray, np.ndarray, int], np.ndarray]  # see ``MASKS``
 
@@ -159,13 +159,15 @@ class Material:
     def figures(self, weights: Weights, run: Run | None = None) -> dict[str, float]:
         """What a row of the table says of a model after a run, or before all of them.
 
-        Where masks are compared, how it answers; else the losses, and those half of the way to it.
+        Where masks are compared, how it answers; else the losses, those half of the way to it, and
+        how long that way is.
         """
         found = {}
         if run is None or run.mask == USUAL:
             half = part_of_the_way(self.model.weights, weights, 0.5)
             found = self.measure(weights)
             found |= {f"half_way_{k}": v for k, v in self.measure(half, SETS[:2]).items()}
+            found["moved"] = distance(self.model.weights, weights)
         if run is None or run[:2] == (RANK, RATE):
             found |= self.measure(weights, ["requests"]) | self.answered(weights)
         return found
@@ -180,6 +182,12 @@ def part_of_the_way(start: Weights, end: Weights, share: float) -> Weights:
     return Weights.from_named(
         {name: w + np.float32(share) * (moved[name] - w) for name, w in start.named()}
     )
+
+
+def distance(start: Weights, end: Weights) -> float:
+    """The length of the change from one model to another, as one vector of all weights."""
+    moved = dict(end.named())
+    return float(np.sqrt(sum(np.square(moved[name] - w).sum() for name, w in start.named())))
 
 
 def first_sentences(dialog: Dialog, n: int = SENTENCES) -> Dialog:
@@ -200,11 +208,11 @@ def fact_to_measure(tokenizer, line: str) -> Answer:
 
 
 def all_runs(seeds: int = 1) -> list[Run]:
-    """Seed after seed: all weights and LoRA over their rates, smaller ranks, other masks."""
+    """Seed after seed all weights and LoRA over their rates and smaller ranks; then other masks."""
     rates = {0: FULL_RATES, RANK: LORA_RATES} | SMALLER_RANKS
     settings = [(rank, rate, USUAL) for rank in rates for rate in rates[rank]]
-    settings += [(RANK, RATE, mask) for mask in MASKS if mask != USUAL]
-    return [Run(*setting, seed) for seed in range(seeds) for setting in settings]
+    runs = [Run(*setting, seed) for seed in range(seeds) for setting in settings]
+    return runs + [Run(RANK, RATE, mask, 0) for mask in MASKS if mask != USUAL]
 
 
 def write_rows(path: Path, before: dict, found: dict[Run, dict]) -> None:
