@@ -64,12 +64,12 @@ check("group_advantages", my_group_advantages)
 # %% [markdown] key="kl-task"
 # ## Task 3. The distance, from drawn tokens
 #
-# The estimate "k3" of the KL from the reference, for each token: $r - \ln r - 1$ with
-# $r = p_\mathrm{ref} / p$. You get the logarithms of both probabilities.
+# The estimate "k3" of the KL from the reference, for each token: $\rho - \ln \rho - 1$ with
+# $\rho = p_\mathrm{ref} / p$. You get the logarithms of both probabilities.
 #
 # <details><summary>Hint</summary>
 #
-# `log_r = reference - log_p`, and `r` is its `np.exp`.
+# `log_rho = reference - log_p`, and `rho` is its `np.exp`.
 #
 # </details>
 
@@ -181,12 +181,16 @@ predict("19", guess, factor)
 
 # %% key="measure"
 from llama_np.training.rewards import least_kl
-from weights_tools.training.rewards.study import POINTS, read
+from weights_tools.training.rewards.study import POINTS
+from weights_tools.training.tables import read
 
 
 def further():
-    last = {row["method"]: row for row in read(POINTS)}
-    start, end = last["chat model"], last["GRPO"]
+    rows = read(POINTS)
+    start = next(row for row in rows if row["method"] == "chat model")
+    end = next(
+        row for row in rows if (row["method"], row["beta"], row["seed"]) == ("GRPO", 0.04, 0)
+    )
     return end["kl_per_answer"] - least_kl(end["mean_reward"], start["mean_reward"])
 
 
@@ -197,8 +201,9 @@ measure("19", found, further, because)
 # <details><summary>Compare</summary>
 #
 # It has moved {{ further() :.1f }} nats further than needed. {{ claim: further() > 0.5 }} Most of it lies before the
-# last sentence, the only one that the rule reads. The advantage of an answer is given to all of its tokens, and may well push
-# words that only happened to stand in good stories; but other ways of training spend as large a share there, so this alone does not prove it.
+# last sentence, the only one that the rule reads. It is tempting to blame the advantage, which is given to all tokens of an
+# answer; but where it is paid to the last sentence alone, the sentences before move as far, because one set of weights writes
+# them all.
 #
 # </details>
 
