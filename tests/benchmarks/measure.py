@@ -49,10 +49,10 @@ def measure(options: Options) -> dict[str, Any]:
 
         decoding_from = len(watch.samples)
         for _ in range(WARM_UP):
-            token, _ = decode_one(model, token, cache)
+            token, *_ = decode_one(model, token, cache)
 
     disk_before = read_from_disk()
-    seconds, rates = in_turns(model, token, cache, options.tokens)
+    seconds, of_processors, rates = in_turns(model, token, cache, options.tokens)
     disk_after = read_from_disk()
     return {
         "parameters": model.config.count_parameters(),
@@ -65,7 +65,7 @@ def measure(options: Options) -> dict[str, Any]:
         "disk_bytes_while_decoding": None if disk_before is None else disk_after - disk_before,
         "cache_bytes": cache.nbytes,
         "resident": watch.summary(empty, decoding_from),
-        **compare(seconds, rates, *read_per_token(model)),
+        **compare(seconds, of_processors, rates, *read_per_token(model)),
     }
 
 
@@ -82,19 +82,24 @@ def make_cache(config: LlamaConfig, options: Options) -> KVCache:
 
 def in_turns(
     model: Model, token: int, cache: KVCache, n_tokens: int
-) -> tuple[list[float], list[dict[str, float]]]:
-    """The seconds of each decoded token, and the machine's rates sampled right after each."""
-    data, seconds, rates = make_data(), [], []
+) -> tuple[list[float], list[float], list[dict[str, float]]]:
+    """The seconds of each token, those that all cores worked, and the machine's rates after it."""
+    data, seconds, of_processors, rates = make_data(), [], [], []
     sample_rates(data)  # to warm up
     for _ in range(n_tokens):
-        token, taken = decode_one(model, token, cache)
+        token, taken, of_all = decode_one(model, token, cache)
         seconds.append(taken)
+        of_processors.append(of_all)
         rates.append(sample_rates(data))
-    return seconds, rates
+    return seconds, of_processors, rates
 
 
 def compare(
-    seconds: list[float], rates: list[dict[str, float]], n_weights: int, n_bytes: int
+    seconds: list[float],
+    of_processors: list[float],
+    rates: list[dict[str, float]],
+    n_weights: int,
+    n_bytes: int,
 ) -> dict[str, Any]:
     """Medians with their spread; each ratio is of one token and the samples right after it."""
     pairs = list(zip(seconds, rates, strict=True))
@@ -105,6 +110,7 @@ def compare(
         "decode": summary(
             {
                 "seconds": seconds,
+                "processor_seconds": of_processors,
                 "weights_per_second": [n_weights / s for s in seconds],
                 "bytes_per_second": [n_bytes / s for s in seconds],
             }
@@ -132,11 +138,11 @@ def read_prompt(model: Model, length: int, cache: KVCache) -> int:
     return greedy(prefill(model.weights, model.config, ids, cache))
 
 
-def decode_one(model: Model, token: int, cache: KVCache) -> tuple[int, float]:
-    """The next token, and the seconds it took."""
-    start = time.perf_counter()
+def decode_one(model: Model, token: int, cache: KVCache) -> tuple[int, float, float]:
+    """The next token, the seconds it took, and those that all cores together worked for it."""
+    start, worked = time.perf_counter(), time.process_time()
     logits = forward(model.weights, model.config, np.array([token]), cache, last_only=True)
-    return greedy(logits[-1]), time.perf_counter() - start
+    return greedy(logits[-1]), time.perf_counter() - start, time.process_time() - worked
 
 
 def read_per_token(model: Model) -> tuple[int, int]:

@@ -20,7 +20,7 @@ def lines(found: dict[str, Any]) -> list[str]:
 
 def model_rows(found: dict[str, Any]) -> list[Row]:
     """Sizes, times and rates of the model."""
-    token = found["decode"]["seconds"]
+    token, worked = (found["decode"][name] for name in ("seconds", "processor_seconds"))
     return [
         ("parameters", f"{found['parameters']:,}", found["folder"]),
         ("files", scaled(found["file_bytes"], "B"), room(found)),
@@ -28,6 +28,7 @@ def model_rows(found: dict[str, Any]) -> list[Row]:
         ("load", seconds(found["load_seconds"]), ""),
         ("prefill", seconds(found["prefill_seconds"]), f"{found['prompt_length']} tokens"),
         ("decode, a token", seconds(token["median"]), spread(token, seconds)),
+        ("of processor time", seconds(worked["median"]), spread(worked, seconds)),
         ("weights used", scaled(found["decode"]["weights_per_second"]["median"], "/s"), ""),
         ("bytes of weights", scaled(found["decode"]["bytes_per_second"]["median"], "B/s"), ""),
         ("read from disk", size(found["disk_bytes_while_decoding"]), "while decoding"),

@@ -297,6 +297,7 @@ def test_decode_measures_a_model_from_end_to_end(stories, tmp_path, capsys):
         for name, rate in found[group].items():
             assert 0 < rate["low"] <= rate["median"] <= rate["high"], name
             assert name.replace("_", " ") in table or group == "decode"
+    assert "of processor time" in table and "processor_seconds" in found["decode"]
     for held in found["resident"].values():
         assert 0 < held["empty"] <= held["peak"] and held["decoding"] <= held["peak"]
 
