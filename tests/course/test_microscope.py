@@ -331,6 +331,20 @@ def test_the_whole_last_row_put_in_says_what_the_other_sentence_says(model, answ
     assert [t["p"] for t in seen["changed"][:3]] == [t["p"] for t in seen["other"]["best"]]
 
 
+def test_what_the_readme_says_under_its_picture(answer):
+    """The boy's stream works at his word up to block 28, at the last word from 29 on."""
+    boy = SENTENCE.replace("girl", "boy")
+
+    def after(change):
+        fields = OVERVIEW | {"text": SENTENCE, "other": boy, "off": [change]}
+        return answer(fields)["changed"][0]["text"]
+
+    assert after("put.stream.20.10.10") == after("put.stream.28.10.10") == "\N{OPEN BOX}Tim"
+    assert after("put.stream.29.11.11") == "\N{OPEN BOX}Tim"
+    assert after("put.stream.29.10.10") == after("put.stream.28.11.11") == "\N{OPEN BOX}Lily"
+    assert after("hide.10") == "\N{OPEN BOX}Tim"
+
+
 @pytest.mark.parametrize("temperature, top_p", [(0.5, 1), (1.5, 0.8), (0, 1)])
 def test_temperature_and_top_p_are_those_of_the_sampler(answer, trace, temperature, top_p):
     seen = ask(answer, "overview", temperature=temperature, top_p=top_p)
