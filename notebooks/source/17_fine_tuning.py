@@ -362,8 +362,8 @@ for way, w in {"all weights": whole, "LoRA": tuned}.items():
 show.curves(shares, lines, ("share of the way", "nats a token"), title="from base to tuned")
 
 # %% [markdown] key="half-read"
-# The requests fall at first and hardly after the middle, the facts stay flat and rise towards the end. Pre-training came to rest near a **minimum** of the facts' loss, from where
-# a loss grows with the *square* of the way ([lesson 14](14_tensors_and_gradients.ipynb)), so that half of it should cost
+# The requests fall at first and hardly after the middle, the facts stay flat and rise towards the end. Pre-training
+# came to rest near a **minimum** of the facts' loss, from where a loss grows with the *square* of the way ([lesson 14](14_tensors_and_gradients.ipynb)), so that half of it should cost
 # about a quarter. The tuned model lies near a minimum of the requests' loss, so that to stop half of the way before it
 # should cost a quarter of the gain. Here are all runs that lost more than 0.03 nats on the facts, with the length of
 # their change $\Delta W$, all weights taken as one long vector.
