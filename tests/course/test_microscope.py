@@ -20,10 +20,10 @@ from classroom.microscope.answers import SENTENCE, answers, checked
 from classroom.microscope.interventions import FORMS
 from classroom.microscope.lessons import as_html
 from classroom.microscope.notebook import microscope
-from classroom.microscope.offline import PAGE, SCRIPTS, as_page, live_page
+from classroom.microscope.offline import MOST_OPENED, PAGE, SCRIPTS, as_page, live_page
 from classroom.microscope.products import LESSONS, MOST_TERMS, PRODUCTS, WINDOW
 from classroom.microscope.runs import encode
-from classroom.microscope.server import MOST_BYTES, MOST_OPENED, make_server
+from classroom.microscope.server import MOST_BYTES, make_server
 from classroom.microscope.state import PARTS, requests_of
 
 from llama_np import causal_mask, forward, merge_heads, patch, record, rms_norm, silu, softmax
@@ -723,7 +723,8 @@ def test_a_browser_shows_what_the_model_computed(answer, tmp_path):
     row = next(each for each in requests_of(state) if each["view"] == "head")
     row = answer(row)["pattern"][3]
     state += f"&p=scores&r=3&c={np.argmax(row)}"
-    (tmp_path / "page.html").write_text(as_page(known, state), encoding="utf-8")
+    page = as_page(known, state, lessons="lessons/{}.html")
+    (tmp_path / "page.html").write_text(page, encoding="utf-8")
     quiet = "--headless --no-sandbox --disable-gpu --no-first-run --disable-background-networking"
     done = subprocess.run(
         [
@@ -742,6 +743,7 @@ def test_a_browser_shows_what_the_model_computed(answer, tmp_path):
         assert html.escape(token["text"], quote=False) in shown
     assert "stream of block 3: “␣day” onto “␣time” (4)" in shown and "temperature 0.5" in shown
     assert html.escape(cell["code"], quote=False) in shown and cell["where"] in shown
+    assert 'href="lessons/04_single_head_attention.html"' in shown
     assert f">{cell['sum']:.3f}</td>".replace("-", "−") in shown
     said = f"Softmax over the row makes of this score the weight {100 * max(row):.0f} %."
     assert said in shown.replace("\N{NO-BREAK SPACE}", " ")

@@ -1,5 +1,6 @@
 """The page: one that asks a server, or one file with what was opened, without a network."""
 
+import html
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,6 +13,7 @@ from .state import requests_of
 PAGE = Path(__file__).with_name("page")
 SCRIPTS = ("state", "tools", "overview", "changes", "inspect", "matrix", "cell", "main")
 PLACE = "/* recorded */ null"
+MOST_OPENED = 400  # views that a page asks to be saved
 
 
 def live_page() -> str:
@@ -22,12 +24,13 @@ def live_page() -> str:
     return page.replace("/* style */", style).replace("/* scripts */", "\n".join(scripts))
 
 
-def as_page(answer: Answer, state: str, opened: Sequence[dict] = ()) -> str:
+def as_page(answer: Answer, state: str, opened: Sequence[dict] = (), lessons: str = "") -> str:
     """The page with all answers in it that a state needs, and those that were ``opened`` before.
 
     Of the matrix that is open the file holds every cell that is shown of the row of the token that
-    is looked from, so that there is something to touch. Raises ``ValueError`` where the state asks
-    for what is not there.
+    is looked from, so that there is something to touch. ``lessons`` is where a site that the page
+    is part of has its lessons, such as ``lessons/{}.html``. Raises ``ValueError`` where the state
+    asks for what is not there.
     """
     for request in opened:
         checked(request)
@@ -41,9 +44,10 @@ def as_page(answer: Answer, state: str, opened: Sequence[dict] = ()) -> str:
     asked += opened
     unique = {json.dumps(request, sort_keys=True): request for request in asked}
     recorded = [[request, answer(request)] for request in unique.values()]
-    return live_page().replace(
-        PLACE, inert({"state": state.removeprefix("#"), "answers": recorded})
-    )
+    page = live_page()
+    if lessons:
+        page = page.replace("<html", f'<html data-lessons="{html.escape(lessons)}"', 1)
+    return page.replace(PLACE, inert({"state": state.removeprefix("#"), "answers": recorded}))
 
 
 def row_of(matrix: dict[str, Any], row: int, columns: int) -> list[dict[str, Any]]:
@@ -67,3 +71,11 @@ def inert(data: Any) -> str:
     '{"text":"\\\\u003c/script>"}'
     """
     return json.dumps(data, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
+
+
+def saved(answer: Answer, request: dict) -> dict[str, str]:
+    """One file for a state, with what was opened before; ``ValueError`` for what is neither."""
+    state, opened = request.get("state"), request.get("opened", [])
+    if not isinstance(state, str) or not isinstance(opened, list) or len(opened) > MOST_OPENED:
+        raise ValueError(f"save takes a state and a list of at most {MOST_OPENED} requests")
+    return {"page": as_page(answer, state, opened)}

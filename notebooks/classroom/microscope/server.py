@@ -9,7 +9,7 @@ from threading import Lock
 
 from .answers import Answer
 from .lessons import as_html
-from .offline import as_page, live_page
+from .offline import live_page, saved
 from .products import LESSONS
 
 LOOPBACK = "127.0.0.1"
@@ -17,7 +17,6 @@ STILL = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; "  # a pa
 MOST_BYTES = (
     1 << 20
 )  # of a request: a sentence in escapes, and many changes, or all that was opened
-MOST_OPENED = 400
 
 
 SLOW = {"jobs", "each_head_off", "each_stream_put"}  # these keep nobody waiting who looks elsewhere
@@ -117,11 +116,3 @@ def make_server(
     server.daemon_threads = True
     server.address = f"http://{LOOPBACK}:{server.server_address[1]}/{token}/"
     return server
-
-
-def saved(answer: Answer, request: dict) -> dict[str, str]:
-    """One file for a state, with what was opened before; ``ValueError`` for what is neither."""
-    state, opened = request.get("state"), request.get("opened", [])
-    if not isinstance(state, str) or not isinstance(opened, list) or len(opened) > MOST_OPENED:
-        raise ValueError(f"save takes a state and a list of at most {MOST_OPENED} requests")
-    return {"page": as_page(answer, state, opened)}

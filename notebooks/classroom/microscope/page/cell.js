@@ -33,11 +33,11 @@ function after(cell, r, c) {
   if (state.p.endsWith("_rotated")) return "RoPE turns two neighbours together: each new number is made of both.";
   return "";
 }
-// A link where a server or a site has the lesson; else where it lies.
+// A link where a server or a site has the lesson (data-lessons="FOLDER/{}.html"); else where it lies.
 function lesson(name) {
-  const base = document.documentElement.dataset.lessons ?? (recorded || window.answerHere ? "" : "lesson/");
+  const address = document.documentElement.dataset.lessons ?? (recorded || window.answerHere ? "" : "lesson/{}");
   const text = name.replaceAll("_", " ");
-  return base ? make("a", text, { href: `${base}${name}${document.documentElement.dataset.lessonsEnd ?? ""}`, target: "_blank", rel: "noopener" }) : make("span", `${text} (notebooks/${name}.ipynb)`);
+  return address ? make("a", text, { href: address.replace("{}", name), target: "_blank", rel: "noopener" }) : make("span", `${text} (notebooks/${name}.ipynb)`);
 }
 
 function drawHands() {
