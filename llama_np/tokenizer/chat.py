@@ -36,13 +36,21 @@ def encode_header(tokenizer: Tokenizer, role: str) -> list[int]:
 
 
 def check_message(message: Mapping[str, str]) -> None:
-    """Raise ValueError unless the message is {"role": ..., "content": ...}, both text."""
+    """Raise ValueError unless the message is {"role": ..., "content": ...}, both text.
+
+    One that calls a tool is refused: without its call, the model would read another dialog.
+    """
     if not isinstance(message, Mapping) or not all(
         isinstance(message.get(key), str) for key in ("role", "content")
     ):
         raise ValueError(
             f'expected a message like {{"role": "user", "content": "Why?"}}, got {message!r};'
             " give both keys, as text"
+        )
+    if message.get("tool_calls"):
+        raise ValueError(
+            "expected a message of text, got one with tool_calls, which are not supported;"
+            " write the call into its content"
         )
 
 

@@ -14,6 +14,7 @@ from llama_np.tokenizer.chat import (
     latest_that_fit,
 )
 from weights_tools import load_tokenizer
+from weights_tools.tokenizers.chat_template import encode_chat
 from weights_tools.training.train_tokenizer import train_ranks
 
 LLAMA3 = Path(__file__).parents[3] / "shared/data/llama3_tokenizer.model"
@@ -66,6 +67,19 @@ def test_a_dialog_in_llama3():
     ids = encode_dialog(load_tokenizer(LLAMA3), [user("42")])
     header = [128006, 882, 128007, 271]  # <|start_header_id|> user <|end_header_id|> \n\n
     assert ids == [128000, *header, 2983, 128009, 128006, 78191, 128007, 271]
+
+
+def test_a_call_of_a_tool_is_refused_and_its_answer_is_a_message(tokenizer):
+    """Llama 3.1's dialogs with tools, as transformers has them."""
+    call = {"type": "function", "function": {"name": "time", "arguments": {"zone": "<|eot_id|>"}}}
+    message = {"role": "assistant", "content": "", "tool_calls": [call]}
+    for encode in (encode_dialog, encode_chat):
+        with pytest.raises(ValueError, match="of text, got one with tool_calls, .* not supported"):
+            encode(tokenizer, [user("When?"), message])
+    message = {"role": "ipython", "content": "12:00", "tool_calls": None}
+    assert "ipython<|end_header_id|>\n\n12:00" in tokenizer.decode(
+        encode_dialog(tokenizer, [user("When?"), message])
+    )
 
 
 def test_an_unknown_role_is_refused(tokenizer):
