@@ -8,7 +8,7 @@ from weights_tools.arguments import expand_user
 
 from .check.tasks import ORDER
 from .folder import MARK, folder, in_turn, put_aside, write
-from .records import TIME, Malformed, is_record, known_in, names, read_all
+from .records import LARGEST, TIME, Malformed, is_record, known_in, names, read_all
 
 
 def path() -> Path:
@@ -54,7 +54,10 @@ def add(name: str, outcome) -> list[str]:
         "tries": old["tries"] + (not old["passed"]),
         "met": sorted(met),
     }
-    return aside + write(path(), as_text(records))
+    text = as_text(records)
+    if len(text) > LARGEST:  # it could not be read again: what is not understood must go
+        text = as_text(known_in(records))
+    return aside + write(path(), text)
 
 
 def as_text(records: dict, **more) -> str:

@@ -5,6 +5,7 @@ https://github.com/huggingface/peft/blob/main/src/peft/tuners/lora/config.py
 """
 
 import math
+import os
 import time
 from collections.abc import Mapping
 from functools import lru_cache
@@ -73,10 +74,10 @@ def base_of(folder: Path) -> Path:
     if not isinstance(base, str):
         raise ValueError(f"{path}: expected base_model_name_or_path, the model that was tuned")
     found = (folder / base).resolve()
-    if not found.exists():
+    if not os.path.exists(found):  # unlike Path's own, this knows no path that is too long
         raise FileNotFoundError(
-            f"{path}: the model that was tuned, {base!r}, is not at {found}; put it there, or "
-            "change base_model_name_or_path"
+            f"{path}: the model that was tuned, {brief.repr(base)}, is not at {str(found)[:300]}; "
+            "put it there, or change base_model_name_or_path"
         )
     return found
 

@@ -22,7 +22,7 @@ import weights_tools
 from llama_np.weights import Weights
 
 from ..folder import SOLUTIONS
-from .returned import clean, plain
+from .returned import NAME, clean, plain
 
 LIBRARY = tuple(f"{Path(each.__file__).parent}{os.sep}" for each in (llama_np, weights_tools))
 DATA = {"config.py", "weights.py", "lazy_matrix.py", "axes.py"}  # what an exercise is given to read
@@ -56,7 +56,9 @@ def has_blanks(function: Callable) -> bool:
     """
     try:
         tree = ast.parse(textwrap.dedent(inspect.getsource(function)))
-    except (OSError, TypeError, SyntaxError):
+    except KeyboardInterrupt:
+        raise
+    except BaseException:  # no source, or an object that does not want to be looked at
         return False
     return any(is_blank(line) for node in ast.walk(tree) for line in reached(node))
 
@@ -115,7 +117,9 @@ def surely_changed(before, after) -> bool:
     """``changed``, also where what was put into an argument cannot be compared."""
     try:
         return changed(before, after)
-    except Exception:
+    except KeyboardInterrupt:
+        raise
+    except BaseException:
         return True
 
 
@@ -193,9 +197,11 @@ def tell_error(function: Callable, error: BaseException) -> str:
     """An exception in one line, with the line of the learner's function where it happened."""
     try:
         text = str.__str__(str(error))
+    except KeyboardInterrupt:
+        raise
     except BaseException:  # an exception that cannot even be printed
         text = "(it cannot be printed)"
-    said = clean(f"{type(error).__name__}: {text}".rstrip(": "), 300)
+    said = clean(f"{NAME(type(error))}: {text}".rstrip(": "), 300)
     code, trace, line = getattr(function, "__code__", None), error.__traceback__, None
     while trace is not None:
         if trace.tb_frame.f_code is code:

@@ -23,7 +23,7 @@ def same(result, expected, tolerance: float) -> bool:
             return False
         scale = np.abs(expected[np.isfinite(expected)]).max(initial=1)
         return np.allclose(result, expected, rtol=0, atol=tolerance * scale, equal_nan=True)
-    except (TypeError, ValueError, OverflowError):
+    except (TypeError, ValueError, OverflowError, MemoryError):
         return False
 
 
@@ -175,7 +175,7 @@ def kind(value) -> str:
         return f"the single number {value:.6g}"
     if isinstance(value, int | np.integer) and not isinstance(value, bool):
         long = isinstance(value, int) and value.bit_length() > 200
-        return f"the whole number {size(value) if long else value}"
+        return size(value) if long else f"the whole number {value}"
     if isinstance(value, Foreign):
         return repr(value)
     return {"NoneType": "None", "str": "a text", "ellipsis": "..."}.get(

@@ -16,6 +16,7 @@ from .compare import describe, same
 from .failing_input import smallest
 from .kept_functions import keep, only_before, stand_alone
 from .read_again import heading, place
+from .returned import NAME
 from .tasks import TASKS, Task
 
 TRIES = 40  # to find inputs on which all known mistakes differ
@@ -53,9 +54,15 @@ def check(name: str, function: Callable) -> Outcome:
     """
     if name not in TASKS:
         raise KeyError(f"no task {name!r}; there are: {', '.join(TASKS)}")
-    outcome = examine(TASKS[name], function)
-    if outcome.passed:
-        outcome = file_away(TASKS[name], function, outcome)
+    try:
+        outcome = examine(TASKS[name], function)
+        if outcome.passed:
+            outcome = file_away(TASKS[name], function, outcome)
+    except KeyboardInterrupt:
+        outcome = Outcome(False, [f"{name}: {STOPPED}"])
+    except BaseException as error:  # an object that raises wherever it is touched
+        said = f"what you gave cannot be looked at ({NAME(type(error))}); give a plain function"
+        outcome = Outcome(False, [f"{name}: {said}"])
     return tell(name, outcome)
 
 

@@ -5,6 +5,7 @@ from collections.abc import Callable
 import numpy as np
 
 from .examine import Outcome, tell
+from .returned import brief, seen
 
 
 def predict(lesson: str, guess, truth: Callable) -> Outcome:
@@ -19,7 +20,7 @@ def predict(lesson: str, guess, truth: Callable) -> Outcome:
             False, [f"{name}: first write your guess in the place of ..."], None, False
         )
     else:
-        real = truth()
+        real, guess = truth(), seen(guess)
         said = "right" if agrees(guess, real) else f"it is {shown(real)}"
         outcome = Outcome(True, [f"{name}: you said {shown(guess)}, {said}."])
     return tell(name, outcome)
@@ -32,14 +33,14 @@ def shown(value) -> str:
     if isinstance(value, tuple | list):
         inside = ", ".join(map(shown, value))
         return f"[{inside}]" if isinstance(value, list) else f"({inside}{',' * (len(value) == 1)})"
-    return repr(value.item() if isinstance(value, np.generic) else value)
+    return brief(value.item() if isinstance(value, np.generic) else value)
 
 
 def agrees(guess, real) -> bool:
     if isinstance(real, str):
-        return str(guess).strip().lower() == real.lower()
+        return isinstance(guess, str) and guess.strip().lower() == real.lower()
     try:
         guess, real = np.asarray(guess, float), np.asarray(real, float)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError, MemoryError):
         return False
     return guess.shape == real.shape and bool(np.allclose(guess, real, rtol=0.01, atol=1e-9))
