@@ -256,11 +256,17 @@ def go(training, out, evaluate_every=3):
     )
 
 
-def test_two_trainings_into_one_folder(stream, tmp_path):
+@pytest.mark.parametrize("name", ["train --corpus absent", "finetune", "dpo", "grpo"])
+def test_two_trainings_into_one_folder(tmp_path, capsys, name):
+    """The second is told so before it has read or computed anything."""
+    command, *options = [*name.split(), "--out", str(tmp_path / "out")]
+    if command != "train":
+        options += ["--model", "absent"]
     with alone_in(tmp_path / "out"):
-        with pytest.raises(OSError, match="out: another process is writing here; let it end"):
-            go(start(stream), tmp_path / "out")
-        assert not (tmp_path / "out/training").exists()
+        assert main([command, *options]) == 1
+        assert "out: another process is writing here; let it end" in capsys.readouterr().err
+    assert main([command, *options]) == 1
+    assert "absent" in capsys.readouterr().err and not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize(

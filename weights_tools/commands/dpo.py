@@ -21,7 +21,7 @@ from ..load import Model, find, load_model
 from ..training.corpus import hold_out
 from ..training.dialogs import PREFERENCES, Comparison, Dialog, encode, read_lines
 from ..training.options import add_model_option, add_option, add_recipe_options, recipe_of
-from ..training.run import run_training
+from ..training.run import holding_out, run_training
 from ..training.stages import Answer, Preference, Preferences, pad
 from ..training.trainer import Hyperparameters, Training
 from ..workers import each
@@ -61,6 +61,7 @@ def add_lora_option(parser: argparse.ArgumentParser) -> None:
     add_option(parser, "lora_rank", 8, told)
 
 
+@holding_out
 def run(args: argparse.Namespace) -> None:
     """Tune, and write the thin matrices or the whole model."""
     if not args.beta > 0:

@@ -21,7 +21,7 @@ from ..save import save_model
 from ..training.corpus import hold_out
 from ..training.dialogs import Dialog, default_dialogs, encode_all, read_lines
 from ..training.options import add_model_option, add_option, add_recipe_options, recipe_of
-from ..training.run import first_words, run_training
+from ..training.run import first_words, holding_out, run_training
 from ..training.stages import Answer, FineTuning, pad
 from ..training.trainer import Hyperparameters, Training
 from ..workers import each
@@ -56,6 +56,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_recipe_options(parser, RECIPE)
 
 
+@holding_out
 def run(args: argparse.Namespace) -> None:
     """Tune, and write the thin matrices or the whole model."""
     recipe, model = recipe_of(args), load_chat_base(args.model)

@@ -13,7 +13,7 @@ from llama_np.tokenizer.chat import encode_dialog
 from ..training.endings import ends_well
 from ..training.grpo import GroupRewards, Groups, GroupTraining
 from ..training.options import add_model_option, add_option, add_recipe_options, recipe_of
-from ..training.run import run_training
+from ..training.run import holding_out, run_training
 from ..training.trainer import Hyperparameters
 from .dpo import add_lora_option, base_and_lora
 from .finetune import answer_of, load_chat_base, save_learned
@@ -61,6 +61,7 @@ def prompts(tokenizer: Tokenizer, rng: np.random.Generator, count: int) -> list[
     return [encode_dialog(tokenizer, [message]) for message in asked]
 
 
+@holding_out
 def run(args: argparse.Namespace) -> None:
     """Tell, judge, learn; and write the thin matrices or the whole model."""
     how = Groups(**{name: getattr(args, name) for name in GROUP_OPTIONS})

@@ -21,7 +21,7 @@ from ..training.options import (
     add_recipe_options,
     recipe_of,
 )
-from ..training.run import first_words, run_training
+from ..training.run import first_words, holding_out, run_training
 from ..training.stages import Copying, Facts, Pretraining, Rows
 from ..training.train_tokenizer import train_ranks
 from ..training.trainer import Hyperparameters, Training
@@ -103,6 +103,7 @@ def add_arguments(p: argparse.ArgumentParser) -> None:
     add_recipe_options(p, Hyperparameters())
 
 
+@holding_out
 def run(args: argparse.Namespace) -> None:
     """``train``: tokenizer, model, log, curve."""
     corpus = read_corpus(args.corpus, args.separator, args.held_out)

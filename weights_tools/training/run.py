@@ -1,8 +1,10 @@
 """One run as all training commands do it: go on or begin, show progress, keep a log."""
 
+import argparse
 import os
 import sys
 from collections.abc import Callable, Mapping
+from functools import wraps
 from pathlib import Path
 
 from llama_np.sampling import generate
@@ -13,6 +15,20 @@ from ..progress import Progress
 from ..writing import alone_in
 from .trainer import Training, train
 from .training_log import draw_curve, shown, write_line
+
+
+def holding_out(run: Callable[[argparse.Namespace], None]) -> Callable[[argparse.Namespace], None]:
+    """A training command that is alone in the folder of ``--out`` from its start to its end.
+
+    Raises ``NotWritten`` where another process is writing there.
+    """
+
+    @wraps(run)
+    def alone(args: argparse.Namespace) -> None:
+        with alone_in(args.out):
+            run(args)
+
+    return alone
 
 
 def run_training(
@@ -27,11 +43,11 @@ def run_training(
 
     At every evaluation the figures that ``evaluate`` returns are logged, ``sample`` writes
     something to look at, and ``save`` writes the model. A run that was stopped goes on from its
-    checkpoint. Raises ``NotWritten`` where another process is writing into ``out``.
+    checkpoint.
     """
     if evaluate_every < 1:
         raise ValueError(f"--evaluate-every must be at least 1, got {evaluate_every}")
-    with alone_in(out), alone_in(out / "training") as folder:
+    with alone_in(out / "training") as folder:
         checkpoint = folder / "checkpoint.npz"
         if os.path.lexists(checkpoint):
             training.restore(checkpoint)
