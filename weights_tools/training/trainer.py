@@ -180,9 +180,10 @@ def read_checkpoint(path: Path) -> tuple[dict[str, object], dict[str, np.ndarray
             if any(entry.compress_type != ZIP_STORED for entry in saved.zip.infolist()):
                 raise ValueError("it is packed")
             about = json.loads(str(saved["about"]))
-            arrays = {key: saved[key] for key in saved.files}
+            read = {key: saved[key] for key in saved.files}
     except Exception as error:  # NumPy and zipfile raise many kinds for damaged files
-        refuse(path, str(error).partition("\n")[0] or repr(error))
+        refuse(path, str(error).partition("\n")[0][:200] or type(error).__name__)
+    arrays = {key: array for key, array in read.items() if isinstance(array, np.ndarray)}
     if not isinstance(about, dict):
         refuse(path, "it says nothing about itself")
     return about, arrays
