@@ -713,6 +713,13 @@ def test_the_page_knows_every_product_and_every_change():
     assert all(f'"{kind}' in page or f"`{kind}." in page or f"{kind}:" in page for kind in kinds)
 
 
+STATES = [  # that the page and `requests_of` must read alike
+    "t=2", "b=3", "b=3&h=1", "p=q&r=1&c=2", "p=logits&r=1&c=2", "b=3&h=1&p=logits&r=1&c=2",
+    "s=a+b%26%C3%A9&off=hide.1,ffn.2&temp=0.5&top=0.9&o=d", "b=3&p=gate&c=300&r=0", "b=3&p=q",
+    "b=3&h=2&p=pattern&r=1&c=0&l=4", "e=heads&t=1", "e=places&o=d&b=1&p=down&f=0&r=1&c=2",
+]  # fmt: skip
+
+
 def test_a_browser_shows_what_the_model_computed(answer, tmp_path):
     browser = shutil.which("chromium") or shutil.which("google-chrome")
     if browser is None:
@@ -724,6 +731,9 @@ def test_a_browser_shows_what_the_model_computed(answer, tmp_path):
     row = answer(row)["pattern"][3]
     state += f"&p=scores&r=3&c={np.argmax(row)}"
     page = as_page(known, state, lessons="lessons/{}.html")
+    line = f"{json.dumps(STATES)}.map((each) => Object.values(requestsOf(stateOf(each))))"
+    line = f"document.documentElement.dataset.asked = JSON.stringify({line});\n"
+    page = page.replace("render().then(", f"{line}render().then(")
     (tmp_path / "page.html").write_text(page, encoding="utf-8")
     quiet = "--headless --no-sandbox --disable-gpu --no-first-run --disable-background-networking"
     done = subprocess.run(
@@ -734,6 +744,8 @@ def test_a_browser_shows_what_the_model_computed(answer, tmp_path):
         capture_output=True, text=True, timeout=120,
     )  # fmt: skip
     shown, _, _ = done.stdout.partition("<script>")
+    (asked,) = re.findall(r'data-asked="([^"]*)"', shown)
+    assert json.loads(html.unescape(asked)) == [requests_of(each) for each in STATES]
     found = {each["view"]: answer(each) for each in requests_of(state)}
     overview, cell = found["overview"], found["cell"]
     assert '<p id="said" role="status"></p>' in shown  # no error

@@ -18,7 +18,8 @@ function drawCell() {
   lines.push(row(make("th", "sum", { scope: "row" }), make("td"), make("td"), make("td", short(cell.sum), { class: "digits" })));
   const table = make("table", "", {}, headings([byToken ? "token" : "number", byToken ? "" : "digits"], [cell.row_is, "digits"], [`× ${cell.column_is}`, "digits"], ["= term", "digits"], ["", "wide-bar"]), make("tbody", "", {}, ...lines));
   part.replaceChildren(make("h3", `${state.p} of ${named(r)}, ${where} = ${short(cell.value)}`), make("code", cell.code),
-    make("p", `Axes: ${cell.axes}. In ${cell.where}; lesson `, { class: "quiet" }, lesson(cell.lesson), "."), scrolling(table, "terms"),
+    make("p", `Axes: ${cell.axes}. In ${cell.where}; lesson `, { class: "quiet" }, lesson(cell.lesson), ".",
+      ...(kept.length < cell.count ? [` Of ${cell.count} terms these weigh most.`] : [])), scrolling(table, "terms"),
     make("p", after(cell, r, c)));
 }
 function after(cell, r, c) {
