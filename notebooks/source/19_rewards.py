@@ -163,8 +163,8 @@ table(
 )
 
 # %% [markdown] key="fooled-read"
-# {{ claim: bland > 0.3 and wolf < happily and liked["+ It was a good day. They were friends."] == 0 }}
-# The mild line about friends earns nothing from the rule and {{ bland :+.1f }} standard deviations from the reward model, against {{ happily :+.1f }} for *happily ever after*. The wolf delights the rule, because
+# {{ claim: bland > 0.3 and abs(bland - happily) < 0.5 and wolf < happily and liked["+ It was a good day. They were friends."] == 0 }}
+# The mild line about friends earns nothing from the rule and {{ bland :+.1f }} standard deviations from the reward model, about as much as *happily ever after*. The wolf delights the rule, because
 # somebody smiles, and *not happy at all* does as well; the reward model gives them {{ wolf :+.1f }} and {{ denied :+.1f }}. Where
 # the last sentence is cut off, the one before has a word of the list in {{ liked["the last sentence cut off"] :.0% }} of cases. The rule
 # goes by words, the reward model by tone as well, and neither knows what ending well is.
@@ -379,8 +379,8 @@ table(["step", "reward", "advantage", "how it goes on"], rows)
 
 # %% [markdown] key="live-read"
 # {{ claim: np.mean(share_seen[-3:]) > np.mean(share_seen[:2]) + 0.2 and after > before + 0.2 }}
-# At step 1 {{ sum(row[:2] == [1, "1"] for row in rows) }} of eight endings to this beginning please the rule and get
-# {{ next(row[2] for row in rows if row[1] == "1") }} each; some are no ending at all. At step 10 it is
+# Of eight endings to this beginning {{ sum(row[:2] == [1, "1"] for row in rows) }} please the rule at step 1, and get
+# {{ next(row[2] for row in rows if row[1] == "1") }} each; often the model just stops. At step 10 it is
 # {{ sum(row[:2] == [10, "1"] for row in rows) }} of eight, and *{{ likeliest[0] }}* came {{ likeliest[1] }} times. Where all are equal, none
 # teaches any more. Over all three beginnings the share went from {{ np.mean(share_seen[:2]) :.0% }} in the first two steps to
 # {{ np.mean(share_seen[-3:]) :.0% }} in the last three, after 240 zeros and ones. Nobody has shown the model a good ending: it has found
@@ -461,19 +461,19 @@ table(["", *header, "change of the loss on stories"], rows)
 # Choosing lies nearest to the bound; some requests are harder than others, which the bound does not know. GRPO ends well in
 # {{ grpo["mean_reward"] :.0% }} of cases and has moved by {{ grpo["kl_per_answer"] :.1f }} nats, where
 # {{ least("GRPO") :.1f }} would do: {{ grpo["kl_per_answer"] / least("GRPO") :.0f }}
-# times the least. No trained model comes near the bound, although this is no ranking, because the recipe counts as much as the method. Where did the
-# rest go?
+# times the least. No trained model comes near the bound, and this is no ranking, since recipes count as much as methods. Where did
+# the rest go?
 #
 # {{ before_the_end["GRPO"] :.0% }} of GRPO's distance lies **before the last sentence**, where the rule never looks. It is
 # tempting to blame step 4, where an advantage is paid to every token alike. The last row is the control: the same run with the
 # advantage paid to the tokens of the last sentence alone, and stopped after 25 of 60 steps (one seed). Told where the reward is earned, it
-# learns far faster: {{ paid["mean_reward"] :.0% }} end well. But {{ before_the_end[study.PAID_AT_THE_END] :.0% }} of its
+# learns far faster: {{ paid["mean_reward"] :.0% }} end well, where GRPO was at {{ log[4]["mean_reward"] :.0% }} by then. But {{ before_the_end[study.PAID_AT_THE_END] :.0% }} of its
 # nats still lie before the last sentence, and these are {{ nats_before[study.PAID_AT_THE_END] :.1f }}, where GRPO has
 # {{ nats_before["GRPO"] :.1f }}. **Not to know which token earned the reward costs time, but it is not what moves the rest of
 # the story.** DPO and imitation, which know no advantages, put {{ before_the_end["DPO"] :.0% }} and
 # {{ before_the_end[study.PREFERRED] :.0% }} there.
 # {{ claim: nats_before[study.PAID_AT_THE_END] > 0.8 * nats_before["GRPO"] }}
-# {{ claim: paid["mean_reward"] > grpo["mean_reward"] + 0.1 }}
+# {{ claim: paid["mean_reward"] > log[4]["mean_reward"] + 0.2 and log[4]["step"] == 25 }}
 #
 # Why does the beginning move, where nothing is paid for it? The model of step 5 has never even written a beginning: it learned
 # from endings alone. **Predict before you run:** it is asked for whole stories. How much of its distance lies before their last sentence?
@@ -555,6 +555,6 @@ table(["ends well", "of all stories", "of the different endings"], rows)
 # %% [markdown] key="next"
 # ## The end of the way
 #
-# [Exercise 19](exercises/19_rewards.ipynb) is yours. What was a black box in lesson [00](00_start_here.ipynb) you have computed by hand, from the
+# What was a black box in lesson [00](00_start_here.ipynb) you have computed by hand, from the
 # bytes of a text to the reward of a story. To go on, put a rule of your own in the place of `ends_well`, and look for what the
 # model does to earn it.
