@@ -9,12 +9,13 @@ import json
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from glob import escape
 from pathlib import Path
 from typing import Any
 
 from .locks import locked
+from .reading import read_object
 
 TEMPORARY, LOCK = ".llama_np.tmp", ".llama_np.lock"
 MOVED = "moved.json"  # in a temporary folder: what goes from it into the folder around it
@@ -82,8 +83,11 @@ def alone_in(folder: Path, wait: float = 0.0) -> Iterator[Path]:
 
     If nothing is in it afterwards, and it was not there before, it vanishes again.
     """
-    with naming(folder), made(folder), alone(folder / LOCK, folder, wait):
-        tidy(folder)
+    with ExitStack() as held:
+        with naming(folder):
+            held.enter_context(made(folder))
+            held.enter_context(alone(folder / LOCK, folder, wait))
+            tidy(folder)
         yield folder
 
 
@@ -160,7 +164,7 @@ def move_all(beside: Path, folder: Path) -> None:
 def clear(folder: Path) -> None:
     """Remove what ``move_all`` had moved before it was killed, if nothing else is there."""
     try:
-        moved = json.loads((folder / TEMPORARY / MOVED).read_text(encoding="utf-8"))
+        moved = read_object(folder / TEMPORARY / MOVED)
     except (OSError, ValueError):  # killed before, or never there
         return
     files = [entry for entry in folder.iterdir() if entry.name not in (LOCK, TEMPORARY)]

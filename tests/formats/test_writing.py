@@ -19,7 +19,7 @@ from weights_tools.formats import safetensors_file as tensors_module
 from weights_tools.load import DOLL_HOUSE, load_model
 from weights_tools.locks import locked, release, try_lock
 from weights_tools.tokenizers import load_tokenizer
-from weights_tools.writing import new_folder, replacing, state, write_json
+from weights_tools.writing import alone_in, new_folder, replacing, state, write_json
 
 
 @pytest.fixture
@@ -322,3 +322,9 @@ def test_where_nothing_can_be_written_is_known_before_anything_is_told(tmp_path,
     assert f"{out}: cannot be written (No such file or directory)" in told
     assert f"{tmp_path}: cannot be written" in refusal(name, "--out", tmp_path)
     assert everything(tmp_path) == []
+
+
+def test_what_fails_while_a_folder_is_held_is_not_its_fault(tmp_path):
+    with pytest.raises(OSError) as caught, alone_in(tmp_path / "out"):
+        raise OSError(errno.ECONNRESET, "Connection reset by peer")
+    assert caught.value.errno == errno.ECONNRESET and everything(tmp_path) == []
