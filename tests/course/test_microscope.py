@@ -378,12 +378,20 @@ def few_blocks(model, monkeypatch):
 
 def test_every_head_and_every_place_in_turn_are_single_changes(few_blocks):
     answer = answers(few_blocks)
-    seen = answer({"view": "each_head_off", "text": TEXT, "at": None})
+    seen = ask(answer, "each_head_off", at=None)
     best = ask(answer, "overview")["original"][0]
     assert seen["token"] == best and seen["before"] == best["p"]
     for block, head in [(0, 1), (2, 7)]:
         change = {f"blocks.{block}.mix": zeroed(head)}
         near(seen["p"][block][head], chance(few_blocks, best["id"], change), 4)
+
+    changes = ["head.1.0", "unmask.1.3", "hide.2", "put.head.0.2.5.5", "put.stream.0.6.6"]
+    seen = ask(answer, "each_head_off", changes, OTHER, at=None)
+    changed = ask(answer, "overview", [*changes, "head.1.5"], OTHER)["changed"]
+    expected = {each["id"]: each["p"] for each in changed}[seen["token"]["id"]]
+    near(seen["p"][1][5], expected, 4)
+    near(seen["before"], ask(answer, "overview", changes, OTHER)["changed"][0]["p"])
+    near(seen["p"][1][0], seen["before"], 4)  # it is off already
 
     seen = answer({"view": "each_stream_put", "text": TEXT, "other": OTHER, "at": None})
     assert np.shape(seen["p"]) == (3, len(encode(few_blocks, TEXT)))
@@ -629,7 +637,7 @@ def test_a_state_is_read_part_by_part():
     assert {*re.findall(r"(\w+)=", state)} | {"f"} == {*PARTS}
     assert requests_of(state) == [
         {"view": "overview", **common, "at": 3, "temperature": 0.5, "top_p": 0.9},
-        {"view": "each_head_off", "text": "a b&c", "at": 3},
+        {"view": "each_head_off", **common, "at": 3},
         {"view": "head", **common, **place},
         {"view": "matrix", **common, **place, "product": "scores", "first": 0},
         {"view": "cell", **common, **place, "product": "scores", "row": 2, "column": 4},

@@ -26,7 +26,7 @@ FIELDS = {
     "matrix": COMMON | PLACE | {"product", "first"},
     "cell": COMMON | PLACE | {"product", "row", "column"},
     "hands": COMMON | PLACE | {"row", "column", "later"},
-    "each_head_off": {"text", "at"},
+    "each_head_off": COMMON | {"at"},
     "each_stream_put": {"text", "other", "at"},
     "jobs": set(),
 }
@@ -65,13 +65,14 @@ def answers(model: Model) -> Answer:
         ids = encode(model, fields.pop("text"))
         another = fields.pop("other", "")
         other = encode(model, another) if another else None
-        if view == "each_head_off":
-            return views.each_head_off(model, plainly(ids), **fields)
         if view == "each_stream_put":
             return views.each_stream_put(model, plainly(ids), other and plainly(other), **fields)
         changes = tuple(fields.pop("off"))
         key = (ids, changes, other if needs_other(changes) else None)
         changed = runs(*key)
+        if view == "each_head_off":
+            second = other and plainly(other)
+            return views.each_head_off(model, changed, changes, second, **fields)
         if view == "overview":
             sampling = Sampling(fields.pop("temperature"), top_p=fields.pop("top_p"))
             second, lenses = other and plainly(other), lens(fields["at"], *key)

@@ -45,6 +45,7 @@ def replacements(
     """What ``patch`` takes to make ``changes`` in a sentence of ``n_tokens``.
 
     ``trace`` is where the run itself files its activations, ``other`` what another sentence left.
+    The run may be of a batch of sentences: all are changed alike.
     Raises ``ValueError``, in one line, for what cannot be changed.
     """
     parsed = [parse(change) for change in changes]
@@ -122,10 +123,11 @@ def steps_of(
 
 def put(given: Array["..."], token: int, head: int | None) -> Callable:
     """Replace one token's row; ``head`` names one among several."""
+    place = (..., token, slice(None)) if head is None else (..., head, token, slice(None))
 
     def change(value):
         value = value.copy()
-        (value if head is None else value[head])[token] = given
+        value[place] = given
         return value
 
     return change
@@ -134,10 +136,11 @@ def put(given: Array["..."], token: int, head: int | None) -> Callable:
 def unmask(trace: Trace, scores: str, head: int | None) -> Callable:
     """The scores as they were before the mask: in all heads, or in one."""
 
-    def change(masked: Array["Hq T S"]) -> Array["Hq T S"]:
-        heads = slice(None) if head is None else head
+    place = (..., slice(None) if head is None else head, slice(None), slice(None))
+
+    def change(masked: Array["... Hq T S"]) -> Array["... Hq T S"]:
         masked = masked.copy()
-        masked[heads] = trace[scores][heads]
+        masked[place] = trace[scores][place]
         return masked
 
     return change
@@ -149,9 +152,9 @@ def without_head(mix: Array["... Hq T K"], head: int) -> Array["... Hq T K"]:
     return mix
 
 
-def without_key(masked: Array["Hq T S"], key: int) -> Array["Hq T S"]:
+def without_key(masked: Array["... Hq T S"], key: int) -> Array["... Hq T S"]:
     masked = masked.copy()
-    masked[:, -1, key] = -np.inf
+    masked[..., -1, key] = -np.inf
     return masked
 
 

@@ -34,7 +34,7 @@ def requests_of(state: str) -> list[dict[str, Any]]:
     drawn = {"temperature": real(part, "temp"), "top_p": real(part, "top")}
     found = [{"view": "overview", **common, "at": at, **drawn}]
     if part.get("e") == "heads":
-        found.append({"view": "each_head_off", "text": common["text"], "at": at})
+        found.append({"view": "each_head_off", **common, "at": at})
     if part.get("e") == "places":
         found.append(
             {"view": "each_stream_put", "text": common["text"], "other": common["other"], "at": at}

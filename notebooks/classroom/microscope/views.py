@@ -4,6 +4,7 @@ Every number comes from ``forward`` by way of ``record`` and stands there under 
 ``llama_np.tap`` lists. ``products`` has the matrices and their cells.
 """
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from weights_tools.examine import JOBS, all_prompts, job_weights
 from weights_tools.load import Model
 from weights_tools.workers import one_blas_thread
 
-from .interventions import check, put, without_head
+from .interventions import check, in_turn, put, replacements
 from .runs import Run, plain, position, tokens_of
 
 BEST = 10  # next tokens that are listed
@@ -231,21 +232,31 @@ def jobs(model: Model) -> list[dict[str, Any]]:
     return found
 
 
-def each_head_off(model: Model, original: Run, at: int | None) -> dict[str, Any]:
+def each_head_off(
+    model: Model, changed: Run, changes: Sequence[str], other: Run | None, at: int | None
+) -> dict[str, Any]:
     """The probability of the best next token, with each head switched off in turn.
 
-    ``p``: for each block and head; ``before``: with none. The heads of a block go as one batch.
+    ``changed`` is the sentence with ``changes`` already, which stay. ``p``: for each block and
+    head; ``before``: with none of them off. The heads of a block go as one batch.
     """
-    at, config = position(original, at), model.config
-    (token,) = listed(model, chances(original, at), 1)
-    many = np.tile(original.ids, (config.n_heads, 1))
+    at, config = position(changed, at), model.config
+    (token,) = listed(model, chances(changed, at), 1)
+    many = np.tile(changed.ids, (config.n_heads, 1))
+    each = np.arange(config.n_heads)
+
+    def silence(mix: Array["N Hq T K"]) -> Array["N Hq T K"]:
+        mix = mix.copy()
+        mix[each, each] = 0
+        return mix
+
     found = []
     for block in range(config.n_layers):
-
-        def silence(mix: Array["Hq Hq T K"]) -> Array["Hq Hq T K"]:
-            return np.stack([without_head(row, head) for head, row in enumerate(mix)])
-
-        found.append(chance_in(model, many, {f"blocks.{block}.mix": silence}, at, token["id"]))
+        trace: dict[str, np.ndarray] = {}
+        steps = replacements(changes, config, len(changed.ids), trace, other and other.trace)
+        name = f"blocks.{block}.mix"
+        steps[name] = in_turn([steps[name], silence] if name in steps else [silence])
+        found.append(chance_in(model, many, steps, at, token["id"], trace))
     return {"p": plain(np.stack(found)), "before": token["p"], "token": token}
 
 
@@ -282,9 +293,19 @@ def each_stream_put(
     return {"p": plain(found), "before": token["p"], "token": token}
 
 
-def chance_in(model: Model, ids: Array["N T"], changes: dict, at: int, token: int) -> Array["N"]:
-    """The probability of ``token`` behind ``at``, for each sentence of a batch."""
-    kept: dict[str, np.ndarray] = {}
-    tap = record(kept, {"logits"}, patch(changes))
+def chance_in(
+    model: Model,
+    ids: Array["N T"],
+    changes: dict[str, Callable],
+    at: int,
+    token: int,
+    trace: dict[str, np.ndarray] | None = None,
+) -> Array["N"]:
+    """The probability of ``token`` behind ``at``, for each sentence of a batch.
+
+    ``trace`` is where ``changes`` look for scores before they are masked.
+    """
+    trace = {} if trace is None else trace
+    tap = record(trace, {"scores", "logits"}, patch(changes))
     forward(model.weights, model.config, ids, tap=tap)
-    return softmax(kept["logits"][:, at])[:, token]
+    return softmax(trace["logits"][:, at])[:, token]

@@ -21,7 +21,7 @@ function drawMap() {
     button("what is read", "show.read", () => go({ e: null }), { class: "shown", "aria-pressed": !effects }),
     button("what each head is worth", "show.heads", () => go({ e: "heads" }), { class: "shown", "aria-pressed": Boolean(effects) }));
   at("map-said").textContent = (effects
-    ? `Each head was switched off by itself. Orange: ${seen.original[0].text} then gets less likely; blue: likelier. `
+    ? `Each head was switched off by itself${state.off.length ? ", with what is changed" : ""}. Orange: ${effects.token.text} (${percent(effects.before)}) then gets less likely; blue: likelier. `
     : `Each tile is a head: which tokens, from left to right, ${named(seen.at)} reads there. `)
     + "Open a head or a block with a click; arrow keys move, x switches a head off. Lengths: grey the stream, blue what attention adds, orange what feed-forward adds. On the right: what the model would say if it ended there.";
   at("map").tHead.replaceChildren(row(make("th", "block", { scope: "col" }),
@@ -45,7 +45,7 @@ function tile(b, h, weights, current) {
   const found = jobsOf(b, h), top = weights.indexOf(Math.max(...weights)), effects = shown.heads;
   const gone = isOff(`head.${b}.${h}`) || isOff(`block.${b}`) || isOff(`attn.${b}`);
   const text = `block ${b}, head ${h}: reads ${named(top)} most, ${percent(weights[top])}` + found.map((job) => `; ${job.job}`).join("")
-    + (effects ? `; without it ${seen.original[0].text} ${percent(effects.p[b][h])}, with it ${percent(effects.before)}` : "") + (gone ? "; switched off" : "");
+    + (effects ? `; without it ${effects.token.text} ${percent(effects.p[b][h])}, with it ${percent(effects.before)}` : "") + (gone ? "; switched off" : "");
   const made = button("", `head.${b}.${h}`, () => go({ b, h, ...CLOSED, p: OF_HEAD.includes(state.p) ? state.p : "pattern" }), { "aria-label": text, title: text,
     tabindex: b === current[0] && h === current[1] ? 0 : -1, "aria-current": b === state.b && h === state.h,
     class: `tile${found.length ? " job" : ""}${gone ? " gone" : ""}` });

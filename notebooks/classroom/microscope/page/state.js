@@ -29,7 +29,7 @@ const toggle = (name) => go({ off: isOff(name) ? state.off.filter((each) => each
 function requestsOf(from) {
   const common = { text: from.s, other: from.o || "", off: from.off }, head = from.b !== null && from.h !== null;
   const found = { overview: { view: "overview", ...common, at: from.t, temperature: from.temp ?? 1, top_p: from.top ?? 1 } };
-  if (from.e === "heads") found.heads = { view: "each_head_off", text: from.s, at: from.t };
+  if (from.e === "heads") found.heads = { view: "each_head_off", ...common, at: from.t };
   if (from.e === "places") found.places = { view: "each_stream_put", text: from.s, other: from.o || "", at: from.t };
   if (from.b !== null) found.open = head ? { view: "head", ...common, block: from.b, head: from.h } : { view: "block", ...common, block: from.b, at: from.t };
   const product = from.p, chosen = from.r !== null && from.c !== null;
