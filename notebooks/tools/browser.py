@@ -26,7 +26,8 @@ PLACE = "lite"  # in the site
 MISSING = {"psutil"}  # Pyodide has none; only large models ask it how much memory is free
 WELCOME = (
     "**In the browser.** Run the next cell first: it brings the model and the packages. That takes "
-    "some seconds, the first time more. What you write here stays in this browser."
+    "a minute the first time. The page with what you write in it stays in this browser; what "
+    "`progress()` remembers is gone with the kernel."
 )
 INSTALL = "%pip install -q llama-np"
 
