@@ -10,6 +10,7 @@ import zipfile
 import numpy as np
 import pytest
 
+from llama_np.tokenizer import BPETokenizer
 from tests.folders import INDEX, command, refusal, write_config, write_folder, write_raw
 from tests.formats.test_llama2c import numbers_of
 from tests.fuzz import seeds
@@ -18,8 +19,10 @@ from weights_tools.formats.adapter_config import of_module
 from weights_tools.formats.pickle_file import read_pickle_file
 from weights_tools.load import load_model, open_model
 from weights_tools.reading import SMALL, TABLE, read_bytes, read_text
+from weights_tools.save import save_model
 from weights_tools.tokenizers import load_tokenizer
 
+TITLE = "\x1b]0;pwned\x07"
 HOSTILE = "\x1b]0;pwned\x07\u202eevil\r"
 
 
@@ -271,6 +274,46 @@ def test_a_gap_between_tensors(tmp_path):
     data[field_of(data, "blk.0.ffn_up.weight", "type")] ^= 1  # F32 becomes F16
     path.write_bytes(data)
     assert "what is before it ends at" in refusal("verify", path)
+
+
+def test_huge_weights_print_no_warnings(tmp_path, capfd):
+    """Each is a number; their squares are none in float32."""
+    config = tiny_config(vocab_size=259, rope_scaling=None, context_length=64)
+    weights = random_weights(config, np.float32).map(lambda w: w * np.float32(1e38) / abs(w).max())
+    ranks = {bytes([b]): b for b in range(256)}
+    tokenizer = BPETokenizer(ranks, ["<|a|>", "<|b|>", "<|c|>"])
+    save_model(tmp_path / "huge", config, weights, tokenizer, bf16=False)
+    for options in (["generate", "Once", "--max-new-tokens", "2", "--model"], ["verify"],
+                    ["quantize", "--int8"]):  # fmt: skip
+        new = [tmp_path / "new"] if options[0] == "quantize" else []
+        assert command(*options, tmp_path / "huge", *new)[0] == 0
+    assert "Warning" not in "".join(capfd.readouterr())
+
+
+def test_an_index_of_a_hub_is_bounded(tmp_path):
+    """By what the hub says of it, and by what came."""
+    pytest.importorskip("huggingface_hub")
+    from tests.small_hub import SmallHub
+    from weights_tools.commands.download import download, read_aside
+
+    files = {"config.json": b"{}", INDEX: b'{"weight_map": {}}', f"a{TITLE}.gguf": b"x"}
+    with SmallHub(files) as hub:
+        hub.announced[INDEX] = 2**30
+        with pytest.raises(ValueError, match=f"its {INDEX} has 1.1 GB, more than any Llama's"):
+            download(hub.repo, tmp_path / "new", endpoint=hub.endpoint)
+        hub.files.pop(INDEX)
+        with pytest.raises(ValueError) as caught:
+            download(hub.repo, tmp_path / "new", endpoint=hub.endpoint)
+        assert str(caught.value).isprintable() and "gguf" not in str(caught.value).split(":")[0]
+
+    def fetch(name, local_dir):
+        path = os.path.join(local_dir, name)
+        with open(path, "wb") as file:
+            file.truncate(2**40)
+        return path
+
+    with costs_little(), pytest.raises(ValueError, match="expected at most"):
+        read_aside(fetch, INDEX)
 
 
 # --- names that write on the terminal ---

@@ -96,13 +96,13 @@ def judge(name: str, work: Path) -> tuple[str, str]:
     except MemoryError as error:
         return "memory", where(error)
     except (ValueError, OSError) as error:
-        fault = unclear(error, work)
+        fault = unclear(error, work, READERS[name].named)
         return ("foreign", f"{fault}: {where(error)}") if fault else ("refused", "")
     except Exception as error:
         return "foreign", where(error)
 
 
-def unclear(error: Exception, work: Path) -> str:
+def unclear(error: Exception, work: Path, named: bool = True) -> str:
     """Why this is none of our own errors: one line in plain text that names what was opened."""
     text = str(error)
     if type(error) not in (ValueError, FileNotFoundError, OSError, PermissionError):
@@ -111,7 +111,7 @@ def unclear(error: Exception, work: Path) -> str:
         return "not one printable line"
     if len(text) > LONGEST:
         return f"{len(text)} characters"
-    if str(work) not in text and work.name not in ("hub-index", "chat-template"):
+    if named and str(work) not in text:
         return "no file named"
     return ""
 
@@ -141,5 +141,6 @@ def main(name: str, seed: int, first: int, folders: Path, work: Path, count: int
 
 
 if __name__ == "__main__":
-    name, seed, first, folders, work, count = sys.argv[1:]
-    main(name, int(seed), int(first), Path(folders), Path(work), int(count))
+    names, seed, first, folders, work, count = sys.argv[1:]
+    for name in names.split(","):
+        main(name, int(seed), int(first), Path(folders), Path(work), int(count))

@@ -30,7 +30,8 @@ class Wrong(AssertionError):
 class Reader(NamedTuple):
     """``files``: patterns of what is changed; ``entry``: what is opened, "" for the folder.
 
-    ``accidents``: whether there may also be a folder, a queue or a device in a file's place.
+    ``accidents``: whether there may also be a folder, a queue or a device in a file's place;
+    ``named``: whether errors name the file, or whoever calls this reader puts the name there.
     """
 
     read: Callable[[Path], None]
@@ -38,6 +39,7 @@ class Reader(NamedTuple):
     files: tuple[str, ...] = ("*",)
     entry: str = ""
     accidents: bool = True
+    named: bool = True
 
 
 def expect(holds: object, what: str) -> None:
@@ -237,7 +239,7 @@ READERS = {
     "sentencepiece": Reader(tokenizer, (seeds.sentencepiece, seeds.sentencepiece_alone)),
     "tiktoken": Reader(tokenizer, (seeds.tiktoken_files,)),
     "chat-template": Reader(
-        chat_template, (seeds.chat_template,), ("*.jinja", "tokenizer_config.json")
+        chat_template, (seeds.chat_template,), ("*.jinja", "tokenizer_config.json"), named=False
     ),
     "checkpoint": Reader(checkpoint, (seeds.checkpoint,)),
     "log": Reader(log, (seeds.log,)),
@@ -245,5 +247,5 @@ READERS = {
     "dialogs": Reader(dialogs, (seeds.dialogs,)),
     "hand-ins": Reader(hand_ins, (seeds.hand_ins,)),
     "progress": Reader(progress, (seeds.progress,)),
-    "hub-index": Reader(hub_index, (seeds.hub_index,), accidents=False),
+    "hub-index": Reader(hub_index, (seeds.hub_index,), accidents=False, named=False),
 }

@@ -10,6 +10,8 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+import numpy as np
+
 from ..terminal import plain_streams
 from ..writing import why
 
@@ -23,7 +25,8 @@ def exit_status(run: Callable[[argparse.Namespace], int | None], args: argparse.
 
 def told(run: Callable[[argparse.Namespace], int | None], args: argparse.Namespace) -> int:
     try:
-        with tidying_up():
+        # numbers too large for float32 are looked for, not warned of in the middle of a text
+        with tidying_up(), np.errstate(over="ignore", invalid="ignore"):
             status = run(args)
             sys.stdout.flush()
         return status or 0
