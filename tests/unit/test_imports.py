@@ -17,6 +17,7 @@ BELOW = {  # what each room may import, beside itself and the standard library
 }
 ALSO = {  # packages that one part of a room brings in, and nobody else
     "llama_np/tokenizer/bpe.py": {"tiktoken", "regex"},
+    "weights_tools/formats/adapter_config.py": {"regex"},  # comes with tiktoken
     "llama_np/__main__.py": {"weights_tools"},  # three lines: hand over to the command
     "notebooks/classroom/microscope/lessons.py": {"nbconvert"},  # comes with jupyter
     "notebooks/classroom/needs.py": {"nbclient", "nbformat"},  # runs pages, as jupyter does
