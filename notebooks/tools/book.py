@@ -30,11 +30,7 @@ from weights_tools.writing import new_folder
 PAGES = Path(__file__).with_name("book_pages")  # what only the book has
 NEEDS = ["sphinx", "myst_nb", "sphinx_book_theme", "jupyterlite_core", "jupyterlite_pyodide_kernel"]
 GUIDE = "notebooks/TEACHING.md"
-MODELS = ["doll_house", "doll_house_chat", "doll_house_cheerful"]
-DOCUMENTS = [
-    "README.md", "weights_tools/README.md", *(f"weights_tools/{m}/MODEL_CARD.md" for m in MODELS),
-    "tests/README.md", "tests/benchmarks/README.md",
-]  # fmt: skip
+DOCUMENTS = ["*.md", "weights_tools/**/*.md", "tests/**/*.md"]  # README, model cards, ...
 LIBRARY = {  # packages, and their modules in reading order
     "llama_np": [
         "axes", "config", "weights", "functional", "norm", "rope", "attention", "feed_forward",
@@ -79,9 +75,16 @@ def contents(folder: Path = NOTEBOOKS) -> list[Part]:
         translated = found(f"translations/{language}/[0-9]*.ipynb")
         parts.append(Part(LANGUAGES.get(language, language), translated))
     parts.append(Part("For teachers", [GUIDE]))
-    parts.append(Part("Programs and models", DOCUMENTS))
+    parts.append(Part("Programs and models", documents()))
     parts.append(Part("The library", [f"api/{package}.md" for package in LIBRARY]))
     return parts
+
+
+def documents(root: Path = ROOT) -> list[str]:
+    """What else is there to read, folder by folder; a link may lead to any of it."""
+    found = [path for pattern in DOCUMENTS for path in sorted(root.glob(pattern))]
+    names = [path.relative_to(root) for path in found]
+    return [n.as_posix() for n in names if not any(part.startswith(".") for part in n.parts)]
 
 
 def exercises(folder: Path = NOTEBOOKS) -> list[str]:
@@ -161,7 +164,8 @@ def lay_out(stage: Path, folder: Path = NOTEBOOKS) -> None:
     for file in PAGES.glob("*.py"):
         shutil.copy(file, stage)
     (stage / "_static").mkdir()
-    shutil.copy(PAGES / "book.css", stage / "_static")
+    for file in ("book.css", "book.js"):
+        shutil.copy(PAGES / file, stage / "_static")
     for page in pages:
         (stage / page).parent.mkdir(parents=True, exist_ok=True)
         if page.endswith(".ipynb"):

@@ -41,6 +41,15 @@ def test_every_page_is_in_the_book_once_and_in_order():
     assert Path(first[-1]).name[:2] == "12" and Path(second[0]).name[:2] == "13"
 
 
+def test_every_document_is_in_the_book(tmp_path):
+    """One that is linked and no page would stop Sphinx."""
+    for name in ("README.md", "SECURITY.md", "tests/a/README.md", "tests/.cache/README.md"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    assert book.documents(tmp_path) == ["README.md", "SECURITY.md", "tests/a/README.md"]
+    assert {"README.md", "weights_tools/doll_house/MODEL_CARD.md"} <= {*book.documents()}
+
+
 @pytest.mark.parametrize(
     "target, page, leads, file",
     [
