@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from llama_np.tokenizer import BPETokenizer
+from llama_np.tokenizer.base import LONGEST_TOKEN, MOST_WORK, check_lengths
 from tests.folders import INDEX, command, refusal, write_config, write_folder, write_raw
 from tests.formats.test_llama2c import numbers_of
 from tests.fuzz import seeds
@@ -226,6 +227,16 @@ def test_long_tokens(tmp_path, tokens, says):
     vocabulary(tmp_path, tokens)
     with costs_little(), pytest.raises(ValueError, match=f"tokenizer.json: .*{says}"):
         load_tokenizer(tmp_path)
+
+
+def test_how_long_tokens_may_be():
+    check_lengths(["a" * LONGEST_TOKEN] * (MOST_WORK // LONGEST_TOKEN**2))
+    with pytest.raises(ValueError, match="too long all together, on average 2000 characters"):
+        check_lengths(["a" * LONGEST_TOKEN] * (MOST_WORK // LONGEST_TOKEN**2 + 1))
+    with pytest.raises(
+        ValueError, match="a token of 2001 characters, the longest allowed has 2000"
+    ):
+        check_lengths([b"a", b"a" * (LONGEST_TOKEN + 1)])
 
 
 def test_a_long_token_in_ranks(tmp_path):
