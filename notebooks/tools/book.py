@@ -44,7 +44,7 @@ LIBRARY = {  # packages, and their modules in reading order
 }  # fmt: skip
 LANGUAGES = {"pl": "Polski"}  # what speakers call their language; others go by their code
 FOLDERS = {"notebooks/exercises": "notebooks/exercises/index.md"}  # a link to a folder: its page
-OPENED = {"b": 29, "h": 3}  # in the microscope: a head that reads the girl
+OPENED = {"b": 29, "h": 3, "p": "pattern"}  # in the microscope: a head that reads the girl
 PAGE_OF_NOTEBOOKS = re.compile(r'(href="\.\./notebooks/[^"#?]*)\.(?:ipynb|md)')  # in the slides
 LINK = re.compile(r"(?<=\]\()[^()\s<>\"]+(?:\([^()\s]*\))?[^()\s<>\"]*")  # may hold a pair ( )
 CODE = re.compile(r"^(`{3,}|~{3,}).*?^\1|`[^`\n]+`", re.MULTILINE | re.DOTALL)
@@ -336,7 +336,7 @@ def add_extras(stage: Path) -> None:
         text = PAGE_OF_NOTEBOOKS.sub(r"\1.html", path.read_text(encoding="utf-8"))
         path.write_text(text, encoding="utf-8")
     state = urlencode({"s": SENTENCE} | OPENED)
-    page = as_page(answers(load_model(DOLL_HOUSE)), state)
+    page = as_page(answers(load_model(DOLL_HOUSE)), state, lessons="notebooks/{}.html")
     (extra / "microscope.html").write_text(page, encoding="utf-8")
 
 
