@@ -423,9 +423,9 @@ def test_killed_at_any_change_a_download_goes_on(hub, tmp_path):
     def run():
         download("owner/tiny", tmp_path / "work/tiny", endpoint=hub.endpoint)
 
-    kills, wrong = kill_everywhere(run, fresh, count(1, 3))
+    kills, wrong = kill_everywhere(run, fresh, count(1, 6))
     assert not wrong, "\n".join(wrong[:5])
-    assert kills >= 20
+    assert kills >= 12
 
 
 def test_destinations_that_hold_something_else(get, tmp_path):

@@ -2,7 +2,7 @@
 
 import os
 import shutil
-from itertools import count
+from itertools import chain, count
 
 import numpy as np
 import pytest
@@ -88,14 +88,14 @@ def test_killed_now_and_then(place, name, at, least):
 @pytest.mark.parametrize(
     "name, at",
     {
-        "train": count(1, 4),  # the four write in the same way; together they are killed everywhere
-        "finetune": count(1, 2),
-        "dpo": count(2, 4),
+        "train": count(1, 4),  # the four write in the same way: together they are killed everywhere
+        "finetune": count(2, 4),
+        "dpo": count(3, 4),
         "grpo": count(4, 4),
-        "convert": count(1),
-        "convert into an empty folder": count(1),
-        "quantize": count(1, 3),
+        "convert": count(1, 2),
+        "convert into an empty folder": chain(range(2, 50, 4), count(50)),  # then files are moved
+        "quantize": count(1, 4),
     }.items(),
 )
 def test_killed_everywhere(place, name, at):
-    assert killed(place, name, at) >= 15
+    assert killed(place, name, at) >= 10
