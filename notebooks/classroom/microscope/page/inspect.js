@@ -50,7 +50,7 @@ function drawLines(pattern) {
     const [middle, width] = places[i];
     parts.push(svg("rect", { x: middle - width / 2 - 4, y: base, width: width + 8, height: 22, rx: 4, fill: color("--pale"),
       stroke: color(i === seen.at ? "--warm" : "--line") }), svg("text", { x: middle, y: base + 15, "text-anchor": "middle" }, token.text));
-    if (i <= seen.at || weights[i] > 0) parts.push(svg("text", { x: middle, y: base + 36, "text-anchor": "middle", class: "share" }, percent(weights[i])));
+    if (weights[i] >= 0.005) parts.push(svg("text", { x: middle, y: base + 36, "text-anchor": "middle", class: "share" }, percent(weights[i])));
   });
   const lines = at("lines");
   lines.setAttribute("width", x);

@@ -10,7 +10,7 @@ function drawMatrix() {
   const found = shown.matrix;
   at("matrix-part").hidden = !found;
   if (!found) return;
-  at("matrix-said").textContent = `${state.p}: ${FLOW[state.p]}. ${found.numbers.length} tokens by ${found.columns} ${["scores", "pattern"].includes(state.p) ? "tokens" : "numbers"}; blue is above zero, orange below. Choose a cell to see how it came about.`;
+  at("matrix-said").textContent = `${state.p}: ${FLOW[state.p]}. ${found.numbers.length} tokens by ${found.columns} ${["scores", "pattern"].includes(state.p) ? "tokens" : "numbers"}; blue is above zero, orange below${["scores", "pattern"].includes(state.p) ? ", a stroke may not be seen" : ""}. Choose a cell to see how it came about.`;
   const first = firstColumn(), inside = state.c !== null && state.c >= first && state.c < first + found.numbers[0].length;
   if (state.r !== null && inside) cursor = [state.r, state.c - first];
   else if (cursor[0] >= found.numbers.length || cursor[1] >= found.numbers[0].length || document.activeElement !== at("matrix")) cursor = [seen.at, 0];
@@ -32,10 +32,15 @@ function paintMatrix() {
     pen.fillStyle = color(r === seen.at ? "--warm" : "--ink");
     pen.fillText(clip(seen.tokens[r].text, 12), left - 5, top + r * high + high / 2 + 4);
     numbers.forEach((number, c) => {
-      const hidden = number === null || (state.p === "pattern" && number === 0);
-      pen.globalAlpha = hidden ? 1 : Math.abs(number) / largest;
-      pen.fillStyle = color(hidden ? "--pale" : number < 0 ? "--warm" : "--heat");
-      pen.fillRect(left + c * wide, top + r * high, wide - (wide > 6 ? 1 : 0), high - 1);
+      const [x, y] = [left + c * wide, top + r * high];
+      if (number === null || (state.p === "pattern" && number === 0)) { // a stroke: it may not be seen
+        pen.globalAlpha = 1; pen.strokeStyle = color("--line");
+        pen.beginPath(); pen.moveTo(x + 1, y + high - 2); pen.lineTo(x + wide - 2, y + 1); pen.stroke();
+        return;
+      }
+      pen.globalAlpha = Math.abs(number) / largest;
+      pen.fillStyle = color(number < 0 ? "--warm" : "--heat");
+      pen.fillRect(x, y, wide - (wide > 6 ? 1 : 0), high - 1);
     });
   });
   pen.globalAlpha = 1; pen.fillStyle = color("--quiet"); pen.textAlign = "center"; pen.font = "10px system-ui, sans-serif";
