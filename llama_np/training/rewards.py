@@ -192,7 +192,10 @@ def kl_estimate_backward(
 
 
 def clipped_gain(
-    log_p: Array["B T"], old: Array["B T"], advantages: Array["B"], clip: float
+    log_p: Array["B T"],
+    old: Array["B T"],
+    advantages: Array["B"] | Array["B T"],
+    clip: float,
 ) -> Array["B T"]:
     """What each token promises: its advantage times how much likelier it is by now, held in bounds.
 
@@ -215,7 +218,7 @@ def clipped_gain_backward(
     d_out: Array["B T"],
     log_p: Array["B T"],
     old: Array["B T"],
-    advantages: Array["B"],
+    advantages: Array["B"] | Array["B T"],
     clip: float,
 ) -> Array["B T"]:
     """Back through ``clipped_gain`` for log_p: d_out * ratio * advantage, zero where it is held."""
@@ -228,7 +231,7 @@ def grpo_loss(
     log_p: Array["B T"],
     old: Array["B T"],
     reference: Array["B T"],
-    advantages: Array["B"],
+    advantages: Array["B"] | Array["B T"],
     share: Array["B T"],
     clip: float,
     beta: float,
@@ -256,7 +259,7 @@ def grpo_loss_backward(
     log_p: Array["B T"],
     old: Array["B T"],
     reference: Array["B T"],
-    advantages: Array["B"],
+    advantages: Array["B"] | Array["B T"],
     share: Array["B T"],
     clip: float,
     beta: float,

@@ -1,5 +1,7 @@
 """The study of rewards against distance: what it measures, what it writes, what ships."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 
@@ -7,7 +9,7 @@ from llama_np.training.rewards import least_kl
 from weights_tools import load_model
 from weights_tools.commands.finetune import load_chat_base
 from weights_tools.training.endings import ends_well
-from weights_tools.training.grpo import Told
+from weights_tools.training.grpo import Groups, Told
 from weights_tools.training.rewards import study
 from weights_tools.training.stages import Answer
 from weights_tools.training.tables import read
@@ -142,19 +144,25 @@ def chat():
 @pytest.mark.slow
 @pytest.mark.long
 def test_all_of_it_with_few_answers(tmp_path, monkeypatch):
-    monkeypatch.setattr(study, "STOPS", (1, 2))
-    monkeypatch.setattr(study, "steps_of", lambda way: 2)
-    monkeypatch.setattr(study, "TOLD_EVERY", 2)
-    every = [study.Way(m, 0.04) for m in (study.REWARDED, study.PAID_AT_THE_END)]
-    pairs = [study.Way(study.PREFERRED), study.Way(study.COMPARED, 0.1)]
-    monkeypatch.setattr(study, "WAYS", [study.Way(study.CHEERFUL), *pairs, *every])
-    study.main(["--out", str(tmp_path), "--requests", "1", "--answers", "2"])
+    few = partial(Groups, requests_per_step=1, answers=2, longest=12)
+    for name, value in (
+        ("STOPS", (1,)),
+        ("steps_of", lambda way: 1),
+        ("TOLD_EVERY", 1),
+        ("Groups", few),
+    ):
+        monkeypatch.setattr(study, name, value)
+    ways = (
+        study.Way(study.CHEERFUL),
+        study.Way(study.COMPARED, 0.1),
+        study.Way(study.PAID_AT_THE_END),
+    )
+    monkeypatch.setattr(study, "WAYS", ways)
+    assert study.main(["--out", str(tmp_path), "--requests", "1", "--answers", "2"]) == 0
     points = read(tmp_path / "points.csv")
-    named = [(row["method"], row["at"]) for row in points]
-    of_pairs = [(way.method, f"{n} steps") for way in pairs for n in (1, 2)]
-    assert named == [
-        ("chat model", "start"), ("best of n", "n = 2"), ("DPO that ships", "end"), *of_pairs,
-        *((way.method, "2 steps") for way in every),
+    assert [(row["method"], row["at"]) for row in points] == [
+        ("chat model", "start"), ("best of n", "n = 2"), ("DPO that ships", "end"),
+        ("DPO", "1 steps"), ("GRPO, last sentence paid", "1 steps"),
     ]  # fmt: skip
-    assert points[0]["kl_per_answer"] == 0 and all(row["kl_per_answer"] > 0 for row in points[2:])
-    assert [row["step"] for row in read(tmp_path / "grpo_log.csv")] == [2, 2]
+    assert points[0]["kl_per_answer"] == 0 and all(row["kl_per_answer"] > 0 for row in points[2:-1])
+    assert [row["step"] for row in read(tmp_path / "grpo_log.csv")] == [1]

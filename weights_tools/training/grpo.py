@@ -185,7 +185,7 @@ def grpo_loss_with_gradient(
     targets: Array["B T"],
     old: Array["B T"],
     reference: Array["B T"],
-    advantages: Array["B"],
+    advantages: Array["B"] | Array["B T"],
     clip: float,
     beta: float,
     temperature: float,
