@@ -5,11 +5,10 @@
 # upon a time, there was a little girl named*. At its end the training loss drops by more than half, while the loss on
 # held-out stories stops falling, and rises a little. Has the model begun to learn its stories by heart?
 #
-# This is the question that one asks of every run: does it get better, or does it only know its text better? And what
-# would more text, or a larger model, bring? You let a model learn ten stories by heart on purpose, look at what
-# reading a text again is worth, fit a scaling law to models that were trained on a machine like yours, and set an
-# examination in which a model that can only recite comes close to one that can read. Then you can answer the first
-# question.
+# This is the question of every run: does it get better, or does it only know its text better? And what would more text,
+# or a larger model, bring? You let a model learn ten stories by heart on purpose, look at what reading a text again is
+# worth, fit a scaling law, and set an examination in which a model that can only recite comes close to one that can
+# read. Then you can answer the first question.
 #
 # Before this page: [lesson 16](16_pretraining.ipynb). Its exercise: [16](exercises/16_pretraining.ipynb).
 
@@ -19,7 +18,7 @@ import re
 from dataclasses import replace
 
 import numpy as np
-from classroom import agree, show, source, table
+from classroom import agree, show, table
 
 from llama_np import LLAMA_3_8B, forward, generate, log_softmax
 from llama_np.training import cross_entropy
@@ -35,20 +34,22 @@ corpus = read_corpus(STORIES)
 documents = [np.array(encode_document(tokenizer, story)) for story in corpus.train]
 held_out = [np.array(encode_document(tokenizer, story)) for story in corpus.held_out]
 
+# %% key="log"
 with (DOLL_HOUSE / "training/log.csv").open(newline="", encoding="utf-8") as file:
     lines = list(csv.DictReader(file))
 log = {name: np.array([float(line[name]) for line in lines]) for name in lines[0]}
 million, held = log["tokens"] / 1e6, log["held_out_bits_per_byte"]
-both = {"training, nats a token": log["train_loss"], "held out, bits a byte": held}
-show.curves(million, both, ("million tokens read", "loss"), log="y")
+there = int(np.argmin(np.abs(million - 4)))  # after four million tokens each counts as 1
+both = {"training": log["train_loss"] / log["train_loss"][there], "held out": held / held[there]}
+show.curves(million, both, ("million tokens read", "loss, of that after 4 million"), log="y")
 
 # %% [markdown] key="log-read"
-# The two lines have different units, so only their shapes can be compared. **Bits per byte** are all nats of a text,
-# divided by $\ln 2$ and by its bytes; unlike nats per token they do not depend on how long the tokens are. At first
-# the model reads nothing but lists of random tokens that come again ([lesson 07b](07b_induction.ipynb) says why). It
-# learns to copy them, and knows less and less about stories. Then come the stories, the training loss jumps, and both
-# fall together. In the last {{ million[-1] - million[-5] :.0f }} million tokens they part: the training loss goes from {{ log["train_loss"][-5] :.2f }} to {{ log["train_loss"][-1] :.2f }},
-# the other one from {{ held.min() :.4f }} at its best to {{ held[-1] :.4f }}. {{ claim: log["train_loss"][-1] < 0.6 * log["train_loss"][-5] and held[-1] >= held.min() }}
+# The training loss is in nats a token, the other one in **bits per byte**: all nats of a text, divided by $\ln 2$ and by
+# its bytes, which does not depend on how long the tokens are. So each is drawn as a share of its own value after four
+# million tokens. At first the model reads nothing but lists of random tokens that come again ([lesson
+# 07b](07b_induction.ipynb) says why). Then come the stories, the training loss jumps, and both fall, one line on the other. In the last
+# {{ million[-1] - million[-5] :.0f }} million tokens they part: the training loss goes from {{ log["train_loss"][-5] :.2f }} to {{ log["train_loss"][-1] :.2f }}, the other one from {{ held.min() :.3f }} at its best to {{ held[-1] :.3f }}.
+# {{ claim: log["train_loss"][-1] < 0.6 * log["train_loss"][-5] and held[-1] >= held.min() }}
 
 # %% key="bits"
 from weights_tools.training.evaluate import bits_per_byte
@@ -117,32 +118,32 @@ print(f"{same} of {n} tokens are those of the story:\n...{tokenizer.decode(said)
 #
 # {{ claim: same > 50 }}
 # That was {{ passes :.0f }} epochs. Is a second one already harmful? The falling curve of a run cannot tell, because in
-# the second epoch everything else is different, too: the model is better and the rate is lower. What tells is a
-# **control**: the same model, as many steps, the same schedule, and more text. We have a study for that, made by
+# the second epoch the model is better and the rate is lower. What tells is a **control**: the same model, as many steps,
+# the same schedule, and more text. A study that ships,
 #
 # `python -m weights_tools.training.scaling.study`
 #
-# which trains small Llamas on these stories, cut into more tokens than in lesson 16 by a tokenizer of only 1,024 entries,
-# and writes `weights_tools/training/scaling/scaling.csv`. One width has read all the stories, then a
-# quarter of them as often as it takes for the same number of steps, then a sixteenth, and a sixty-fourth; and each of
-# these parts once.
+# trains small Llamas on these stories, cut into more tokens than in lesson 16 by a tokenizer of only 1,024 entries. One
+# width has read all the stories, then a quarter of them as often as it takes for the same number of steps, then a
+# sixteenth, and a sixty-fourth, all at one rate; and each of these parts once.
 
 # %% key="again"
 from weights_tools.training.scaling.study_table import read_results
 
 runs = read_results()
-whole = runs["text"].max()
+whole, loss = runs["text"].max(), runs["held_out_loss"]
 width = runs["width"][runs["text"] < whole][0]
 long = runs["tokens"][runs["text"] < whole].max()
-of_width = runs["width"] == width
 rows, again, once = [], {}, {}
 for text in np.unique(runs["text"])[::-1]:
-    here = of_width & (runs["text"] == text)
-    again[text] = runs["held_out_loss"][here & (runs["tokens"] == long)].min()
-    few_tokens = here & (runs["tokens"] < long) & (text < whole)
-    once[text] = runs["held_out_loss"][few_tokens].min() if few_tokens.any() else np.nan
-    read_once = "" if np.isnan(once[text]) else f"{once[text]:.2f}"
-    rows.append([f"{text:,}", f"{long / text:.1f}", f"{again[text]:.2f}", read_once])
+    here = (runs["width"] == width) & (runs["text"] == text)
+    again[text] = loss[here & (runs["tokens"] == long)].min()
+    read_once = loss[here & (runs["tokens"] < long) & (text < whole)]
+    once[text] = read_once.min(initial=np.inf)
+    rows.append(
+        [f"{text:,}", f"{long / text:.1f}", f"{again[text]:.2f}", *map("{:.2f}".format, read_once)]
+    )
+rows[0].append("")
 table(["tokens of text", "epochs", f"held out, after {long:,} tokens", "the text read once"], rows)
 texts = np.array(list(again))
 
@@ -159,17 +160,16 @@ texts = np.array(list(again))
 #
 # ## Step 3. A scaling law, measured
 #
-# The study has also trained four widths for three lengths of run, each from the beginning with a whole cosine of its
-# own. The rate of a width was the best of four on its shortest run; the two narrowest took the largest of the four, so that a
-# still larger one might have served them better, and made the law less steep. Wider models and longer runs both lower the loss. How much does each bring, and can it be told in advance?
-# [Hoffmann et al. 2022](https://arxiv.org/abs/2203.15556) describe over 400 large runs by five numbers, where $N$
-# counts parameters and $D$ the tokens read:
+# The study has also trained four widths for three lengths of run, each with a whole cosine of its own, and each at rates
+# twice and half as high until the best lay between two that were worse. Wider models and longer runs both lower the loss.
+# How much does each bring, and can it be told in advance? [Hoffmann et al. 2022](https://arxiv.org/abs/2203.15556)
+# describe over 400 large runs by five numbers, where $N$ counts parameters and $D$ the tokens read:
 #
 # $$L(N, D) = E + \frac{A}{N^{\alpha}} + \frac{B}{D^{\beta}}$$
 #
-# $E$ remains however large both become, because no text can be predicted completely. The second part is what a small model
-# misses, the third what too few tokens cost. For given exponents the rest is linear, so a fit tries all pairs of exponents and solves the rest
-# by least squares.
+# $E$ remains however large both become, because no text can be predicted completely. The second part is what a small
+# model misses, the third what too few tokens cost. For given exponents the rest is linear, so a fit tries all pairs of
+# exponents and solves the rest by least squares.
 
 # %% key="law"
 from weights_tools.training.scaling.law import fit
@@ -180,48 +180,54 @@ best = []  # of the rates that were tried
 for w in widths:
     for d in lengths:
         here = np.flatnonzero(full & (runs["width"] == w) & (runs["tokens"] == d))
-        best.append(here[runs["held_out_loss"][here].argmin()])
-N, D, L = runs["parameters"][best], runs["tokens"][best], runs["held_out_loss"][best]
+        best.append(here[loss[here].argmin()])
+N, D, L = runs["parameters"][best], runs["tokens"][best], loss[best]
 law = fit(N, D, L)
-print(f"L = {law.floor:.2f} + {law.A:.3g} / N^{law.alpha} + {law.B:.3g} / D^{law.beta}")
-sizes = N.reshape(len(widths), -1)[:, 0]
-lines = {}
-for i, d in enumerate(lengths):
-    lines[f"{d:,} tokens"] = L.reshape(len(widths), -1)[:, i]
+print(f"L = {law.floor:.2g} + {law.A:.2g} / N^{law.alpha} + {law.B:.2g} / D^{law.beta}")
+sizes, losses, lines = np.unique(N), L.reshape(len(widths), -1), {}
+for d, measured in zip(lengths, losses.T):
+    lines[f"{d:,} tokens"] = measured
     lines[f"by the law, {d:,}"] = law.loss(sizes, d)
 show.curves(sizes, lines, ("parameters", "loss on held-out stories, nats"), log="x")
-source(fit)
 
 # %% [markdown] key="law-read"
 # {{ claim: np.abs(law.loss(N, D) - L).max() < 0.2 }}
-# Of the {{ len(L) }} runs none is further than {{ np.abs(law.loss(N, D) - L).max() :.2f }} nats from the law. But five numbers were fitted to
-# {{ len(L) }}, so this proves little. A law is worth what it says about runs that it has not seen. We hide the most
-# expensive run, fit the other {{ len(L) - 1 }}, and ask. The **control** needs no law: it says that the loss of the
-# widest model falls by as much once more as in the step before.
+# Of the {{ len(L) }} runs none is further than {{ np.abs(law.loss(N, D) - L).max() :.2f }} nats from the law. But five numbers were fitted to {{ len(L) }}, so this
+# proves little. A law is worth what it says about runs that it has not seen. We hide the most expensive run, fit the
+# others, and ask. The **control** needs no law: it says that the loss of the widest model falls by as much once more as
+# in the step before. Then each of the others is hidden in its turn, which shows how sure the law is of itself.
 #
 # **Predict before you run:** will the control promise too much or too little?
 
 # %% key="promise"
 hidden = int((N * D).argmax())
-rest = np.arange(len(L)) != hidden
-promised = fit(N[rest], D[rest], L[rest]).loss(N[hidden], D[hidden])
-first, second, measured = L.reshape(len(widths), -1)[-1][-3:]
+others = [np.arange(len(L)) != i for i in range(len(L))]
+laws = [fit(N[some], D[some], L[some]) for some in others]  # each with one run hidden
+promised = np.array([each.loss(n, d) for each, n, d in zip(laws, N, D)])
+errors = promised - L
+first, second, measured = losses[-1][-3:]
 as_before = second - (first - second)
-one_by_one = []
-for i in range(len(L)):  # and each of the others hidden in its turn
-    others = np.arange(len(L)) != i
-    one_by_one.append(fit(N[others], D[others], L[others]).loss(N[i], D[i]) - L[i])
-print(f"measured {measured:.3f}, by the law {promised:.3f}, as before {as_before:.3f}")
-print(f"each hidden in its turn: typical error {np.sqrt(np.mean(np.square(one_by_one))):.3f} nats")
-spent, of_hidden = runs["seconds"].sum(), runs["seconds"][best][hidden]
-print(f"the hidden run took {of_hidden:.0f} s, all others of the study {spent - of_hidden:.0f} s")
+print(f"measured {measured:.2f}, by the law {promised[hidden]:.2f}, as before {as_before:.2f}")
+print(f"each hidden in its turn: typical error {np.sqrt(np.mean(errors**2)):.2f} nats")
+ranges = {
+    "alpha": [each.alpha for each in laws],
+    "beta": [each.beta for each in laws],
+    "E": [each.floor for each in laws],
+    "loss of a run ten times as long": [each.loss(N[hidden], 10 * D[hidden]) for each in laws],
+}
+table(["", "lowest", "highest"], [[n, f"{min(r):.2f}", f"{max(r):.2f}"] for n, r in ranges.items()])
+seconds = runs["seconds"]
+print(f"the hidden run took {seconds[best][hidden]:.0f} s, the whole study {seconds.sum():.0f} s")
 
 # %% [markdown] key="promise-read"
-# {{ claim: abs(promised - measured) < abs(as_before - measured) }}
-# The control promises {{ as_before :.2f }}, which is {{ as_before - measured :+.2f }} from the truth: it does not know that each
-# longer run brings less than the one before. The law says {{ promised :.2f }} where {{ measured :.2f }} was measured. This is what scaling laws are for: **the
-# result of a run that one can afford only once is known, nearly, before it begins**, from small ones. With every run
-# hidden in its turn the typical error is {{ np.sqrt(np.mean(np.square(one_by_one))) :.2f }} nats.
+# {{ claim: abs(promised[hidden] - measured) < abs(as_before - measured) - 0.05 }}
+# The control promises {{ as_before :.2f }}, which is {{ as_before - measured :+.2f }} from the truth, because each tripling brings less than the one
+# before, as in any power law, even with $E = 0$. The law says {{ promised[hidden] :.2f }}. This is what scaling laws are for: **the result of
+# a run that one can afford only once is known, nearly, before it begins**, from small ones.
+#
+# The numbers in the law are less sure. It needs only one hidden run to move $\alpha$ from {{ min(ranges["alpha"]) :.2f }} to {{ max(ranges["alpha"]) :.2f }} and $\beta$ from
+# {{ min(ranges["beta"]) :.2f }} to {{ max(ranges["beta"]) :.2f }}, since other pairs fit the same runs nearly as well. And $N$ changes in kind: the embedding is
+# {{ 1024 * widths[0] / sizes[0] :.0% }} of the smallest model's parameters and {{ 1024 * widths[-1] / sizes[-1] :.0% }} of the largest's.
 #
 # ## Step 4. Which size for a given budget?
 #
@@ -230,24 +236,34 @@ print(f"the hidden run took {of_hidden:.0f} s, all others of the study {spent - 
 # operations. For a fixed $C$ one can train a large model briefly or a small one for long.
 
 # %% key="valley"
-budgets = {"our largest run": 6 * N[hidden] * D[hidden], "a tenth": 0.6 * N[hidden] * D[hidden]}
+largest = 6 * N[hidden] * D[hidden]
+budgets = {"our largest run": largest, "a tenth": largest / 10}
 grid = np.logspace(3.5, 6.5, 121)
+
+
+def lowest_of(law, C):
+    return grid[law.loss(grid, C / (6 * grid)).argmin()]
+
+
 valleys = {name: law.loss(grid, C / (6 * grid)) for name, C in budgets.items()}
 highest = min(valleys["a tenth"]) + 0.8
 shown = {name: np.where(v < highest, v, np.nan) for name, v in valleys.items()}
 show.curves(grid, shown, ("parameters", "loss by our law"), log="x")
-lowest = {name: grid[v.argmin()] for name, v in valleys.items()}
+lowest = {name: lowest_of(law, C) for name, C in budgets.items()}
+per_parameter = {  # tokens, by the law and by those with one run hidden
+    name: [C / 6 / lowest_of(each, C) ** 2 for each in (law, *laws)] for name, C in budgets.items()
+}
 for name, C in budgets.items():
-    n = lowest[name]
-    print(f"{name}: C = {C:.1e}, lowest at N = {n:,.0f}, D / N = {C / 6 / n / n:.1f}")
+    tokens = per_parameter[name]
+    print(f"{name}: C = {C:.0e}, lowest at {lowest[name] / 1e3:.0f} thousand parameters, "
+          f"D / N = {tokens[0]:.0f} ({min(tokens):.0f} to {max(tokens):.0f})")  # fmt: skip
 
 # %% [markdown] key="valley-read"
-# {{ claim: lowest["our largest run"] > lowest["a tenth"] }}
-# Each budget has a valley, and with ten times the budget its lowest point moves to a model {{ lowest["our largest run"] / lowest["a tenth"] :.1f }} times as
-# large, which leaves {{ 10 / (lowest["our largest run"] / lowest["a tenth"]) :.1f }} times for the text. For large models Hoffmann et al. found that both should grow
-# alike, by the root of ten, which is 3.2, and about 20 tokens for each parameter; at our valley there are
-# {{ budgets["our largest run"] / 6 / lowest["our largest run"] ** 2 :.0f }}. Our numbers come from {{ len(L) }} small runs on simple stories and say nothing about other
-# models. That each budget has a valley was found by Hoffmann et al. as well (figure 3).
+# {{ claim: lowest["our largest run"] > 1.5 * lowest["a tenth"] }}
+# Each budget has a valley, as Hoffmann et al. found (figure 3), and with ten times the budget its lowest point moves to a
+# model {{ lowest["our largest run"] / lowest["a tenth"] :.1f }} times as large, which leaves {{ 10 / (lowest["our largest run"] / lowest["a tenth"]) :.1f }} times for the text. For large models both should grow alike, by
+# the root of ten, which is 3.2, with about 20 tokens for each parameter; at our valley there are about {{ per_parameter["our largest run"][0] :.0f }}, or {{ min(per_parameter["our largest run"]) :.0f }} to
+# {{ max(per_parameter["our largest run"]) :.0f }} with a run hidden. Ours are {{ len(L) }} small runs on simple stories, and say nothing about other models.
 #
 # Here are real runs, with the repetition that their token counts hide.
 
@@ -269,8 +285,8 @@ table(
 )
 
 # %% [markdown] key="real-runs-read"
-# Chinchilla, the model of Hoffmann et al., was built by the rule of 20, GPT-3 was much too large for its text, and Llama 3 8B lies far on the other
-# side, with {{ 15e12 / llama :,.0f }} tokens for each parameter. That is no mistake. A model is trained once and used many
+# Chinchilla, the model of Hoffmann et al., was built by the rule of 20, GPT-3 was much too large for its text, and Llama
+# 3 8B lies far on the other side, with {{ 15e12 / llama :,.0f }} tokens for each parameter. A model is trained once and used many
 # times, and a small one is cheaper to use, so that its makers trained it longer than is best for the training alone
 # ([Llama team 2024](https://arxiv.org/abs/2407.21783), section 1).
 #
@@ -300,6 +316,7 @@ def exam(stories, n_items, seed=0):
     return items[:n_items]
 
 
+# %% key="log-likelihoods"
 def log_likelihoods(weights, config, text, answers):
     """For each answer its log-probability behind the text, and its number of tokens."""
     before, found = tokenizer.encode(text, bos=True), []
@@ -362,6 +379,7 @@ rows = [[n, f"{grades[n, 'new']:.0%}", f"{grades[n, 'ten']:.0%}"] for n in candi
 table(["right", "held-out stories", "the ten stories"], rows)
 
 
+# %% key="overlap"
 def overlap(text, others, n=8):
     """The share of a text's tokens that lie in runs of n tokens which other texts hold as well."""
     ids, known = tokenizer.encode(text), set()
@@ -381,15 +399,13 @@ for title, items in (("held-out stories", new_stories), ("the ten stories", ten_
 # On new stories the second candidate is right in {{ grades["the model of ten stories", "new"] :.0% }}, which is guessing, against {{ grades["doll-house", "new"] :.0% }}. On the
 # ten stories it has {{ grades["the model of ten stories", "ten"] :.0% }} against {{ grades["doll-house", "ten"] :.0% }}: **once the questions have leaked, a model that recites
 # looks like one that reads**, and who sees only the right column cannot tell which of the two has a loss worse than
-# counting. This is **contamination**, and it happens by itself, because examinations are published on the web and the
-# web is what models read. The overlap printed below the table is how one looks for it: Llama 3's makers counted how
-# many tokens of a test lie in runs of eight that their training text holds ([Llama team
-# 2024](https://arxiv.org/abs/2407.21783), section 5.1.4). It finds copies and no paraphrases, and some of it is there
-# without any leak, because stories begin alike.
+# counting. This is **contamination**, and it happens by itself, because examinations are published on the web. The
+# overlap is how one looks for it: Llama 3's makers counted how many tokens of a test lie in runs of eight that their
+# training text holds ([Llama team 2024](https://arxiv.org/abs/2407.21783), section 5.1.4). It finds copies and no
+# paraphrases, and some of it is there without any leak, because stories begin alike.
 #
 # And the doll-house itself? It has met sixty lines of facts again and again, such as *The opposite of hot is cold*.
-# Here are questions from these lines, and others of the same kind that were in none. Each answer competes with those
-# of its group.
+# Here are questions from these lines, and others of the same kind. Each answer competes with those of its group.
 
 # %% key="facts"
 asked = {
@@ -410,6 +426,8 @@ asked = {
         {"The milk is": "white", "The night is": "dark", "The stone is": "hard", "The fire is": "warm"},
     ],
 }  # fmt: skip
+
+# %% key="facts-asked"
 known = {}
 for name, groups in asked.items():
     items = [
@@ -447,7 +465,7 @@ usual = np.median(story_share[story_share > 0])
 relative = story_share / usual
 shown = [12, 20, *range(len(relative) - 6, len(relative))]
 columns = ["step", "stories, of the usual", "training loss", "held out"]
-rows = [[f"{r:.0%}", f"{loss:.2f}", f"{bits:.4f}"] for r, loss, bits in zip(
+rows = [[f"{r:.0%}", f"{nats:.2f}", f"{bits:.3f}"] for r, nats, bits in zip(
     relative, log["train_loss"][1:], held[1:])]  # fmt: skip
 table(columns, [[f"{log['step'][i + 1]:.0f}", *rows[i]] for i in shown])
 
@@ -459,14 +477,14 @@ table(columns, [[f"{log['step'][i + 1]:.0f}", *rows[i]] for i in shown])
 # (`weights_tools/doll_house/MODEL_CARD.md` says when and why). The training loss does not drop because the stories are
 # known. It drops because what is read has become easy, and no look at the curve alone could have told that.
 #
-# The small rise of the held-out loss, {{ held[-1] - held.min() :.4f }}, remains open. It begins soon after the stories have become few, which
+# The small rise of the held-out loss, {{ held[-1] - held.min() :.3f }}, remains open. It begins soon after the stories have become few, which
 # fits; but this is one run, and only the same run with stories to its end could say. **A curve tells that something has
 # happened. Why, is told by a control.**
 
 # %% [markdown] key="next"
 # ## What comes next
 #
-# The model goes on with any text, and that is all it does. Asked a question it may well go on asking. Lesson
-# [17](17_fine_tuning.ipynb), fine-tuning, makes a model that answers. **Your turn:** `python -m weights_tools.training.scaling.study --widths 8 16 32 --steps 50 150 450 --out mine.csv` is a study of a
-# minute or two; does its law say the same? (`read_results(Path("mine.csv"))` reads it.) Before this page: lesson [16](16_pretraining.ipynb), with its
-# [exercise](exercises/16_pretraining.ipynb). Its code: `weights_tools/training/scaling` and `weights_tools/training/trainer.py`.
+# The model goes on with any text, and that is all it does. Lesson [17](17_fine_tuning.ipynb), fine-tuning, makes a model
+# that answers. **Your turn:** `python -m weights_tools.training.scaling.study --widths 8 16 32 --steps 50 150 450 --out
+# mine.csv` is a study of a few minutes; does its law say the same? (`read_results(Path("mine.csv"))` reads it.) The code:
+# `weights_tools/training/scaling` and `weights_tools/training/trainer.py`.

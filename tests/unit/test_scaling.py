@@ -69,34 +69,51 @@ def test_one_seed_trains_one_model_and_the_row_says_which(text):
     assert runs[0]["tokens"] == 11 * study.ROW * study.ROWS
 
 
-def test_every_width_keeps_the_rate_that_was_best(text, monkeypatch):
+def test_rates_are_halved_and_doubled_until_the_best_lies_between_two_worse_ones():
+    tried = []
+
+    def train(rate):
+        tried.append(rate)
+        return {"rate": rate, "held_out_loss": abs(np.log(rate / 0.3))}
+
+    rows = study.at_its_best_rate(train, 0.04)
+    assert tried == [0.02, 0.04, 0.08, 0.16, 0.32, 0.64]  # none twice
+    assert [row["rate"] for row in rows] == tried and study.best_of(rows)["rate"] == 0.32
+    tried.clear()
+    assert [row["rate"] for row in study.at_its_best_rate(train, 0.32)] == [0.16, 0.32, 0.64]
+
+
+def test_every_run_begins_at_the_rate_that_was_best_for_the_shorter_one(text, monkeypatch):
     """Best is the lowest loss on held-out text, and another one for each width."""
 
     def pretended(width, text, documents, steps, rate):
-        wanted = {8: 0.04, 16: 0.01}[width]
+        wanted = {8: 0.04, 16: 0.01}[width] if steps < 30 else 0.04
         return {"width": width, "steps": steps, "rate": rate, "text": len(documents),
-                "held_out_loss": abs(rate - wanted)}  # fmt: skip
+                "held_out_loss": abs(np.log(rate / wanted))}  # fmt: skip
 
     monkeypatch.setattr(study, "train_one", pretended)
-    rows = list(study.run_study(text, (8, 16), (30, 10, 20)))
-    assert len(rows) == study.count_runs(2, 3)
-    assert [row["rate"] for row in rows[:8]] == [*study.RATES] * 2
-    assert {row["steps"] for row in rows[:8]} == {10}
-    whole = [row for row in rows[8:] if row["text"] == len(text.train)]
-    assert [(row["width"], row["steps"], row["rate"]) for row in whole] == [
-        (8, 20, 0.04), (16, 20, 0.01), (8, 30, 0.04), (16, 30, 0.01)
-    ]  # fmt: skip
-    parts = [row for row in rows if row["text"] < len(text.train)]
-    assert [row["steps"] for row in parts[::2]] == [20] * len(study.PARTS)
-    assert all(row["steps"] < 20 for row in parts[1::2])
+    found = list(study.run_study(text, (8, 16), (30, 10, 20)))
+    assert len(found) == study.count_settings(2, 3)
+    parts = [rows for rows in found if rows[0]["text"] < len(text.train)]
+    whole = [rows for rows in found if rows not in parts]
+    tried = {(r[0]["width"], r[0]["steps"]): [each["rate"] for each in r] for r in whole}
+    assert tried == {
+        (8, 10): [0.02, 0.04, 0.08], (16, 10): [0.005, 0.01, 0.02, 0.04, 0.08],
+        (8, 20): [0.02, 0.04, 0.08], (16, 20): [0.005, 0.01, 0.02],
+        (8, 30): [0.02, 0.04, 0.08], (16, 30): [0.005, 0.01, 0.02, 0.04, 0.08],
+    }  # fmt: skip
+    assert len(parts) == len(study.PARTS)
+    assert {row["rate"] for rows in parts for row in rows} == {0.01}  # of width 16, 20 steps
+    assert all(again["steps"] == 20 > once["steps"] for again, once in parts)
 
 
-def test_the_command_writes_a_table_that_can_be_read(corpus, tmp_path):
+def test_the_command_writes_a_table_that_can_be_read(corpus, tmp_path, monkeypatch):
+    monkeypatch.setattr(study, "at_its_best_rate", lambda train, rate: [train(rate)])
     out = tmp_path / "table.csv"
     options = ["--corpus", corpus, "--out", out, "--widths", 4, 8, "--steps", 10, 12]
     assert study.main([*map(str, options)]) == 0
     found = read_results(out)
-    assert len(found["width"]) == study.count_runs(2, 2)
+    assert len(found["width"]) == 2 * 2 + 2 * len(study.PARTS)
     assert set(found["tokens"]) >= {10 * 512, 12 * 512}
     assert np.isfinite(found["held_out_loss"]).all()
 
@@ -118,19 +135,21 @@ def test_errors_are_one_line(options, told, tmp_path, capsys):
 
 
 def test_the_table_that_ships():
-    """Four widths, three numbers of tokens, and parts of the text; larger is better throughout."""
+    """Four widths, three numbers of tokens, and parts of the text; larger is better throughout.
+
+    The best of the rates that were tried lies between two that are worse.
+    """
     found = read_results(RESULTS)
-    assert len(found["width"]) == study.count_runs(len(study.WIDTHS), len(study.STEPS))
     whole = found["text"] == found["text"].max()
-    grid = np.array([
-        [
-            found["held_out_loss"][
-                whole & (found["width"] == width) & (found["tokens"] == steps * 512)
-            ].min()
-            for steps in study.STEPS
-        ]
-        for width in study.WIDTHS
-    ])  # fmt: skip
+    assert (~whole).sum() == 2 * len(study.PARTS)
+    grid = np.zeros((len(study.WIDTHS), len(study.STEPS)))
+    for place in np.ndindex(grid.shape):
+        width, steps = study.WIDTHS[place[0]], study.STEPS[place[1]]
+        here = whole & (found["width"] == width) & (found["tokens"] == steps * 512)
+        losses = found["held_out_loss"][here]
+        assert (np.diff(found["rate"][here]) > 0).all()
+        assert 0 < losses.argmin() < len(losses) - 1
+        grid[place] = losses.min()
     assert (np.diff(grid, axis=1) < 0).all()
     assert (np.diff(grid[:, -1]) < 0).all()
     sizes = {study.small_llama(width, 1024).count_parameters() for width in study.WIDTHS}
@@ -143,6 +162,6 @@ def test_the_table_that_ships_is_of_this_code():
     """Its first run again; other steps, sizes or weights would show by far."""
     found = read_results(RESULTS)
     text = study.Text(study.STORIES, study.ROW)
-    row = study.train_one(study.WIDTHS[0], text, text.train, study.STEPS[0], study.RATES[0])
+    row = study.train_one(study.WIDTHS[0], text, text.train, study.STEPS[0], found["rate"][0])
     assert row["text"] == pytest.approx(found["text"][0], rel=0.1)  # stories may be told anew
     assert row["held_out_loss"] == pytest.approx(found["held_out_loss"][0], abs=0.1)

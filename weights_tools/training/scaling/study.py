@@ -1,7 +1,8 @@
 """How the loss falls with the size of a model and with the tokens that it reads.
 
 Small Llamas of four widths are trained for three numbers of steps, each from the start with a
-schedule of its own, at the best of four rates. One of them is trained on smaller and smaller parts
+schedule of its own, and at rates twice and half as high until the best one lies between two that
+are worse. One of them is trained on smaller and smaller parts
 of the stories as well, read again and again and read once, to see what repetition is worth. The
 table that comes out ships with the project, and a lesson fits a scaling law to it.
 """
@@ -9,7 +10,8 @@ table that comes out ships with the project, and a lesson fits a scaling law to 
 import argparse
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -28,7 +30,7 @@ from ..stages import Pretraining, Rows
 from ..trainer import Hyperparameters, Training
 from .study_table import RESULTS, write_results
 
-WIDTHS, STEPS, RATES = (8, 16, 32, 64), (100, 300, 900), (0.01, 0.02, 0.04, 0.08)
+WIDTHS, STEPS, FIRST_RATE = (8, 16, 32, 64), (100, 300, 900), 0.04
 ROW, ROWS = 128, 4  # tokens in a row, rows in a batch
 PARTS = (4, 16, 64)  # one story in so many, where the text is read again and again
 
@@ -80,33 +82,47 @@ def held_out_loss(weights, config: LlamaConfig, ids: np.ndarray, targets: np.nda
     return float(np.mean([cross_entropy(forward(weights, config, one), aim) for one, aim in rows]))
 
 
-def run_study(text: Text, widths: Sequence[int], all_steps: Sequence[int]) -> Iterator[dict]:
+def at_its_best_rate(train: Callable[[float], dict], rate: float) -> list[dict]:
+    """Rows by rate: the given one, half and twice it, until the best lies between two worse."""
+    tried = {}
+    while wanted := [each for each in (rate / 2, rate, 2 * rate) if each not in tried]:
+        tried |= {each: train(each) for each in wanted}
+        rate = best_of(tried.values())["rate"]
+    return [tried[rate] for rate in sorted(tried)]
+
+
+def best_of(rows) -> dict:
+    """The row with the lowest loss on held-out text."""
+    return min(rows, key=lambda row: row["held_out_loss"])
+
+
+def run_study(
+    text: Text, widths: Sequence[int], all_steps: Sequence[int]
+) -> Iterator[list[dict[str, float]]]:
     """Every width for every number of steps, then the parts of the text; yields rows of the table.
 
-    The shortest runs try all rates, and from then on each width keeps the one that was best. Parts
-    of the text are read as often as it takes for the steps before the longest, and once.
+    A width looks for its rate from that of its run before, which was shorter. Parts of the text
+    are read as often as it takes for the steps before the longest, and once, at the rate that was
+    best for all of it.
     """
-    shortest, *longer = sorted(all_steps)
-    best = {}
-    for width in widths:
-        tried = [train_one(width, text, text.train, shortest, rate) for rate in RATES]
-        best[width] = min(tried, key=lambda row: row["held_out_loss"])["rate"]
-        yield from tried
-    for steps in longer:
+    rates, all_steps = dict.fromkeys(widths, FIRST_RATE), sorted(all_steps)
+    for steps in all_steps:
         for width in widths:
-            yield train_one(width, text, text.train, steps, best[width])
-        if steps == longer[0]:
+            at_rate = partial(train_one, width, text, text.train, steps)
+            rows = at_its_best_rate(at_rate, rates[width])
+            rates[width] = best_of(rows)["rate"]
+            yield rows
+        if steps == all_steps[-2]:
             width = widths[len(widths) // 2]
             for part in PARTS:
                 some = text.train[::part]
                 once = max(1, sum(map(len, some)) // (ROWS * ROW))
-                yield train_one(width, text, some, steps, best[width])
-                yield train_one(width, text, some, once, best[width])
+                yield [train_one(width, text, some, n, rates[width]) for n in (steps, once)]
 
 
-def count_runs(n_widths: int, n_steps: int) -> int:
-    """How many runs a study has."""
-    return n_widths * (len(RATES) + n_steps - 1) + 2 * len(PARTS)
+def count_settings(n_widths: int, n_steps: int) -> int:
+    """How many lists of rows a study has."""
+    return n_widths * n_steps + len(PARTS)
 
 
 def run(args: argparse.Namespace) -> None:
@@ -118,12 +134,13 @@ def run(args: argparse.Namespace) -> None:
     if any(width < 4 or width % 4 for width in args.widths):
         raise ValueError(f"--widths: expected multiples of 4, got {args.widths}")
     text = Text(args.corpus, ROW)
-    progress, rows = Progress(count_runs(len(args.widths), len(args.steps))), []
+    progress, rows = Progress(count_settings(len(args.widths), len(args.steps))), []
     with one_blas_thread():
-        for row in run_study(text, args.widths, args.steps):
-            rows.append(row)
-            said = f"width {row['width']}, {row['tokens']:,} tokens, rate {row['rate']}"
-            progress.show(len(rows), f"{said}: held out {row['held_out_loss']:.3f}")
+        for done, found in enumerate(run_study(text, args.widths, args.steps), start=1):
+            rows += found
+            best = best_of(found)
+            said = f"width {best['width']}, {best['tokens']:,} tokens, rate {best['rate']}"
+            progress.show(done, f"{said}: held out {best['held_out_loss']:.3f}")
             write_results(args.out, rows)
 
 
