@@ -78,6 +78,8 @@ def progress() -> None:
         row += [name for name in asked if name in names()]
     draw_progress(rows, set(done), set(records))
     print(f"{len(done)} of {len(names())} done")
+    if done:
+        print('For a teacher: from classroom import hand_in, then hand_in("Your Name.json")')
 
 
 def hand_in(file: str) -> None:

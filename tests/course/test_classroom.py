@@ -464,7 +464,8 @@ def test_progress_counts_tries_until_it_is_done(kept, capsys):
     check("silu", write("def my_silu(x):\n    return x"))
     assert load()["silu"] == {"passed": True, "tries": 2, "met": ["relu, with its corner"]}
     progress()
-    assert f"1 of {len(names())} done" in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert f"1 of {len(names())} done" in told and 'hand_in("Your Name.json")' in told
 
 
 def test_a_file_that_is_damaged_is_begun_anew(kept):
