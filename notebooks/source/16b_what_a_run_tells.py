@@ -47,7 +47,7 @@ show.curves(million, both, ("million tokens read", "loss, of that after 4 millio
 # The training loss is in nats a token, the other one in **bits per byte**: all nats of a text, divided by $\ln 2$ and by
 # its bytes, which does not depend on how long the tokens are. So each is drawn as a share of its own value after four
 # million tokens. At first the model reads nothing but lists of random tokens that come again ([lesson
-# 07b](07b_induction.ipynb) says why). Then come the stories, the training loss jumps, and both fall, one line on the other. In the last
+# 07b](07b_induction.ipynb) says why). Then come the stories, the training loss jumps, and both fall together. In the last
 # {{ million[-1] - million[-5] :.0f }} million tokens they part: the training loss goes from {{ log["train_loss"][-5] :.2f }} to {{ log["train_loss"][-1] :.2f }}, the other one from {{ held.min() :.3f }} at its best to {{ held[-1] :.3f }}.
 # {{ claim: log["train_loss"][-1] < 0.6 * log["train_loss"][-5] and held[-1] >= held.min() }}
 
@@ -149,7 +149,7 @@ texts = np.array(list(again))
 
 # %% [markdown] key="again-read"
 # {{ claim: again[texts[1]] < once[texts[1]] - 0.3 and again[texts[1]] - again[texts[0]] < 0.3 and again[texts[-1]] > once[texts[-1]] }}
-# Each line has read {{ long :, }} tokens. A quarter of the text, {{ long / texts[1] :.1f }} times, costs {{ again[texts[1]] - again[texts[0]] :.2f }} nats
+# A quarter of the text, {{ long / texts[1] :.1f }} times, costs {{ again[texts[1]] - again[texts[0]] :.2f }} nats
 # against new text all the way, and whoever reads that quarter only once, so as to repeat nothing, ends at
 # {{ once[texts[1]] :.2f }} instead of {{ again[texts[1]] :.2f }}. So the first repetitions are worth nearly as much as new text. They wear
 # out: a sixteenth, {{ long / texts[2] :.0f }} times, costs {{ again[texts[2]] - again[texts[0]] :.2f }}, and a sixty-fourth, {{ long / texts[-1] :.0f }} times, is with
@@ -222,7 +222,7 @@ print(f"the hidden run took {seconds[best][hidden]:.0f} s, the whole study {seco
 # %% [markdown] key="promise-read"
 # {{ claim: abs(promised[hidden] - measured) < abs(as_before - measured) - 0.05 }}
 # The control promises {{ as_before :.2f }}, which is {{ as_before - measured :+.2f }} from the truth, because each tripling brings less than the one
-# before, as in any power law, even with $E = 0$. The law says {{ promised[hidden] :.2f }}. This is what scaling laws are for: **the result of
+# before, as in any power law, even with $E = 0$. The law says {{ promised[hidden] :.2f }}. So **the result of
 # a run that one can afford only once is known, nearly, before it begins**, from small ones.
 #
 # The numbers in the law are less sure. It needs only one hidden run to move $\alpha$ from {{ min(ranges["alpha"]) :.2f }} to {{ max(ranges["alpha"]) :.2f }} and $\beta$ from
@@ -260,7 +260,7 @@ for name, C in budgets.items():
 
 # %% [markdown] key="valley-read"
 # {{ claim: lowest["our largest run"] > 1.5 * lowest["a tenth"] }}
-# Each budget has a valley, as Hoffmann et al. found (figure 3), and with ten times the budget its lowest point moves to a
+# Each budget has a valley, as Hoffmann et al. found, and with ten times the budget its lowest point moves to a
 # model {{ lowest["our largest run"] / lowest["a tenth"] :.1f }} times as large, which leaves {{ 10 / (lowest["our largest run"] / lowest["a tenth"]) :.1f }} times for the text. For large models both should grow alike, by
 # the root of ten, which is 3.2, with about 20 tokens for each parameter; at our valley there are about {{ per_parameter["our largest run"][0] :.0f }}, or {{ min(per_parameter["our largest run"]) :.0f }} to
 # {{ max(per_parameter["our largest run"]) :.0f }} with a run hidden. Ours are {{ len(L) }} small runs on simple stories, and say nothing about other models.
@@ -451,8 +451,7 @@ for (question, _), answer in zip(items, chosen):
 # {{ sum(known["in these lines"]) :.0f }} of {{ len(known["in these lines"]) }} for its lines of facts, {{ sum(known["not in these lines"]) :.0f }} of {{ len(known["not in these lines"]) }} for the
 # others, and {{ by_chance * len(items) :.1f }} would be chance. {{ claim: len(set(chosen[7:10])) == 1 and sum(known["not in these lines"][7:]) <= 4 }}
 # The choices say more than the number. For all three capitals it takes *{{ chosen[7] }}*, and for the four things of the last
-# group {{ " or ".join(f"*{word}*" for word in sorted(set(chosen[10:]))) }}, so that what is right there is right by accident. A test made of the lines that it
-# has read would have praised it.
+# group {{ " or ".join(f"*{word}*" for word in sorted(set(chosen[10:]))) }}, so that what is right there is right by accident.
 #
 # ## Back to the log
 #
