@@ -79,8 +79,8 @@ show.tokens([tokenizer.token(t) for t in ids], below, groups=groups)
 
 # %% [markdown] key="dialog-read"
 # Blue is what is given, violet are the special tokens, orange is the answer. Below each token stands its target, or a
-# dot where none counts; in code that is −100, as in PyTorch. Look at the two ends of the answer. Its first token,
-# `{{ tokenizer.token(answer[0]) }}`, is the target of the last token *before* it. And its last token has `<|eot_id|>` for a target, so that
+# dot where none counts; in code that is −100, as in PyTorch. The answer's first token,
+# `{{ tokenizer.token(answer[0]) }}`, is the target of the last token *before* it. Its last token has `<|eot_id|>` for a target, so that
 # to stop is learned like any other word.
 #
 # Shorter dialogs in a batch are padded at the end. No token looks ahead, so none looks at the **padding**, and it is no
@@ -225,7 +225,7 @@ for one, story in zip(questions, told):
     print(f"{one}\n    {story}\n")
 
 # %% [markdown] key="asked-read"
-# It answers, in two short sentences as it was shown, and stops. The name Plobeek was made up for this page, so it must
+# It answers in two short sentences, as it was shown. The name Plobeek was made up for this page, so it must
 # have been copied (lesson [07b](07b_induction.ipynb)).
 # {{ claim: find_hero(told[0]) == ("cat", "Tom") and find_hero(told[2]) == ("bear", "Plobeek") }}
 #
@@ -426,5 +426,5 @@ dearer = lost / np.interp(lengths, *there["LoRA, all ranks"].T)
 # ## What comes next
 #
 # **Your turn:** [exercise 17](exercises/17_fine_tuning.ipynb). The model took each answer that it saw for perfect. Often
-# it is easier to say which of two is better: lesson [18](18_preferences.ipynb) trains on such comparisons. The code:
+# it is easier to say which of two is better: lesson [18](18_preferences.ipynb) trains on such comparisons. Code:
 # `llama_np/training/lora.py`.
