@@ -266,9 +266,8 @@ from llama_np import patch
 
 words = "little big happy kind nice small good young brave sad old pretty funny clever smart"
 words += " tall new sweet tiny poor lonely quiet curious strong silly lovely wise special shy"
-his = int(
-    forward(weights, config, tokenizer.encode(prompt.replace("girl", "boy"), bos=True))[-1].argmax()
-)
+his_next = forward(weights, config, tokenizer.encode(prompt.replace("girl", "boy"), bos=True))[-1]
+his = next(int(i) for i in np.argsort(-his_next) if i != hers)  # a model may name both alike
 boys_name = tokenizer.token(his)
 
 
