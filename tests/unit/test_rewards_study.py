@@ -147,6 +147,8 @@ def test_all_of_it_with_few_answers(tmp_path, monkeypatch):
     few = partial(Groups, requests_per_step=1, answers=2, longest=12)
     for name, value in (
         ("STOPS", (1,)),
+        ("PAIRS", 4),
+        ("TEXTS", 1),
         ("steps_of", lambda way: 1),
         ("TOLD_EVERY", 1),
         ("Groups", few),
