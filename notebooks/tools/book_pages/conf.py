@@ -22,7 +22,7 @@ html_theme_options = {
 }
 html_static_path = ["_static"]
 html_css_files = ["book.css"]
-html_js_files = ["book.js"]
+html_js_files = [("book.js", {"defer": "defer"})]
 html_extra_path = ["_extra"]  # as it is: notebooks to download, slides, the microscope
 html_copy_source = html_show_sourcelink = False
 html_show_copyright = html_show_sphinx = False
