@@ -472,5 +472,8 @@ strange = set(re.findall(r"\w+", told.lower())) - known
 # [guide](TEACHING.md).
 # Where a page measures something on stories, they are stories that the doll-house has told.
 #
+# **Touch it:** in a cell of its own, `show.microscope(model=model)` opens the whole model below. Type a sentence, look into any block,
+# head or cell, and switch parts off.
+#
 # No cell above states a size, so this page and the others run on any Llama: give `load_model` its folder, or set the
 # variable `LLAMA_MODEL` to it before you start Jupyter.

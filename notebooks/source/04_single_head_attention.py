@@ -515,3 +515,5 @@ print(f"together they move {idle_moved.mean():.0%} ± {idle_moved.std():.0%}")
 # [Exercise 04](exercises/04_single_head_attention.ipynb) lets you write scores, softmax and mix. Nothing in a
 # score says yet which token comes first: in [lesson 05](05_rope.ipynb) queries and keys are turned by an
 # angle that depends on their position.
+#
+# **Touch it:** `show.microscope(model=model, state="b=29&h=3&p=pattern")` opens a pattern with every number behind it.

@@ -494,4 +494,5 @@ print(
 #
 # **Your turn:** [exercise 07](exercises/07_multi_head.ipynb), where you write the whole step and measure a group yourself. Attention has
 # moved information between tokens; in [lesson 08](08_feed_forward.ipynb), feed-forward, every token works alone on what it has collected.
+# **Touch it:** `show.microscope(model=model, state="e=heads")` shows what each head is worth, and switches them off.
 # Before this page: [lesson 06](06_masking.ipynb). Its code: `llama_np/attention.py`, `weights_tools/examine.py`.
