@@ -18,6 +18,7 @@ from tests.fuzz import seeds
 from tests.tiny import random_weights, tiny_config
 from weights_tools.formats.adapter_config import of_module
 from weights_tools.formats.pickle_file import read_pickle_file
+from weights_tools.formats.restricted_pickle import read_pickle
 from weights_tools.load import load_model, open_model
 from weights_tools.reading import SMALL, TABLE, read_bytes, read_text
 from weights_tools.save import save_model
@@ -233,9 +234,7 @@ def test_how_long_tokens_may_be():
     check_lengths(["a" * LONGEST_TOKEN] * (MOST_WORK // LONGEST_TOKEN**2))
     with pytest.raises(ValueError, match="too long all together, on average 2000 characters"):
         check_lengths(["a" * LONGEST_TOKEN] * (MOST_WORK // LONGEST_TOKEN**2 + 1))
-    with pytest.raises(
-        ValueError, match="a token of 2001 characters, the longest"
-    ):
+    with pytest.raises(ValueError, match="a token of 2001 characters, the longest"):
         check_lengths([b"a", b"a" * (LONGEST_TOKEN + 1)])
 
 
@@ -340,3 +339,18 @@ def test_hostile_names_are_quoted(folder, house):
         assert refusal("inspect", folder).rstrip("\n").isprintable()
     write_config(folder, config, **{HOSTILE: 1, "model_type": HOSTILE})
     assert refusal("inspect", folder).rstrip("\n").isprintable()
+
+
+def test_a_hostile_name_of_a_base(tmp_path):
+    (tmp_path / "adapter_config.json").write_text(json.dumps({"base_model_name_or_path": HOSTILE}))
+    told = refusal("inspect", tmp_path)
+    assert told.rstrip("\n").isprintable() and "the model that was tuned" in told
+    with pytest.raises(FileNotFoundError) as caught:
+        open_model(tmp_path)
+    assert str(caught.value).isprintable()
+
+
+def test_a_long_name_in_a_pickle():
+    with pytest.raises(ValueError, match="which no tensor of a Llama needs") as caught:
+        read_pickle(b"\x80\x02ctorch\n" + b"r" * 5000 + b"\n.")
+    assert len(str(caught.value)) < 200

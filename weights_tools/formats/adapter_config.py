@@ -76,7 +76,7 @@ def base_of(folder: Path) -> Path:
     found = (folder / base).resolve()
     if not os.path.exists(found):  # unlike Path's own, this knows no path that is too long
         raise FileNotFoundError(
-            f"{path}: the model that was tuned, {brief.repr(base)}, is not at {str(found)[:300]}; "
+            f"{path}: the model that was tuned, {brief.repr(base)}, is not at {shown(str(found))}; "
             "put it there, or change base_model_name_or_path"
         )
     return found
@@ -154,5 +154,5 @@ def compiled(pattern: str):
 
 
 def shown(key: str) -> str:
-    """A key of the file as it is, or as a text where it could be mistaken."""
-    return key if key.isidentifier() and len(key) < 60 else brief.repr(key)
+    """A key or a path as it is, or as a text, cut, where it could be mistaken."""
+    return key if key.isprintable() and len(key) < 300 else brief.repr(key)

@@ -131,9 +131,11 @@ def unique_tensors(parts: list[Part]) -> dict[str, TensorInfo]:
     infos: dict[str, TensorInfo] = {}
     for info in (info for part in parts for info in part.header.tensors):
         if info.name in infos:
-            raise ValueError(f"damaged: {info.name!r} stands there twice; get it again")
+            raise ValueError(f"damaged: {brief.repr(info.name)} stands there twice; get it again")
         if not 1 <= len(info.shape) <= 2 or 0 in info.shape:
-            raise ValueError(f"{info.name!r} has shape {info.shape}; no Llama has such a tensor")
+            raise ValueError(
+                f"{brief.repr(info.name)} has shape {info.shape}; no Llama has such a tensor"
+            )
         infos[info.name] = info
     return infos
 
@@ -147,7 +149,7 @@ def refuse_strangers(config: LlamaConfig, infos: dict[str, TensorInfo]) -> None:
         )
     strangers = infos.keys() - gguf_names(config).values() - {ROPE}
     if strangers:
-        raise ValueError(f"{min(strangers)!r} is no part of a Llama with this config")
+        raise ValueError(f"{brief.repr(min(strangers))} is no part of a Llama with this config")
 
 
 def gguf_names(config: LlamaConfig) -> dict[str, str]:

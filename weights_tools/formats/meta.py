@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from llama_np.config import LlamaConfig
+from llama_np.config import LlamaConfig, brief
 from llama_np.weights import shapes
 
 from ..layout import names_elsewhere
@@ -74,7 +74,9 @@ def refuse_incomplete(files: list[Path], shards: list[Shard]) -> None:
     """Raise unless all parts hold the same names, and those of a Llama among them."""
     for file, shard in zip(files, shards, strict=True):
         for name in sorted({EMBEDDING, *shards[0]} ^ {EMBEDDING, *shard}):
-            raise ValueError(f"{file}: holds other tensors than {files[0].name}: {name!r} differs")
+            raise ValueError(
+                f"{file}: holds other tensors than {files[0].name}: {brief.repr(name)} differs"
+            )
         if EMBEDDING not in shard or shard[EMBEDDING].array.ndim != 2:
             raise ValueError(f"{file}: holds no matrix {EMBEDDING}; is this a Llama of Meta's?")
 
@@ -107,7 +109,7 @@ def refuse_wrong_names(file: Path, shard: Shard, config: LlamaConfig) -> None:
     for name in sorted(expected - shard.keys()):
         raise ValueError(f"{file}: {name} is missing; do file and params.json belong together?")
     for name in sorted(shard.keys() - expected - {OUTPUT, UNUSED}):
-        raise ValueError(f"{file}: {name!r} is no part of a Llama with this params.json")
+        raise ValueError(f"{file}: {brief.repr(name)} is no part of a Llama with this params.json")
 
 
 def join(name: str, shape: tuple[int, ...], files: list[Path], parts: list[Mapped]) -> TensorOnDisk:

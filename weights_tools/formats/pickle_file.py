@@ -16,6 +16,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from llama_np.config import brief
+
 from .restricted_pickle import Tensor, read_pickle
 
 LARGEST_PICKLE = 1 << 20  # that of Llama 3.1 405B has a quarter of this
@@ -85,7 +87,7 @@ def read_zip(path: Path) -> dict[str, Member]:
     for entry in sorted(entries, key=lambda entry: -entry.header_offset):
         name = entry.filename.partition("/")[2]
         if name in members:
-            raise ValueError(f"damaged: it holds {name!r} twice; get it again")
+            raise ValueError(f"damaged: it holds {brief.repr(name)} twice; get it again")
         members[name] = Member(member_bytes(data[:end], entry), entry.CRC)
         end = entry.header_offset  # what lies before must end before
     return members
@@ -95,18 +97,22 @@ def member_bytes(before: np.ndarray, entry: zipfile.ZipInfo) -> np.ndarray:
     """The bytes of a file in a zip; ``before``: the zip up to where the next file begins."""
     if entry.flag_bits & 1 or entry.compress_type != zipfile.ZIP_STORED:
         raise ValueError(
-            f"{entry.filename!r} is compressed or encrypted; torch.save stores it plain"
+            f"{brief.repr(entry.filename)} is compressed or encrypted; torch.save stores it plain"
         )
     header = before[max(entry.header_offset, 0) :][: LOCAL_HEADER.size].tobytes()
     if entry.header_offset < 0 or len(header) < LOCAL_HEADER.size:
-        raise ValueError(f"damaged: {entry.filename!r} lies outside the file; get it again")
+        raise ValueError(
+            f"damaged: {brief.repr(entry.filename)} lies outside the file; get it again"
+        )
     signature, name_length, extra_length = LOCAL_HEADER.unpack(header)
     start = entry.header_offset + LOCAL_HEADER.size
     name = before[start : start + name_length].tobytes()
     start += name_length + extra_length
     found = before[start : start + entry.file_size]
     if (signature, name) != (b"PK\3\4", entry.filename.encode()) or len(found) != entry.file_size:
-        raise ValueError(f"damaged: {entry.filename!r} is not where the zip says; get it again")
+        raise ValueError(
+            f"damaged: {brief.repr(entry.filename)} is not where the zip says; get it again"
+        )
     return found
 
 
@@ -129,12 +135,18 @@ def map_tensor(name: str, tensor: Tensor, members: dict[str, Member]) -> Mapped:
     key = f"data/{storage.key}"
     if key not in members or len(members[key].data) != storage.count * dtype.itemsize:
         raise ValueError(
-            f"damaged: {name!r} and the numbers in {key!r} differ in size; get it again"
+            f"damaged: {brief.repr(name)} and the numbers in {brief.repr(key)} differ in size; "
+            "get it again"
         )
     if not (are_whole(shape) and are_whole(strides) and are_whole((offset,))):
-        raise ValueError(f"damaged: {name!r} has no proper shape, strides and offset; get it again")
+        raise ValueError(
+            f"damaged: {brief.repr(name)} has no proper shape, strides and offset; get it again"
+        )
     if not 1 <= len(shape) == len(strides) <= 2 or 0 in shape:
-        raise ValueError(f"{name!r} has shape {shape}; the tensors of a Llama have one axis or two")
+        raise ValueError(
+            f"{brief.repr(name)} has shape {brief.repr(shape)}; the tensors of a Llama have one "
+            "axis or two"
+        )
     refuse_scattered(name, tensor)
     array = np.ndarray(
         shape,
@@ -159,8 +171,9 @@ def refuse_scattered(name: str, tensor: Tensor) -> None:
     height, stride = (shape[0], strides[0]) if len(shape) == 2 else (1, width)
     if (width > 1 and step != 1) or (height > 1 and stride < width):
         raise ValueError(
-            f"{name!r} has shape {shape} but strides {strides}: its rows overlap or are scattered; "
+            f"{brief.repr(name)} has shape {brief.repr(shape)} but strides "
+            f"{brief.repr(strides)}: its rows overlap or are scattered; "
             "save it again with tensor.contiguous()"
         )
     if offset + (height - 1) * stride + width > storage.count:
-        raise ValueError(f"damaged: {name!r} reaches beyond its storage; get it again")
+        raise ValueError(f"damaged: {brief.repr(name)} reaches beyond its storage; get it again")

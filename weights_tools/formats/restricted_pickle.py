@@ -16,6 +16,8 @@ import pickletools
 import struct
 from typing import Any, NamedTuple
 
+from llama_np.config import brief
+
 MOST_TENSORS = 100_000  # Llama 3.1 405B has 1,138
 OPERATIONS = (  # all that a dictionary of tensors needs
     "PROTO FRAME STOP MARK NONE NEWTRUE NEWFALSE BININT BININT1 BININT2 LONG1 BINUNICODE "
@@ -80,7 +82,8 @@ def stand_in(name: str) -> Any:
     """What stands for a name; ``Refused`` if it is not one of those that tensors need."""
     if name not in STAND_INS:
         raise Refused(
-            f"its pickle asks for {name!r}, which no tensor of a Llama needs; {NOTHING_RUN}"
+            f"its pickle asks for {brief.repr(name)}, which no tensor of a Llama needs; "
+            f"{NOTHING_RUN}"
         )
     return STAND_INS[name]
 
@@ -111,7 +114,7 @@ def read_pickle(data: bytes) -> dict[str, Tensor]:
         raise ValueError(f"expected a dictionary of tensors, got {type(found).__name__}")
     for name, value in found.items():
         if not isinstance(value, Tensor):
-            raise ValueError(f"{name!r} should be a tensor, got {type(value).__name__}")
+            raise ValueError(f"{brief.repr(name)} should be a tensor, got {type(value).__name__}")
     return found
 
 
