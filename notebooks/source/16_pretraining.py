@@ -159,7 +159,7 @@ def train(start, stream, n_steps, n_rows, peak=1e-2, longest=1.0, bad=None):
 
 # %% [markdown] key="run-why"
 # Every ten steps at first, and then every twenty-five, we ask the model what it expects at {{ 16 * T :, }} positions
-# of held-out stories. The losses of the three tables there are drawn as lines. The picture grows while you wait.
+# of held-out stories. The losses of the three tables there are drawn as lines.
 
 # %% key="run-tools"
 from IPython.display import clear_output
@@ -222,7 +222,7 @@ trained, log = run(0, N_STEPS, draw)
 # The model starts near $\ln V$ and falls to the line of the unigrams, {{ by_table["unigrams"] :.2f }}, at once. It passes the
 # bigrams, {{ by_table["bigrams"] :.2f }}, at step {{ next(s for s in log if log[s]["loss"] < by_table["bigrams"]) }} and the trigrams, {{ by_table["trigrams"] :.2f }}, at step {{ next(s for s in log if log[s]["loss"] < by_table["trigrams"]) }}. At the
 # end it is at {{ log[N_STEPS]["loss"] :.2f }}. Only what lies below the lowest line has come from looking further back than two
-# tokens. Here is what it said on the way.
+# tokens. On the way it said:
 
 # %% key="samples" tags=["timing"]
 for step in (50, 100):
@@ -321,7 +321,7 @@ print("first loss:", ", ".join(f"{first[std]:.2f} with {std}" for std in first))
 #
 # $$w \leftarrow w - r \left( \frac{m'}{\sqrt{v'} + \epsilon} + \lambda\, w \right) \qquad \lambda = 0.1,\ \epsilon = 10^{-8}$$
 #
-# In the first step $m'$ is the gradient and $\sqrt{v'}$ its size, so one line can do it.
+# In the first step $m'$ is the gradient and $\sqrt{v'}$ its size.
 
 # %% key="adamw"
 start = fresh()
