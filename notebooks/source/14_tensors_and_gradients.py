@@ -6,8 +6,8 @@
 # or down a little. Which way should each go, and how far?
 #
 # *Which way* is told by the **gradient**, which you find by trying, by the chain rule, and with a program of your own for
-# any computation. *How far* is decided by an **optimizer**. At the end you make a classic mistake on purpose and see what
-# it is good for.
+# any computation. *How far* it does not say: for our one wish a single step will do, and for longer ways an
+# **optimizer** decides. There you make a classic mistake on purpose and see what it is good for.
 #
 # It follows [lesson 13](13_gpt2_to_llama.ipynb); [exercise 14](exercises/14_tensors_and_gradients.ipynb) goes with it.
 
@@ -55,10 +55,10 @@ j = np.abs(x).argmax()
 w = output[j, target]
 
 
-def loss_at(w, dtype=np.float64):
+def loss_at(w):
     """The loss if that one weight is w: only the logit of the target moves."""
-    moved = z.astype(dtype)
-    moved[target] += dtype(x[j]) * (dtype(w) - dtype(output[j, target]))
+    moved = z.copy()
+    moved[target] += x[j] * (w - output[j, target])
     return -np.log(softmax(moved)[target])
 
 
@@ -69,7 +69,7 @@ def slope_between(w, h):
 reach = 7 / abs(x[j])
 around = np.linspace(w - reach, w + reach, 61)
 lines = {"loss": np.array([loss_at(v) for v in around])}
-for name, side in (("at our weight", 0), ("nearly sure", 0.6)):
+for name, side in (("at our weight", 0), ("where nearly sure", 0.6)):
     at = w + side * reach * np.sign(x[j])
     line = loss_at(at) + slope_between(at, 1e-6) * (around - at)
     lines[f"slope {name}"] = np.where(np.abs(around - at) < reach / 2.5, line, np.nan)
@@ -79,8 +79,8 @@ for h in (0.1, 0.01, 0.001, 0.0001):
 
 # %% [markdown] key="slope-read"
 # The slopes settle near {{ slope_between(w, 1e-6) :.3f }} as the second point comes closer. This is the
-# **derivative** of the loss with respect to the weight, the slope of the straight line that touches the curve. Its
-# sign answers our question for this weight: {{ "down" if slope_between(w, 1e-6) > 0 else "up" }}. Where the
+# **derivative** of the loss with respect to the weight. Its
+# sign answers our question for this weight: {{ "down" if slope_between(w, 1e-6) > 0 else "up" }}, since the loss {{ "rises" if slope_between(w, 1e-6) > 0 else "falls" }} where the weight grows. Where the
 # token is nearly certain the curve is flat, because nothing is left to gain.
 
 # %% [markdown] key="chain-why"
@@ -109,35 +109,27 @@ print(f"d_p = {d_p:.4f}   d_z = {d_z:.4f}   d_w = {d_w:.4f}")
 agree(d_w, numerical_gradient(lambda v: loss_at(v[0]), np.array([w]), [(0,)])[0], 1e-7)
 
 # %% [markdown] key="chain-read"
-# The first two slopes multiply to $-\frac{1}{p} \cdot p\,(1 - p) = p - 1$, here {{ p[target] - 1 :.4f }}: what the
+# The first two slopes multiply to $-\frac{1}{p} \cdot p\,(1 - p) = p - 1$, here {{ p[target] - 1 :.4f }}: minus what the
 # probability still lacks.
 
 # %% [markdown] key="numerical-why"
 # ## Step 3. How good is trying?
 #
 # `numerical_gradient` takes a step to *each* side, $(\mathrm{loss}(w + h) - \mathrm{loss}(w - h)) / 2h$. At distance $h$ a
-# curve has bent away from its tangent by about $\frac{1}{2} c\,h^2$, on both sides alike, so that this drops out of the
+# curve has bent away from its tangent in proportion to $h^2$, on both sides alike, so that this drops out of the
 # difference.
 #
 # **Predict before you run:** is a smaller $h$ always better?
 
 # %% key="numerical-by-hand"
 steps = 10.0 ** -np.arange(1, 14.5, 0.5)
-
-
-def two_sided(h, dtype):
-    up, down = dtype(w) + dtype(h), dtype(w) - dtype(h)
-    return (loss_at(up, dtype) - loss_at(down, dtype)) / dtype(2 * h)
-
-
 errors = {
-    "one side, float64": [abs(slope_between(w, h) - d_w) for h in steps],
-    "two sides, float64": [abs(two_sided(h, np.float64) - d_w) for h in steps],
-    "two sides, float32": [abs(two_sided(h, np.float32) - d_w) for h in steps],
+    "one side": [abs(slope_between(w, h) - d_w) for h in steps],
+    "two sides": [abs((loss_at(w + h) - loss_at(w - h)) / (2 * h) - d_w) for h in steps],
 }
 show.curves(steps, errors, ("step h", "error of the slope"), log="xy", title="slopes by trying")
 for name, error in errors.items():
-    print(f"{name:19} best step {steps[np.argmin(error)]:.0e}, error {min(error):.0e}")
+    print(f"{name:9} best step {steps[np.argmin(error)]:.0e}, error {min(error):.0e}")
 
 # %% [markdown] key="numerical-answer"
 # <details><summary>Answer</summary>
@@ -147,7 +139,7 @@ for name, error in errors.items():
 #
 # </details>
 #
-# So gradients are checked in float64, from two sides, with steps near 1e-5.{{ claim: min(errors["two sides, float32"]) > 100 * min(errors["two sides, float64"]) }}
+# So gradients are checked in float64, from two sides, with steps near 1e-5.{{ claim: min(errors["one side"]) > 10 * min(errors["two sides"]) }}
 
 # %% [markdown] key="gradient-why"
 # ## Step 4. All weights at once
@@ -174,7 +166,7 @@ show.bars(d_z[best], names, "d_z", title="the gradient with respect to six logit
 # Only `{{ names[2] }}` is to rise, the others to fall in proportion to their probability, `{{ names[0] }}` the
 # most with {{ d_z[best[0]] :.2f }}.{{ claim: abs(d_z.sum()) < 1e-9 }} Trying would take two runs for each weight,
 # {{ 2 * n_here :,d }} for this whole model and {{ 2 * n_8b / 1e9 :.0f }}
-# billion for Llama 3 8B. Going back takes one, because all weights before `d_z` share it. This is the
+# billion for Llama 3 8B. Going back takes a single one, because every earlier weight reuses `d_z`. This is the
 # **backward pass**, or **backpropagation** ([Rumelhart et al. 1986](https://doi.org/10.1038/323533a0)).
 
 # %% [markdown] key="step-why"
@@ -196,10 +188,10 @@ table(
 )
 
 # %% [markdown] key="step-read"
-# At the smallest rate {{ rows[0][2] / rows[0][1] :.1% }} of the promise is kept. At the
-# largest the promised fall of {{ -rows[-1][1] :.1f }} is more than the whole loss, and yet our wish is granted: the model now says
-# `{{ rows[-1][4] }}`.{{ claim: rows[-1][4] == names[2] and rows[0][2] / rows[0][1] > 0.95 }} A gradient is true
-# of small steps, and how far to go it does not say.
+# At the smallest rate the promise is kept. At the
+# largest the promised fall of {{ -rows[-1][1] :.1f }} is more than the whole loss, and yet our wish is granted.{{ claim: rows[-1][4] == names[2] and rows[0][2] / rows[0][1] > 0.95 }} How far, then? The rate
+# {{ next(r for r, *_, said in rows if said == names[2]) :g }} is enough here, {{ claim: rows[-2][4] == names[2] and rows[-2][3] > 0.15 }}
+# but that was found by trying, because a gradient is true of small steps only.
 
 # %% [markdown] key="product-why"
 # ### Many rows, one matrix
@@ -267,7 +259,7 @@ print("tried ", numerical_gradient(lambda x: x[0] ** 2 + x[0], np.array([3.0]), 
 # </details>
 #
 # **Where a value is used several times, its derivatives add.** Four more operations, and the machine runs our chain of
-# step 2, in which $e^z$ is used twice, in the top and in the bottom of the fraction.
+# step 2, in which $e^z$ is used twice.
 
 # %% key="machine-chain"
 compute |= {"over": lambda a, b: a / b, "exp": np.exp, "log": np.log, "minus": lambda a: -a}
@@ -287,11 +279,9 @@ values["R"] = np.exp(z).sum() - np.exp(z[target])  # the other tokens
 run_forward(chain, values)
 d = go_back(chain, values)
 agree(d["w"], d_output[j, target], 1e-9)
-table(["", "value", "d"], [[name, f"{values[name]:.5g}", f"{d[name]:.5g}"] for name in values])
 
 # %% [markdown] key="chain-listed"
-# Read the last column from below: 1 at the loss, $p - 1$ at `z`, and for `w` that times $x_j$, the
-# {{ d["w"] :.4f }} found by hand. {{ claim: abs(d["z"] - (p[target] - 1)) < 1e-9 }} **You have written
+# It finds the {{ d["w"] :.4f }} that we found by hand. {{ claim: abs(d["z"] - (p[target] - 1)) < 1e-9 }} **You have written
 # backpropagation.** What is missing are arrays in the place of numbers, and a list that writes itself.
 #
 # The library's `Tensor` is an array that remembers its **parents**, the tensors it was computed from, and for
@@ -307,7 +297,8 @@ for line in source(Tensor).text.splitlines():
 
 # %% [markdown] key="backward-note"
 # The rule for `@` is the one of step 5, with `.mT` for "transposed". An array that NumPy has stretched over many rows
-# (**broadcasting**), such as a **bias**, was used in each of them and gets the sum. Our chain once more:
+# (**broadcasting**), such as a **bias**, was used in each of them and gets the sum. Our chain once more, with
+# $p - 1$ in orange before `exp`:
 
 # %% key="graph"
 x_t, w_t = Tensor(x[j], "x"), Tensor(w, "w")
@@ -321,7 +312,7 @@ agree(w_t.grad, d["w"], 1e-9)
 # %% [markdown] key="network-why"
 # ## Step 7. From random numbers
 #
-# For *how far* we need something that can be trained many times: points on
+# So much for *which way*, a good place for a break. For *how far* we need something that can be trained many times: points on
 # two spirals, and a network that tells which of them a point is on. It has two **hidden layers**, each a matrix, a
 # bias and the curve tanh, and one logit $z$. "Yes" has the probability $1 / (1 + e^{-z})$, so that the loss is
 # $\ln(1 + e^{-z})$ where "yes" is right and $\ln(1 + e^{z})$ where "no" is.
@@ -361,7 +352,7 @@ def losses(w):
 
 # %% [markdown] key="train-why"
 # A training loop repeats four moves: the forward pass, the backward pass, a step, and clearing the gradients, because
-# `backward` *adds* to the `grad` that is there, as in PyTorch. Its **batch size** is {{ len(points) }}, all points.
+# `backward` *adds* to the `grad` that is there, as in PyTorch. Its **batch size**, the number of examples in a step, is {{ len(points) }}, all points.
 
 
 # %% key="train"
@@ -388,8 +379,7 @@ for name, w_n in {"before: probability of red": random_weights(), "after": train
 show.regions(panels, points, group, reach=1.2)
 
 # %% [markdown] key="mistake-why"
-# This is the first of them. Slopes alone have brought it from {{ cleared[0, 0] :.2f }}, about the loss of
-# a tossed coin (ln 2 = 0.69), to {{ cleared[-1, 0] :.3f }} in {{ len(cleared) }} steps.
+# This is the first of them. Slopes alone have brought it from {{ cleared[0, 0] :.2f }} to {{ cleared[-1, 0] :.3f }} in {{ len(cleared) }} steps.
 # {{ claim: cleared[-1, 0] < 0.3 }}
 #
 # ## Step 8. The mistake
@@ -410,7 +400,7 @@ show.curves(
 # %% [markdown] key="mistake-read"
 # Never cleared, the loss falls faster at first than in the correct loop, to about
 # {{ smooth.min() :.2f }} around step {{ lowest }}, and then climbs again. With 0.9 kept it ends at
-# {{ lines["0.9 kept"][-1] :.4f }}, where the correct loop has {{ lines["cleared"][-1] :.2f }}. Why? The same
+# {{ lines["0.9 kept"][-1] :.4f }}, where the correct loop has {{ lines["cleared"][-1] :.2f }}. Why? Try the same
 # with a single weight in a bowl, $\mathrm{loss} = w^2 / 2$, whose slope is $w$ itself:
 # {{ claim: lines["0.9 kept"][-1] < lines["cleared"][-1] / 10 }}
 # {{ claim: smooth.min() < 0.8 * lines["cleared"][lowest] and smooth[-1] > 1.3 * smooth.min() }}
@@ -432,7 +422,7 @@ show.curves(np.arange(100), swings, ("step", "weight"), title="one weight in a b
 # %% [markdown] key="valley-why"
 # What is kept is the sum of all slopes so far, a velocity $v$. It is largest at the bottom, so that the weight
 # swings for ever. Keeping only 0.9 of it acts as friction. This is **momentum**
-# ([Sutskever et al. 2013](https://proceedings.mlr.press/v28/sutskever13.html)), between the correct loop ($\beta = 0$)
+# (Polyak 1964; brought to deep networks by [Sutskever et al. 2013](https://proceedings.mlr.press/v28/sutskever13.html)), between the correct loop ($\beta = 0$)
 # and the mistake (1):
 #
 # $$v \leftarrow \beta\,v + g \qquad\qquad w \leftarrow w - r\,v$$
@@ -444,8 +434,7 @@ show.curves(np.arange(100), swings, ("step", "weight"), title="one weight in a b
 #
 # Take two weights and $\mathrm{loss} = (a^2 + 100\,b^2) / 2$, a valley. A plain step turns $a$ into $(1 - r)\,a$
 # and $b$ into $(1 - 100\,r)\,b$. Above $r = 0.02$ the second factor is below −1, and $b$ swings wider with each
-# step. So the steep direction sets the rate, which is far too small for the flat one
-# ([Goh 2017](https://distill.pub/2017/momentum/)).
+# step. So the steep direction sets the rate, far too small for the flat one.
 
 # %% [markdown] key="adam-why"
 # **Adam** ([Kingma and Ba 2014](https://arxiv.org/abs/1412.6980)) gives each weight a rate of its own. It keeps running means
@@ -454,9 +443,8 @@ show.curves(np.arange(100), swings, ("step", "weight"), title="one weight in a b
 # $$m \leftarrow \beta_1 m + (1 - \beta_1)\,g \qquad v \leftarrow \beta_2 v + (1 - \beta_2)\,g^2 \qquad
 # w \leftarrow w - r\,\frac{m'}{\sqrt{v'}}$$
 #
-# The root of $v$ is the usual size of this weight's slope, so that the quotient is near 1 in steep and in flat
-# directions. Both means start at 0: after $t$ equal gradients, $m = (1 - \beta_1^t)\,g$, and divided by that factor it is
-# $m'$; $v'$ likewise. Below, $\beta_1$ is 0.9 and $\beta_2$ is 0.95.
+# Here $v$ is not a velocity: its root is the usual size of this weight's slope, so that the quotient is seldom much above 1. Both means start at 0: after $t$ equal gradients, $m = (1 - \beta_1^t)\,g$, and divided by that factor it is
+# $m'$; $v'$ likewise.
 
 
 # %% key="optimizers"
@@ -478,12 +466,16 @@ def adam(rate, keep=0.9, keep_square=0.95):
         nonlocal m, v, t
         m, v, t = keep * m + (1 - keep) * g, keep_square * v + (1 - keep_square) * g * g, t + 1
         unbiased, square = m / (1 - keep**t), v / (1 - keep_square**t)
-        return rate * unbiased / (np.sqrt(square) + 1e-8)
+        return rate * unbiased / (np.sqrt(square) + 1e-8)  # never divided by 0
 
     return step
 
 
-def walk(step, n_steps=30):
+def height(a, b):
+    return (a**2 + 100 * b**2) / 2
+
+
+def walk(step, n_steps=100):
     path = [np.array([-3.0, 0.8])]
     for _ in range(n_steps):
         path.append(path[-1] - step(path[-1] * [1, 100]))
@@ -491,24 +483,31 @@ def walk(step, n_steps=30):
 
 
 a, b = np.linspace(-3.4, 1.4, 80), np.linspace(-1.1, 1.1, 80)
-bowl = (a**2 + 100 * b[:, None] ** 2) / 2
 walks = {
     "plain, rate 0.019": walk(momentum(0.019, keep=0)),
     "momentum, rate 0.019": walk(momentum(0.019)),
     "Adam, rate 0.15": walk(adam(0.15)),
 }
-show.paths(a, b, bowl, walks, ("a, flat", "b, steep"), title="thirty steps in a valley")
+begun = {name: path[:31] for name, path in walks.items()}
+show.paths(a, b, height(a, b[:, None]), begun, ("a, flat", "b, steep"), title="thirty steps")
+for name, path in walks.items():
+    print(f"{name:21} after 30 steps {height(*path[30]):.3f}, after 100 {height(*path[-1]):.4f}")
 
 # %% [markdown] key="walks-read"
-# Plain descent jumps from wall to wall and only comes to $a$ = {{ walks["plain, rate 0.019"][-1, 0] :.1f }}. Momentum
-# swings as well, but along $b$ the slopes change their sign and largely cancel in $v$, while along $a$ they add up and
-# carry it past the cross and back. Adam starts diagonally.
+# Plain descent jumps from wall to wall and only comes to $a$ = {{ walks["plain, rate 0.019"][30, 0] :.1f }}. Momentum
+# swings even wider and shoots past the cross, so that after thirty steps it has gained nothing. But all its
+# swings, flat or steep, shrink by $\sqrt{0.9}$ a step
+# ([Goh 2017](https://distill.pub/2017/momentum/)), and after a hundred its loss is
+# {{ height(*walks["momentum, rate 0.019"][-1]) :.3f }} where plain descent has {{ height(*walks["plain, rate 0.019"][-1]) :.3f }}.
+# {{ claim: height(*walks["momentum, rate 0.019"][-1]) < height(*walks["plain, rate 0.019"][-1]) / 10 }}
+# {{ claim: height(*walks["Adam, rate 0.15"][30]) < height(*walks["plain, rate 0.019"][30]) / 3 }}
+# Adam starts diagonally, as if both directions were equally steep, and is ahead after thirty steps.
 
 # %% [markdown] key="trial-why"
 # ## Step 10. Is it more than a larger rate?
 #
-# Twenty starts, a hundred steps, the loss as mean of the last five. Plain descent gets the best of four rates, the
-# mistake and Adam of three, momentum only the rate of step 8. Were it only a factor of ten, each **control** would
+# Twenty starts, a hundred steps, the loss as mean of the last five. Plain descent and Adam get the best of four rates, the
+# mistake of three, momentum only the rate of step 8. Were it only a factor of ten, each **control** would
 # equal its partner: plain descent at ten times the rate of momentum, and momentum at a tenth of that of plain descent.
 #
 # **Predict before you run:** where in the table will the mistake come, by its median?
@@ -526,7 +525,7 @@ def at_rates(*rates, **more):  # the rate with the best median first
 
 with np.errstate(over="ignore", invalid="ignore"):  # weights may run away, beyond float32
     plain, with_momentum = at_rates(0.5, 1.0, 2.0, 3.0), final(1.0, keep=0.9)
-    mistake, with_adam = at_rates(0.1, 0.3, 1.0, keep=1), at_rates(0.03, 0.1, 0.3, make=adam)
+    mistake, with_adam = at_rates(0.1, 0.3, 1.0, keep=1), at_rates(0.03, 0.1, 0.3, 1.0, make=adam)
     trials = {
         "plain, best rate {}".format(*plain): [*plain.values()][0],
         "momentum, rate 1": with_momentum,
@@ -550,32 +549,21 @@ table(
 # {{ claim: np.median(never) < min(np.median(e) for e in plain.values()) / 5 and never.max() > 3 * with_momentum.max() }}
 # {{ claim: 0.3 < np.median(never) / np.median(with_momentum) < 3 }}
 # The worst of twenty networks with momentum, {{ trials["momentum, rate 1"].max() :.4f }}, is better than the best
-# plain one at any rate, {{ min(e.min() for e in plain.values()) :.4f }}. At a small rate, momentum
+# plain one at any of the four rates, {{ min(e.min() for e in plain.values()) :.4f }}. At a small rate, momentum
 # is a factor of ten and little else: {{ np.median(trials["control: momentum, rate 0.1"]) :.2f }} against
 # {{ np.median(plain[1.0]) :.2f }}. But plain descent at the rate 10 ends at
 # {{ np.median(trials["control: plain, rate 10"]) :.0f }}. **Momentum goes ten times as far where it
 # is flat and is not thrown out where it is steep.**
 #
 # And the mistake? Its median, {{ np.median(never) :.4f }}, is far below the correct loop at its best
-# and close to that of momentum. What it lacks is rest: at the end {{ above }} of the
+# and close to that of momentum. But it never settles: at the end {{ above }} of the
 # twenty lie above the worst one with momentum, the highest at {{ never.max() :.2f }}.
-# Adam has the lowest median, {{ np.median(adams) :.4f }}, but one of its networks is still at {{ adams.max() :.2f }}.
+# Adam has the lowest median, {{ np.median(adams) :.4f }}, but its worst network is still at {{ adams.max() :.2f }}.
 # {{ claim: np.median(adams) == min(np.median(e) for e in trials.values()) and adams.max() > 0.05 }}
-#
 
 # %% [markdown] key="next"
 # ## What comes next
 #
-# In PyTorch the loop of this page reads
-#
-# ```python
-# optimizer = torch.optim.SGD(model.parameters(), lr=1.0, momentum=0.9)  # or AdamW
-# for x, y in batches:
-#     loss = F.cross_entropy(model(x), y)  # forward pass
-#     optimizer.zero_grad()                # clear; momentum is kept elsewhere
-#     loss.backward()                      # backward pass
-#     optimizer.step()
-# ```
-#
+# PyTorch has these optimizers as `torch.optim.SGD(momentum=0.9)` and `AdamW`.
 # In [exercise 14](exercises/14_tensors_and_gradients.ipynb) you find out what our step has changed for a
 # *boy*. [Lesson 15](15_backward.ipynb) goes back through every step of a Llama.
