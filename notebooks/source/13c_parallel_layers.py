@@ -2,12 +2,12 @@
 # # 13c Parallel layers: one model, several processors
 #
 # Open [Meta's code for Llama 3](https://github.com/meta-llama/llama3/blob/main/llama/model.py) and look for a matrix: there
-# is none. Where `wq` and `w_down` should be, it has `ColumnParallelLinear` and `RowParallelLinear`. Llama 3 70B takes
-# 140 GB in bfloat16, more than the 80 GB of an H100, so that every matrix lies in pieces on eight cards. How can
+# is none. Where `wq` and `w2` (our `w_down`) should be, it has `ColumnParallelLinear` and `RowParallelLinear`. Llama 3 70B takes
+# 140 GB in bfloat16, more than the 80 GB of an H100, so every matrix is split across eight graphics cards. How can
 # processors, none of which holds a whole matrix, continue *Once upon a time, there was a little girl named*, and how
 # often do they have to talk to each other on the way?
 #
-# You cut the doll-house in two, then in eight, run it, and count every number that is exchanged. At the end you know why
+# You cut the doll-house in two, then in eight, run it, and count every number that is exchanged. Here the processors are played one after another by one program. At the end you know why
 # the choice between rows and columns is not free, why a model should not have fewer key-value heads than
 # processors, and when more processors no longer help.
 #
@@ -73,17 +73,9 @@ print("one processor:", *(f"{name} {piece.shape}" for name, piece in held_by_one
 #
 # The sum at the end, after which every processor has the whole result, is called an **all-reduce**, and the pair of columns
 # and rows comes from Megatron ([Shoeybi et al. 2019](https://arxiv.org/abs/1909.08053), section 3), where the whole idea
-# is **tensor parallelism**. How much does each half write?
-
-# %% key="halves"
-both = np.linalg.norm(parts[0] + parts[1])
-alone = [np.linalg.norm(part) / both for part in parts]
-print(f"size of the two parts, the whole being 1: {alone[0]:.3f} and {alone[1]:.3f}")
+# is **tensor parallelism**.
 
 # %% [markdown] key="wrong-why"
-# Neither is a smaller copy of the result; they are different contributions to it, like those of heads. (If the
-# two were at right angles, their squares would add up to 1, and here they add up to {{ alone[0] ** 2 + alone[1] ** 2 :.2f }}.)
-#
 # ## Step 2. Why not the other way round?
 #
 # **Predict before you run:** now `w_gate` and `w_up` are cut by *rows*. Each processor has half of the columns of `x`, and
@@ -111,8 +103,8 @@ agree((silu(gate) * up) @ layer.w_down, true)
 # </details>
 #
 # To be right, both sums have to be made before the curve, as in the last line, and that means sending
-# {{ 2 * F }} numbers a token where columns before rows send {{ D }}. *Sums may be put off through whatever is linear
-# and through nothing else*; the norm cannot be cut like this either, since it needs the whole row, so that each
+# {{ 2 * F }} numbers a token where "columns first, then rows" sends {{ D }}. *Sums may be put off through whatever is linear
+# and through nothing else*; the norm cannot be cut without an exchange of its own either, since it needs the sum over the whole row, so each
 # processor simply computes it for itself.
 #
 # ## Step 3. Attention, by heads
@@ -172,12 +164,12 @@ agree(answers[0] + answers[1], trace["embedded"])
 show.two_processors()
 
 # %% [markdown] key="lanes-read"
-# Norms and additions are done twice, because both have whole rows. What is exchanged is one sum for each half of the
+# What a head does between `wk` and `wo` stays within its processor and is not drawn. Norms and additions are done twice, because both have whole rows. What is exchanged is one sum for each half of the
 # block. Now all of it, with any number of processors, and two functions that stand for the wires between them. One adds
 # parts, the other joins pieces, and both note how many numbers the result has.
 #
-# **Predict before you run:** with twice as many processors, how many numbers does *each* of them have to send for a token:
-# half as many, about the same, or twice as many? And does the model still say the same name?
+# **Predict before you run:** with twice as many processors, how many numbers does *each* of them have to send for a token,
+# and will that grow without limit as more take part? And does the model still say the same name?
 
 # %% key="whole"
 added, joined = [], []  # how many numbers each exchange results in
@@ -221,12 +213,12 @@ for n in counts:
     names = "wq", "wk", "wv", "wo", "w_gate", "w_up", "w_down"
     held[n] = sum(getattr(own, name).size for own in shares for name in names)
 agree(result, logits, tolerance=1e-4)  # 65 sums in another order, each rounded to float32
-header = ["processors", "says", "exchanges", "added", "joined", "each sends", "all send"]
+header = ["processors", "says", "exchanges", "numbers a token: added", "joined", "sent by each"]
 table(
     [*header, "all hold of a block"],
     [
         [n, f"`{said[n]}`", *(f"{x:,}" if n > 1 else 0 for x in talk[n])]
-        + [f"{sent[n]:,.0f}", f"{n * sent[n]:,.0f}", f"{held[n] / held[1]:.2f} times"]
+        + [f"{sent[n]:,.0f}", f"{held[n] / held[1]:.2f} times"]
         for n in counts
     ],
 )
@@ -239,11 +231,10 @@ table(
 # are**; the first depends on the width and the number of blocks, the second on the vocabulary.
 # {{ claim: talk[2] == talk[4] == talk[8] and talk[2][0] == 2 * config.n_layers + 2 and talk[2][2] == V }}
 #
-# What travels on the wires does depend on it. In the usual **ring**, where everybody talks only to the next, each of $n$
-# processors sends $2\,(n-1)/n$ numbers for every number that is added and $(n-1)/n$ for every one that is joined
-# ([NCCL's notes](https://github.com/NVIDIA/nccl-tests/blob/master/doc/PERFORMANCE.md)). So from two to eight processors each
+# What travels on the wires does depend on it. In the usual **ring**, where everybody talks only to the next, a sum goes round once to be made and once to be handed out, in $n$ pieces of
+# which each processor passes on $n - 1$. So each of $n$ processors sends $2\,(n-1)/n$ numbers for every number that is added and $(n-1)/n$ for every one that is joined
+# ([notes on NCCL, NVIDIA's library for exchanges](https://github.com/NVIDIA/nccl-tests/blob/master/doc/PERFORMANCE.md)). So from two to eight processors each
 # sends {{ sent[8] / sent[2] :.2f }} times as many, and however many take part, never more than twice as many as two do.
-# All together send {{ 8 * sent[8] / (2 * sent[2]) :.0f }} times as many, while each does only its share of the work.
 # {{ claim: sent[2] < sent[8] < 2 * sent[2] }}
 #
 # ## What does not divide
@@ -279,10 +270,10 @@ table(
 #
 # ## When does splitting stop paying?
 #
-# While one token after another is written, every weight has to be fetched from memory once for each token, and $n$ cards
+# While one token after another is written, every weight has to be fetched from memory once for each token (but for the embedding, of which one row is read), and $n$ cards
 # fetch $n$ times as fast. But the exchanges must happen one after another, because each block needs the sum of the
 # one before it, and each of them takes some time, however little it carries: about 6 microseconds between two H100 in one server
-# ([measured](https://github.com/NVIDIA/nccl/issues/1259)), say 10 among eight. An H100 fetches 3.35 TB a second
+# ([measured](https://github.com/NVIDIA/nccl/issues/1259)), and we assume 10 among eight, however many take part. With half or double of that, the last column doubles or halves. An H100 fetches 3.35 TB a second
 # ([NVIDIA](https://www.nvidia.com/en-us/data-center/h100/)).
 #
 # **Predict before you run:** how much faster do eight cards write than one, with a model of 1, 8 or 70 billion parameters?
@@ -296,7 +287,7 @@ for name, (n_parameters, n_layers) in models.items():
     faster[name], equal[name] = fetch / (fetch / 8 + waits), fetch / waits
     rows.append([f"{1e3 * fetch:.2f} ms", f"{1e3 * waits:.2f} ms", f"{faster[name]:.1f} times"])
     rows[-1] = [name, *rows[-1], f"{equal[name]:.0f}"]
-table(["", "one card fetches for", "exchanges", "eight are faster", "as long at n ="], rows)
+table(["", "one card fetches in", "exchanges", "eight are faster", "break-even n"], rows)
 
 # %% [markdown] key="waits-read"
 # The 70B, which would not fit on one card anyway, is written {{ faster["Llama 3 70B"] :.0f }} times as fast by eight, the 1B
@@ -319,6 +310,6 @@ table(["", "one card fetches for", "exchanges", "eight are faster", "as long at 
 #
 # ## What comes next
 #
-# Back to the main road: [lesson 14](14_tensors_and_gradients.ipynb), tensors and gradients. The functions with the names
-# of Meta's code are in
+# Back to the main road: [lesson 14](14_tensors_and_gradients.ipynb), tensors and gradients. The functions that Meta's
+# code calls are in
 # [fairscale](https://github.com/facebookresearch/fairscale/blob/main/fairscale/nn/model_parallel/layers.py).
