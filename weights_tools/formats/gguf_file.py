@@ -158,10 +158,10 @@ def gguf_names(config: LlamaConfig) -> dict[str, str]:
 
 
 def map_part(part: Part) -> dict[str, TensorOnDisk]:
-    """The tensors of one file, mapped and not yet read."""
+    """The tensors of one file, mapped and not yet read, in whatever order its header lists them."""
     stored, start = {}, part.header.start
     with naming(part.file):
-        for info in part.header.tensors:  # as they lie, which llama.cpp asks for too
+        for info in sorted(part.header.tensors, key=lambda info: info.offset):
             kind, n_bytes = kind_and_size(info)
             check_place(info, n_bytes, start, part)
             rows = map_rows(part.data[info.offset : info.offset + n_bytes], kind, info)
@@ -196,8 +196,7 @@ def check_place(info: TensorInfo, n_bytes: int, start: int, part: Part) -> None:
     if info.offset != start:
         raise ValueError(
             f"damaged: {info.name} begins at byte {info.offset}, what is before it ends at "
-            f"{start}; "
-            "get it again"
+            f"{start}; get it again"
         )
 
 
