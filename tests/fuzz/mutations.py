@@ -6,7 +6,6 @@ Everything is drawn from one ``random.Random``, so that a case is the same whene
 import io
 import json
 import re
-import struct
 import zipfile
 from collections.abc import Callable
 from random import Random

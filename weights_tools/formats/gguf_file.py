@@ -9,7 +9,7 @@ Quantised numbers lie in blocks along a row: 32 or 256 small integers and their 
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
@@ -159,14 +159,13 @@ def gguf_names(config: LlamaConfig) -> dict[str, str]:
 
 def map_part(part: Part) -> dict[str, TensorOnDisk]:
     """The tensors of one file, mapped and not yet read, in whatever order its header lists them."""
-    stored, start = {}, part.header.start
     with naming(part.file):
-        for info in sorted(part.header.tensors, key=lambda info: info.offset):
-            kind, n_bytes = kind_and_size(info)
-            check_place(info, n_bytes, start, part)
+        sized = [(info, *kind_and_size(info)) for info in part.header.tensors]
+        check_places({info: n_bytes for info, _, n_bytes in sized}, part)
+        stored = {}
+        for info, kind, n_bytes in sized:
             rows = map_rows(part.data[info.offset : info.offset + n_bytes], kind, info)
             stored[info.name] = TensorOnDisk(info.name, part.file, kind.name, rows, n_bytes)
-            start = padded(info.offset + n_bytes, part.header.alignment)
     return stored
 
 
@@ -184,20 +183,24 @@ def kind_and_size(info: TensorInfo) -> tuple[Kind, int]:
     return kind, math.prod(info.shape) // kind.numbers * kind.n_bytes
 
 
-def check_place(info: TensorInfo, n_bytes: int, start: int, part: Part) -> None:
-    """Raise unless a tensor lies inside the file, and begins at ``start``: where what is before it
-    ends, up to the alignment. A gap means that a type or shape there is not what was written.
+def check_places(sizes: Mapping[TensorInfo, int], part: Part) -> None:
+    """Raise unless all tensors lie inside the file, each where what is before it ends, up to the
+    alignment: a gap means that a type or shape there is not what was written.
     """
-    if info.offset + n_bytes > len(part.data):
-        raise ValueError(
-            f"cut off or damaged: {info.name} ends at byte {info.offset + n_bytes}, the file at "
-            f"{len(part.data)}; get it again"
-        )
-    if info.offset != start:
-        raise ValueError(
-            f"damaged: {info.name} begins at byte {info.offset}, what is before it ends at "
-            f"{start}; get it again"
-        )
+    for info, n_bytes in sizes.items():
+        if info.offset + n_bytes > len(part.data):
+            raise ValueError(
+                f"cut off or damaged: {info.name} ends at byte {info.offset + n_bytes}, the file "
+                f"at {len(part.data)}; get it again"
+            )
+    start = part.header.start
+    for info in sorted(sizes, key=lambda info: info.offset):
+        if info.offset != start:
+            raise ValueError(
+                f"damaged: {info.name} begins at byte {info.offset}, what is before it ends at "
+                f"{start}; get it again"
+            )
+        start = padded(info.offset + sizes[info], part.header.alignment)
 
 
 def map_rows(data: np.ndarray, kind: Kind, info: TensorInfo) -> Rows:
