@@ -43,9 +43,10 @@ def test_each_stage_replaces_one_thing():
 
 
 def test_the_stages_are_about_equally_large():
-    counts = [count(config) for config in replacements(gpt2_like(1024)).values()]
+    stages = replacements(gpt2_like(1024))
+    counts, gpt2 = [count(config) for config in stages.values()], stages["GPT-2"]
     assert max(counts) / min(counts) < 1.07
-    without_positions = [counts[0] - 64 * 48, *counts[2:]]
+    without_positions = [counts[0] - gpt2.context_length * gpt2.dim, *counts[2:]]
     assert max(without_positions) / min(without_positions) < 1.02
 
 
@@ -205,8 +206,9 @@ def test_the_table_that_ships():
         assert table["rate"] == study.best_rate(sweep[stage])
         assert min(study.RATES) < table["rate"] < max(study.RATES)  # else wider rates are due
         assert table["held_out_loss"].shape == (3, study.STEPS // study.EVERY)
-        assert table["seen"].shape == (3, len(SEEN))
-        assert table["tokens"][-1] == study.STEPS * study.BATCH * 64
+        assert table["seen"].shape == (3, len(SEEN)) and SEEN[-1] == stages[stage].context_length
+        assert np.isfinite(table["seen"]).all()
+        assert table["tokens"][-1] == study.STEPS * study.BATCH * stages[stage].context_length
         assert (np.diff(table["held_out_loss"][:, :4]) < 0).all()
     seeds = {row["seed"] for row in read_rows() if "rate" in row}
     assert seeds == {FOR_THE_RATE, 1, 2, 3}

@@ -5,7 +5,7 @@ import dataclasses
 from llama_np.gpt2.hybrid import Hybrid
 
 
-def gpt2_like(vocab_size: int, dim: int = 48, n_layers: int = 3, context: int = 64) -> Hybrid:
+def gpt2_like(vocab_size: int, dim: int = 48, n_layers: int = 3, context: int = 128) -> Hybrid:
     """The first stage: a small GPT-2, all five choices its own."""
     return Hybrid(
         dim=dim, n_layers=n_layers, n_heads=4, vocab_size=vocab_size, context_length=context,

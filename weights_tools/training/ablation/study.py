@@ -31,7 +31,7 @@ from .replacements import gpt2_like, replacements
 from .study_table import FOR_THE_RATE, RESULTS, SEEN, read_rows, sweep_of, write_results
 
 TOKENIZER = Path(__file__).parent / "tokenizer"  # 1,024 tokens; the models are too small for more
-STEPS, BATCH, WARM_UP, EVERY = 600, 4, 40, 150
+STEPS, BATCH, WARM_UP, EVERY = 500, 8, 40, 125
 RATES = (3e-3, 6e-3, 1.2e-2, 2.4e-2, 4.8e-2)  # peaks, each twice the one before
 COUNTING = {"bigram counts": 1, "trigram counts": 2, "4-gram counts": 3}  # tokens they look at
 
@@ -133,8 +133,8 @@ def baselines(text: Text) -> list[dict]:
 
 
 def measured_after(text: Text) -> np.ndarray:
-    """The tokens on which ``loss_by_seen`` is measured: every eighth one with a full context."""
-    return np.arange(text.context, len(text.stream), 8)
+    """The tokens on which ``loss_by_seen`` is measured: every fourth one with a full context."""
+    return np.arange(text.context, len(text.stream), 4)
 
 
 class Run(NamedTuple):
@@ -213,7 +213,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the study and write its table; errors are one line."""
     parser = argparse.ArgumentParser(
         prog="python -m weights_tools.training.ablation.study",
-        description=__doc__.split("\n\n")[1] + " It takes about ten minutes on one core, and "
+        description=__doc__.split("\n\n")[1] + " It takes about half an hour on one core, and "
         "goes on where it was interrupted.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )  # fmt: skip

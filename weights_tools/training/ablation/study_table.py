@@ -1,7 +1,7 @@
 """The table that the study of ``study.py`` leaves, written and read.
 
 One row a measurement: which model, the peak of its learning rate, the seed, the step. The last row
-of each run that measures (not of those that choose a rate) also has ``seen_1`` to ``seen_64``: the
+of each run that measures (not of those that choose a rate) also has ``seen_1`` to ``seen_128``: the
 loss where the model is shown only that many tokens before the one to predict. The rows of the
 counting baselines come first, with nothing but what applies to them.
 """
@@ -15,7 +15,7 @@ import numpy as np
 from ...writing import replacing
 
 RESULTS = Path(__file__).with_name("from_gpt2_to_llama.csv")
-SEEN = (1, 2, 4, 8, 16, 32, 64)
+SEEN = (1, 2, 4, 8, 16, 32, 64, 128)
 WHOLE = ("parameters", "seed", "step", "tokens")
 LOSSES = ("train_loss", "held_out_loss", *(f"seen_{n}" for n in SEEN))
 COLUMNS = ("stage", "parameters", "rate", *WHOLE[1:], *LOSSES, "seconds")
