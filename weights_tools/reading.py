@@ -8,6 +8,7 @@ from typing import Any
 SMALL = 1 << 20  # bytes of a file that describes a model; the largest known have some thousand
 TABLE = 1 << 25  # of one that lists tokens or tensors: Llama 3's tokenizer.json has up to 17 MB
 TEXT = 1 << 28  # of a text that surely fits into memory
+PACKED = 64  # no file system packs text so well
 WIDER = 5  # a text in memory takes so many times its file: its bytes, its characters, its parts
 
 
@@ -21,16 +22,23 @@ def refuse_no_file(path: Path) -> None:
 
 
 def read_bytes(path: str | Path, largest: int) -> bytes:
-    """The contents of a regular file of at most so many bytes; the size is looked at first.
+    """The contents of a regular file of at most so many bytes; the size is looked at first, and
+    whether it is there, or a hole that takes no room on the disk.
 
     Raises ``FileNotFoundError`` or ``ValueError`` with the file's name.
     """
     path = Path(path)
     refuse_no_file(path)
-    n_bytes = path.stat().st_size
+    about = path.stat()
+    n_bytes, held = about.st_size, 512 * getattr(about, "st_blocks", 0)  # 0: not known here
     if n_bytes > largest:
         raise ValueError(
             f"{path}: has {n_bytes} bytes, expected at most {largest}; is it the right file?"
+        )
+    if n_bytes > SMALL and 0 < held < n_bytes // PACKED:
+        raise ValueError(
+            f"{path}: of its {n_bytes} bytes at most {held} are there, the rest is a hole; is the "
+            "download complete?"
         )
     with path.open("rb") as file:
         return file.read(n_bytes)

@@ -1,6 +1,7 @@
 """Reading a file of progress: data, never code, and nothing in it is believed unchecked."""
 
 import json
+import math
 from datetime import datetime
 from pathlib import Path
 
@@ -57,7 +58,8 @@ def read_file(path: Path) -> dict:
     if path.stat().st_size > LARGEST:
         raise Malformed(f"larger than {LARGEST:,} bytes")
     try:
-        data = json.loads(path.read_text(encoding="utf-8-sig"), parse_constant=refuse)
+        text = path.read_text(encoding="utf-8-sig")
+        data = json.loads(text, parse_constant=refuse, parse_float=finite)
     except RecursionError:
         raise Malformed("too deep") from None
     except ValueError:  # no JSON, no UTF-8, a number of thousands of digits
@@ -85,6 +87,12 @@ def is_time(text) -> bool:
 
 def refuse(constant: str):
     raise ValueError(constant)
+
+
+def finite(text: str) -> float:
+    """A number that can be written again: 1e999 would become Infinity, which is no JSON."""
+    number = float(text)
+    return number if math.isfinite(number) else refuse(text)
 
 
 def is_record(record) -> bool:

@@ -1,12 +1,15 @@
 """Whatever a learner's function gives or raises, a check ends in a line, soon, in little memory."""
 
+import json
 import time
 
 import numpy as np
 import pytest
 from classroom import check, measure, predict
-from classroom.check.examine import STOPPED
+from classroom.check.examine import STOPPED, Outcome
 from classroom.check.returned import MOST, plain
+from classroom.progress import load, note
+from classroom.records import LARGEST
 
 from tests.fuzz.child import peak
 from tests.learner import write
@@ -147,3 +150,20 @@ def test_what_is_just_taken():
         plain([0] * (MOST + 1))
     with pytest.raises(ValueError, match="more than 100,000 entries"):
         plain([[0] * (MOST // 2)] * 2)
+
+
+def test_a_number_that_could_not_be_written_again(tmp_path, monkeypatch):
+    """1e999 is read as infinity, and written as a word that is no JSON: all would be lost."""
+    monkeypatch.setenv("LLAMA_PROGRESS", str(tmp_path))
+    (tmp_path / "progress.json").write_text('{"version": 1, "tasks": {"later": 1e999}}')
+    (line,) = note("softmax", Outcome(True, ["softmax: right."]))
+    assert "kept as progress.json.bak" in line and load()["softmax"]["passed"]
+
+
+def test_what_is_not_understood_may_not_make_the_file_too_long(tmp_path, monkeypatch):
+    monkeypatch.setenv("LLAMA_PROGRESS", str(tmp_path))
+    tasks = {f"later {i}": [[0] * 9] for i in range(5000)}
+    text = json.dumps({"version": 1, "tasks": tasks}, separators=(",", ":"))
+    assert len(text) < LARGEST
+    (tmp_path / "progress.json").write_text(text)
+    assert note("softmax", Outcome(True, ["softmax: right."])) == [] and load()["softmax"]["passed"]

@@ -105,6 +105,18 @@ def test_a_text_that_does_not_fit_into_memory(tmp_path):
         read_text(tmp_path / "x")
 
 
+def test_a_text_that_is_a_hole_for_the_most_part(tmp_path):
+    """It would fit into memory, and take all that it says."""
+    path = tmp_path / "x"
+    path.write_bytes(b"Once.\n" * 100_000)
+    if not getattr(path.stat(), "st_blocks", 0):
+        pytest.skip("how much of a file is there is not told here")
+    assert len(read_text(path)) == 600_000
+    os.truncate(path, 2**28)
+    with costs_little(), pytest.raises(ValueError, match="x: of its 268435456 bytes at most"):
+        read_text(path)
+
+
 # --- work that the file has not paid for ---
 
 

@@ -22,6 +22,7 @@ from .readers import READERS, Wrong
 
 MEMORY = 1 << 30  # bytes on top of what a child takes at its start
 GREW = 1 << 28  # bytes that the largest of some hundred kilobytes of file may cost
+LARGEST = 1 << 22  # bytes of a changed file, holes apart
 SLOW = 3.0  # seconds of processor time for a file of some hundred kilobytes
 LONGEST = 1200  # characters of an error; the path of the folder counts
 OWN = ("llama_np", "weights_tools", "classroom", "tests")
@@ -56,10 +57,10 @@ def prepare(name: str, seed: int, case: int, folders: Path, work: Path) -> list[
     done = [whole.name]
     for _ in range(rng.choice((1, 1, 1, 2, 3))):
         file = rng.choice(names)
-        if rng.random() < 0.01 and reader.accidents:
+        if rng.random() < 0.01:
             done.append(f"{file.name}: {replace(file, rng)}")
-        elif file.is_file() and file.stat().st_size < 2**22:
-            file.write_bytes(mutate(file.name, file.read_bytes(), rng))
+        elif file.is_file() and file.stat().st_size < LARGEST:
+            file.write_bytes(mutate(file.name, file.read_bytes(), rng)[:LARGEST])
             done.append(file.name)
     return done
 
