@@ -56,13 +56,13 @@ def places_compared(query_positions, key_positions):
     return np.tril(np.ones((len(query_positions), len(key_positions)), dtype=bool))
 
 
-@wrong("later scores became 0, not minus infinity", "06/zero-answer", task="mask_scores")
+@wrong("later scores became 0, not minus infinity", "06/zero-why", task="mask_scores")
 def hidden_by_zero(scores, mask):
     """0 is a score like any other: exp(0) is 1, and the future would be read."""
     return np.where(mask, scores, 0.0)
 
 
-@wrong("a large negative number instead of minus infinity", "06/questions", task="mask_scores")
+@wrong("a large negative number instead of minus infinity", "06/zero-why", task="mask_scores")
 def hidden_by_a_billion(scores, mask):
     """-1e9 hides mistakes that minus infinity shows as NaN, and float16 has no such number."""
     return np.where(mask, scores, -1e9)
@@ -107,7 +107,7 @@ def do_not_divide(q, k, v, mask, tap=no_tap):
 
 @wrong(
     "later scores became 0, not minus infinity",
-    "06/zero-answer",
+    "06/zero-why",
     right="attention.attend",
     task="attend",
 )
@@ -125,7 +125,7 @@ def softmax_over_the_queries(q, k, v, mask, tap=no_tap):
 
 @wrong(
     "weights set to zero after the softmax",
-    "06/zero-answer",
+    "06/zero-why",
     right="attention.attend",
     task="attend",
 )

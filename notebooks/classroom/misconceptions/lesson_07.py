@@ -101,7 +101,7 @@ def first_key_head_only(q, k, v, mask):
     return attend_with()(q, k[0], v[0], mask)
 
 
-@wrong("values were turned too", "05/values-why", right="attention.attention")
+@wrong("values were turned too", "05/distance-model", right="attention.attention")
 def rotate_values_too(x, layer, config, rotations, mask, cache=None, tap=no_tap):
     """Positions belong into the scores; a turned value would carry its position into the stream."""
     turning = TurnedValues(rotations, cache)
@@ -119,7 +119,7 @@ class TurnedValues(NamedTuple):
         return (k, v) if self.cache is None else self.cache.update(k, v)
 
 
-@wrong("values were turned too", "05/values-why", task="attention")
+@wrong("values were turned too", "05/distance-model", task="attention")
 def values_turned(x, wq, wk, wv, wo, head_dim, positions, frequencies, mask):
     """Positions belong into the scores; a turned value would carry its position into the stream."""
     q, k, v = (
@@ -140,7 +140,7 @@ def no_rotation(x, wq, wk, wv, wo, head_dim, positions, frequencies, mask):
     return attention(x, wq, wk, wv, wo, head_dim, positions, 0 * frequencies, mask)
 
 
-@wrong("only the queries were turned", "05/questions", task="attention")
+@wrong("only the queries were turned", "05/distance-why", task="attention")
 def keys_not_turned(x, wq, wk, wv, wo, head_dim, positions, frequencies, mask):
     """The score would depend on the query's position alone, and no longer on the distance."""
     q, k, v = (split_heads(x @ w, head_dim) for w in (wq, wk, wv))

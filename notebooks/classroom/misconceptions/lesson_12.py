@@ -49,7 +49,7 @@ def blocks_backwards(weights, config, ids):
     return forward_with(layers=lambda layers: layers[::-1])(weights, config, ids)
 
 
-@wrong("the mask is not used", "06/without-answer", task="forward")
+@wrong("the mask is not used", "06/without-why", task="forward")
 def forward_without_a_mask(weights, config, ids):
     """Every token would read the future, which the model was not trained for."""
     return forward_with(visible=lambda q, k: np.ones((len(q), len(k)), bool))(weights, config, ids)

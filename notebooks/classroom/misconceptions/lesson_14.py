@@ -58,25 +58,25 @@ def gradient_without_a_step(x, output, target, rate):
     return (output - descend(x, output, target, rate)) / rate
 
 
-@wrong("nothing was forgotten", "14/valley-why", task="velocity")
+@wrong("nothing was forgotten", "14/bowl", task="velocity")
 def no_friction(gradients, keep):
     """The old velocity is multiplied by keep at each step; without friction it never rests."""
     return gradients.sum(axis=0)
 
 
-@wrong("only the last gradient counted", "14/valley-why", task="velocity")
+@wrong("only the last gradient counted", "14/bowl", task="velocity")
 def no_memory(gradients, keep):
     """What is kept of the old velocity is added to the new gradient."""
     return gradients[-1]
 
 
-@wrong("a running mean instead of a sum", "14/valley-why", task="velocity")
+@wrong("a running mean instead of a sum", "14/bowl", task="velocity")
 def running_mean(gradients, keep):
     """Momentum adds the whole new gradient; the factor 1 - keep belongs to Adam's means."""
     return (1 - keep) * velocity(gradients, keep)
 
 
-@wrong("the oldest gradient counted most", "14/valley-why", task="velocity")
+@wrong("the oldest gradient counted most", "14/bowl", task="velocity")
 def oldest_counts_most(gradients, keep):
     """The newest gradient counts in full, and the older one is, the less is left of it."""
     return velocity(gradients[::-1], keep)

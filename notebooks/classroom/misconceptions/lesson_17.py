@@ -55,33 +55,33 @@ def ignored_as_zero(ids, given):
     return np.where(np.arange(len(ids) - 1) >= given - 1, ids[1:], 0)
 
 
-@wrong("A and B are both zero", "17/cost-read", task="lora_start")
+@wrong("A and B are both zero", "17/gradient", task="lora_start")
 def both_zero(noise, n_out):
     """Each gradient is then a product with zero: nothing would ever move."""
     a, b = right.lora_start(noise, n_out)
     return np.zeros_like(a), b
 
 
-@wrong("B is not zero", "17/cost-read", task="lora_start")
+@wrong("B is not zero", "17/gradient", task="lora_start")
 def nothing_zero(noise, n_out):
     """The product would be added to W at once, and the start would be a damaged model."""
     a, b = right.lora_start(noise, n_out)
     return a, b + 1
 
 
-@wrong("the numbers of A are not divided", "17/cost-read", task="lora_start")
+@wrong("the numbers of A are not divided", "17/gradient", task="lora_start")
 def undivided(noise, n_out):
     """A row of x sums up n_in numbers of A: divided by the root of n_in, they stay small."""
     return noise, np.zeros((noise.shape[1], n_out))
 
 
-@wrong("divided by n_in, not by its root", "17/cost-read", task="lora_start")
+@wrong("divided by n_in, not by its root", "17/gradient", task="lora_start")
 def divided_by_all_of_it(noise, n_out):
     """A sum of n_in random numbers grows like the root of n_in."""
     return noise / len(noise), np.zeros((noise.shape[1], n_out))
 
 
-@wrong("divided by the root of the rank", "17/cost-read", task="lora_start")
+@wrong("divided by the root of the rank", "17/gradient", task="lora_start")
 def divided_by_the_rank(noise, n_out):
     """What is summed up in x @ A are n_in numbers, one for each number of a row."""
     rank = noise.shape[1]

@@ -27,7 +27,7 @@ def winner_alone(r_w, r_l):
     return sigmoid(r_w)
 
 
-@wrong("the powers were taken of the rewards themselves", "18/bt-read", task="preference")
+@wrong("the powers were taken of the rewards themselves", "18/bt-why", task="preference")
 def overflowing_powers(r_w, r_l):
     """The same on paper, but e to the power of 2000 is infinite: take the difference first."""
     with np.errstate(over="ignore", invalid="ignore"):
