@@ -74,7 +74,7 @@ def replace(file: Path, rng: random.Random) -> str:
         return kind
     if file.is_dir():
         return kind
-    file.unlink()
+    file.unlink(missing_ok=True)
     if kind == "folder":
         file.mkdir()
     elif kind == "queue" and hasattr(os, "mkfifo"):
