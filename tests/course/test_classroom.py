@@ -171,6 +171,25 @@ BY_LEARNERS = {
             while (i := mine.first_join(parts, ranks)) is not None:
                 parts[i:i + 2] = [parts[i] + parts[i + 1]]
             return parts""",
+    ("keep_top_p", "the order was not undone"): """
+        def my_keep_top_p(probabilities, p):
+            ordered = np.sort(probabilities)[::-1]
+            before = np.cumsum(ordered) - ordered
+            kept = np.where(before <= p, ordered, 0)
+            return kept / kept.sum()""",
+    ("probabilities", "the temperature is not used, or it cancels"): """
+        def my_probabilities(logits, temperature):
+            p = mine.softmax(logits) / temperature
+            return p / p.sum()""",
+    ("velocity", "only the first gradient counted"): """
+        def my_velocity(gradients, keep):
+            v = np.zeros_like(gradients[0])
+            for g in gradients:
+                v = keep * v + g
+                return v""",
+    ("d_weight", "x is not transposed"): """
+        def my_d_weight(d_out, x):
+            return x @ d_out""",
     ("generate", "the stop token became part of the text"): """
         def my_generate(weights, config, ids, n_new, stop_ids):
             new = []
@@ -332,6 +351,9 @@ SMALL = {
         ", got None"
     ),
     ("scores", "def f(q, k):\n    return q[0] @ k[0]"): "an array, got the single number",
+    ("keep_top_k", "def f(p, k):\n    top = np.sort(p)[-k:]\n    return top / top.sum()"): (
+        "wrong shape: expected V = (7,), got (2,)"
+    ),
 }  # fmt: skip
 
 

@@ -628,7 +628,7 @@ def logits_and_temperature(rng, case):
 
 @cases(7)
 def probabilities_and_number(rng, case):
-    vocab_size, k = ((8, 3), (9, 1), (6, 6), (40, 19), (7, 2), (8, 6), (1, 1))[case]
+    vocab_size, k = ((8, 3), (9, 1), (10, 10), (40, 19), (7, 2), (8, 6), (1, 1))[case]
     x = softmax(2 * rng.standard_normal(vocab_size))
     if case == 5:  # some are impossible, as behind another cut
         x[rng.permutation(vocab_size)[:3]] = 0

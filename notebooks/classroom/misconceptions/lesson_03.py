@@ -37,6 +37,15 @@ def length_of_rows(x):
     return np.sqrt((x * x).sum(axis=-1, keepdims=True))
 
 
+ROOT_FIRST = "the root came before the mean"
+
+
+@wrong(ROOT_FIRST, "03/size-why", task="row_sizes")
+def mean_of_the_roots(x):
+    """The root of a square is the number without its sign: square, then mean, and the root last."""
+    return np.sqrt(x * x).mean(axis=-1, keepdims=True)
+
+
 @wrong("the mean was subtracted first", "03/layernorm-note", task="row_sizes")
 def spread_of_rows(x):
     """np.std subtracts the mean; the root mean square takes the numbers as they are."""
@@ -71,6 +80,18 @@ def norm_of_the_whole_table(x, weight, eps):
 def norm_without_keepdims(x, weight, eps):
     """Sizes of shape T stand beside the columns; as a column, T 1, they divide the rows."""
     return x / np.sqrt((x * x).mean(axis=-1) + eps) * weight
+
+
+@wrong("the root is missing", "03/size-why", task="rms_norm")
+def divided_by_the_mean_square(x, weight, eps):
+    """A row twice as large has four times the mean square: its root is the size to divide by."""
+    return x / (np.mean(x * x, axis=-1, keepdims=True) + eps) * weight
+
+
+@wrong(ROOT_FIRST, "03/size-why", task="rms_norm")
+def divided_by_the_mean_of_roots(x, weight, eps):
+    """Square, then mean, plus eps, and the root last: the root of one square undoes the square."""
+    return x / np.sqrt(x * x + eps).mean(axis=-1, keepdims=True) * weight
 
 
 @wrong("eps is left out", "03/eps-why", task="rms_norm")

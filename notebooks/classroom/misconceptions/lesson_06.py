@@ -149,3 +149,15 @@ def hidden_after_the_softmax(q, k, v, mask):
 def attend_to_everything(q, k, v, mask):
     """Every token would read the future: scores of hidden keys become minus infinity first."""
     return attend_with()(q, k, v, np.ones_like(mask))
+
+
+@wrong("keys were mixed instead of values", "04/mix-why", task="attend")
+def attend_and_mix_keys(q, k, v, mask):
+    """By its key a token is found; what it hands over is its value."""
+    return attend_with()(q, k, k, mask)
+
+
+@wrong("a triangle of its own in the place of the mask", "06/apply-why", task="attend")
+def attend_with_a_triangle(q, k, v, mask):
+    """The mask that is given says who sees whom: queries need not begin where the keys do."""
+    return attend_with()(q, k, v, np.tril(np.ones_like(mask)))

@@ -27,6 +27,18 @@ def logits_without_weight(x, weight, output, eps):
     return rms_norm(x, np.ones_like(weight), eps) @ output
 
 
+@wrong("a softmax was applied", "10/softmax-why", task="logits")
+def probabilities_for_logits(x, weight, output, eps):
+    """Logits are scores, and can be any number: probabilities are made of them in the next step."""
+    return softmax(rms_norm(x, weight, eps) @ output)
+
+
+@wrong("the logits of the last row only", "10/norm-why", task="logits")
+def logits_of_the_last_row(x, weight, output, eps):
+    """Every row has logits, for the token after its own: T V."""
+    return rms_norm(x, weight, eps)[-1] @ output
+
+
 @wrong("multiplied by the temperature", "10/temperature-why", task="probabilities")
 def multiplied_by_the_temperature(logits, temperature):
     """A low temperature sharpens: dividing by it makes the differences larger."""
@@ -39,9 +51,9 @@ def divided_after_softmax(logits, temperature):
     return softmax(logits) / temperature
 
 
-@wrong("the temperature is not used", "10/temperature-why", task="probabilities")
+@wrong("the temperature is not used, or it cancels", "10/temperature-why", task="probabilities")
 def no_temperature(logits, temperature):
-    """All logits are divided by it before the softmax."""
+    """Probabilities divided by it and by their sum are the old ones: divide the logits, before."""
     return softmax(logits)
 
 
@@ -95,3 +107,37 @@ def top_p_unsorted(probabilities, p):
     before = np.cumsum(probabilities) - probabilities
     kept = np.where(before <= p, probabilities, 0)
     return kept / kept.sum()
+
+
+def top_p_with(probabilities, p, *, order=None, keep=np.less_equal, own=0.0, undo=True):
+    """``keep_top_p`` with something else in one of its places."""
+    order = np.argsort(-probabilities, kind="stable") if order is None else order
+    ordered = probabilities[order]
+    kept = np.where(keep(np.cumsum(ordered) - (1 - own) * ordered, p), ordered, 0)
+    result = np.zeros_like(probabilities)
+    result[order if undo else slice(None)] = kept / kept.sum()
+    return result
+
+
+@wrong("dropped where those before hold just p", "10/top-p-why", task="keep_top_p")
+def dropped_at_just_p(probabilities, p):
+    """A token goes where those before it hold more than p: just p is not more, so <= keeps it."""
+    return top_p_with(probabilities, p, keep=np.less)
+
+
+@wrong("the token's own probability was counted", "10/top-p-why", task="keep_top_p")
+def own_probability_counted(probabilities, p):
+    """Only those before it count: else the one that crosses p goes, and a sure one leaves none."""
+    return top_p_with(probabilities, p, own=1.0)
+
+
+@wrong("added up from the least likely", "10/top-p-why", task="keep_top_p")
+def top_p_from_below(probabilities, p):
+    """argsort puts the smallest first: begin with the likeliest, as of the negative ones."""
+    return top_p_with(probabilities, p, order=np.argsort(probabilities, kind="stable"))
+
+
+@wrong("the order was not undone", "10/top-p-why", task="keep_top_p")
+def left_in_order(probabilities, p):
+    """Place i belongs to token i: what was sorted goes back to where it came from."""
+    return top_p_with(probabilities, p, undo=False)

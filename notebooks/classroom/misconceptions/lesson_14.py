@@ -26,6 +26,18 @@ def gradient_transposed(d_out, x):
     return d_weight(d_out, x).T
 
 
+@wrong("x is not transposed", "14/product-why", task="d_weight")
+def not_transposed(d_out, x):
+    """The sum goes over the rows, T: x.T, which is D T, by d_out, T V, gives D V."""
+    return x @ d_out
+
+
+@wrong("the rate is left out", "14/step-why", task="descend")
+def step_without_a_rate(x, output, target, rate):
+    """The gradient says where to go; how far, the rate says: it multiplies the gradient."""
+    return descend(x, output, target, 1.0)
+
+
 @wrong("the step goes up", "14/step-why", task="descend")
 def climb(x, output, target, rate):
     """The gradient points to where the loss grows: a step goes against it."""
@@ -70,6 +82,12 @@ def no_memory(gradients, keep):
     return gradients[-1]
 
 
+@wrong("only the first gradient counted", "14/bowl", task="velocity")
+def first_gradient_only(gradients, keep):
+    """Go on to the last gradient: a return inside the loop ends it after the first."""
+    return gradients[0]
+
+
 @wrong("a running mean instead of a sum", "14/bowl", task="velocity")
 def running_mean(gradients, keep):
     """Momentum adds the whole new gradient; the factor 1 - keep belongs to Adam's means."""
@@ -83,28 +101,53 @@ def oldest_counts_most(gradients, keep):
 
 
 def adam_with(
-    w, gradients, rate, *, unbias=True, root=np.sqrt, keep=0.9, square=lambda g, m: g * g
+    w,
+    gradients,
+    rate,
+    *,
+    unbias=(1, 1),
+    root=lambda v: np.sqrt(v) + 1e-8,
+    keep=0.9,
+    square=lambda g, m: g * g,
 ):
     """Adam with something else in one of its places."""
     m = v = np.zeros_like(w)
     for t, g in enumerate(gradients, start=1):
         m = keep * m + (1 - keep) * g
         v = 0.95 * v + 0.05 * square(g, m)
-        first, second = (1 - keep**t, 1 - 0.95**t) if unbias else (1, 1)
-        w = w - rate * (m / first) / (root(v / second) + 1e-8)
+        first, second = (1 - off * beta**t for off, beta in zip(unbias, (keep, 0.95), strict=True))
+        w = w - rate * (m / first) / root(v / second)
     return w
 
 
 @wrong("the means were not corrected for their start", "14/adam-why", task="adam")
 def means_not_corrected(w, gradients, rate):
     """Both means begin at 0 and are too small at first: divide by 1 minus beta to the t."""
-    return adam_with(w, gradients, rate, unbias=False)
+    return adam_with(w, gradients, rate, unbias=(0, 0))
 
 
 @wrong("the root is missing", "14/adam-why", task="adam")
 def mean_square_without_root(w, gradients, rate):
     """Only the root of the mean square has the size of a gradient, so that they cancel."""
-    return adam_with(w, gradients, rate, root=lambda v: v)
+    return adam_with(w, gradients, rate, root=lambda v: v + 1e-8)
+
+
+@wrong("v was not corrected for its start", "14/adam-why", task="adam")
+def v_not_corrected(w, gradients, rate):
+    """Both means begin at 0: v is divided by 1 minus 0.95 to the t, as m is by its own factor."""
+    return adam_with(w, gradients, rate, unbias=(1, 0))
+
+
+@wrong("eps stands inside the root", "14/adam-why", task="adam")
+def eps_inside_the_root_of_v(w, gradients, rate):
+    """Here eps is added to the root: inside, 1e-8 would count as much as a gradient of 1e-4."""
+    return adam_with(w, gradients, rate, root=lambda v: np.sqrt(v + 1e-8))
+
+
+@wrong("eps is left out", "14/adam-why", task="adam")
+def adam_without_eps(w, gradients, rate):
+    """A weight that has had no gradient so far would move by 0 divided by 0."""
+    return adam_with(w, gradients, rate, root=np.sqrt)
 
 
 @wrong("the last gradient stands in the place of m", "14/adam-why", task="adam")

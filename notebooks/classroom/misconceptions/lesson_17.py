@@ -118,6 +118,20 @@ def gradients_unscaled(d_out, x, a, b, scale):
     return right.lora_gradients(d_out, x, a, b, 1.0)
 
 
+@wrong("the scale is left out of A's gradient", "17/count-read", task="lora_gradients")
+def a_unscaled(d_out, x, a, b, scale):
+    """The factor s stands in front of A B, and so in the gradients of both."""
+    d_a, d_b = right.lora_gradients(d_out, x, a, b, 1.0)
+    return d_a, scale * d_b
+
+
+@wrong("the scale is left out of B's gradient", "17/count-read", task="lora_gradients")
+def b_unscaled(d_out, x, a, b, scale):
+    """The factor s stands in front of A B, so both gradients are multiplied by it."""
+    d_a, d_b = right.lora_gradients(d_out, x, a, b, 1.0)
+    return scale * d_a, d_b
+
+
 @wrong("the scale came twice", "17/count-read", task="lora_gradients")
 def gradients_scaled_twice(d_out, x, a, b, scale):
     """The factor s stands once in the sum, and so once in each gradient."""
@@ -147,6 +161,12 @@ def in_the_other_order(d_out, x, a, b, scale):
 def merged_unscaled(w, a, b, scale):
     """Beside W the product was used with s; merged it needs the same factor."""
     return w + a @ b
+
+
+@wrong("the scale was divided by the rank once more", "17/loss-read", task="merged")
+def merged_over_rank(w, a, b, scale):
+    """The scale that is given is alpha / r already."""
+    return w + scale / len(b) * (a @ b)
 
 
 @wrong("the product alone", "17/loss-read", task="merged")
