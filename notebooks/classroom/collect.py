@@ -19,6 +19,8 @@ MOODLE = re.compile(r"(?P<name>.+)_(?P<id>\d+)_assignsubmission_file(_.*)?")
 CANVAS = re.compile(r"(?P<name>[^_]+)(_late)?_(?P<id>\d+)_\d+_.+", re.IGNORECASE)
 JOINERS = "\u200c\u200d"  # stand inside words of Persian, Hindi and others
 WRITTEN = ("class.html", "class.csv", "mistakes.csv")
+OWN = "progress"  # the stem of the file that a learner works with: no student is called so
+AGAIN = re.compile(r"(?P<name>.+?) ?\(\d+\)")  # how a browser names what it downloads again
 PAGE = Path(__file__).with_name("class_page.html")
 
 
@@ -41,7 +43,7 @@ def find_files(folder: Path) -> tuple[list[Found], list[str]]:
     """The files of a folder and of the folders in it, with names; and a line for each other one.
 
     A student is named by the file, or by what Moodle or Canvas has put before its name, or by the
-    folder, where files in several folders have the same name.
+    folder, where files in several folders have the same name or the file is ``progress.json``.
     """
     inside = sorted(folder.iterdir())
     deeper = [file for each in inside if each.is_dir() for file in sorted(each.iterdir())]
@@ -55,9 +57,12 @@ def find_files(folder: Path) -> tuple[list[Found], list[str]]:
                 packed = "; unpack it first" * (file.suffix.lower() == ".zip")
                 skipped.append(f"{shown}: left out, not a .json file{packed}")
             continue
-        by_folder = nested and (MOODLE.fullmatch(file.parent.name) or stems[stem(file)] > 1)
+        same_name = stems[stem(file)] > 1 or is_own(stem(file))
+        by_folder = nested and (MOODLE.fullmatch(file.parent.name) or same_name)
         name, number = without_platform(file.parent.name if by_folder else stem(file))
-        if is_name(name):
+        if is_own(name):
+            skipped.append(f"{shown}: left out, it names nobody; rename it to the student's name")
+        elif is_name(name):
             found.append(Found(name, number, file))
         else:
             skipped.append(f"{shown}: left out, a name begins with a letter or digit; rename it")
@@ -90,6 +95,16 @@ def is_name(name: str) -> bool:
     return name[:1].isalnum() and all(c.isprintable() or c in JOINERS for c in name)
 
 
+def is_own(name: str) -> bool:
+    """Whether a file still has the name that the course gave it.
+
+    >>> is_own("progress (1)"), is_own("Progress Nkosi")
+    (True, False)
+    """
+    again = AGAIN.fullmatch(name)
+    return (again["name"] if again else name).lower() == OWN
+
+
 def plain(text: str) -> str:
     """A text that is safe to print: what cannot be seen is shown as a question mark."""
     return "".join(c if c.isprintable() or c in JOINERS else "?" for c in text)
@@ -118,6 +133,11 @@ def read_class(folder: Path) -> tuple[dict[str, Student], list[str]]:
                 continue
             skipped.append(f"{files[name]}: left out, {shown} is later, of the same student")
         students[name], files[name] = student, shown
+    for name in [*students]:
+        again = AGAIN.fullmatch(name)
+        if again and students.get(again["name"]) == students[name]:
+            skipped.append(f"{files[name]}: left out, the same as {files[again['name']]}")
+            del students[name]
     return dict(sorted(students.items())), skipped
 
 

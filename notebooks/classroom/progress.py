@@ -10,6 +10,9 @@ from .check.tasks import ORDER
 from .folder import MARK, folder, in_turn, put_aside, write
 from .records import LARGEST, TIME, Malformed, is_record, known_in, names, read_all
 
+EXAMPLE = "your name.json"  # as `progress` writes it
+NOT_IN_IT = "No code is in it, no sentence of yours and no guess."
+
 
 def path() -> Path:
     return folder() / "progress.json"
@@ -79,20 +82,24 @@ def progress() -> None:
     draw_progress(rows, set(done), set(records))
     print(f"{len(done)} of {len(names())} done")
     if done:
-        print('For a teacher: from classroom import hand_in, then hand_in("Your Name.json")')
+        print('For a teacher: from classroom import hand_in, then hand_in("Your Name.json") with')
+        print(f"your own name, and send the teacher that file. {NOT_IN_IT}")
 
 
 def hand_in(file: str) -> None:
-    """Write what was done to a JSON file for a teacher: no code, and no name but the file's.
+    """Write what was done to a JSON file, to be sent to a teacher.
 
-    Raises ``ValueError`` for a name that is none, or one of the course's own files.
+    In it is no code, no sentence, no guess, and no name but the file's. Raises ``ValueError`` for a
+    name that is none, is still that of the example, or is one of the course's own files.
     """
     named = file if file.lower().endswith(".json") else f"{file}.json"
     path = expand_user(named).absolute()
-    if path.name.startswith(".") or path.name in (MARK, "progress.json"):
+    if path.name.startswith(".") or path.name.lower() in (MARK, "progress.json", EXAMPLE):
         raise ValueError(f'expected a name for the file, such as "Anna Miller.json", got {file!r}')
     done = load()
     problem = write(path, as_text(done, handed_in=datetime.now().strftime(TIME)))
-    print(*problem or [f"{path}: tasks, tries, mistakes that were recognised, the time. No code."])
+    print(*problem or [f"{path}: tasks, tries, mistakes that were recognised, the time."])
+    if not problem:
+        print(f"Send this file to your teacher. {NOT_IN_IT}")
     if not done:
         print("Nothing is in it: no answer has been checked here yet.")

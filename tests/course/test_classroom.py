@@ -351,6 +351,9 @@ SMALL = {
         ", got None"
     ),
     ("scores", "def f(q, k):\n    return q[0] @ k[0]"): "an array, got the single number",
+    ("scores", "def f(q, k):\n    return (2 * x for x in q)"): (
+        "expected an array, got a generator: np.array(list(...)) makes one"
+    ),
     ("keep_top_k", "def f(p, k):\n    top = np.sort(p)[-k:]\n    return top / top.sum()"): (
         "wrong shape: expected V = (7,), got (2,)"
     ),
@@ -627,12 +630,41 @@ def test_two_people_of_one_name_are_two(tmp_path, capsys):
     ]
 
 
-@pytest.mark.parametrize("name", ["", ".json", "progress.json", "sub/progress"])
+@pytest.mark.parametrize(
+    "name", ["", ".json", "progress.json", "sub/progress", "Your Name.json", "your name"]
+)
 def test_a_hand_in_has_a_name_of_its_own(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(ValueError, match="expected a name for the file"):
         hand_in(name)
     assert not list(tmp_path.rglob("*.json"))
+
+
+def test_what_is_sent_and_what_is_not_in_it_is_said(tmp_path, monkeypatch, capsys):
+    check("silu", write(solution_source(TASKS["silu"])))
+    progress()
+    assert "send the teacher that file" in (said := capsys.readouterr().out)
+    assert "no sentence of yours and no guess" in said
+    monkeypatch.chdir(tmp_path)
+    hand_in("Zoe")
+    assert "Send this file to your teacher. No code is in it" in capsys.readouterr().out
+
+
+def test_a_file_of_progress_that_names_nobody_is_no_student(tmp_path, capsys):
+    for name in ("progress", "progress (1)", "Lea Learner", "Ben/progress"):
+        handed_in(tmp_path, f"{name}.json", silu=record())
+    assert main(["collect", str(tmp_path)]) == 0
+    assert [row["student"] for row in table(tmp_path)] == ["Ben", "Lea Learner"]
+    assert capsys.readouterr().out.count("left out, it names nobody") == 2
+
+
+def test_a_second_download_is_the_same_student(tmp_path, capsys):
+    for name in ("Lea Learner", "Lea Learner (1)", "Lea Learner(2)"):
+        handed_in(tmp_path, f"{name}.json", silu=record())
+    handed_in(tmp_path, "Lea Learner (3).json", rms_norm=record())
+    assert main(["collect", str(tmp_path)]) == 0
+    assert [row["student"] for row in table(tmp_path)] == ["Lea Learner", "Lea Learner (3)"]
+    assert "(1).json: left out, the same as Lea Learner.json" in capsys.readouterr().out
 
 
 def test_an_empty_hand_in_says_so(tmp_path, monkeypatch, capsys):

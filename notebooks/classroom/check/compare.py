@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from .returned import LONGEST, Foreign, brief, size
+from .returned import LONGEST, Foreign, Read, brief, size
 
 AROUND = 18  # characters shown on each side of the first that differs
 
@@ -128,7 +128,8 @@ def describe_array(result, expected: np.ndarray, tolerance: float, axes: str) ->
     if isinstance(result, np.generic) and expected.ndim == 0:
         result = np.asarray(result)
     if not isinstance(result, np.ndarray):
-        hint = ": np.array(...) makes one" if isinstance(result, list | tuple) else ""
+        makes = "np.array(list(...))" if isinstance(result, Read) else "np.array(...)"
+        hint = f": {makes} makes one" if isinstance(result, list | tuple) else ""
         return f"expected an array, got {kind(result)}{hint}"
     if result.shape != expected.shape:
         named = f"{axes} = " if len(axes.split()) == expected.ndim else ""
@@ -178,6 +179,6 @@ def kind(value) -> str:
         return size(value) if long else f"the whole number {value}"
     if isinstance(value, Foreign):
         return repr(value)
-    return {"NoneType": "None", "str": "a text", "ellipsis": "..."}.get(
+    return {"NoneType": "None", "str": "a text", "ellipsis": "...", "Read": "a generator"}.get(
         type(value).__name__, f"a {type(value).__name__}"
     )

@@ -31,6 +31,10 @@ class Foreign:
         return f"a {self.name}"
 
 
+class Read(list):
+    """What a generator or another iterator gave."""
+
+
 class Room:
     """How many more entries a result may have."""
 
@@ -79,7 +83,8 @@ def plain(value, room: Room | None = None):
         room.take(len(found))
         if len(found) > LONGEST:
             raise ValueError(f"it gives more than {LONGEST:,} entries: does it end?")
-        return all_plain(found, room)
+        found = all_plain(found, room)
+        return Read(found) if issubclass(sort, Iterator) else found
     return Foreign(NAME(sort))
 
 
@@ -108,6 +113,8 @@ class _Short(reprlib.Repr):
         super().__init__()
         self.maxlist = self.maxtuple = self.maxdict = self.maxset = 12
         self.maxstring = self.maxother = self.maxlong = 60
+
+    repr_Read = reprlib.Repr.repr_list
 
     def repr_int(self, value, level):
         return repr(value) if value.bit_length() < 200 else f"{'-' * (value < 0)}{size(value)}"
