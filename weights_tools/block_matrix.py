@@ -18,6 +18,7 @@ from llama_np.axes import Array
 
 from .formats.gguf_blocks import integers_q4_k, integers_q6_k, scales_q4_k, scales_q6_k
 from .lazy_matrix import BLOCK, StoredMatrix
+from .workers import n_cores
 
 FEW = 16  # rows of x: with more, scaling every weight once costs less than scaling every sum
 ROWS = 256  # widened at a time for more than a few: with less, BLAS is slower
@@ -43,6 +44,11 @@ class BlockMatrix(StoredMatrix):
 
     def height(self, n_x):
         return max(1, BLOCK // 8 // self.stored.shape[1]) if n_x <= FEW else ROWS
+
+    def shares(self, n_x):
+        # The steps of a few rows take some microseconds each, and after every one a thread waits
+        # until the other gives it Python's lock: two cores are slower than one.
+        return super().shares(n_x) and (n_x > FEW or n_cores() > 2)
 
     def buffers(self, height):
         n_blocks = self.stored.shape[1] // self.numbers

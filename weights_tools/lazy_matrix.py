@@ -147,7 +147,7 @@ class StoredMatrix:
                 self.multiply(operand, self.raw(rows), buffer, out[:, rows])
 
         starts = iter(range(0, n, height))
-        work(starts) if self.size < ALONE else share(work, starts)
+        share(work, starts) if self.shares(len(flat)) else work(starts)
         return self.finish(out).reshape(*x.shape[:-1], n)
 
     def finish(self, out: Array["T out"]) -> Array["T out"]:
@@ -159,6 +159,10 @@ class StoredMatrix:
     def height(self, n_x: int) -> int:
         """How many rows are widened at a time for ``n_x`` rows on the left side."""
         return max(1, BLOCK // self.stored.shape[1])
+
+    def shares(self, n_x: int) -> bool:
+        """Whether it pays to wake other cores for ``n_x`` rows on the left side."""
+        return self.size >= ALONE
 
     def buffers(self, height: int) -> Any:
         """Room for so many widened rows."""

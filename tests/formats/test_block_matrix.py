@@ -39,6 +39,19 @@ def block(request, monkeypatch):
     monkeypatch.setattr(block_matrix, "ROWS", min(block_matrix.ROWS, request.param[0] // 8))
     monkeypatch.setattr(lazy_matrix, "BLOCK", request.param[0])
     monkeypatch.setattr(lazy_matrix, "ALONE", request.param[1])
+    monkeypatch.setattr(block_matrix, "n_cores", lambda: 4)
+
+
+def test_a_few_rows_stay_on_one_core_of_two(monkeypatch):
+    """Handing Python's lock to and fro costs more than the second core brings."""
+    w, shared = make("Q4_0", 64, 64)[0], []
+    monkeypatch.setattr(lazy_matrix, "ALONE", 0)
+    monkeypatch.setattr(lazy_matrix, "share", lambda work, starts: shared.append(work(starts)))
+    for cores, n_x, expected in (2, FEW, 0), (2, FEW + 1, 1), (4, 1, 1):
+        monkeypatch.setattr(block_matrix, "n_cores", lambda n=cores: n)
+        _ = np.ones((n_x, 64), np.float32) @ w
+        assert len(shared) == expected, (cores, n_x)
+        shared.clear()
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (5, 2), (33, 3), (70, 32)], ids=str)
