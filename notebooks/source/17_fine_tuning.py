@@ -2,8 +2,8 @@
 # # 17 Fine-tuning: how little must change until a model answers?
 #
 # *Write a story about a cat named Tom.* Ask the doll-house for that in a dialog, and it tells a story about somebody else.
-# After a few dozen steps on dialogs it tells one about Tom. Which of its weights had to change for that, and how far?
-# And does it still know what it knew before?
+# After a few dozen steps on dialogs it tells one about Tom. How many directions does it need for that in its matrices,
+# and how much of the way? And does it still know what it knew before?
 #
 # Such a second, short training is called **fine-tuning**, and the model it starts from is the **base model**. You write
 # **LoRA**, which trains two thin matrices in the place of a large one, take the changes apart, and go half of the way back.
@@ -61,7 +61,7 @@ print("as a text:  ", question, as_text, "\nas a dialog:", as_dialog)
 # cut each after its second sentence.
 
 # %% key="dialog"
-material = Material(base)
+material = Material(base)  # dialogs to learn from, and others to measure with
 dialog = next(d for d in material.dialogs if find_hero(d.answer).kind == "cat")
 given = encode_dialog(tokenizer, [{"role": "user", "content": dialog.question}])
 answer = [*tokenizer.encode(dialog.answer), tokenizer.special_id("<|eot_id|>")]
@@ -79,7 +79,7 @@ show.tokens([tokenizer.token(t) for t in ids], below, groups=groups)
 
 # %% [markdown] key="dialog-read"
 # Blue is what is given, violet are the special tokens, orange is the answer. Below each token stands its target, or a
-# dot where none counts; in code that is −100, as in PyTorch. The answer's first token,
+# dot where none counts; in code that is −100, the `IGNORE` of lesson 15, as in PyTorch. The answer's first token,
 # `{{ tokenizer.token(answer[0]) }}`, is the target of the last token *before* it. Its last token has `<|eot_id|>` for a target, so that
 # to stop is learned like any other word.
 #
@@ -108,7 +108,7 @@ show.bars(-np.log(p_base[first]), words, "nats", title="surprise at the answer, 
 #
 # ## Step 2. LoRA: two thin matrices beside a frozen one
 #
-# To train all weights on is costly in a large model, because each needs a gradient and Adam's two means. [Hu et al.
+# To go on training all weights is costly in a large model, because each needs a gradient and Adam's two means. [Hu et al.
 # 2021](https://arxiv.org/abs/2106.09685) leave each matrix $W$ **frozen** and learn only what is added to
 # it, as a product of two thin ones:
 #
@@ -149,13 +149,15 @@ for name, c in {"this model": config, "Llama 3 8B": LLAMA_3_8B}.items():
     n_all = c.count_parameters()
     of_block = [shape for key, shape in shapes(c).items() if key.rpartition(".")[2] in MATRICES]
     n_lora = sum(8 * (n_in + n_out) for n_in, n_out in of_block)
-    memory = [f"{n / 1e9:.3g} GB" for n in (16 * n_all, 2 * n_all + 16 * n_lora)]
+    memory = [f"{n / 1e6:.0f} MB" if n < 1e9 else f"{n / 1e9:.1f} GB"
+              for n in (16 * n_all, 2 * n_all + 16 * n_lora)]  # fmt: skip
     rows.append([name, f"{n_all:,}", f"{n_lora:,}", f"{n_lora / n_all:.2%}", *memory])
 table(["rank 8, all matrices of the blocks", "weights", "learn", "share", "all", "LoRA"], rows)
 
 # %% [markdown] key="count-read"
 # A matrix has in × out numbers, its pair only $r$ (in + out), so the wider the model, the more is saved: in ours
-# {{ rows[0][3] }} of the numbers learn, in Llama 3 8B {{ rows[1][3] }}, and {{ rows[1][4] }} become {{ rows[1][5] }}.
+# {{ rows[0][3] }} of the numbers learn, in Llama 3 8B {{ rows[1][3] }}, and {{ rows[1][4] }} become {{ rows[1][5] }}. The
+# activations of lesson 15 come on top, for both.
 #
 # ## Step 3. Gradients that never form the large one
 #
@@ -176,7 +178,7 @@ agree(np.concatenate([d_a.ravel(), d_b.ravel()]),
       np.concatenate([d.ravel() for d in lora_backward(d_w, a, b, scale)]))  # fmt: skip
 
 # %% [markdown] key="cost-read"
-# For Llama 3 8B's `wq`, the large gradient would take {{ 4 * np.prod(shapes(LLAMA_3_8B)["layers.0.wq"]) / 1e6 :.0f }} MB in float32, and these two, at
+# Here $d_W$ was formed only to compare; the training below does without it. For Llama 3 8B's `wq`, the large gradient would take {{ 4 * np.prod(shapes(LLAMA_3_8B)["layers.0.wq"]) / 1e6 :.0f }} MB in float32, and these two, at
 # rank 8, {{ 4 * 8 * sum(shapes(LLAMA_3_8B)["layers.0.wq"]) / 1e6 :.1f }} MB. Time is saved less: of three large products, the forward pass, $d_x$ and
 # $d_W$, one falls away, at most a third of the computing ([Schulman et al.
 # 2025](https://thinkingmachines.ai/blog/lora/)). What LoRA saves is memory.
@@ -208,13 +210,15 @@ losses = tune(lora, lambda lora, *b: lora_loss_and_gradients(weights, config, lo
 tuned = merge(weights, lora)
 lines = {"base": -np.log(p_base[first]), "tuned": -np.log(chances(tuned)[first])}
 show.bar_panels(lines, words, "surprise in nats", across=2)
+learned = {i for step in range(30) for i in draw(len(material.learn), 4, step, seed=0)}
+shown_it = material.dialogs.index(dialog) in learned
 print(
     f"loss of the first five steps {losses[:5].mean():.2f}, the last five {losses[-5:].mean():.2f}"
 )
 
 # %% [markdown] key="train-read"
 # {{ 4 * len(losses) }} dialogs have brought the loss from {{ losses[:5].mean() :.2f }} to {{ losses[-5:].mean() :.2f }}. In the picture
-# it is the hero who no longer surprises. What still does is what the request does not tell, such as the adjective.
+# it is the hero who no longer surprises{{ ", although this dialog was among those learned" if shown_it else ", in a dialog that was not among those learned" }}. What still does is what the request does not tell, such as the adjective.
 # {{ claim: losses[-5:].mean() < 0.6 * losses[:5].mean() }}
 
 # %% key="asked"
@@ -232,8 +236,8 @@ for one, story in zip(questions, told):
 # ## Step 5. All weights, or LoRA?
 #
 # What became of what the model knew? The run was repeated with all weights and with LoRA, at three rates each, from
-# cautious to reckless, by `python -m weights_tools.training.tuning.study`, whose table ships. It measures {{ len(material.sets["requests"]) }} held-out **requests**, all {{ len(material.sets["facts"]) }} lines of the **facts** that the doll-house has learned by
-# heart, and {{ len(material.sets["stories"]) }} whole **stories** without a request.
+# cautious to reckless, by `python -m weights_tools.training.tuning.study`, whose table ships. It measures {{ len(material.sets["requests"]) }} held-out **requests** and all {{ len(material.sets["facts"]) }} lines of the **facts** that the doll-house has learned by
+# heart.
 #
 # **Predict before you look:** which of the two loses more of the facts?
 
@@ -247,13 +251,13 @@ def found(rank, rate=2.5e-3, mask="the answer"):
 
 ways = {"all weights": 0, "LoRA, rank 8": 8}
 rates = {way: sorted({run.rate for run in runs if run.rank == rank}) for way, rank in ways.items()}
-names = ("requests", "facts", "stories")
+names = ("requests", "facts")
 rows = [["before", "", *(f"{before[name]:.2f}" for name in names)]]
 lines = {}
 for way, rank in ways.items():
     ends = [found(rank, rate) for rate in rates[way]]
     rows += [[way, r, *(f"{end[n]:.2f}" for n in names)] for r, end in zip(rates[way], ends)]
-    lines[way] = np.array([[row[name] for name in names[:2]] for row in [before, *ends]])
+    lines[way] = np.array([[row[name] for name in names] for row in [before, *ends]])
 table(["nats a token", "rate", *names], rows)
 title = "from the base model, arrows towards higher rates; nats a token"
 show.tracks(lines, ("requests, held out", "facts"), title=title, directed=True)
@@ -262,7 +266,8 @@ show.tracks(lines, ("requests, held out", "facts"), title=title, directed=True)
 # Both lines begin at the lower right, at the base model. From the cautious rate to the reckless one, the facts go from
 # {{ found(0, 1.25e-4)["facts"] :.2f }} to {{ found(0, 2e-3)["facts"] :.2f }} with all weights, and from {{ found(8, 6e-4)["facts"] :.2f }} to {{ found(8, 1e-2)["facts"] :.2f }} with LoRA. At the middle rates both have
 # learned the requests about equally well, and the facts are at {{ found(0, 5e-4)["facts"] :.2f }} and {{ found(8)["facts"] :.2f }}, which is little beside what the
-# rate does: two single runs can make either of the two look like the one that forgets less.
+# rate does. **So neither loses more, as far as these runs can tell:** two of them can be picked to make either look like
+# the one that forgets less.
 # {{ claim: all(found(rank, r[0])["facts"] < found(rank, r[1])["facts"] < found(rank, r[2])["facts"] for rank, r in zip((0, 8), rates.values())) }}
 # {{ claim: abs(found(0, 5e-4)["requests"] - found(8)["requests"]) < 0.05 }}
 # {{ claim: abs(found(0, 5e-4)["facts"] - found(8)["facts"]) < 0.3 * (found(8, 1e-2)["facts"] - found(8, 6e-4)["facts"]) }}
@@ -310,7 +315,7 @@ table([*header, "LoRA of this rank"], lines)
 
 # %% [markdown] key="ranks-read"
 # The first direction holds {{ share_in_first(1, real) :.0% }} of the change, where that of a random matrix holds {{ share_in_first(1, noise) :.0% }}, but eight hold only
-# {{ share_in_first(8, real) :.0% }}: the change leans, and yet its rank is not low. Even so, one kept direction in each matrix brings
+# {{ share_in_first(8, real) :.0% }}: the change favours a few directions but is not of low rank. Even so, one kept direction in each matrix brings
 # {{ (before["requests"] - cut[1]) / (before["requests"] - found(0, 5e-4)["requests"]) :.0% }} of what the whole change brings, and eight nearly all. LoRA of so many directions ends within
 # {{ max(abs(cut[k] - found(k)["requests"]) for k in cut) :.2f }} of that, in every row. These are answers of two sentences in one form; more data need more rank, and LoRA falls
 # behind where there is more to learn than it can hold (Schulman et al.).
@@ -321,7 +326,7 @@ table([*header, "LoRA of this rank"], lines)
 # ## Step 7. When the wrong tokens count
 #
 # Here are four other ways to set the targets: to count the question as well, or the padding, to begin one token too late,
-# or to leave out the end. Each was trained with LoRA of rank 8 and answered {{ len(material.asked) }} requests. Does the story begin with
+# or to leave out the end. Each was trained with LoRA of rank 8 and answered {{ len(material.asked) }} of the held-out requests. Does the story begin with
 # the hero, and does it end within 40 tokens? **Predict before you look:** which of them do harm, and of what kind?
 
 # %% key="masks"
@@ -356,17 +361,18 @@ table(
 shares = np.array([0, 0.25, 0.5, 0.75, 1])
 lines = {}
 for way, w in {"all weights": whole, "LoRA": tuned}.items():
-    there = [material.measure(part_of_the_way(weights, w, s), names[:2]) for s in shares]
-    for name in names[:2]:
+    there = [material.measure(part_of_the_way(weights, w, s), names) for s in shares]
+    for name in names:
         lines[f"{name}, {way}"] = np.array([each[name] for each in there])
 show.curves(shares, lines, ("share of the way", "nats a token"), title="from base to tuned")
 
 # %% [markdown] key="half-read"
-# The requests fall at first and hardly after the middle, the facts stay flat and rise towards the end. Pre-training
-# came to rest near a **minimum** of the facts' loss, from where a loss grows with the *square* of the way ([lesson 14](14_tensors_and_gradients.ipynb)), so that half of it should cost
-# about a quarter. The tuned model lies near a minimum of the requests' loss, so that to stop half of the way before it
-# should cost a quarter of the gain. Here are all runs that lost more than 0.03 nats on the facts, with the length of
-# their change $\Delta W$, all weights taken as one long vector.
+# The requests fall at first and hardly after the middle, the facts stay flat and rise towards the end. One would expect
+# something of the kind: pre-training came to rest near a **minimum** of the facts' loss, where a loss grows about as in
+# the bowl of [lesson 14](14_tensors_and_gradients.ipynb), with the *square* of the way, so that half of it should cost a quarter. The tuned
+# model lies near a minimum of the requests' loss, so that half of the way should bring three quarters.
+# Here are the runs of step 5 that lost more than 0.03 nats on the facts, with the length of their change $\Delta W$, all
+# weights taken as one long vector.
 
 # %% key="half-all"
 usual = {run: row for run, row in runs.items() if "moved" in row}
@@ -380,48 +386,28 @@ table(
     [
         [f"LoRA, rank {r.rank}" if r.rank else "all weights", r.rate, f"{runs[r]['moved']:.1f}",
          f"{paid[r]:.2f}", f"{half_gained[r]:.0%}", f"{half_paid[r]:.0%}"]
-        for r in some if r.seed == 0
+        for r in some if r.rank in ways.values()
     ],
 )  # fmt: skip
+for what, of in {"learned": half_gained, "lost": half_paid}.items():
+    low, high, mean = min(of.values()), max(of.values()), np.mean(list(of.values()))
+    print(f"half way, {len(some)} runs, {what}: {low:.0%} to {high:.0%}, on average {mean:.0%}")
 least = min(some, key=paid.get)
 
 # %% [markdown] key="half-all-read"
-# Half of the way brings {{ np.mean(list(half_gained.values())) :.0% }} of what was learned on average, and never less than {{ min(half_gained.values()) :.0% }}, while it costs
-# {{ np.mean(list(half_paid.values())) :.0% }} of what was lost, and never more than {{ max(half_paid.values()) :.0% }}. (Above 100 %, the second half did harm even to the
-# requests.) **Half of the way keeps most of what was learned, for about a fifth of what was lost.** It does not always pay
-# to stop there: the second half of the run that lost least gained {{ gained[least] * (1 - half_gained[least]) :.2f }} nats on the requests for {{ paid[least] * (1 - half_paid[least]) :.2f }} on
-# the facts. This is **weight interpolation**; [Wortsman et al. 2021](https://arxiv.org/abs/2109.01903) saved with it much
-# of what image models lose in fine-tuning.
+# Over all {{ len(some) }} runs that lost so much, smaller ranks among them, half of the way brings {{ np.mean(list(half_gained.values())) :.0% }} of what was learned on
+# average, and never less than {{ min(half_gained.values()) :.0% }}, while it costs {{ np.mean(list(half_paid.values())) :.0% }} of what was lost, and never more than {{ max(half_paid.values()) :.0% }}.
+# **Half of the way keeps most of what was learned, for about a fifth of what was lost.** The squares are a
+# rough reason: single runs lie far from a quarter and three quarters, and above 100 % the second half did harm even to
+# the requests. Nor does it always pay to stop there: the second half of the run that lost least gained {{ gained[least] * (1 - half_gained[least]) :.2f }} nats
+# on the requests for {{ paid[least] * (1 - half_paid[least]) :.2f }} on the facts. This is **weight interpolation**; [Wortsman et al.
+# 2021](https://arxiv.org/abs/2109.01903) saved with it much of what image models lose in fine-tuning.
 # {{ claim: len(some) >= 6 and min(half_gained.values()) > 0.5 and max(half_paid.values()) < 0.5 and 0.1 < np.mean(list(half_paid.values())) < 0.4 }}
 # {{ claim: gained[least] * (1 - half_gained[least]) > 2 * paid[least] * (1 - half_paid[least]) }}
 #
-# Is forgetting, then, a matter of how far one goes? **Predict before you run:** against the length of the change, will all
-# weights and LoRA lie on one curve?
-
-# %% key="far"
-there = {"all weights": [[0, 0]], "LoRA, all ranks": [[0, 0]]}
-for run in usual:
-    way = "LoRA, all ranks" if run.rank else "all weights"
-    there[way].append([runs[run]["moved"], paid[run]])
-there = {way: np.array(sorted(points)) for way, points in there.items()}
-show.tracks(there, ("length of the change", "facts lost, nats a token"), root=True)
-full, thin = (found(*which) for which in ((0, 2e-3), (1, 1e-2)))
-short, wide = (found(*which) for which in ((0, 1.25e-4), (4, 2.5e-3)))
-lengths, lost = there["all weights"][1:].T
-dearer = lost / np.interp(lengths, *there["LoRA, all ranks"].T)
-
-# %% [markdown] key="far-read"
-# There are two curves. The reckless run with all weights and LoRA of rank 1 at its highest rate went equally far,
-# {{ full["moved"] :.0f }} and {{ thin["moved"] :.0f }}, and lost {{ full["facts"] - before["facts"] :.2f }} and {{ thin["facts"] - before["facts"] :.2f }} nats; at each rate, all weights lost at least {{ dearer.min() :.1f }} times as much as
-# LoRA of that length. **How far one goes does not say what is forgotten; it matters which way.** But all weights take a
-# shorter one: their cautious run has learned at a length of {{ short["moved"] :.1f }} what LoRA of rank 4 learned at {{ wide["moved"] :.1f }}. Counted by what
-# was learned, as in step 5, neither of these single runs is cheaper throughout. What LoRA saves for certain is memory.
-# {{ claim: dearer.min() > 1.4 and full["facts"] - before["facts"] > 2.5 * (thin["facts"] - before["facts"]) and 0.8 < full["moved"] / thin["moved"] < 1.25 }}
-# {{ claim: abs(short["requests"] - wide["requests"]) < 0.05 and wide["moved"] > 2.5 * short["moved"] }}
-# {{ claim: np.interp(short["requests"], *np.transpose([[found(8, r)[n] for n in names[:2]] for r in (2.5e-3, 6e-4)])) > short["facts"] + 0.02 }}
-# {{ claim: np.interp(found(8)["requests"], *np.transpose([[found(0, r)[n] for n in names[:2]] for r in (5e-4, 1.25e-4)])) > found(8)["facts"] + 0.02 }}
-#
-# So how little must change? {{ 4 * len(losses) }} short dialogs were enough, and one direction in each matrix, and half of the way.
+# So how little must change? {{ 4 * len(losses) }} short dialogs were enough for a model that answers. Of the nats that all weights gain from
+# them, one direction in each matrix brings {{ (before["requests"] - cut[1]) / (before["requests"] - found(0, 5e-4)["requests"]) :.0% }}, and half of the way brings at least {{ min(half_gained.values()) :.0% }} of what one of these runs gains. Both,
+# LoRA of rank 1 taken half of the way back, bring {{ (before["requests"] - found(1)["half_way_requests"]) / (before["requests"] - found(0, 5e-4)["requests"]) :.0% }}. Whether a model that has changed so little still answers was not asked.
 #
 # ## What comes next
 #
