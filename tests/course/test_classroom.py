@@ -354,10 +354,30 @@ SMALL = {
     ("scores", "def f(q, k):\n    return (2 * x for x in q)"): (
         "expected an array, got a generator: np.array(list(...)) makes one"
     ),
+    ("lora_linear", "def f(x, w, a, b, scale):\n    return x @ (w + scale * a @ b)"): (
+        "an array as large as w"
+    ),
+    ("lora_gradients", """
+        def f(d_out, x, a, b, scale):
+            d_w = x.T @ d_out
+            return scale * d_w @ b.T, scale * a.T @ d_w"""): "an array as large as w",
     ("keep_top_k", "def f(p, k):\n    top = np.sort(p)[-k:]\n    return top / top.sum()"): (
         "wrong shape: expected V = (7,), got (2,)"
     ),
 }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "right",
+    [
+        "(w.T @ x.T).T + scale * x @ a @ b",
+        "np.einsum('ti,io->to', x, w) + scale * np.einsum('ti,ir,ro->to', x, a, b)",
+        "x.astype(np.float32) @ w.astype(np.float32) + scale * x @ a @ b",
+    ],
+)
+def test_what_stays_thin_passes(right):
+    function = write(f"def f(x, w, a, b, scale):\n    return {right}")
+    assert checking.examine(TASKS["lora_linear"], function).lines == ["lora_linear: right."]
 
 
 @pytest.mark.parametrize("task, source", SMALL, ids=lambda text: text[-30:])

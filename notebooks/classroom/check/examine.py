@@ -1,6 +1,7 @@
 """``check("rms_norm", my_rms_norm)``: right, or in one or two lines why not."""
 
 import inspect
+import tracemalloc
 import typing
 import zlib
 from collections.abc import Callable
@@ -23,6 +24,12 @@ TRIES = 40  # to find inputs on which all known mistakes differ
 STOPPED = (
     "stopped while your function was running. Does its loop end? Something has to change in "
     "every round."
+)
+
+
+FORMED = (
+    "the numbers are right, but on the way it makes an array as large as w: put the brackets so "
+    "that all that lies between is thin"
 )
 
 
@@ -127,6 +134,8 @@ def judge(
         return Outcome(False, [f"{task.name}: {STOPPED}"])
     faults = compare(task, calls, expected)
     if not any(faults):
+        if task.unformed and forms_it(task, function, cases[-1], names):
+            return Outcome(False, [f"{task.name}: {FORMED}"])
         return Outcome(True, [f"{task.name}: right."])
     if wrong := recognise(task, cases, calls):
         read = f"{wrong.why} Read again: {place(wrong.lesson, wrong.cell)}."
@@ -134,6 +143,27 @@ def judge(
         return Outcome(False, [f"{task.name}: {wrong.name}.", read], wrong.name, read=again)
     fault, *given = smallest(names, cases, faults)
     return Outcome(False, [f"{task.name}: {fault}", *given])
+
+
+def forms_it(task: Task, function: Callable, arguments: tuple, names: list[str]) -> bool:
+    """Whether a call takes memory for an array that is not to be formed."""
+    taken = []
+
+    def measured(*given):
+        tracemalloc.reset_peak()
+        before, _ = tracemalloc.get_traced_memory()
+        result = function(*given)
+        taken.append(tracemalloc.get_traced_memory()[1] - before)
+        return result
+
+    running = tracemalloc.is_tracing()
+    tracemalloc.start()
+    try:
+        call(measured, arguments, names)
+    finally:
+        if not running:
+            tracemalloc.stop()
+    return any(each >= task.unformed(*arguments) for each in taken)
 
 
 def compare(task: Task, calls: list[Call], expected: list) -> list[str | None]:

@@ -43,7 +43,8 @@ class Task(NamedTuple):
 
     Where ``draw`` itself says how many it has (``@inputs.cases(5)``), that counts. ``tolerance`` is
     the largest difference that passes, relative to the largest number expected: what an answer in
-    float32 keeps, while a mistake changes a hundred times as much.
+    float32 keeps, while a mistake changes a hundred times as much. ``unformed`` gives, of the
+    arguments of the last case, the bytes of an array that an answer may not form on its way.
     """
 
     name: str
@@ -52,6 +53,7 @@ class Task(NamedTuple):
     draw: Callable[[np.random.Generator, int], tuple]
     cases: int = 3
     tolerance: float = 1e-5
+    unformed: Callable[..., int] | None = None
 
 
 def plain(forward):
@@ -129,8 +131,10 @@ ORDER = [
     Task("pretrain", "16_pretraining", pretraining.pretrain, pretraining.a_small_run),
     Task("answer_targets", "17_fine_tuning", tuning.answer_targets, tuning.a_dialog),
     Task("lora_start", "17_fine_tuning", tuning.lora_start, tuning.numbers_to_start),
-    Task("lora_linear", "17_fine_tuning", lora_linear, tuning.rows_beside),
-    Task("lora_gradients", "17_fine_tuning", tuning.lora_gradients, tuning.behind_a_pair),
+    Task("lora_linear", "17_fine_tuning", lora_linear, tuning.rows_beside,
+         unformed=tuning.bytes_of_product),
+    Task("lora_gradients", "17_fine_tuning", tuning.lora_gradients, tuning.behind_a_pair,
+         unformed=tuning.bytes_of_product),
     Task("merged", "17_fine_tuning", tuning.merged, tuning.a_pair),
     Task("preference", "18_preferences", preferences.preference, preferences.two_rewards),
     Task("tilt", "18_preferences", preferences.tilt, preferences.a_world),

@@ -47,10 +47,17 @@ def a_dialog(rng, case):
     return ids, given
 
 
-# Tokens, in, rank, out: none alike; in = out; rank = out; rank = in; all alike; a one each; many.
+# Tokens, in, rank, out: none alike; in = out; rank = out; rank = in; all alike; a one each; many;
+# and few rows at a wide matrix, where it shows in the memory whether one of its size was formed.
 SIZES = ((5, 7, 2, 9), (4, 6, 3, 6), (6, 8, 3, 3), (5, 3, 3, 7), (4, 4, 4, 4), (1, 5, 1, 3),
-         (3, 1, 2, 4), (9, 2, 3, 1), (2, 11, 9, 17))  # fmt: skip
-SCALES = (2.0, 0.5, 1.6, 4.0, 0.3, 3.0, 0.02, 1.0, 2.5)
+         (3, 1, 2, 4), (9, 2, 3, 1), (2, 11, 9, 17), (2, 160, 1, 170))  # fmt: skip
+SCALES = (2.0, 0.5, 1.6, 4.0, 0.3, 3.0, 0.02, 1.0, 2.5, 0.7)
+
+
+def bytes_of_product(*arguments) -> int:
+    """What the product of the thin matrices takes: the size of the frozen one."""
+    *_, a, b, _ = arguments
+    return len(a) * b.shape[1] * b.itemsize
 
 
 @cases(len(SIZES))
