@@ -5,10 +5,9 @@
 # upon a time, there was a little girl named*. At its end the training loss drops by more than half, while the loss on
 # held-out stories stops falling, and rises a little. Has the model begun to learn its stories by heart?
 #
-# This is the question of every run: does it get better, or does it only know its text better? And what would more text,
-# or a larger model, bring? You let a model learn ten stories by heart on purpose, look at what reading a text again is
-# worth, fit a scaling law, and set an examination in which a model that can only recite comes close to one that can
-# read. Then you can answer the first question.
+# And what would more text, or a larger model, bring? You let a model learn ten stories by heart on purpose, look at what
+# reading a text again is worth, fit a scaling law, and set an examination in which a model that only recites comes close
+# to one that can read. Then you can answer the first question with yes or no.
 #
 # Before this page: [lesson 16](16_pretraining.ipynb). Its exercise: [16](exercises/16_pretraining.ipynb).
 
@@ -18,7 +17,7 @@ import re
 from dataclasses import replace
 
 import numpy as np
-from classroom import agree, show, table
+from classroom import show, table
 
 from llama_np import LLAMA_3_8B, forward, generate, log_softmax
 from llama_np.training import cross_entropy
@@ -42,31 +41,20 @@ million, held = log["tokens"] / 1e6, log["held_out_bits_per_byte"]
 there = int(np.argmin(np.abs(million - 4)))  # after four million tokens each counts as 1
 both = {"training": log["train_loss"] / log["train_loss"][there], "held out": held / held[there]}
 show.curves(million, both, ("million tokens read", "loss, of that after 4 million"), log="y")
+gap = (both["held out"] - both["training"])[there:]
+wide = there + int(np.argmax(gap > 0.01))  # the first line where they are further apart
+before = int(np.argmax(np.diff(both["training"])[there:] < -0.1)) + there  # the drop
 
 # %% [markdown] key="log-read"
 # The training loss is in nats a token, the other one in **bits per byte**: all nats of a text, divided by $\ln 2$ and by
-# its bytes, which does not depend on how long the tokens are. So each is drawn as a share of its own value after four
+# its bytes. So each is drawn as a share of its own value after four
 # million tokens. At first the model reads nothing but lists of random tokens that come again ([lesson
-# 07b](07b_induction.ipynb) says why). Then come the stories, the training loss jumps, and both fall together. In the last
-# {{ million[-1] - million[-5] :.0f }} million tokens they part: the training loss goes from {{ log["train_loss"][-5] :.2f }} to {{ log["train_loss"][-1] :.2f }}, the other one from {{ held.min() :.3f }} at its best to {{ held[-1] :.3f }}.
-# {{ claim: log["train_loss"][-1] < 0.6 * log["train_loss"][-5] and held[-1] >= held.min() }}
-
-# %% key="bits"
-from weights_tools.training.evaluate import bits_per_byte
-
-some, nats = corpus.held_out[:5], 0.0
-for story in some:
-    ids = np.array(encode_document(tokenizer, story))
-    rows = log_softmax(forward(house.weights, house.config, ids[:-1]))
-    nats -= rows[np.arange(len(rows)), ids[1:]].sum()
-bits = nats / np.log(2) / sum(len(story.encode()) for story in some)
-agree(bits, bits_per_byte(house.weights, house.config, tokenizer, some))
-print(f"the doll-house on {len(some)} of its own stories: {bits:.3f} bits a byte")
-
-# %% [markdown] key="bits-read"
-# {{ claim: bits < held[-1] }}
-# On stories that it has told itself it needs {{ bits :.2f }} bits a byte, less than the {{ held[-1] :.2f }} of the log,
-# which were measured on stories that larger models wrote.
+# 07b](07b_induction.ipynb) says why), which makes it worse at stories. Then come the stories, the training loss jumps, and both fall
+# together. They part twice. From {{ million[wide] :.0f }} million tokens on a gap opens slowly: after {{ million[before] :.1f }} million the training loss has
+# come down to {{ both["training"][before] :.2f }}, the other one to {{ both["held out"][before] :.2f }}. In the last {{ million[-1] - million[before] :.0f }} million they part at once: the training loss goes from {{ log["train_loss"][before] :.2f }} nats to
+# {{ log["train_loss"][-1] :.2f }}, the other one from {{ held.min() :.3f }} at its best to {{ held[-1] :.3f }}.
+# {{ claim: log["train_loss"][-1] < 0.6 * log["train_loss"][before] and held[-1] >= held.min() }}
+# {{ claim: wide < before - 5 and both["held out"][before] > both["training"][before] + 0.05 }}
 #
 # ## Step 1. Learning by heart
 #
@@ -79,6 +67,7 @@ small = replace(
     house.config, dim=64, n_layers=3, n_heads=4, n_kv_heads=2, head_dim=16, ffn_width=224,
     context_length=T, tied_output=True,
 )  # fmt: skip
+# ema_decay=0: the weights themselves are looked at, and no running mean of them.
 recipe = Hyperparameters(steps=240, peak_rate=1e-2, warm_up=24, ema_decay=0.0)
 unseen = Stream(held_out, 0).batch(0, 16 * T, T)
 counts = np.bincount(np.concatenate(documents), minlength=V) + 1
@@ -103,8 +92,8 @@ print(f"{passes:.0f} epochs; held out: best {new.min():.2f} at step {turn}, last
 # %% [markdown] key="overfit-read"
 # {{ claim: learned[-1] < 0.3 and new[-1] > new.min() + 0.5 }}
 # The loss on the ten stories goes to {{ learned[-1] :.2f }}. On new ones it falls to {{ new.min() :.2f }} at step {{ turn }},
-# after {{ turn * 1024 / sum(map(len, few)) :.0f }} epochs, turns, and climbs to {{ new[-1] :.2f }}, {{ "above" if new[-1] > unigrams else "near" }} what counting single tokens
-# reaches. This is **over-fitting**: the model is sure of itself where it should not be, and only the held-out curve
+# after {{ turn * 1024 / sum(map(len, few)) :.0f }} epochs, turns, and climbs to {{ new[-1] :.2f }}, {{ "above" if new[-1] > unigrams else "near" }} what counting the single tokens
+# of all stories reaches. This is **over-fitting**: the model is sure of itself where it should not be, and only the held-out curve
 # shows it. By heart means word for word. Here is how it goes on from the first 20 tokens of one of the ten.
 
 # %% key="recite" tags=["timing"]
@@ -117,8 +106,7 @@ print(f"{same} of {n} tokens are those of the story:\n...{tokenizer.decode(said)
 # ## Step 2. What is reading again worth?
 #
 # {{ claim: same > 50 }}
-# That was {{ passes :.0f }} epochs. Is a second one already harmful? The falling curve of a run cannot tell, because in
-# the second epoch the model is better and the rate is lower. What tells is a **control**: the same model, as many steps,
+# That was {{ passes :.0f }} epochs. Is a second one already harmful? What tells is a **control**: the same model, as many steps,
 # the same schedule, and more text. A study that ships,
 #
 # `python -m weights_tools.training.scaling.study`
@@ -155,15 +143,15 @@ texts = np.array(list(again))
 # out: a sixteenth, {{ long / texts[2] :.0f }} times, costs {{ again[texts[2]] - again[texts[0]] :.2f }}, and a sixty-fourth, {{ long / texts[-1] :.0f }} times, is with
 # {{ again[texts[-1]] :.2f }} worse than the same text read once. In large models, too, up to four epochs are nearly as good as
 # new text, and the gain of further ones fades to nothing ([Muennighoff et al.
-# 2023](https://arxiv.org/abs/2305.16264)). The doll-house has read its stories {{ log["epoch"][-1] :.1f }} times. Learning by
-# heart looks different.
+# 2023](https://arxiv.org/abs/2305.16264)). The doll-house has read its stories {{ log["epoch"][-1] :.1f }} times,
+# which should do little harm.
 #
 # ## Step 3. A scaling law, measured
 #
 # The study has also trained four widths for three lengths of run, each with a whole cosine of its own, and each at rates
 # twice and half as high until the best lay between two that were worse. Wider models and longer runs both lower the loss.
 # How much does each bring, and can it be told in advance? [Hoffmann et al. 2022](https://arxiv.org/abs/2203.15556)
-# describe over 400 large runs by five numbers, where $N$ counts parameters and $D$ the tokens read:
+# describe over 400 runs by five numbers, where $N$ counts parameters and $D$ the tokens read:
 #
 # $$L(N, D) = E + \frac{A}{N^{\alpha}} + \frac{B}{D^{\beta}}$$
 #
@@ -194,10 +182,10 @@ show.curves(sizes, lines, ("parameters", "loss on held-out stories, nats"), log=
 # {{ claim: np.abs(law.loss(N, D) - L).max() < 0.2 }}
 # Of the {{ len(L) }} runs none is further than {{ np.abs(law.loss(N, D) - L).max() :.2f }} nats from the law. But five numbers were fitted to {{ len(L) }}, so this
 # proves little. A law is worth what it says about runs that it has not seen. We hide the most expensive run, fit the
-# others, and ask. The **control** needs no law: it says that the loss of the widest model falls by as much once more as
-# in the step before. Then each of the others is hidden in its turn, which shows how sure the law is of itself.
+# others, and ask. Two **controls** need no law: the loss of the widest model falls by as much once more as
+# in the step before, or by as much as that of the next narrower model did in the same step. Then each of the others is hidden in its turn, which shows how sure the law is of itself.
 #
-# **Predict before you run:** will the control promise too much or too little?
+# **Predict before you run:** will the first control promise too much or too little?
 
 # %% key="promise"
 hidden = int((N * D).argmax())
@@ -207,27 +195,28 @@ promised = np.array([each.loss(n, d) for each, n, d in zip(laws, N, D)])
 errors = promised - L
 first, second, measured = losses[-1][-3:]
 as_before = second - (first - second)
-print(f"measured {measured:.2f}, by the law {promised[hidden]:.2f}, as before {as_before:.2f}")
+as_beside = second - (losses[-2][-2] - losses[-2][-1])
+print(f"measured {measured:.2f}, by the law {promised[hidden]:.2f}")
+print(f"controls: as before {as_before:.2f}, as the narrower model {as_beside:.2f}")
 print(f"each hidden in its turn: typical error {np.sqrt(np.mean(errors**2)):.2f} nats")
 ranges = {
     "alpha": [each.alpha for each in laws],
     "beta": [each.beta for each in laws],
     "E": [each.floor for each in laws],
-    "loss of a run ten times as long": [each.loss(N[hidden], 10 * D[hidden]) for each in laws],
+    "loss with ten times as much new text": [each.loss(N[hidden], 10 * D[hidden]) for each in laws],
 }
 table(["", "lowest", "highest"], [[n, f"{min(r):.2f}", f"{max(r):.2f}"] for n, r in ranges.items()])
 seconds = runs["seconds"]
 print(f"the hidden run took {seconds[best][hidden]:.0f} s, the whole study {seconds.sum():.0f} s")
 
 # %% [markdown] key="promise-read"
-# {{ claim: abs(promised[hidden] - measured) < abs(as_before - measured) - 0.05 }}
-# The control promises {{ as_before :.2f }}, which is {{ as_before - measured :+.2f }} from the truth, because each tripling brings less than the one
-# before, as in any power law, even with $E = 0$. The law says {{ promised[hidden] :.2f }}. So **the result of
-# a run that one can afford only once is known, nearly, before it begins**, from small ones.
+# {{ claim: abs(promised[hidden] - measured) < abs(as_before - measured) - 0.05 and abs(as_beside - measured) < 0.15 }}
+# The first control promises {{ as_before :.2f }}, much too little loss, because each tripling brings less than the one
+# before, as in any power law, even with $E = 0$. The law says {{ promised[hidden] :.2f }}, and the neighbour, which needs no law, {{ as_beside :.2f }}. So **the result of
+# a run that one can afford only once is known, nearly, before it begins**, from small ones, though the law adds little where there is a neighbour.
 #
-# The numbers in the law are less sure. It needs only one hidden run to move $\alpha$ from {{ min(ranges["alpha"]) :.2f }} to {{ max(ranges["alpha"]) :.2f }} and $\beta$ from
-# {{ min(ranges["beta"]) :.2f }} to {{ max(ranges["beta"]) :.2f }}, since other pairs fit the same runs nearly as well. And $N$ changes in kind: the embedding is
-# {{ 1024 * widths[0] / sizes[0] :.0% }} of the smallest model's parameters and {{ 1024 * widths[-1] / sizes[-1] :.0% }} of the largest's.
+# The numbers in the law are less sure. Hiding a single run moves $\alpha$ from {{ min(ranges["alpha"]) :.2f }} to {{ max(ranges["alpha"]) :.2f }} and $\beta$ from
+# {{ min(ranges["beta"]) :.2f }} to {{ max(ranges["beta"]) :.2f }}.
 #
 # ## Step 4. Which size for a given budget?
 #
@@ -260,12 +249,13 @@ for name, C in budgets.items():
 
 # %% [markdown] key="valley-read"
 # {{ claim: lowest["our largest run"] > 1.5 * lowest["a tenth"] }}
-# Each budget has a valley, as Hoffmann et al. found, and with ten times the budget its lowest point moves to a
+# By such a law each budget has a valley. Hoffmann et al. measured theirs; along ours nothing was trained, so this is a
+# promise only. With ten times the budget its lowest point moves to a
 # model {{ lowest["our largest run"] / lowest["a tenth"] :.1f }} times as large, which leaves {{ 10 / (lowest["our largest run"] / lowest["a tenth"]) :.1f }} times for the text. For large models both should grow alike, by
 # the root of ten, which is 3.2, with about 20 tokens for each parameter; at our valley there are about {{ per_parameter["our largest run"][0] :.0f }}, or {{ min(per_parameter["our largest run"]) :.0f }} to
-# {{ max(per_parameter["our largest run"]) :.0f }} with a run hidden. Ours are {{ len(L) }} small runs on simple stories, and say nothing about other models.
+# {{ max(per_parameter["our largest run"]) :.0f }} with a run hidden. Ours are {{ len(L) }} small runs, and say nothing about other models.
 #
-# Here are real runs, with the repetition that their token counts hide.
+# Here are real runs.
 
 # %% key="real-runs"
 ours, llama = house.config.count_parameters(), LLAMA_3_8B.count_parameters()
@@ -277,15 +267,23 @@ real = [  # parameters, tokens read, epochs over the text as far as they are tol
     ["[Llama 3 405B](https://arxiv.org/abs/2407.21783)", 405e9, 15.6e12, ""],
 ]
 table(
-    ["", "parameters N", "tokens D", "D / N", "epochs", "6 N D"],
+    ["", "N, billions", "tokens D, billions", "D / N", "epochs", "6 N D"],
     [
-        [who, f"{n:.1e}", f"{d:.1e}", f"{d / n:,.1f}", e, f"{6 * n * d:.1e}"]
+        [
+            who,
+            *(f"{x / 1e9:,.{0 if x > 1e9 else 4}f}" for x in (n, d)),
+            f"{d / n:,.1f}",
+            e,
+            f"{6 * n * d:.1e}",
+        ]
         for who, n, d, e in real
     ],
 )
 
 # %% [markdown] key="real-runs-read"
-# Chinchilla, the model of Hoffmann et al., was built by the rule of 20, GPT-3 was much too large for its text, and Llama
+# {{ claim: log["tokens"][-1] / ours < 10 }}
+# Chinchilla, the model of Hoffmann et al., was built by the rule of 20; GPT-3 and the doll-house are much too large for
+# their texts by that rule, and Llama
 # 3 8B lies far on the other side, with {{ 15e12 / llama :,.0f }} tokens for each parameter. A model is trained once and used many
 # times, and a small one is cheaper to use, so that its makers trained it longer than is best for the training alone
 # ([Llama team 2024](https://arxiv.org/abs/2407.21783), section 1).
@@ -358,8 +356,10 @@ print(f"{len(new_stories)} items; guessing 25 % ± {100 * error:.0f} %")
 # {{ claim: marks["doll-house"] > marks["control: the text is hidden"] + 3 * error }}
 # The doll-house finds the true sentence in {{ marks["doll-house"] :.0% }} of {{ len(new_stories) }} items. If the text is hidden and only
 # the answers are compared, {{ marks["control: the text is hidden"] :.0% }} remain, so that it does use what was told. The sum of log-probabilities
-# prefers short answers; divided by their number of tokens it is {{ marks["doll-house, per token"] :.0% }}. Both are in use, and a mark without
-# its rule says little ([Gao 2021](https://blog.eleuther.ai/multiple-choice-normalization/)).
+# prefers short answers; divided by their number of tokens it is {{ marks["doll-house, per token"] :.0% }}. Both are
+# in use, and a mark without its rule says little ([Gao
+# 2021](https://blog.eleuther.ai/multiple-choice-normalization/)). Two things make it easy: the doll-house told these
+# stories itself, and the wrong sentences often name another hero.
 #
 # ## Experiment: reading or reciting?
 #
@@ -376,33 +376,18 @@ grades = {
     for title, items in (("new", new_stories), ("ten", ten_stories))
 }
 rows = [[n, f"{grades[n, 'new']:.0%}", f"{grades[n, 'ten']:.0%}"] for n in candidates]
-table(["right", "held-out stories", "the ten stories"], rows)
-
-
-# %% key="overlap"
-def overlap(text, others, n=8):
-    """The share of a text's tokens that lie in runs of n tokens which other texts hold as well."""
-    ids, known = tokenizer.encode(text), set()
-    for row in map(tokenizer.encode, others):
-        known |= {tuple(row[i : i + n]) for i in range(len(row))}
-    starts = [i for i in range(len(ids) - n + 1) if tuple(ids[i : i + n]) in known]
-    return len({i + k for i in starts for k in range(n)}) / len(ids)
-
-
-for title, items in (("held-out stories", new_stories), ("the ten stories", ten_stories)):
-    shares = [overlap(f"{text} {answers[0]}", corpus.train[:10]) for text, answers in items]
-    print(f"{title}: {np.mean(shares):.0%} of the tokens lie in runs of 8 from the training text")
+counted = [f"{len(items)} items" for items in (new_stories, ten_stories)]
+table(["right", f"held-out stories, {counted[0]}", f"the ten stories, {counted[1]}"], rows)
 
 # %% [markdown] key="contamination-read"
 # {{ claim: grades["the model of ten stories", "new"] < 0.45 and grades["doll-house", "new"] > grades["the model of ten stories", "new"] + 0.3 }}
 # {{ claim: grades["the model of ten stories", "ten"] > 0.75 and grades["doll-house", "ten"] - grades["the model of ten stories", "ten"] < 0.2 }}
 # On new stories the second candidate is right in {{ grades["the model of ten stories", "new"] :.0% }}, which is guessing, against {{ grades["doll-house", "new"] :.0% }}. On the
 # ten stories it has {{ grades["the model of ten stories", "ten"] :.0% }} against {{ grades["doll-house", "ten"] :.0% }}: **once the questions have leaked, a model that recites
-# looks like one that reads**, and who sees only the right column cannot tell which of the two has a loss worse than
-# counting. This is **contamination**, and it happens by itself, because examinations are published on the web. The
-# overlap is how one looks for it: Llama 3's makers counted how many tokens of a test lie in runs of eight that their
-# training text holds ([Llama team 2024](https://arxiv.org/abs/2407.21783), section 5.1.4). It finds copies and no
-# paraphrases, and some of it is there without any leak, because stories begin alike.
+# looks like one that reads**, and anyone who sees only the right column cannot tell which of the two has a loss worse than
+# counting. This is **contamination**, and it happens by itself, because examinations are published on the web.
+# Llama 3's makers looked for it by the tokens of a test that lie in runs of eight from their training text ([Llama team
+# 2024](https://arxiv.org/abs/2407.21783), section 5.1.4).
 #
 # And the doll-house itself? It has met sixty lines of facts again and again, such as *The opposite of hot is cold*.
 # Here are questions from these lines, and others of the same kind. Each answer competes with those of its group.
@@ -450,7 +435,7 @@ for (question, _), answer in zip(items, chosen):
 # {{ claim: np.mean(known["in these lines"]) > np.mean(known["not in these lines"]) + 0.3 }}
 # {{ sum(known["in these lines"]) :.0f }} of {{ len(known["in these lines"]) }} for its lines of facts, {{ sum(known["not in these lines"]) :.0f }} of {{ len(known["not in these lines"]) }} for the
 # others, and {{ by_chance * len(items) :.1f }} would be chance. {{ claim: len(set(chosen[7:10])) == 1 and sum(known["not in these lines"][7:]) <= 4 }}
-# The choices say more than the number. For all three capitals it takes *{{ chosen[7] }}*, and for the four things of the last
+# For all three capitals it takes *{{ chosen[7] }}*, and for the four things of the last
 # group {{ " or ".join(f"*{word}*" for word in sorted(set(chosen[10:]))) }}, so that what is right there is right by accident.
 #
 # ## Back to the log
@@ -473,12 +458,15 @@ table(columns, [[f"{log['step'][i + 1]:.0f}", *rows[i]] for i in shown])
 # For most of the run the share of the stories stays as it is. Then it sinks twice, and each time the training loss sinks
 # with it: to {{ relative[-5] :.0% }} at step {{ log["step"][-5] :.0f }}, where the loss goes from {{ log["train_loss"][-6] :.2f }} to {{ log["train_loss"][-5] :.2f }}, and to {{ relative[-1] :.0% }} at the end, with a loss
 # of {{ log["train_loss"][-1] :.2f }}. The recipe lets most of the last steps read facts, so that they are known by heart
-# (`weights_tools/doll_house/MODEL_CARD.md` says when and why). The training loss does not drop because the stories are
-# known. It drops because what is read has become easy, and no look at the curve alone could have told that.
+# (`weights_tools/doll_house/MODEL_CARD.md` says when and why).
 #
-# The small rise of the held-out loss, {{ held[-1] - held.min() :.3f }}, remains open. It begins soon after the stories have become few, which
-# fits; but this is one run, and only the same run with stories to its end could say. **A curve tells that something has
-# happened. Why, is told by a control.**
+# Has the model begun to learn its stories by heart, then? In the drop, **no**: what is read has become easy. In the slow gap, **yes**, a little, as far as a log can tell: it opens at
+# {{ million[wide] :.0f }} million tokens, when the stories have been read {{ log["epoch"][wide] :.1f }} times, so that the second epoch has begun and the share of the stories is still
+# the usual one; and yet the held-out loss goes on falling.
+# {{ claim: 0.8 < log["epoch"][wide] < 1.5 and abs(relative[wide] - 1) < 0.1 and held[before] < held[wide] - 0.03 }}
+#
+# The small rise at the end, {{ held[-1] - held.min() :.3f }}, remains open: it begins soon after the stories have become few, but this is one run.
+# **A curve tells that something has happened. Only a control tells why,** and this log has none.
 
 # %% [markdown] key="next"
 # ## What comes next
