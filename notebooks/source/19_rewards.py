@@ -6,9 +6,9 @@
 # what it finds?
 #
 # A number that says how good an answer was is a **reward**. You choose the best of several answers, teach a **reward
-# model**, derive the **policy gradient**, and write out a step of **GRPO**, which trained DeepSeek-R1. At the end four ways to
-# happy endings stand on one plot, each with the distance that it has moved, beside the least that was needed, and we look
-# for where the rest went. You need lesson 18 and about an hour; [exercise 19](exercises/19_rewards.ipynb) goes with it.
+# model**, derive the **policy gradient**, and write out a step of **GRPO**, which trained DeepSeek-R1. At the end all ways to
+# happy endings stand on one plot, beside the least distance that was needed. We look
+# for where the rest went, and count what the gain is made of. You need lesson 18 and about an hour; [exercise 19](exercises/19_rewards.ipynb) goes with it.
 
 # %% key="setup"
 import numpy as np
@@ -126,7 +126,7 @@ table(["chooses", "right, of 30 held-out pairs"], [[k, f"{v:.0%}"] for k, v in r
 # %% [markdown] key="model-read"
 # {{ claim: right["the reward model"] > 0.65 and right["the reward model"] > right["the shorter one"] }}
 # From 30 comparisons, without being told what was compared, it chooses right in {{ right["the reward model"] :.0% }} of
-# held-out pairs. Has it found the rule, or something that goes along with it? We do the same things to a dozen stories that
+# held-out pairs. Has it found the rule, or something that goes along with it? We add a line to a dozen stories that
 # end badly, and let both judge. **Predict before you run:** which line fools which judge?
 
 # %% key="fooled"
@@ -138,16 +138,13 @@ edits = {
         t + " It was a good day. They were friends."
     ),
     "+ The end.": lambda t: t + " The end.",
-    "the last sentence cut off": lambda t: t[: t.rindex(last_sentence(t))].strip(),
 }
 bad = [pair for pair in kept if last_sentence(pair.other) != pair.other.strip(".")][:12]
 
 
 def scores(pair):
     texts = [pair.other, *(change(pair.other) for change in edits.values())]
-    return (
-        last_rows([encode(tokenizer, Dialog(pair.question, text)) for text in texts if text]) @ head
-    )
+    return last_rows([encode(tokenizer, Dialog(pair.question, text)) for text in texts]) @ head
 
 
 judged = np.array(on_all_cores(scores, bad))  # 12 stories, as it was and after each edit
@@ -158,16 +155,14 @@ for (name, change), score in zip(edits.items(), judged.T[1:]):
     gain[name] = (score - judged[:, 0]) / unit
 rows = [[n, f"{liked[n]:.0%}", f"{g.mean():+.1f} ± {g.std():.1f}"] for n, g in gain.items()]
 happily, denied, wolf, bland, *_ = (g.mean() for g in gain.values())
-table(
-    ["what is done to a bad story", "the rule likes it", "reward model, standard deviations"], rows
-)
+table(["added to a bad story", "the rule likes it", "reward model, standard deviations"], rows)
 
 # %% [markdown] key="fooled-read"
-# {{ claim: bland > 0.3 and abs(bland - happily) < 0.5 and wolf < happily and liked["+ It was a good day. They were friends."] == 0 }}
-# The mild line about friends earns nothing from the rule and {{ bland :+.1f }} standard deviations from the reward model, about as much as *happily ever after*. The wolf delights the rule, because
-# somebody smiles, and *not happy at all* does as well; the reward model gives them {{ wolf :+.1f }} and {{ denied :+.1f }}. Where
-# the last sentence is cut off, the one before has a word of the list in {{ liked["the last sentence cut off"] :.0% }} of cases. The rule
-# goes by words, the reward model by tone as well, and neither knows what ending well is.
+# {{ claim: bland > 0.3 and abs(bland - happily) < 0.5 and wolf < happily and denied > 0.5 and liked["+ It was a good day. They were friends."] == 0 }}
+# The line about friends earns nothing from the rule and {{ bland :+.1f }} standard deviations from the reward model, about
+# as much as *happily ever after*. The wolf delights the rule, because somebody smiles, and so does *not happy at all*. The
+# reward model marks the wolf down ({{ wolf :+.1f }}), but falls for the denial ({{ denied :+.1f }}). The
+# rule goes by words, the reward model by what went along with them, and neither knows what ending well is.
 
 # %% [markdown] key="gradient-why"
 # ## Step 3. The policy gradient
@@ -178,10 +173,10 @@ table(
 # $$\mathrm{d}J = \sum_y r(y)\, \mathrm{d}p(y) = \sum_y p(y)\, r(y)\, \mathrm{d} \ln p(y)$$
 #
 # The sum over all stories has become a **mean over stories that the model writes**. So we let it write, take the
-# gradient of each answer's $\ln p$, as in DPO, and weigh it with the reward; nothing flows through the draw or the rule. This is
+# gradient of each answer's $\ln p$, as in DPO, and weight it by the reward; nothing flows through the draw or the rule. This is
 # the **policy gradient**, called REINFORCE ([Williams 1992](https://link.springer.com/article/10.1007/BF00992696)).
 #
-# Any number $b$, a **baseline**, may be taken from all rewards, because $\sum_y p\, b\, \mathrm{d} \ln p = b\, \mathrm{d} \sum_y p = 0$.
+# Any number $b$, a **baseline**, may be subtracted from all rewards, because $\sum_y p\, b\, \mathrm{d} \ln p = b\, \mathrm{d} \sum_y p = 0$.
 # What is left of the reward is called the **advantage**. We check both where all can be counted: three endings, eight draws
 # at a time. **Predict before you run:** the same rewards, all raised by 10. What happens to the mean of the estimates, and
 # to their spread?
@@ -208,19 +203,21 @@ for name, advantages in kinds.items():
     d = estimate(advantages)
     spread[name] = d.std(axis=0)
     rows.append([name, d.mean(axis=0).round(3), spread[name].round(3)])
-table(["weighed with", "mean of the gradients", "spread"], rows)
+table(["weighted by", "mean of the gradients", "spread"], rows)
 
 # %% [markdown] key="gradient-read"
-# The mean stays, as derived. Raised by 10, the rewards make the estimates
+# A fixed number leaves the mean where it was, up to the noise. But raised by 10, the rewards make the estimates
 # {{ (spread["rewards + 10"] / spread["rewards"]).min() :.0f }} to {{ (spread["rewards + 10"] / spread["rewards"]).max() :.0f }} times as
-# noisy: whatever was drawn gets likelier, good or bad, and only thousands of draws cancel it. Taking from each reward the
-# mean of its group of 8 (`centred`) gives the same numbers in both cases and the smallest spread.
-# {{ claim: spread["rewards + 10"][0] > 5 * spread["rewards"][0] and spread["rewards, centred"].sum() < spread["rewards"].sum() }}
+# noisy: whatever was drawn gets likelier, good or bad, and only thousands of draws cancel it. Subtracting from each reward the
+# mean of its group of 8 (`centred`) gives the same numbers in both cases, and {{ (spread["rewards, centred"] / spread["rewards"]).mean() :.0% }} of the spread.
+# Because an eighth of that mean is the answer's own reward, only $7/8$ of the exact gradient is left, in the same direction.
+# {{ claim: spread["rewards + 10"][0] > 5 * spread["rewards"][0] and spread["rewards, centred"].sum() < 0.7 * spread["rewards"].sum() }}
+# {{ claim: abs(rows[3][1] / exact - 7 / 8).max() < 0.06 }}
 
 # %% [markdown] key="group-why"
 # ## Step 4. GRPO
 #
-# **PPO**, proximal policy optimisation, which made InstructGPT, is a policy gradient with a second network that learns to foretell
+# **PPO**, proximal policy optimisation, which made InstructGPT, has a second network that foretells
 # the reward, as a baseline for every token. **Group relative policy optimisation** has none: its baseline is the mean of a group
 # of answers to one question ([Shao et al. 2024](https://arxiv.org/abs/2402.03300), section 4.1; with rules for rewards,
 # DeepSeek-R1, [Guo et al. 2025](https://arxiv.org/abs/2501.12948)). It also divides by the group's standard
@@ -246,29 +243,15 @@ show.curves(
 
 # %% [markdown] key="group-read"
 # The rarer kind gets the larger advantage, and a group of equal rewards gets nothing. The curve says how many groups of 8
-# are lost so: {{ p**8 + (1 - p) ** 8 :.0% }} at the start, and nearly all once the model is good. Each advantage is given
+# are lost so: {{ p**8 + (1 - p) ** 8 :.0% }} at the start, and {{ 0.9**8 + 0.1**8 :.0% }} once nine answers of ten are good. Each advantage is given
 # to **every** token of its answer. Only the last sentence, about {{ np.mean(at_end) :.0f }} tokens of {{ np.mean(tokens_of) :.0f }},
-# had to do with the reward, but the model is not told which. This is the problem of **credit assignment**.
-#
-# The same answers may serve for several updates. Then, as in PPO, the ratio $p / p_\mathrm{old}$ of each token makes up for what
-# the model would now draw differently, and it is **clipped**: no token is pushed beyond 0.8 or 1.2 times what it was
-# ([Schulman et al. 2017](https://arxiv.org/abs/1707.06347)). **Predict before you run:** for a good token and for a bad one,
-# on which side is the gain held?
-
-# %% key="clip"
-from llama_np.training.rewards import clipped_gain
-
-ratio = np.linspace(0.5, 1.5, 101)
-log_ratio, zero = np.log(ratio)[None], np.zeros((1, 101))
-gains = {
-    "good: advantage +1": clipped_gain(log_ratio, zero, np.array([1.0]), clip=0.2)[0],
-    "bad: advantage -1": clipped_gain(log_ratio, zero, np.array([-1.0]), clip=0.2)[0],
-}
-show.curves(ratio, gains, ("ratio of now and then", "gain"))
+# had to do with the reward, but the model is not told: the problem of **credit assignment**.
 
 # %% [markdown] key="clip-read"
-# On one side each: a good token earns no more above 1.2, a bad one no more below 0.8. The way back stays open. A good
-# token that has become *less* likely by accident is pushed with full force.
+# The same answers may serve for several updates. Then, as in PPO, the ratio $p / p_\mathrm{old}$ of each token makes up for what
+# the model would now draw differently, and the gain, ratio times advantage, is **clipped** ([Schulman et al.
+# 2017](https://arxiv.org/abs/1707.06347)): a good token earns no more above a ratio of 1.2, a bad one no more below 0.8. The
+# way back stays open. Here each draw serves for one update: the ratio is 1, and clipping never acts.
 #
 # The last part is the **KL penalty**, which holds the model to the reference, here the chat model. From drawn tokens alone it is
 # estimated by $\rho - \ln \rho - 1$ with $\rho = p_\mathrm{ref} / p$, which is right on average and never below zero
@@ -293,13 +276,13 @@ start = grpo_loss(ref, ref, ref, A, share, clip, beta)
 print(f"at the start, where all three are the same: {start:.3f}")
 
 # %% [markdown] key="loss-read"
-# At the start the loss is zero, because the advantages of a group cancel and nothing has moved. What comes later is mostly the
+# At the start the loss is zero, because the advantages of a group cancel. What comes later is mostly the
 # penalty, so that **GRPO's loss rises while the stories get better**.
 #
 # ## Step 5. One step in the open
 #
 # Whole stories take long, so the model gets three of them **without their last sentence**, and writes how each goes on, eight
-# times. Below is all of GRPO: draw, judge, compare, loss, step. Each draw serves for one update, so that $p_\mathrm{old}$ is $p$.
+# times. Below is all of GRPO, with the `beta` and `clip` of step 4: draw, judge, compare, loss, step.
 
 # %% key="step"
 from llama_np.training.backward import differentiate
@@ -375,22 +358,23 @@ after = judge(draw(merge(base.weights, lora), others, seed=100))[1].mean()
 likeliest = Counter(row[3] for row in rows[-8:]).most_common(1)[0]
 print("share that ends well, step by step:", np.round(share_seen, 2))
 print(f"on six other beginnings: {before:.0%} before, {after:.0%} after")
-table(["step", "reward", "advantage", "how it goes on"], rows)
+four_of_eight = [row for i, row in enumerate(rows) if i % 8 < 4]
+table(["step", "reward", "advantage", "how it goes on"], four_of_eight)
 
 # %% [markdown] key="live-read"
 # {{ claim: np.mean(share_seen[-3:]) > np.mean(share_seen[:2]) + 0.2 and after > before + 0.2 }}
-# Of eight endings to this beginning {{ sum(row[:2] == [1, "1"] for row in rows) }} please the rule at step 1, and get
-# {{ next(row[2] for row in rows if row[1] == "1") }} each; often the model just stops. At step 10 it is
-# {{ sum(row[:2] == [10, "1"] for row in rows) }} of eight, and *{{ likeliest[0] }}* came {{ likeliest[1] }} times. Where all are equal, none
-# teaches any more. Over all three beginnings the share went from {{ np.mean(share_seen[:2]) :.0% }} in the first two steps to
-# {{ np.mean(share_seen[-3:]) :.0% }} in the last three, after 240 zeros and ones. Nobody has shown the model a good ending: it has found
-# them among its own. And on six beginnings that it did not train on it went from {{ before :.0% }} to {{ after :.0% }}.
+# The table has four endings of eight. At step 1 {{ sum(row[:2] == [1, "1"] for row in rows) }} of the eight please the rule, and get
+# {{ next(row[2] for row in rows if row[1] == "1") }} each. At step 10 it is
+# {{ sum(row[:2] == [10, "1"] for row in rows) }}, and *{{ likeliest[0] }}* came {{ likeliest[1] }} times. Over
+# all three beginnings the share went from {{ np.mean(share_seen[:2]) :.0% }} in the first two steps to
+# {{ np.mean(share_seen[-3:]) :.0% }} in the last three, after 240 zeros and ones, and on six beginnings that it did not
+# train on from {{ before :.0% }} to {{ after :.0% }}. Nobody has shown the model a good ending: it has found them among its own.
 
 # %% [markdown] key="long-why"
 # ## Step 6. What it costs
 #
-# With whole stories it takes half an hour (`python -m weights_tools grpo --out DIR`). This and all that follows was measured by
-# `python -m weights_tools.training.rewards.study`, whose tables ship; each point is about the answers told since the one before.
+# With whole stories it takes half an hour (`python -m weights_tools grpo --out DIR`). What follows was measured by
+# `python -m weights_tools.training.rewards.study`, whose tables ship; each point is about 80 answers told in training.
 
 # %% key="long"
 from weights_tools.training.rewards import study
@@ -409,10 +393,10 @@ show.curves(
 # %% [markdown] key="long-read"
 # {{ claim: log[-1]["mean_reward"] > log[0]["mean_reward"] + 0.2 and log[-1]["distinct_endings"] < 0.8 * log[0]["distinct_endings"] }}
 # The reward goes from {{ log[0]["mean_reward"] :.0% }} to {{ log[-1]["mean_reward"] :.0% }}, while the loss **rose** from {{ log[0]["train_loss"] :.4f }} to {{ log[-1]["train_loss"] :.4f }}.
-# {{ claim: log[-1]["train_loss"] > log[0]["train_loss"] }} In 80 answers there were {{ log[0]["distinct_endings"] }} different endings at
-# first, and {{ log[-1]["distinct_endings"] }} in the end.
+# {{ claim: log[-1]["train_loss"] > log[0]["train_loss"] }} Fewer of the endings are different.
 #
-# Now all four ways beside each other: the best of 2, 4 and 8, fine-tuning on the preferred answers alone, DPO, and GRPO.
+# Now all ways beside each other: the best of 2, 4 and 8; fine-tuning on the preferred answers alone, and DPO, from lesson 18;
+# the DPO that ships, `doll-house-cheerful`; and GRPO. The axis of nats goes by their square root.
 # **Predict before you run:** which lies nearest to the bound of step 1, and by what factor do the others miss it?
 
 # %% key="plot"
@@ -443,40 +427,43 @@ def least(method):
 
 
 before_the_end = {m: 1 - row["kl_at_the_end"] / row["kl_per_answer"] for m, row in moved.items()}
-nats_before = {m: row["kl_per_answer"] - row["kl_at_the_end"] for m, row in moved.items()}
+the_paid = [row for row in read(study.GRPO_LOG) if row["method"] == study.PAID_AT_THE_END][2:4]
+equal = [min(log, key=lambda o: abs(o["mean_reward"] - row["mean_reward"])) for row in the_paid]
 rows = [
     [
         f"{method}, {row['at']}", f"{row['mean_reward']:.0%}", f"{row['kl_per_answer']:.1f}",
-        f"{least(method):.1f}", f"{before_the_end[method]:.0%}" if method in moved else "",
+        f"{row['kl_per_answer'] / least(method):.1f}" if method != study.CHAT_ALONE else "",
+        f"{before_the_end[method]:.0%}" if method in moved else "",
         f"{row['distinct_endings']} of {row['answers']}",
         f"{row['story_loss'] - start['story_loss']:+.3f}",
     ]
     for method, row in final.items()
 ]  # fmt: skip
-header = ["ends well", "nats", "least", "before the last sentence", "different endings"]
+header = ["ends well", "nats", "times the least", "before the last sentence", "different endings"]
 table(["", *header, "change of the loss on stories"], rows)
 
 # %% [markdown] key="lost-read"
 # {{ claim: all(row["kl_per_answer"] > 3 * least(method) for method, row in moved.items()) and min(before_the_end.values()) > 0.5 }}
-# Choosing lies nearest to the bound; some requests are harder than others, which the bound does not know. GRPO ends well in
-# {{ grpo["mean_reward"] :.0% }} of cases and has moved by {{ grpo["kl_per_answer"] :.1f }} nats, where
-# {{ least("GRPO") :.1f }} would do: {{ grpo["kl_per_answer"] / least("GRPO") :.0f }}
-# times the least. No trained model comes near the bound, and this is no ranking, since recipes count as much as methods. Where did
-# the rest go?
+# Choosing lies nearest to the bound, and even its {{ final[study.BEST_OF_N]["kl_per_answer"] :.1f }} nats are too many: they
+# count as if the 8 answers drawn were all that the model can say, where step 1's formula never exceeds
+# {{ max(best_of_n_kl(share, 8) for share in np.linspace(0.01, 0.99, 99)) :.2f }}. GRPO's last model, asked anew, ends well in
+# {{ grpo["mean_reward"] :.0% }} of cases ({{ log[-1]["mean_reward"] :.0% }} in training) and has moved by
+# {{ grpo["kl_per_answer"] :.1f }} nats, {{ grpo["kl_per_answer"] / least("GRPO") :.0f }} times the least. No trained
+# model comes near the bound, and this is no ranking, since recipes count as much as methods. Where did the rest go?
 #
-# {{ before_the_end["GRPO"] :.0% }} of GRPO's distance lies **before the last sentence**, where the rule never looks. It is
-# tempting to blame step 4, where an advantage is paid to every token alike. The last row is the control: the same run with the
-# advantage paid to the tokens of the last sentence alone, and stopped after 25 of 60 steps (one seed). Told where the reward is earned, it
-# learns far faster: {{ paid["mean_reward"] :.0% }} end well, where GRPO was at {{ log[4]["mean_reward"] :.0% }} by then. But {{ before_the_end[study.PAID_AT_THE_END] :.0% }} of its
-# nats still lie before the last sentence, and these are {{ nats_before[study.PAID_AT_THE_END] :.1f }}, where GRPO has
-# {{ nats_before["GRPO"] :.1f }}. **Not to know which token earned the reward costs time, but it is not what moves the rest of
-# the story.** DPO and imitation, which know no advantages, put {{ before_the_end["DPO"] :.0% }} and
-# {{ before_the_end[study.PREFERRED] :.0% }} there.
-# {{ claim: nats_before[study.PAID_AT_THE_END] > 0.8 * nats_before["GRPO"] }}
+# A story's nats are a sum over its tokens, and {{ before_the_end["GRPO"] :.0% }} of GRPO's lie **before the last sentence**, where
+# the rule never looks. It is tempting to blame step 4, where an advantage is paid to every token alike. The last row is the
+# control: the last sentence alone is paid, for 25 of 60 steps (one seed). It learns far faster: {{ paid["mean_reward"] :.0% }} end well, where GRPO was at {{ log[4]["mean_reward"] :.0% }} by
+# then. But {{ before_the_end[study.PAID_AT_THE_END] :.0% }} of its nats still lie before the last sentence. **Knowing which
+# token earned the reward saves time, and still the rest of the story moves.** Whether it moves less for the same reward is
+# undecided: in the logs the control has {{ the_paid[0]["kl_per_answer"] :.1f }} nats at {{ the_paid[0]["mean_reward"] :.0% }} and
+# {{ the_paid[1]["kl_per_answer"] :.1f }} at {{ the_paid[1]["mean_reward"] :.0% }}, GRPO {{ equal[0]["kl_per_answer"] :.1f }} at
+# {{ equal[0]["mean_reward"] :.0% }} and {{ equal[1]["kl_per_answer"] :.1f }} at {{ equal[1]["mean_reward"] :.0% }}.
+# {{ claim: the_paid[0]["kl_per_answer"] < equal[0]["kl_per_answer"] and the_paid[1]["kl_per_answer"] > equal[1]["kl_per_answer"] }}
 # {{ claim: paid["mean_reward"] > log[4]["mean_reward"] + 0.2 and log[4]["step"] == 25 }}
 #
-# Why does the beginning move, where nothing is paid for it? The model of step 5 has never even written a beginning: it learned
-# from endings alone. **Predict before you run:** it is asked for whole stories. How much of its distance lies before their last sentence?
+# Why does the beginning move, where nothing is paid for it? The model of step 5 has learned from endings alone.
+# **Predict before you run:** it is asked for whole stories. How much of its distance lies before their last sentence?
 
 # %% key="whole" tags=["timing"]
 from weights_tools.training.endings import HAPPY
@@ -503,12 +490,12 @@ print(f"words of the rule before it: chat {happy[0]:.1f}, this model {happy[1]:.
 
 # %% [markdown] key="whole-read"
 # {{ claim: 1 - at_its_end / nats > 0.3 and 0.5 < happy[1] / happy[0] < 1.5 }}
-# {{ 1 - at_its_end / nats :.0% }}, in sentences that it was never trained to write. And the distance there does not serve the rule: its words come
-# {{ happy[0] :.1f }} times before the last sentence of a story of the chat model, and now {{ happy[1] :.1f }} times. It is a side effect.
+# {{ 1 - at_its_end / nats :.0% }}, in sentences that it was never trained to write. Nor does it serve the rule, whose words come
+# {{ happy[0] :.1f }} times before the last sentence of the chat model's stories, and now {{ happy[1] :.1f }} times. It is a side effect.
 # One set of weights writes every token, so that **a step made for the end moves the rest as well**.
 #
-# The cost shows elsewhere, too. GRPO writes {{ grpo["distinct_endings"] :.0f }} different endings where the chat model
-# had {{ start["distinct_endings"] }}, and loses {{ grpo["story_loss"] - start["story_loss"] :.3f }} nats a token on held-out stories.
+# What else is lost: GRPO writes {{ grpo["distinct_endings"] :.0f }} different endings where the chat model
+# had {{ start["distinct_endings"] }}, and pays {{ grpo["story_loss"] - start["story_loss"] :.3f }} nats a token on held-out stories.
 #
 # ## Step 7. Reward hacking
 #
@@ -530,31 +517,45 @@ table(["", "times", "rewarded", "last sentence"], rows)
 
 # %% [markdown] key="hacking-read"
 # {{ claim: favourite["GRPO"] > 2 * favourite["chat model"] and favourite["DPO that ships"] > 2 * favourite["chat model"] }}
-# The chat model's favourite, *{{ of_model["chat model"][0]["ending"] }}*, came {{ favourite["chat model"] }} times of
-# {{ start["answers"] }}. GRPO's first, *{{ of_model["GRPO"][0]["ending"] }}*, came {{ favourite["GRPO"] }} times, the first of the DPO that
-# ships {{ favourite["DPO that ships"] }} times. Such a sentence fits every story, so it is the cheapest way to the reward. When the
+# The chat model's favourite came {{ favourite["chat model"] }} times of {{ start["answers"] }}, GRPO's
+# {{ favourite["GRPO"] }} times, that of the DPO that ships {{ favourite["DPO that ships"] }} times. Such a sentence fits every story. When the
 # reward is met and the wish behind it is not, one calls it **reward hacking** ([Amodei et al.
-# 2016](https://arxiv.org/abs/1606.06565), section 4). How much of the gain is that? We count the *different* endings, each once.
+# 2016](https://arxiv.org/abs/1606.06565), section 4). How much of the gain is that?
 
 # %% key="mended"
-by_rule = {method: final[method]["mean_reward"] for method in shown}
-once = {method: np.mean([e["rewarded"] for e in its]) for method, its in of_model.items()}
-rows = [
-    [method, f"{by_rule[method]:.0%}", f"{once[method]:.0%} of {len(of_model[method])}"]
-    for method in once
-]
-table(["ends well", "of all stories", "of the different endings"], rows)
+import re
+
+formulas = {
+    "happily ever after": "happily ever after",
+    "And ... was happy": r"^And .+ (was|were) happy$",
+}
+by_formula = {}
+for method, its in of_model.items():
+    good_ones = [e for e in its if e["rewarded"]]
+    counts = [
+        sum(e["times"] for e in good_ones if re.search(formula, e["ending"]))
+        for formula in formulas.values()
+    ]
+    total = sum(e["times"] for e in good_ones)
+    by_formula[method] = np.array([total, *counts, total - sum(counts)])
+gains = {method: n - by_formula["chat model"] for method, n in by_formula.items()}
+table(
+    ["stories of 128", "end well", *formulas, "otherwise"], [[m, *n] for m, n in by_formula.items()]
+)
 
 # %% [markdown] key="mended-read"
-# {{ claim: once["GRPO"] > once["chat model"] + 0.1 and once["GRPO"] < by_rule["GRPO"] and grpo["distinct_endings"] < start["distinct_endings"] }}
-# Of the chat model's {{ len(of_model["chat model"]) }} endings the rule likes {{ once["chat model"] :.0% }}, of GRPO's
-# {{ len(of_model["GRPO"]) }} it likes {{ once["GRPO"] :.0% }}, and of the {{ len(of_model["DPO that ships"]) }} of the DPO that ships
-# {{ once["DPO that ships"] :.0% }}. So the gain is not one sentence learned by heart: they have found many endings that the rule
-# likes, and lost others. Whether these are *good*, the rule cannot say, so somebody has to read what the model writes.
+# {{ claim: all(0.4 < n[1] / n[0] < 0.9 and n[1:3].sum() > 0.6 * n[0] for m, n in gains.items() if m != "chat model") }}
+# {{ claim: grpo["distinct_endings"] < start["distinct_endings"] }}
+# GRPO has {{ gains["GRPO"][0] }} good stories more than the chat model, and {{ gains["GRPO"][1] / gains["GRPO"][0] :.0% }} of these are
+# *happily ever after*. *And Tom was happy*, with any name, makes another
+# {{ gains["GRPO"][2] / gains["GRPO"][0] :.0% }}, and {{ gains["GRPO"][3] / gains["GRPO"][0] :.0% }} are left for all else. Of the gain of the
+# DPO that ships the first formula is {{ gains["DPO that ships"][1] / gains["DPO that ships"][0] :.0% }}. **Most of what was gained
+# is two formulas**. Whether the others are *good*, the rule cannot say, so
+# somebody has to read what the model writes.
 
 # %% [markdown] key="next"
 # ## The end of the way
 #
-# What was a black box in lesson [00](00_start_here.ipynb) you have computed by hand, from the
+# You have now computed by hand what was a black box in lesson [00](00_start_here.ipynb), from the
 # bytes of a text to the reward of a story. To go on, put a rule of your own in the place of `ends_well`, and look for what the
 # model does to earn it.
