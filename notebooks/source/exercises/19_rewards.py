@@ -168,7 +168,7 @@ predict("19", guess, factor)
 # %% [markdown] key="measure-task"
 # ## Measure and explain
 #
-# [Lesson 19](../19_rewards.ipynb), step 6, has the measured points of four ways. How many nats further than needed has the last
+# [Lesson 19](../19_rewards.ipynb), step 6, has the measured points. How many nats further than needed has the last
 # model of GRPO moved? Take its KL, and subtract the least at which its share of good endings can be had by a model that starts
 # at the chat model's. Write down the number, and in a sentence what the rest was spent on.
 #
@@ -202,7 +202,7 @@ measure("19", found, further, because)
 #
 # It has moved {{ further() :.1f }} nats further than needed. {{ claim: further() > 0.5 }} Most of it lies before the
 # last sentence, the only one that the rule reads. It is tempting to blame the advantage, which is given to all tokens of an
-# answer; but where it is paid to the last sentence alone, the sentences before move as far, because one set of weights writes
+# answer; but where it is paid to the last sentence alone, the sentences before still move, because one set of weights writes
 # them all.
 #
 # </details>
