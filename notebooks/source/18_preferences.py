@@ -354,7 +354,7 @@ for who, weights in models.items():  # with the same dice
 # %% [markdown] key="ways-why"
 # ## Step 9. What the worse answer buys
 #
-# One training may be an accident. More runs ship in a table, made by `python -m weights_tools.training.comparisons.study`.
+# More runs ship in a table, made by `python -m weights_tools.training.comparisons.study`.
 # Where there is a spread, it is over {{ study.SEEDS }} seeds, each with another order of the pairs and
 # {{ len(told["chat"]) }} new stories, so that the chat model has another share than in step 1. Beside them stands a
 # control that is fine-tuned on both answers **alike**, with the first seed. The last two columns are about what nobody asked for.
