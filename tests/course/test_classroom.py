@@ -522,6 +522,16 @@ def test_a_file_that_is_damaged_is_begun_anew(kept):
     assert list(load()) == ["silu"] == list(sections())
 
 
+def test_what_is_not_understood_stays_as_small_as_it_came(kept):
+    kept.mkdir()
+    deep = '{"version": 1, "tasks": {"later": ' + "[" * 800 + "]" * 800 + "}}"
+    (kept / "progress.json").write_text(deep)
+    check("silu", write(solution_source(TASKS["silu"])))
+    written = (kept / "progress.json").read_text()
+    assert "[" * 800 in written and len(written) < len(deep) + 300
+    assert len(written.splitlines()) == 4  # a task on each line
+
+
 def test_a_folder_that_cannot_be_written_is_said(kept):
     kept.write_text("a file")
     outcome = check("silu", write(solution_source(TASKS["silu"])))

@@ -307,6 +307,13 @@ def test_other_layouts_of_tokenizer_json_are_refused(tmp_path):
             read_tokenizer_json(tmp_path / "tokenizer.json")
 
 
+def test_what_the_package_refuses_is_said():
+    named = parse_model(trained())
+    named = named._replace(pieces=[*named.pieces, Piece(f"<{'a' * 10_000}>", 0.0, USER_DEFINED)])
+    with pytest.raises(ValueError, match="sentencepiece refuses these pieces: .*too long"):
+        SentencePieceTokenizer(named)
+
+
 def metaspace(scheme) -> dict:
     return {"type": "Metaspace", "replacement": "▁", "prepend_scheme": scheme, "split": False}
 

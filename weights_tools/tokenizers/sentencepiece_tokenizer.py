@@ -99,7 +99,10 @@ def _engine(model: bytes):
         import sentencepiece
     except ImportError:
         raise ValueError("this tokenizer needs a package: pip install sentencepiece") from None
-    return sentencepiece.SentencePieceProcessor(model_proto=model)
+    try:
+        return sentencepiece.SentencePieceProcessor(model_proto=model)
+    except RuntimeError as error:  # such as pieces of thousands of characters
+        raise ValueError(f"the package sentencepiece refuses these pieces: {error}") from None
 
 
 def _without_user_defined(piece: Piece) -> Piece:
