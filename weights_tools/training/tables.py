@@ -1,31 +1,43 @@
 """Tables of what was measured: CSV files that studies write and lessons read."""
 
 import csv
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from ..writing import replacing
 
 
-def write(path: Path, rows: Iterable[Mapping], places: int = 4) -> None:
-    """Rows of the same names as a file; what is no whole number with so many decimals."""
+def write(
+    path: Path,
+    rows: Iterable[Mapping],
+    columns: Sequence[str] | None = None,
+    places: int = 4,
+    exact: Collection[str] = (),
+) -> None:
+    """Rows as a file, empty where a row lacks a column; ``columns`` are those of the first row.
 
-    def shown(cell: object) -> object:
-        return f"{cell:.{places}f}" if isinstance(cell, float) else cell
+    Numbers that are not whole have so many decimals; those of the columns ``exact`` all they have.
+    """
 
-    rows = [{name: shown(cell) for name, cell in row.items()} for row in rows]
+    def shown(name: str, cell: object) -> object:
+        return f"{cell:.{places}f}" if isinstance(cell, float) and name not in exact else cell
+
+    rows = [{name: shown(name, cell) for name, cell in row.items()} for row in rows]
     with replacing(path) as beside, beside.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
+        writer = csv.DictWriter(file, columns or list(rows[0]), restval="", lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
 
 
 def read(path: Path) -> list[dict]:
-    """The rows of such a table: text, whole numbers, and numbers; none where there is no file."""
-    if not path.exists():
-        return []
+    """The rows of such a table: text, whole numbers, and numbers. Raises ``FileNotFoundError``."""
     with path.open(newline="", encoding="utf-8") as file:
         return [{name: value(text) for name, text in row.items()} for row in csv.DictReader(file)]
+
+
+def read_filled(path: Path) -> list[dict]:
+    """The same without the cells that are empty."""
+    return [{name: cell for name, cell in row.items() if cell != ""} for row in read(path)]
 
 
 def value(text: str) -> int | float | str:

@@ -114,7 +114,7 @@ def train_one(
                 "tokens": (step + 1) * n_tokens,
                 "train_loss": float(np.mean(recent)),
                 "held_out_loss": held_out_loss(w, c, *text.held_out),
-                "seconds": seconds,
+                "seconds": round(seconds, 1),
             }
             yield w, measured
             recent = []

@@ -6,44 +6,28 @@ loss where the model is shown only that many tokens before the one to predict. T
 counting baselines come first, with nothing but what applies to them.
 """
 
-import csv
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
 
-from ...writing import replacing
+from ..tables import read_filled, write
 
 RESULTS = Path(__file__).with_name("from_gpt2_to_llama.csv")
 SEEN = (1, 2, 4, 8, 16, 32, 64, 128)
-WHOLE = ("parameters", "seed", "step", "tokens")
 LOSSES = ("train_loss", "held_out_loss", *(f"seen_{n}" for n in SEEN))
-COLUMNS = ("stage", "parameters", "rate", *WHOLE[1:], *LOSSES, "seconds")
+COLUMNS = ("stage", "parameters", "rate", "seed", "step", "tokens", *LOSSES, "seconds")
 FOR_THE_RATE = 0  # the seed of the runs that choose each stage's rate; no other has it
 
 
 def write_results(path: Path, rows: Iterable[Mapping]) -> None:
     """The table as a file; losses with four decimals."""
-    with replacing(path) as beside, beside.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, COLUMNS, restval="", lineterminator="\n")
-        writer.writeheader()
-        for row in rows:
-            losses = {name: f"{row[name]:.4f}" for name in LOSSES if name in row}
-            seconds = {"seconds": f"{row['seconds']:.1f}"} if "seconds" in row else {}
-            writer.writerow({**row, **losses, **seconds})
+    write(path, rows, COLUMNS, exact=("rate", "seconds"))
 
 
 def read_rows(path: Path = RESULTS) -> list[dict]:
     """The rows as they were measured, without what is empty. Raises ``FileNotFoundError``."""
-
-    def value(name: str, text: str):
-        return text if name == "stage" else int(text) if name in WHOLE else float(text)
-
-    with path.open(newline="", encoding="utf-8") as file:
-        return [
-            {name: value(name, text) for name, text in row.items() if text}
-            for row in csv.DictReader(file)
-        ]
+    return read_filled(path)
 
 
 def read_baselines(path: Path = RESULTS) -> dict[str, dict]:

@@ -165,7 +165,7 @@ def measured(material: Material, weights: Weights, seed: int) -> dict:
 
 def run_study(out: Path, material: Material, runs: Sequence[Run], steps: int = STEPS) -> None:
     """Every run that is not in the table yet; the table is written after each of them."""
-    rows = read(out)
+    rows = read(out) if out.exists() else []
     done = {Run(*(row[name] for name in Run._fields)) for row in rows}
     progress = Progress(len(runs))
     for n, run in enumerate(runs, start=1):

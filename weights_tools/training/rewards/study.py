@@ -228,15 +228,21 @@ def run(args: argparse.Namespace) -> None:
     args.out.mkdir(parents=True, exist_ok=True)
     examination = Examination(load_chat_base(CHAT), args.requests, args.answers)
     tables = [args.out / path.name for path in (POINTS, ENDINGS, GRPO_LOG)]
+    there = {path: read(path) if path.exists() else [] for path in tables}
+    done = {way_of(row) for row in there[tables[0]]}
     for way in (Way(CHAT_ALONE), *WAYS):
-        done = {Way(*(row[name] for name in Way._fields)) for row in read(tables[0])}
         if way in done:
             continue
         found = measure(way, examination, args.answers)
         for path, rows in [*zip(tables, found, strict=True)][::-1]:  # points last: it is whole
-            kept = [r for r in read(path) if Way(*(r[name] for name in Way._fields)) != way]
             if rows:
-                write(path, [*kept, *rows])
+                there[path] = [row for row in there[path] if way_of(row) != way] + rows
+                write(path, there[path])
+
+
+def way_of(row: Mapping) -> Way:
+    """What a row of a table belongs to."""
+    return Way(*(row[name] for name in Way._fields))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -72,7 +72,7 @@ def train_one(
         "rate": rate,
         "train_loss": float(np.mean(losses[-steps // 10 :])),
         "held_out_loss": held_out_loss(training.learned, config, *text.held_out),
-        "seconds": seconds,
+        "seconds": round(seconds, 1),
     }
 
 

@@ -1,12 +1,11 @@
 """The table that the study of ``study.py`` leaves, written and read."""
 
-import csv
 from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 
-from ...writing import replacing
+from ..tables import read, write
 
 RESULTS = Path(__file__).with_name("scaling.csv")
 COLUMNS = (
@@ -16,12 +15,7 @@ COLUMNS = (
 
 def write_results(path: Path, rows: Iterable[dict]) -> None:
     """The table as a file; losses with four decimals."""
-    with replacing(path) as beside, beside.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
-        writer.writeheader()
-        for row in rows:
-            losses = {name: f"{row[name]:.4f}" for name in ("train_loss", "held_out_loss")}
-            writer.writerow(row | losses | {"seconds": f"{row['seconds']:.1f}"})
+    write(path, rows, COLUMNS, exact=("rate", "seconds"))
 
 
 def read_results(path: Path = RESULTS) -> dict[str, np.ndarray]:
@@ -30,10 +24,5 @@ def read_results(path: Path = RESULTS) -> dict[str, np.ndarray]:
     ``text`` counts the tokens of the stories that a run learned from, ``tokens`` all that it read,
     so that ``tokens / text`` is how often it read them. Raises ``FileNotFoundError``.
     """
-    with path.open(newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
-    whole = ("width", "parameters", "text", "tokens")
-    return {
-        name: np.array([int(row[name]) if name in whole else float(row[name]) for row in rows])
-        for name in COLUMNS
-    }
+    rows = read(path)
+    return {name: np.array([row[name] for row in rows]) for name in COLUMNS}

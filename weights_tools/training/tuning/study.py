@@ -7,7 +7,6 @@ went. The table that comes out ships with the project, and a lesson reads it.
 """
 
 import argparse
-import csv
 import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -30,11 +29,11 @@ from ...commands.finetune import load_chat_base, nats_per_token
 from ...load import Model
 from ...progress import Progress
 from ...workers import one_blas_thread
-from ...writing import replacing
 from ..corpus import STORIES, digest, encode_document, read_documents, read_facts
 from ..dialogs import Dialog, encode, story_dialogs
 from ..heroes import find_hero
 from ..stages import Answer, draw, pad
+from ..tables import read_filled, write
 
 RESULTS = Path(__file__).with_name("runs.csv")
 STEPS, DIALOGS_PER_STEP, WARM_UP = 30, 4, 3
@@ -219,12 +218,7 @@ def write_rows(path: Path, before: dict, found: dict[Run, dict]) -> None:
     """The table as a file, numbers with three decimals; the first row is the model before."""
     rows = [Run(0, 0.0, "nothing", 0)._asdict() | before]
     rows += [run._asdict() | figures for run, figures in found.items()]
-    with replacing(path) as beside, beside.open("w", newline="", encoding="utf-8") as file:
-        columns = [*Run._fields, *FIGURES]
-        writer = csv.DictWriter(file, columns, restval="", lineterminator="\n")
-        writer.writeheader()
-        for row in rows:
-            writer.writerow(row | {name: f"{row[name]:.3f}" for name in FIGURES if name in row})
+    write(path, rows, [*Run._fields, *FIGURES], places=3, exact=("rate",))
 
 
 def read_rows(path: Path = RESULTS) -> tuple[dict[str, float], dict[Run, dict[str, float]]]:
@@ -232,10 +226,9 @@ def read_rows(path: Path = RESULTS) -> tuple[dict[str, float], dict[Run, dict[st
 
     Raises ``FileNotFoundError``.
     """
-    with path.open(newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
-    figures = [{name: float(row[name]) for name in FIGURES if row[name]} for row in rows]
-    runs = [Run(int(r["rank"]), float(r["rate"]), r["mask"], int(r["seed"])) for r in rows]
+    rows = read_filled(path)
+    figures = [{name: row[name] for name in FIGURES if name in row} for row in rows]
+    runs = [Run(*(row[name] for name in Run._fields)) for row in rows]
     return figures[0], dict(zip(runs[1:], figures[1:], strict=True))
 
 
