@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from typing import Any
 
 PERIOD = 60.0  # seconds after which the speed is looked at
-SLOWEST = 1000  # bytes a second: a tenth of what an old modem brought
+SLOWEST = 1000  # bytes a second: a seventh of what a 56k modem brought
 TRIES = 10  # how often the same may begin anew
 WORDS = 1 << 20  # bytes in which a server may say why it sends no file
 

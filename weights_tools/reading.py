@@ -9,6 +9,7 @@ SMALL = 1 << 20  # bytes of a file that describes a model; the largest known hav
 TABLE = 1 << 25  # of one that lists tokens or tensors: Llama 3's tokenizer.json has up to 17 MB
 TEXT = 1 << 28  # of a text that surely fits into memory
 PACKED = 64  # no file system packs text so well
+LONGEST_NAME = 200  # characters of the name of a tensor
 WIDER = 5  # a text in memory takes so many times its file: its bytes, its characters, its parts
 
 

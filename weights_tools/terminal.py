@@ -11,7 +11,7 @@ Trojan Source, https://arxiv.org/abs/2111.00169
 import io
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from typing import Any
 
@@ -39,6 +39,10 @@ class Terminal:
     def write(self, text: str) -> int:
         self.stream.write(printable(text))
         return len(text)
+
+    def writelines(self, lines: Iterable[str]) -> None:
+        for line in lines:
+            self.write(line)
 
     def write_over(self, line: str) -> None:
         """In the place of the line that stands there, where this is a terminal; else below it."""

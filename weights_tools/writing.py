@@ -99,10 +99,9 @@ def tidy(folder: Path, of: str = "*") -> None:
     for ending in (TEMPORARY, LOCK):
         for left in folder.glob(f".{of}{ending}"):
             name = left.name.removesuffix(ending)
-            if name:  # else it is of the folder, not of a file in it
-                with locked(folder / f"{name}{LOCK}") as held:
-                    if held:
-                        remove(folder / f"{name}{TEMPORARY}")
+            with locked(folder / f"{name}{LOCK}") as held:
+                if held:
+                    remove(folder / f"{name}{TEMPORARY}")
 
 
 @contextmanager

@@ -22,6 +22,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from queue import Empty, Queue
 
+from .child import prepare
 from .readers import READERS
 
 PATIENCE = 30.0  # seconds by the clock until a case hangs: the machine may be busy
@@ -45,7 +46,6 @@ class Tally:
 
     counts: Counter = field(default_factory=Counter)
     slowest: float = 0.0
-    seconds: float = 0.0
     told: set[str] = field(default_factory=set)
 
 
@@ -108,16 +108,13 @@ def is_missing(error: BaseException) -> bool:
     return isinstance(error, ModuleNotFoundError) or type(error).__name__ == "Skipped"
 
 
-def fuzz(
-    name: str, seed: int, seconds: float, folders: Path, keep: Path | None = None, first: int = 0
-) -> Tally:
+def fuzz(name: str, seed: int, seconds: float, folders: Path, keep: Path | None = None) -> Tally:
     """Run cases of one reader until the time is over."""
-    tally, started, case = Tally(), time.monotonic(), first
+    tally, started, case = Tally(), time.monotonic(), 0
     work = folders / "work" / name
     while (left := seconds - (time.monotonic() - started)) > 0:
         child = Child(name, seed, case, folders, work, CASES)
         case = follow(child, name, seed, case, time.monotonic() + left, tally, work, keep)
-    tally.seconds = time.monotonic() - started
     return tally
 
 
@@ -164,8 +161,6 @@ def tell(name, seed, case, kind, why, done, tally, work, keep) -> None:
 
 def again(name: str, seed: int, case: int, folders: Path, work: Path) -> None:
     """Write the files of one case."""
-    from .child import prepare
-
     work.parent.mkdir(parents=True, exist_ok=True)
     prepare(name, seed, case, folders, work)
 
@@ -195,12 +190,16 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--case", type=int, metavar="I", help="this one alone, with what it says")
     parser.add_argument("--keep", type=Path, metavar="DIR", help="where to write what got through")
     args = parser.parse_args(argv)
+    if args.case is not None and args.reader == "all":
+        parser.error("--case needs one READER")
     names = [*READERS] if args.reader == "all" else [args.reader]
     tallies = {}
     with tempfile.TemporaryDirectory(prefix="fuzz") as temporary:
         folders = Path(temporary)
         missing = write_seeds(folders, names)
         names = [name for name in names if name not in missing]
+        if not names:
+            return 1
         if args.case is not None:
             return one(names[0], args.seed, args.case, folders, args.keep)
         for name in names:

@@ -225,9 +225,8 @@ def hub_index(folder: Path) -> None:
         expect((folder / name).resolve().is_relative_to(folder.resolve()), f"outside: {name!a}")
 
 
-LLAMA_JSON = ("config.json",)
 READERS = {
-    "config": Reader(a_model, (seeds.model, seeds.quantized), LLAMA_JSON),
+    "config": Reader(a_model, (seeds.model, seeds.quantized), ("config.json",)),
     "safetensors": Reader(a_model, (seeds.model, seeds.quantized), ("*.safetensors",)),
     "shards": Reader(a_model, (seeds.shards,), ("*.index.json", "*.safetensors")),
     "gguf": Reader(a_model, (seeds.gguf, seeds.gguf_blocks, seeds.gguf_pieces), entry="m.gguf"),

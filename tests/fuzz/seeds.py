@@ -3,6 +3,7 @@
 Each function writes one folder. What a package is missing for is an ``ImportError``.
 """
 
+import dataclasses
 import json
 import logging
 import shutil
@@ -100,7 +101,7 @@ def gguf_pieces(folder: Path) -> None:
 def llama2c(folder: Path, version: int = 0) -> None:
     from tests.formats.test_llama2c import SMALL, legacy, tokenizer_bin, version_1
 
-    config = SMALL.__class__(**{**vars(SMALL), "vocab_size": 262})
+    config = dataclasses.replace(SMALL, vocab_size=262)
     layout = version_1 if version else legacy
     (folder / "m.bin").write_bytes(layout(config, random_weights(config, np.float32)))
     (folder / "tokenizer.bin").write_bytes(tokenizer_bin(262))

@@ -95,17 +95,13 @@ def test_an_interrupted_study_goes_on(tmp_path, monkeypatch):
     assert study.main(given) == 0 and made == ways[1:]  # nothing is left to do
 
 
-def way_of(row):
-    return study.Way(*(row[name] for name in study.Way._fields))
-
-
 def test_what_ships_belongs_together():
     points, ends = read(study.POINTS), read(study.ENDINGS)
     start = points[0]
-    assert (way_of(start), start["kl_per_answer"]) == (CHAT, 0)
-    assert {*map(way_of, points)} == {CHAT, study.Way(study.BEST_OF_N), *study.WAYS}
+    assert (study.way_of(start), start["kl_per_answer"]) == (CHAT, 0)
+    assert {*map(study.way_of, points)} == {CHAT, study.Way(study.BEST_OF_N), *study.WAYS}
     for row in points:
-        its = [e for e in ends if (way_of(e), e["at"]) == (way_of(row), row["at"])]
+        its = [e for e in ends if (study.way_of(e), e["at"]) == (study.way_of(row), row["at"])]
         least = least_kl(row["mean_reward"], start["mean_reward"])
         assert row["kl_per_answer"] > least - 0.1  # both from answers: not exact
         if its:
@@ -117,9 +113,9 @@ def test_what_ships_belongs_together():
             assert all(e["rewarded"] == ends_well(e["ending"]) for e in its)
     log = read(study.GRPO_LOG)
     rewarded = [way for way in study.WAYS if "GRPO" in way.method]
-    assert {*map(way_of, log)} == {*rewarded}
+    assert {*map(study.way_of, log)} == {*rewarded}
     for way in rewarded:
-        rows = [row for row in log if way_of(row) == way]
+        rows = [row for row in log if study.way_of(row) == way]
         steps = [*range(study.TOLD_EVERY, study.steps_of(way) + 1, study.TOLD_EVERY)]
         assert [row["step"] for row in rows] == steps
         assert rows[-1]["mean_reward"] > rows[0]["mean_reward"]

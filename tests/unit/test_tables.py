@@ -14,10 +14,10 @@ AGAIN = {
     scaling.RESULTS: lambda path: scaling.write_results(path, tables.read(scaling.RESULTS)),
     tuning.RESULTS: lambda path: tuning.write_rows(path, *tuning.read_rows()),
     comparisons.RESULTS: lambda path: tables.write(
-        path, tables.read(comparisons.RESULTS), places=5
+        path, tables.read(comparisons.RESULTS), places=5, exact=("rate", "beta")
     ),
 } | {
-    each: lambda path, each=each: tables.write(path, tables.read(each))
+    each: lambda path, each=each: tables.write(path, tables.read(each), exact=("beta",))
     for each in (rewards.POINTS, rewards.ENDINGS, rewards.GRPO_LOG)
 }
 

@@ -20,10 +20,13 @@ def exit_status(run: Callable[[argparse.Namespace], int | None], args: argparse.
     """Run a command; an error is one line, and nothing printed is a command to the terminal."""
     keep_numbers()
     with plain_streams():
-        return told(run, args)
+        return run_or_say_why(run, args)
 
 
-def told(run: Callable[[argparse.Namespace], int | None], args: argparse.Namespace) -> int:
+def run_or_say_why(
+    run: Callable[[argparse.Namespace], int | None], args: argparse.Namespace
+) -> int:
+    """The exit status of a command; what stops it is told in one line."""
     try:
         # numbers too large for float32 are looked for, not warned of in the middle of a text
         with tidying_up(), np.errstate(over="ignore", invalid="ignore"):

@@ -33,9 +33,9 @@ IN_TRAINING_ONLY = {
 }  # fmt: skip
 # How the matrices began, where that leaves the model's own weights alone; pissa, olora, corda,
 # loftq and lora_ga take a part away from them, again at every loading.
-MOST_PATTERNS = 10_000  # one for each matrix of a Llama 3.1 405B are 882
-SECONDS = 10.0  # for all patterns and names of a file: some patterns are made to take for ever
 BEGINNINGS = ("eva", "gaussian", "mica", "orthogonal")
+MOST_PATTERNS = 10_000  # a LoRA of Llama 3.1 405B has 882 matrices to name
+SECONDS = 10.0  # for all patterns and names of a file: some patterns are made to take for ever
 
 
 def read_adapter_config(folder: Path) -> dict[str, Any]:

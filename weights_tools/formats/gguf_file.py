@@ -109,8 +109,8 @@ def open_parts(file: Path) -> list[Part]:
     if not is_first or not file.name.endswith(ending(1, count)):
         raise ValueError(
             f"{file}: one of {brief.repr(count)} parts; give the first, named "
-            f"...-00001-of-....gguf, with "
-            "the others beside it, or join them: llama-gguf-split --merge"
+            "...-00001-of-....gguf, with the others beside it, or join them: "
+            "llama-gguf-split --merge"
         )
     name = file.name.removesuffix(ending(1, count))
     others = (name + ending(i, count) for i in range(2, count + 1))  # up to the first missing

@@ -13,12 +13,13 @@ import numpy as np
 
 from llama_np.config import brief
 
+from ..reading import LONGEST_NAME
+
 MAGIC = b"GGUF"
 VERSIONS = (2, 3)
 MOST = 2**22  # more values, in all arrays together, or bytes in a string mean a damaged count
 MOST_TENSORS = 100_000  # Llama 3.1 405B has 1,138
 LARGEST_HEADER = 1 << 26  # bytes; that of Llama 3 has eight million, nearly all of it vocabulary
-LONGEST_NAME = 200  # characters
 SCALARS = {
     0: "B",
     1: "b",

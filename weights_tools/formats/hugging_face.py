@@ -194,8 +194,8 @@ def index_problems(folder: Path) -> Iterator[str]:
             yield f"{index}: does not name {brief.repr(name)}, which is in {brief.repr(held[name])}"
         elif name not in held:
             yield (
-                f"{index}: {brief.repr(name)} should be in {brief.repr(named[name])}, but is in "
-                f"no file"
+                f"{index}: {brief.repr(name)} should be in {brief.repr(named[name])}, but is in no "
+                "file"
             )
         elif held[name] != named[name]:
             yield (

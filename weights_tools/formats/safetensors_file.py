@@ -13,12 +13,11 @@ from pathlib import Path
 import numpy as np
 from safetensors import SafetensorError, safe_open
 
-from ..reading import refuse_no_file
+from ..reading import LONGEST_NAME, refuse_no_file
 from ..writing import replacing
 
-# NumPy has no bfloat16: its bits come as uint16.
 LARGEST_HEADER = 1 << 24  # bytes; Llama 3.1 405B would need some 130,000
-LONGEST_NAME = 200  # characters
+# NumPy has no bfloat16: its bits come as uint16.
 DTYPES = {"F64": np.float64, "F32": np.float32, "F16": np.float16, "BF16": np.uint16, "I8": np.int8}
 
 
@@ -56,8 +55,6 @@ def map_tensors(path: Path) -> dict[str, tuple[str, np.ndarray]]:
 
 def refuse_header(path: Path) -> None:
     """Raise for what is no file, may not be read, or whose header is larger than any Llama's."""
-    if not path.exists():
-        raise FileNotFoundError(f"{path} is missing; is the download complete?")
     refuse_no_file(path)
     if not os.access(path, os.R_OK):
         raise OSError(f"{path}: may not be read; ask for the right to")

@@ -132,7 +132,7 @@ def render(
     """
     if not isinstance(template.source, str):
         raise ValueError(
-            f"expected the chat template as text, or a default among several, got "
+            "expected the chat template as text, or a default among several, got "
             f"{brief.repr(template.source)}"
         )
     request = {

@@ -41,8 +41,7 @@ def merges_of_pieces(pieces: Iterable[Piece]) -> list[tuple[str, str]]:
         if other != left + right and len(set(other + left + right)) > 1:
             raise ValueError(
                 f"the pieces {brief.repr(other)} and {brief.repr(left + right)} have the same "
-                f"score, which a list of"
-                " merges cannot say; keep the source's own tokenizer.json"
+                "score, which a list of merges cannot say; keep the source's own tokenizer.json"
             )
     merges.sort(key=lambda merge: (-merge[0], -merge[1], -len(merge[3])))
     return [(left, right) for *_, left, right in merges]

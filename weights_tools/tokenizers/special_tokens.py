@@ -60,9 +60,7 @@ def added_beside(folder: Path) -> dict[str, int]:
 
 def _id(text: str) -> int:
     if not (text.isascii() and text.isdigit() and len(text) < 10):
-        raise ValueError(
-            f"expected an id as the key of an added token, got {brief.repr(text[:40])}"
-        )
+        raise ValueError(f"expected an id as the key of an added token, got {brief.repr(text)}")
     return int(text)
 
 
@@ -105,7 +103,7 @@ def declared_ends(
         if name is not None and name not in special:
             raise ValueError(
                 f"tokenizer_config.json begins or ends texts with {brief.repr(name)}, which is "
-                f"no added token"
+                "no added token"
             )
     ends = generation.get("eos_token_id", model.get("eos_token_id"))
     stop = [i for i in (ends if isinstance(ends, list) else [ends]) if type(i) is int]

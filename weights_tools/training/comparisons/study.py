@@ -171,7 +171,7 @@ def run_study(out: Path, material: Material, runs: Sequence[Run], steps: int = S
     for n, run in enumerate(runs, start=1):
         if run not in done:
             rows.append(measure(material, run, steps))
-            write(out, rows, places=5)
+            write(out, rows, places=5, exact=("rate", "beta"))
             share = rows[-1]["ends_well"]
             progress.show(n, f"{run.way}, rate {run.rate:g}, seed {run.seed}: {share:.0%}")
 

@@ -2,10 +2,10 @@
 
 The best of several answers, fine-tuning on the preferred answers alone, DPO and GRPO answer the
 same requests, and each is measured: reward, KL from the chat model, and what else has changed. GRPO
-runs with several betas, and once with its advantage paid to the last sentence alone. The tables
-that come out ship with the project, and a lesson reads them: a row a point in ``points.csv``, what
-GRPO's models told on their way in ``grpo_log.csv``, and in ``endings.csv`` every last sentence with
-how often it came.
+runs twice, the second time with its advantage paid to the last sentence alone. The tables that come
+out ship with the project, and a lesson reads them: a row a point in ``points.csv``, the log of
+either run of GRPO in ``grpo_log.csv``, and in ``endings.csv`` every last sentence with how often it
+came.
 """
 
 import argparse
@@ -46,7 +46,7 @@ REWARDED, PAID_AT_THE_END = "GRPO", "GRPO, last sentence paid"  # by the recipe 
 PAIRS, HELD_OUT, PAIRS_PER_STEP = 64, 16, 4  # the pairs before the last HELD_OUT
 TEXTS = 16  # stories that none has learned from
 STOPS = (12, 48)  # steps after which a training on pairs is measured
-HALF_WAY = 25  # of the command's 60: there the runs of GRPO stop that are not by its defaults
+HALF_WAY = 25  # of the command's 60: there the run stops that pays the last sentence alone
 TOLD_EVERY = 5  # steps of GRPO from one line of its log to the next
 RECIPE = Hyperparameters(
     steps=48, peak_rate=1e-3, warm_up=2, weight_decay=0.0, dropout=0.0, ema_decay=0.0
@@ -160,7 +160,7 @@ def trained_on_pairs(way: Way, chat: Model) -> Iterator[tuple[str, Weights]]:
 
 def steps_of(way: Way) -> int:
     """How many steps a run of GRPO takes."""
-    return command.RECIPE.steps if way[:2] == (REWARDED, Groups().beta) else HALF_WAY
+    return command.RECIPE.steps if way.method == REWARDED else HALF_WAY
 
 
 def trained_on_rewards(way: Way, chat: Model, log: list[Mapping]) -> Iterator[tuple[str, Weights]]:
@@ -213,10 +213,10 @@ def measure(way: Way, examination: Examination, answers: int) -> tuple[list, lis
     points, ends, log = [], [], []
     for at, weights in models(way, examination.chat, log):
         told = examination.told(weights, Progress(len(examination.prompts)))
-        known = way._asdict() | {"at": at, "answers": len(told)}
-        points.append(known | examination.point(weights, told))
+        figures = examination.point(weights, told)
+        points.append(way._asdict() | {"at": at, "answers": len(told)} | figures)
         ends += counted(told, points[-1])
-        shown = ", ".join(f"{name} {value:.3f}" for name, value in list(points[-1].items())[5:])
+        shown = ", ".join(f"{name} {value:.3f}" for name, value in figures.items())
         print(f"{way.method}, {at}: {shown}", file=sys.stderr)
     if way.method == CHAT_ALONE:
         points += best_of(told, points[0], answers)
@@ -237,7 +237,7 @@ def run(args: argparse.Namespace) -> None:
         for path, rows in [*zip(tables, found, strict=True)][::-1]:  # points last: it is whole
             if rows:
                 there[path] = [row for row in there[path] if way_of(row) != way] + rows
-                write(path, there[path])
+                write(path, there[path], exact=("beta",))
 
 
 def way_of(row: Mapping) -> Way:
@@ -251,10 +251,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         prog="python -m weights_tools.training.rewards.study",
         description=__doc__.split("\n\n")[1] + " It takes half an hour on one core. What is in the "
         "tables is not made again: to make all of it give another --out.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     parser.add_argument("--out", type=Path, default=HERE, help="where the tables are, or are to be")
-    parser.add_argument("--requests", type=int, default=16, metavar="N", help="(default: 16)")
-    parser.add_argument("--answers", type=int, default=8, metavar="N", help="to each (default: 8)")
+    parser.add_argument(
+        "--requests", type=int, default=16, metavar="N", help="to each model"
+    )
+    parser.add_argument("--answers", type=int, default=8, metavar="N", help="to each request")
     return exit_status(run, parser.parse_args(arguments))
 
 

@@ -1,10 +1,10 @@
 """How the loss falls with the size of a model and with the tokens that it reads.
 
 Small Llamas of four widths are trained for three numbers of steps, each from the start with a
-schedule of its own, and at rates twice and half as high until the best one lies between two that
-are worse. One of them is trained on smaller and smaller parts
-of the stories as well, read again and again and read once, to see what repetition is worth. The
-table that comes out ships with the project, and a lesson fits a scaling law to it.
+schedule of its own, at rates doubled and halved until the best one lies between two that are worse.
+One of them is also trained on smaller and smaller parts of the stories, read again and again and
+read once, to see what repetition is worth. The table that comes out ships with the project, and a
+lesson fits a scaling law to it.
 """
 
 import argparse
@@ -105,7 +105,7 @@ def run_study(
     are read as often as it takes for the steps before the longest, and once, at the rate that was
     best for all of it.
     """
-    rates, all_steps = dict.fromkeys(widths, FIRST_RATE), sorted(all_steps)
+    rates, all_steps = dict.fromkeys(widths, FIRST_RATE), sorted({*all_steps})
     for steps in all_steps:
         for width in widths:
             at_rate = partial(train_one, width, text, text.train, steps)
@@ -134,7 +134,7 @@ def run(args: argparse.Namespace) -> None:
     if any(width < 4 or width % 4 for width in args.widths):
         raise ValueError(f"--widths: expected multiples of 4, got {args.widths}")
     text = Text(args.corpus, ROW)
-    progress, rows = Progress(count_settings(len(args.widths), len(args.steps))), []
+    progress, rows = Progress(count_settings(len(args.widths), len({*args.steps}))), []
     with one_blas_thread():
         for done, found in enumerate(run_study(text, args.widths, args.steps), start=1):
             rows += found
