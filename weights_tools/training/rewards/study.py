@@ -254,9 +254,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     parser.add_argument("--out", type=Path, default=HERE, help="where the tables are, or are to be")
-    parser.add_argument(
-        "--requests", type=int, default=16, metavar="N", help="to each model"
-    )
+    parser.add_argument("--requests", type=int, default=16, metavar="N", help="to each model")
     parser.add_argument("--answers", type=int, default=8, metavar="N", help="to each request")
     return exit_status(run, parser.parse_args(arguments))
 
