@@ -62,6 +62,11 @@ print(spec.resource_dir, spec.argv[0], sep="\t")
 """
 
 
+def plain(text):
+    """A text with escapes for the control characters that a terminal obeys."""
+    return re.sub("[\0-\x08\x0b-\x1f\x7f]", lambda found: ascii(found[0])[1:-1], text)
+
+
 class Page:
     """The lines that were printed: each check says OK, or !! and what to do."""
 
@@ -77,15 +82,15 @@ class Page:
         self.passed, self.failed = self.passed + (not fault), self.failed + bool(fault)
         sign, colour = ("!!", 31) if fault else ("OK", 32)
         sign = f"\033[{colour}m{sign}\033[0m" if self.colours else sign
-        self.write(f"{sign}  {name:14} {fault or found}")
+        self.write(f"{sign}  {name:14} {plain(fault or found)}")
         if fault:
-            self.write(f"       -> {do if do != self.advice else 'the same'}")
+            self.write(f"       -> {plain(do) if do != self.advice else 'the same'}")
             self.advice = do
         return not fault
 
     def hint(self, name, text):
         """What is no fault, and good to know."""
-        self.write(f"..  {name:14} {text}")
+        self.write(f"..  {name:14} {plain(text)}")
 
 
 def run(code, seconds=120):

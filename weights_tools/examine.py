@@ -201,15 +201,23 @@ def job_weights(
     return {job: np.mean(rows, axis=0) for job, rows in totals.items()}
 
 
+def without_head(mix: Array["... Hq T K"], head: int) -> Array["... Hq T K"]:
+    """What the heads of a block mix, with nothing from one of them."""
+    mix = mix.copy()
+    mix[..., head, :, :] = 0
+    return mix
+
+
 def silence(block: int, head: int):
     """A tap under which one head writes nothing: its mix is zero."""
+    return patch({f"blocks.{block}.mix": lambda mix: without_head(mix, head)})
 
-    def without(mix: Array["... Hq T K"]) -> Array["... Hq T K"]:
-        mix = mix.copy()
-        mix[..., head, :, :] = 0
-        return mix
 
-    return patch({f"blocks.{block}.mix": without})
+def best_heads(weights: Array["L Hq"], best: int) -> list[tuple[int, int]]:
+    """Block and head of the largest weights, the largest first."""
+    order = np.argsort(-weights, axis=None, kind="stable")[:best]
+    places = np.unravel_index(order, weights.shape)
+    return [(int(block), int(head)) for block, head in zip(*places, strict=True)]
 
 
 def heads_with_jobs(
@@ -224,8 +232,7 @@ def heads_with_jobs(
             if job.task != task:
                 continue
             score = scores[job.name]
-            for flat in np.argsort(-score, axis=None, kind="stable")[:best]:
-                block, head = (int(i) for i in np.unravel_index(flat, score.shape))
+            for block, head in best_heads(score, best):
                 without = mean_loss(weights, config, prompts, tap=silence(block, head))
                 found.append(Head(job, block, head, float(score[block, head]), loss, without))
     return sorted(found, key=lambda head: JOBS.index(head.job))

@@ -22,6 +22,22 @@ def refuse_no_file(path: Path) -> None:
         raise FileNotFoundError(f"no such file: {path}; is the download complete?")
 
 
+def leaves(folder: Path, shard: str) -> bool:
+    """Whether a link leads out of the folder; the hub's cache links to ``blobs`` beside it.
+
+    https://huggingface.co/docs/huggingface_hub/guides/manage-cache
+    """
+    home, real = folder.resolve(), (folder / shard).resolve().parent
+    cached = home.parent.name == "snapshots" and real == home.parent.parent / "blobs"
+    return real != home and not cached
+
+
+def refuse_link_out(file: Path) -> None:
+    """Raise for a link out of its folder: what it leads to is not what came with the model."""
+    if leaves(file.parent, file.name):
+        raise ValueError(f"{file}: links out of the folder; refused, put the file itself there")
+
+
 def read_bytes(path: str | Path, largest: int) -> bytes:
     """The contents of a regular file of at most so many bytes; the size is looked at first, and
     whether it is there, or a hole that takes no room on the disk.

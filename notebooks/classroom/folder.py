@@ -55,13 +55,18 @@ def usual_folder() -> Path:
         return Path(tempfile.gettempdir()) / "llama_np"
 
 
+def not_saved(path: Path, error: OSError) -> list[str]:
+    """What is told where a file cannot be written."""
+    return [f"(not saved: {path.name} cannot be written, {error.strerror})"]
+
+
 def in_turn(path: Path, change: Callable[[], list[str]]) -> list[str]:
     """Call ``change``, which reads a file and writes it again, while no other notebook does."""
     try:
         with alone_in(path.parent, PATIENCE):
             return change()
     except OSError as error:
-        return [f"(not saved: {path.name} cannot be written, {error.strerror})"]
+        return not_saved(path, error)
 
 
 def write(path: Path, text: str) -> list[str]:
@@ -71,7 +76,7 @@ def write(path: Path, text: str) -> list[str]:
         with replacing(path) as beside:
             beside.write_text(text, encoding="utf-8")
     except OSError as error:
-        return [f"(not saved: {path.name} cannot be written, {error.strerror})"]
+        return not_saved(path, error)
     return []
 
 

@@ -468,7 +468,8 @@ strange = set(re.findall(r"\w+", told.lower())) - known
 #
 # A page whose number has a letter is optional: [05b](05b_long_context.ipynb) on long texts and on RoPE in other people's
 # code, [07b](07b_induction.ipynb) on heads that copy together, [13b](13b_llama_versions.ipynb) on the versions of Llama,
-# [13c](13c_parallel_layers.ipynb) on one model on several processors. Teachers find plans and questions in the
+# [13c](13c_parallel_layers.ipynb) on one model on several processors, [16c](16c_batches_and_bits.ipynb) on batches and sixteen
+# bits. Teachers find plans and questions in the
 # [guide](TEACHING.md).
 # Where a page measures something on stories, they are stories that the doll-house has told.
 #

@@ -174,8 +174,8 @@ print(forged[-60:])
 #
 # ## Step 6. Half of a model
 #
-# The last line of the table answers the question from the beginning: longer *and* in another way. Up to 9 trillion tokens are more than four times the
-# 2 trillion that Llama 2 7B had read. And the 1B and 3B did not start from random numbers. They were cut out of Llama 3.1 8B, which is called **pruning**, and then trained with the probabilities of the 8B and the 70B as
+# The last line of the table answers the question from the beginning: above all in another way. Up to 9 trillion tokens are more than four times the
+# 2 trillion that Llama 2 7B had read, but fewer than the over 15 trillion of [Llama 3](https://github.com/meta-llama/llama3/blob/main/MODEL_CARD.md). And the 1B and 3B did not start from random numbers. They were cut out of Llama 3.1 8B, which is called **pruning**, and then trained with the probabilities of the 8B and the 70B as
 # targets, **knowledge distillation** ([Hinton et al. 2015](https://arxiv.org/abs/1503.02531)).
 #
 # The 8B has 32 blocks and the 1B has 16. With 16 blocks fewer, the 8B would still have
@@ -265,7 +265,8 @@ kinds = {n: len(set(new)) for n, new in written.items()}
 
 # %% [markdown] key="words-read"
 # The whole model uses {{ kinds[0] }} different tokens among the {{ len(written[0]) }}, with {{ L // 2 }} blocks gone it is {{ kinds[16] }}, and
-# with 24 gone {{ kinds[24] }}: it repeats itself and tells nothing. Half of a model still writes sentences, but what they say
+# with 24 gone {{ kinds[24] }}: it repeats itself and tells nothing. With 8 gone the cat has already become a little girl.
+# {{ claim: "little girl" in tokenizer.decode(written[8]) }} Half of a model still writes sentences, but what they say
 # has suffered. That is where training has to help. {{ claim: kinds[24] < kinds[0] / 2 }}
 
 # %% [markdown] key="teacher-why"
@@ -367,7 +368,7 @@ apart = min(low["text"], high["text"]) - min(low["teacher"], high["teacher"])
 # {{ claim: high["text"] - low["text"] > 0.02 and abs(high["teacher"] - low["teacher"]) < 0.04 and high["text"] - high["teacher"] > 0.02 }}
 # At one shared rate, {{ RATES[1] :g }}, the teacher would win by {{ high["text"] - high["teacher"] :.3f }}. Each at its own best, they are {{ abs(apart) :.3f }} apart, less than two runs of
 # the same student differ, so that thirty steps cannot tell them apart. {{ claim: abs(apart) < 0.03 and abs(apart) < np.ptp(by_text[RATES[0]]) }}
-# Over a long run the gain may differ.
+# Over a long run it may be otherwise.
 #
 # ## In short
 #

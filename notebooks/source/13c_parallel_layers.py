@@ -270,7 +270,7 @@ table(
 #
 # ## When does splitting stop paying?
 #
-# While one token after another is written, every weight has to be fetched from memory once for each token (but for the embedding, of which one row is read), and $n$ cards
+# While one token after another is written, nearly every weight has to be fetched from memory once for each token (we count all of them, though of an embedding only one row is read), and $n$ cards
 # fetch $n$ times as fast. But the exchanges must happen one after another, because each block needs the sum of the
 # one before it, and each of them takes some time, however little it carries: about 6 microseconds between two H100 in one server
 # ([measured](https://github.com/NVIDIA/nccl/issues/1259)), and we assume 10 among eight, however many take part. With half or double of that, the last column doubles or halves. An H100 fetches 3.35 TB a second

@@ -6,7 +6,7 @@
 # or down a little. Which way should each go, and how far?
 #
 # *Which way* is told by the **gradient**, which you find by trying, by the chain rule, and with a program of your own for
-# any computation. *How far* it does not say: for our one wish a single step will do, and for longer ways an
+# any computation. It does not say *how far*: for our one wish a single step will do, and where many are needed, an
 # **optimizer** decides. There you make a classic mistake on purpose and see what it is good for.
 #
 # It follows [lesson 13](13_gpt2_to_llama.ipynb); [exercise 14](exercises/14_tensors_and_gradients.ipynb) goes with it.
@@ -36,7 +36,7 @@ names = [tokenizer.token(t) for t in best]
 show.bars(p[best], names, "probability", title="what comes next", lit=2)
 
 # %% [markdown] key="loss-why"
-# We want `{{ names[2] }}`, which has a probability of {{ p[target] :.3f }}. How wrong that is says one number, the
+# We want `{{ names[2] }}`, which has a probability of {{ p[target] :.3f }}. One number says how wrong that is, the
 # **loss**: the surprise at the wanted token, $-\ln p$, 0 where the model is sure of it and
 # {{ -np.log(p[target]) :.2f }} here.
 #
@@ -495,7 +495,7 @@ for name, path in walks.items():
 
 # %% [markdown] key="walks-read"
 # Plain descent jumps from wall to wall and only comes to $a$ = {{ walks["plain, rate 0.019"][30, 0] :.1f }}. Momentum
-# swings even wider and shoots past the cross, so that after thirty steps it has gained nothing. But all its
+# swings as wide, half as often, and shoots past the cross, so that after thirty steps it has gained nothing. But all its
 # swings, flat or steep, shrink by $\sqrt{0.9}$ a step
 # ([Goh 2017](https://distill.pub/2017/momentum/)), and after a hundred its loss is
 # {{ height(*walks["momentum, rate 0.019"][-1]) :.3f }} where plain descent has {{ height(*walks["plain, rate 0.019"][-1]) :.3f }}.
@@ -564,6 +564,7 @@ table(
 # %% [markdown] key="next"
 # ## What comes next
 #
-# PyTorch has these optimizers as `torch.optim.SGD(momentum=0.9)` and `AdamW`.
+# PyTorch has these optimizers as `torch.optim.SGD(..., momentum=0.9)` and `torch.optim.Adam`; what the W of `AdamW` adds
+# is in [lesson 16](16_pretraining.ipynb).
 # In [exercise 14](exercises/14_tensors_and_gradients.ipynb) you find out what our step has changed for a
 # *boy*. [Lesson 15](15_backward.ipynb) goes back through every step of a Llama.

@@ -8,7 +8,7 @@
 #
 # To find out, you train a small Llama from nothing, in about a minute, and hold its guesses against three tables of
 # counts. Then you try the numbers of its recipe, among them one that is copied everywhere and does not suit a model as
-# narrow as this, and one whose usual explanation does not hold.
+# narrow as this, and one whose usual explanation does not hold. And you find out what it is in Adam that a Llama needs.
 #
 # Before this page: [lesson 15](15_backward.ipynb), which makes the gradients. Beside it: [exercise
 # 16](exercises/16_pretraining.ipynb).
@@ -126,7 +126,8 @@ print(tokenizer.decode(ids[1].tolist()))
 #
 # Here is all of training, for a Llama of three blocks. The recipe, as given: matrices begin as random numbers with a
 # standard deviation of 0.1, gradients are shortened to the length 1, AdamW takes the step, and its rate rises to a peak
-# of 0.01 and falls again. Steps 5 to 8 try these numbers one by one; for now, use them.
+# of 0.01 and falls again. Steps 5 to 7 come back to them, and page
+# [16c](16c_batches_and_bits.ipynb) to the size of a batch; for now, use them.
 
 # %% key="loop"
 from llama_np.training import AdamW, clip_by_global_norm, learning_rate
@@ -142,10 +143,10 @@ def fresh(seed=0, std=0.1):
     return initialize(small, np.random.default_rng(seed), std)
 
 
-def train(start, stream, n_steps, n_rows, peak=1e-2, longest=1.0, bad=None):
+def train(start, stream, n_steps, n_rows, peak=1e-2, longest=1.0, make=AdamW, bad=None):
     """Hands out after each step its number, the weights, and the loss before it."""
     w = start.map(np.copy)
-    optimizer = AdamW(w)
+    optimizer = make(w)
     for step in range(n_steps):
         ids, targets = stream.batch(step, n_rows * T, T)
         loss, gradients = loss_and_gradients(w, small, ids, targets)
@@ -214,7 +215,7 @@ def draw(step, w, log):
 
 
 samples = {0: tell(fresh())}
-trained, log = run(0, N_STEPS, draw)
+_, log = run(0, N_STEPS, draw)
 
 # %% [markdown] key="run-read"
 # {{ claim: log[N_STEPS]["loss"] < by_table["trigrams"] - 0.1 }}
@@ -289,8 +290,6 @@ for std in (0.02, 0.1, 1.0):
     runs = [list(train(fresh(std=std), stream, 40, 4, peak)) for peak in peaks]
     losses = np.array([[loss for *_, loss in run] for run in runs])
     first[std], after[std] = losses[0, 0], losses[:, -5:].mean(axis=-1)
-    if std == 0.1:
-        young = runs[1][-1][1]  # the weights after 40 steps, needed in step 8
 unigrams = -np.log(by_counting([], 0)[targets]).mean()
 lines = {f"deviation {d}": np.where(ends < 8, ends, np.nan) for d, ends in after.items()}
 lines["unigram table"] = np.full(len(peaks), unigrams)
@@ -303,8 +302,8 @@ print("first loss:", ", ".join(f"{first[std]:.2f} with {std}" for std in first))
 # lowest loss, {{ after[0.1].min() :.2f }}, is at {{ peaks[after[0.1].argmin()] :.2g }}, and a third of that rate or three times as much cost {{ after[0.1][after[0.1].argmin() - 1] - after[0.1].min() :.2f }}
 # and {{ after[0.1][after[0.1].argmin() + 1] - after[0.1].min() :.2f }}.
 #
-# But 0.02, **the number that everybody copies, is too small for this narrow model in so short a run, at each of these
-# rates**: its best is {{ after[0.02].min() :.2f }}, hardly better than the unigram table with {{ unigrams :.2f }}. What is too small must grow first. With 1 the model
+# But 0.02, **the number that everybody copies, is too small for this narrow model in so short a run**: its best, at
+# the highest rate, which is too high for 0.1, is {{ after[0.02].min() :.2f }}, {{ claim: after[0.02].argmin() == len(peaks) - 1 }} hardly better than the unigram table with {{ unigrams :.2f }}. What is too small must grow first. With 1 the model
 # starts out sure of itself and wrong, at {{ first[1.0] :.0f }} nats, and spends its steps on unlearning; its best, at the highest rate, is {{ after[1.0].min() :.2f }}.
 # {{ claim: after[0.02].min() > unigrams - 0.35 }}
 #
@@ -322,7 +321,7 @@ print("first loss:", ", ".join(f"{first[std]:.2f} with {std}" for std in first))
 #
 # $$w \leftarrow w - r \left( \frac{m'}{\sqrt{v'} + \epsilon} + \lambda\, w \right) \qquad \lambda = 0.1,\ \epsilon = 10^{-8}$$
 #
-# In the first step $m'$ is the gradient and $\sqrt{v'}$ its size.
+# In the first step $m'$ is the gradient and $\sqrt{v'}$ its size, so that of each number only the sign is left.
 
 # %% key="adamw"
 start = fresh()
@@ -341,6 +340,77 @@ print(f"{matrices:,} of {small.count_parameters():,} weights decay: all but the 
 # All matrices decay at one pace, by $r\lambda$ a step, {{ rate * decay :.1% }} here
 # ([Loshchilov and Hutter 2017](https://arxiv.org/abs/1711.05101)). A norm's are spared, since one that does nothing has
 # weights of 1.
+
+# %% [markdown] key="optimizers-why"
+# What is all this for? Here are the two others of lesson 14, plain descent and **momentum**, which goes along a sum of
+# past gradients, on our Llama. Each gets rates of its own, for 40 steps as before. Beside them stands a control that
+# remembers nothing: plain descent by the **sign** of each number of the gradient, as if every step were Adam's first.
+#
+# **Predict before you run:** does the control come out near plain descent, or near AdamW?
+
+
+# %% key="optimizers-tools"
+class Descent:
+    """Plain descent, with momentum where something is kept, or by signs alone."""
+
+    def __init__(self, weights, keep=0.0, direction=lambda g: g):
+        self.keep, self.direction = keep, direction
+        self.sums = weights.map(np.zeros_like)
+
+    def step(self, weights, gradients, rate):
+        for (_, w), (_, g), (_, m) in zip(weights.named(), gradients.named(), self.sums.named()):
+            m *= self.keep
+            m += self.direction(g)
+            w -= rate * m
+
+
+def after_40(make, peak, seed=0):
+    steps = train(fresh(seed), Stream(documents, seed), 40, 4, peak, make=make)
+    return np.mean([loss for *_, loss in steps][-5:])
+
+
+# %% key="optimizers" tags=["timing"]
+from functools import partial
+
+tried = {
+    "plain descent": (Descent, [0.3, 1, 3]),
+    "momentum": (partial(Descent, keep=0.9), [0.1, 0.3, 1]),
+    "signs": (partial(Descent, direction=np.sign), [0.003, 0.01, 0.03]),
+    "AdamW": (AdamW, [0.003, 0.01, 0.03]),
+}
+ends, best = {}, {}
+for name, (make, rates) in tried.items():
+    ends[name] = [after_40(make, rate) for rate in rates]
+    rate = rates[int(np.argmin(ends[name]))]
+    best[name] = np.array([min(ends[name]), *(after_40(make, rate, seed) for seed in (1, 2))])
+rows = [
+    [
+        n,
+        rates,
+        " ".join(f"{end:.2f}" for end in ends[n]),
+        f"{best[n].min():.2f} to {best[n].max():.2f}",
+    ]
+    for n, (_, rates) in tried.items()
+]
+table(["", "peak rates", "loss after 40 steps", "at the best of them, three seeds"], rows)
+sizes = {name: np.sqrt(np.mean(g**2)) for name, g in gradients.named() if g.ndim > 1}
+seen = np.bincount(ids.ravel(), minlength=V)
+sizes["embedding, rare tokens"] = np.sqrt(np.mean(gradients.embedding[seen == 1] ** 2))
+sizes["embedding, frequent tokens"] = np.sqrt(np.mean(gradients.embedding[seen > 20] ** 2))
+small_one, large_one = min(sizes, key=sizes.get), max(sizes, key=sizes.get)
+print(f"gradients at the start, root mean square: from {sizes[small_one]:.1e}, {small_one},")
+print(f"to {sizes[large_one]:.1e}, {large_one}")
+
+# %% [markdown] key="optimizers-read"
+# {{ claim: best["plain descent"].min() > best["signs"].max() + 0.5 and best["momentum"].min() > best["signs"].max() + 0.4 }}
+# {{ claim: best["signs"].mean() - best["AdamW"].mean() < 0.25 * (best["plain descent"].mean() - best["AdamW"].mean()) }}
+# {{ claim: all(0 < np.argmin(ends[n]) < 2 for n in ends) and sizes[large_one] > 30 * sizes[small_one] }}
+# Near AdamW. Plain descent ends at {{ best["plain descent"].mean() :.2f }} on average, momentum at {{ best["momentum"].mean() :.2f }}, AdamW at {{ best["AdamW"].mean() :.2f }}, and
+# the signs alone at {{ best["signs"].mean() :.2f }}, although each of the four had a rate that lies between two worse ones. So it is neither the memory nor the careful mean of
+# squares that a Llama needs most, but what the signs and AdamW share: every number moves about as far as every other. A gradient does not
+# do that by itself. At the start those of the {{ large_one }} are {{ sizes[large_one] / sizes[small_one] :.0f }} times as large as those of `{{ small_one }}`, and one rate
+# cannot suit both. [Kunstner et al. 2023](https://arxiv.org/abs/2304.13960) found the same of larger models with large batches: what
+# Adam does there is close to descent by signs, with momentum.
 
 # %% [markdown] key="clip-why"
 # ## Step 7. Clipping, and what it really does
@@ -386,51 +456,11 @@ clipped, leap, late = ways["clipped, one bad batch"][1], hit[20] / usual[20], hi
 # {{ plain :.2f }}. The clipped run ends at {{ clipped :.2f }} in spite of the bad batch. **What clipping prevents under Adam is less the leap
 # than the deafness after it.** (One seed; the difference between {{ clipped :.2f }} and {{ plain :.2f }} may be chance.)
 
-# %% [markdown] key="batch-why"
-# ## Step 8. How large a batch?
-#
-# A gradient is a mean over the tokens of its batch, an estimate of the one over the whole text. How good is it? We
-# take the gradient of {{ 16 * 8 * T :, }} tokens for the truth, and ask how well smaller batches point the same way, by
-# the cosine of lesson 02. They are parts of the whole, so that $n$ of its 128 rows would have a cosine of about
-# $\sqrt{n / 128}$ even if each row pointed in a direction of its own.
-
-
-# %% key="batch"
-def cosines_by_size(weights):
-    """Cosine between the gradients of batches of 1, 2, 4, 8, 16 and 32 rows, and of all 128."""
-    parts = [stream.batch(100 + n, 8 * T, T) for n in range(16)]
-    eighths = [[rows[i : i + 1] for rows in parts[0]] for i in range(8)]
-    of_rows = [flat(loss_and_gradients(weights, small, *part)[1]) for part in eighths]
-    of_parts = [flat(loss_and_gradients(weights, small, *part)[1]) for part in parts]
-    all_of_it = np.mean(of_parts, axis=0)
-    batches = [np.mean(of_rows[:n], axis=0) for n in (1, 2, 4)]
-    batches += [np.mean(of_parts[:n], axis=0) for n in (1, 2, 4)]
-    return np.array([
-        b @ all_of_it / np.linalg.norm(b) / np.linalg.norm(all_of_it) for b in batches
-    ])  # fmt: skip
-
-
-alike = {"fresh weights": cosines_by_size(start), "after 40 steps": cosines_by_size(young)}
-batch_sizes = T * 2 ** np.arange(6)
-alike["by chance"] = np.sqrt(2 ** np.arange(6) / 128)
-show.curves(batch_sizes, alike, ("tokens in the batch", "cosine with the whole"))
-
-# %% [markdown] key="batch-read"
-# {{ claim: alike["fresh weights"][0] > alike["after 40 steps"][0] + 0.08 > alike["by chance"][0] + 0.1 }}
-# The gradient of a single row has a cosine of {{ alike["fresh weights"][0] :.2f }} with the whole as long as the weights are fresh,
-# perhaps because every text says that some tokens are frequent. Forty steps later it is {{ alike["after 40 steps"][0] :.2f }}, and {{ alike["by chance"][0] :.2f }} would
-# be chance. **The better the model, the larger the batch it needs** ([McCandlish et al. 2018](https://arxiv.org/abs/1812.06162)); the batches of Llama 3
-# 405B grew during the run from 4 to 16 million tokens (section 3.4.1).
-#
-# No machine holds the activations of such a batch. It goes through in equally long parts whose gradients are averaged,
-# which is **gradient accumulation**. The products are computed in 16 bits (**bfloat16**), while the optimizer keeps
-# **master weights** in float32: **mixed precision** ([Micikevicius et al.
-# 2017](https://arxiv.org/abs/1710.03740)).
-
 # %% [markdown] key="next"
 # ## What comes next
 #
 # Whether the model has learned stories or only *these* stories, and what more text or a larger
-# model would bring: page [16b](16b_what_a_run_tells.ipynb), what a run tells. **Your turn:** [exercise
+# model would bring: page [16b](16b_what_a_run_tells.ipynb), what a run tells. How large a batch should be, and what is
+# lost with numbers of sixteen bits: page [16c](16c_batches_and_bits.ipynb). **Your turn:** [exercise
 # 16](exercises/16_pretraining.ipynb), in which your own functions train a Llama. A model of your own is one command: `python -m weights_tools train --corpus FILE --out DIR`. The code:
 # `llama_np/training/optimizer.py`, `weights_tools/training/corpus.py` and `trainer.py`.

@@ -206,17 +206,15 @@ ranges = {
     "loss with ten times as much new text": [each.loss(N[hidden], 10 * D[hidden]) for each in laws],
 }
 table(["", "lowest", "highest"], [[n, f"{min(r):.2f}", f"{max(r):.2f}"] for n, r in ranges.items()])
-seconds = runs["seconds"]
-print(f"the hidden run took {seconds[best][hidden]:.0f} s, the whole study {seconds.sum():.0f} s")
 
 # %% [markdown] key="promise-read"
 # {{ claim: abs(promised[hidden] - measured) < abs(as_before - measured) - 0.05 and abs(as_beside - measured) < 0.15 }}
 # The first control promises {{ as_before :.2f }}, much too little loss, because each tripling brings less than the one
-# before, as in any power law, even with $E = 0$. The law says {{ promised[hidden] :.2f }}, and the neighbour, which needs no law, {{ as_beside :.2f }}. So **the result of
-# a run that one can afford only once is known, nearly, before it begins**, from small ones, though the law adds little where there is a neighbour.
+# before, as in any power law, even with $E = 0$. The law says {{ promised[hidden] :.2f }}, and the neighbour, which needs no law, {{ as_beside :.2f }}; measured were {{ measured :.2f }}. So **the result of
+# a run that one can afford only once is known, nearly, before it begins**, from small ones, and here the neighbour knows it better than the law. Each run hidden in its turn is missed by {{ np.sqrt(np.mean(errors**2)) :.2f }} nats. {{ claim: abs(as_beside - measured) < abs(promised[hidden] - measured) }}
 #
 # The numbers in the law are less sure. Hiding a single run moves $\alpha$ from {{ min(ranges["alpha"]) :.2f }} to {{ max(ranges["alpha"]) :.2f }} and $\beta$ from
-# {{ min(ranges["beta"]) :.2f }} to {{ max(ranges["beta"]) :.2f }}.
+# {{ min(ranges["beta"]) :.2f }} to {{ max(ranges["beta"]) :.2f }}; $E$, which no model could get below, goes from {{ min(ranges["E"]) :.2f }} to {{ max(ranges["E"]) :.2f }}, and the loss with ten times as much new text from {{ min(ranges["loss with ten times as much new text"]) :.2f }} to {{ max(ranges["loss with ten times as much new text"]) :.2f }}.
 #
 # ## Step 4. Which size for a given budget?
 #
@@ -358,7 +356,9 @@ print(f"{len(new_stories)} items; guessing 25 % ± {100 * error:.0f} %")
 # the answers are compared, {{ marks["control: the text is hidden"] :.0% }} remain, so that it does use what was told. The sum of log-probabilities
 # prefers short answers; divided by their number of tokens it is {{ marks["doll-house, per token"] :.0% }}. Both are
 # in use, and a mark without its rule says little ([Gao
-# 2021](https://blog.eleuther.ai/multiple-choice-normalization/)). Two things make it easy: the doll-house told these
+# 2021](https://blog.eleuther.ai/multiple-choice-normalization/)). Free answers cannot be marked like this. There a stronger model is often the
+# judge, and has been found to favour longer answers, the one that comes first, and perhaps its own ([Zheng et al.
+# 2023](https://arxiv.org/abs/2306.05685)). Two things make it easy: the doll-house told these
 # stories itself, and the wrong sentences often name another hero.
 #
 # ## Experiment: reading or reciting?
@@ -471,7 +471,8 @@ table(columns, [[f"{log['step'][i + 1]:.0f}", *rows[i]] for i in shown])
 # %% [markdown] key="next"
 # ## What comes next
 #
-# The model goes on with any text, and that is all it does. Lesson [17](17_fine_tuning.ipynb), fine-tuning, makes a model
+# How large a batch should be, and with how few bits a weight can still learn, is on the optional page
+# [16c](16c_batches_and_bits.ipynb). The model goes on with any text, and that is all it does. Lesson [17](17_fine_tuning.ipynb), fine-tuning, makes a model
 # that answers. **Your turn:** `python -m weights_tools.training.scaling.study --widths 8 16 32 --steps 50 150 450 --out
 # mine.csv` is a study of a few minutes; does its law say the same? (`read_results(Path("mine.csv"))` reads it.) The code:
 # `weights_tools/training/scaling` and `weights_tools/training/trainer.py`.

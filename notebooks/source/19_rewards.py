@@ -126,39 +126,34 @@ table(["chooses", "right, of 30 held-out pairs"], [[k, f"{v:.0%}"] for k, v in r
 # %% [markdown] key="model-read"
 # {{ claim: right["the reward model"] > 0.65 and right["the reward model"] > right["the shorter one"] }}
 # From 30 comparisons, without being told what was compared, it chooses right in {{ right["the reward model"] :.0% }} of
-# held-out pairs. Has it found the rule, or something that goes along with it? We add a line to a dozen stories that
+# held-out pairs, and not by length, which is right in {{ right["the shorter one"] :.0% }}. Has it found the rule, or something that goes along with it? We add a line to a dozen stories that
 # end badly, and let both judge. **Predict before you run:** which line fools which judge?
 
 # %% key="fooled"
-edits = {
-    "+ They lived happily ever after.": lambda t: t + " They lived happily ever after.",
-    "+ He was not happy at all.": lambda t: t + " He was not happy at all.",
-    "+ The wolf ate them all and smiled.": lambda t: t + " The wolf ate them all and smiled.",
-    "+ It was a good day. They were friends.": lambda t: (
-        t + " It was a good day. They were friends."
-    ),
-    "+ The end.": lambda t: t + " The end.",
-}
+added = [
+    "They lived happily ever after.", "He was not happy at all.",
+    "The wolf ate them all and smiled.", "It was a good day. They were friends.", "The end.",
+]  # fmt: skip
 bad = [pair for pair in kept if last_sentence(pair.other) != pair.other.strip(".")][:12]
 
 
 def scores(pair):
-    texts = [pair.other, *(change(pair.other) for change in edits.values())]
+    texts = [pair.other, *(f"{pair.other} {line}" for line in added)]
     return last_rows([encode(tokenizer, Dialog(pair.question, text)) for text in texts]) @ head
 
 
 judged = np.array(on_all_cores(scores, bad))  # 12 stories, as it was and after each edit
 unit = (held_out @ head).std()  # of whole stories
 liked, gain = {}, {}
-for (name, change), score in zip(edits.items(), judged.T[1:]):
-    liked[name] = np.mean([ends_well(change(pair.other)) for pair in bad])
-    gain[name] = (score - judged[:, 0]) / unit
-rows = [[n, f"{liked[n]:.0%}", f"{g.mean():+.1f} ± {g.std():.1f}"] for n, g in gain.items()]
+for line, score in zip(added, judged.T[1:]):
+    liked[line] = np.mean([ends_well(f"{pair.other} {line}") for pair in bad])
+    gain[line] = (score - judged[:, 0]) / unit
+rows = [[f"+ {n}", f"{liked[n]:.0%}", f"{g.mean():+.1f} ± {g.std():.1f}"] for n, g in gain.items()]
 happily, denied, wolf, bland, *_ = (g.mean() for g in gain.values())
 table(["added to a bad story", "the rule likes it", "reward model, standard deviations"], rows)
 
 # %% [markdown] key="fooled-read"
-# {{ claim: bland > 0.3 and abs(bland - happily) < 0.5 and wolf < happily and denied > 0.5 and liked["+ It was a good day. They were friends."] == 0 }}
+# {{ claim: bland > 0.3 and abs(bland - happily) < 0.5 and wolf < happily and denied > 0.5 and liked[added[3]] == 0 }}
 # The line about friends earns nothing from the rule and {{ bland :+.1f }} standard deviations from the reward model, about
 # as much as *happily ever after*. The wolf delights the rule, because somebody smiles, and so does *not happy at all*. The
 # reward model marks the wolf down ({{ wolf :+.1f }}), but falls for the denial ({{ denied :+.1f }}). The
@@ -276,8 +271,8 @@ start = grpo_loss(ref, ref, ref, A, share, clip, beta)
 print(f"at the start, where all three are the same: {start:.3f}")
 
 # %% [markdown] key="loss-read"
-# At the start the loss is zero, because the advantages of a group cancel. What comes later is mostly the
-# penalty, so that **GRPO's loss rises while the stories get better**.
+# At the start the loss is zero, because the advantages of a group cancel. With one update for each draw every ratio is 1, and what comes later is the
+# penalty alone, so that **GRPO's loss rises while the stories get better**.
 #
 # ## Step 5. One step in the open
 #
@@ -363,9 +358,9 @@ table(["step", "reward", "advantage", "how it goes on"], four_of_eight)
 
 # %% [markdown] key="live-read"
 # {{ claim: np.mean(share_seen[-3:]) > np.mean(share_seen[:2]) + 0.2 and after > before + 0.2 }}
-# The table has four endings of eight. At step 1 {{ sum(row[:2] == [1, "1"] for row in rows) }} of the eight please the rule, and get
+# The table has four endings of eight. At step 1, {{ sum(row[:2] == [1, "1"] for row in rows) }} of the eight please the rule, and get
 # {{ next(row[2] for row in rows if row[1] == "1") }} each. At step 10 it is
-# {{ sum(row[:2] == [10, "1"] for row in rows) }}, and *{{ likeliest[0] }}* came {{ likeliest[1] }} times. Over
+# {{ sum(row[:2] == [10, "1"] for row in rows) }}, so that this group has only zeros for advantages and teaches nothing any more; *{{ likeliest[0] }}* came {{ likeliest[1] }} times. {{ claim: all(row[2] == "+0.00" for row in rows[-8:]) }} Over
 # all three beginnings the share went from {{ np.mean(share_seen[:2]) :.0% }} in the first two steps to
 # {{ np.mean(share_seen[-3:]) :.0% }} in the last three, after 240 zeros and ones, and on six beginnings that it did not
 # train on from {{ before :.0% }} to {{ after :.0% }}. Nobody has shown the model a good ending: it has found them among its own.
@@ -373,8 +368,8 @@ table(["step", "reward", "advantage", "how it goes on"], four_of_eight)
 # %% [markdown] key="long-why"
 # ## Step 6. What it costs
 #
-# With whole stories it takes half an hour (`python -m weights_tools grpo --out DIR`). What follows was measured by
-# `python -m weights_tools.training.rewards.study`, whose tables ship; each point is about 80 answers told in training.
+# With whole stories it takes about ten minutes (`python -m weights_tools grpo --out DIR`). What follows was measured by
+# `python -m weights_tools.training.rewards.study`, whose tables ship. Each point of the first picture is the mean over 80 answers, told in five steps of training.
 
 # %% key="long"
 from weights_tools.training.rewards import study
@@ -418,7 +413,7 @@ show.tracks(lines, ("KL from the chat model, nats a story", "share that ends wel
 
 # %% key="lost"
 final = {row["method"]: row for row in points}  # the last model of each way
-grpo, paid = final[study.REWARDED], final[study.PAID_AT_THE_END]
+grpo = final[study.REWARDED]
 moved = {method: row for method, row in final.items() if row["kl_at_the_end"]}
 
 
@@ -427,7 +422,7 @@ def least(method):
 
 
 before_the_end = {m: 1 - row["kl_at_the_end"] / row["kl_per_answer"] for m, row in moved.items()}
-the_paid = [row for row in read(study.GRPO_LOG) if row["method"] == study.PAID_AT_THE_END][2:4]
+the_paid = [row for row in read(study.GRPO_LOG) if row["method"] == study.PAID_AT_THE_END]
 equal = [min(log, key=lambda o: abs(o["mean_reward"] - row["mean_reward"])) for row in the_paid]
 rows = [
     [
@@ -453,14 +448,15 @@ table(["", *header, "change of the loss on stories"], rows)
 #
 # A story's nats are a sum over its tokens, and {{ before_the_end["GRPO"] :.0% }} of GRPO's lie **before the last sentence**, where
 # the rule never looks. It is tempting to blame step 4, where an advantage is paid to every token alike. The last row is the
-# control: the last sentence alone is paid, for 25 of 60 steps (one seed). It learns far faster: {{ paid["mean_reward"] :.0% }} end well, where GRPO was at {{ log[4]["mean_reward"] :.0% }} by
-# then. But {{ before_the_end[study.PAID_AT_THE_END] :.0% }} of its nats still lie before the last sentence. **Knowing which
+# control: the last sentence alone is paid, for 25 of 60 steps (one seed). It learns far faster: at its end {{ the_paid[-1]["mean_reward"] :.0% }} of what it tells in training ends well, where GRPO
+# was at {{ log[4]["mean_reward"] :.0% }} by then. But {{ before_the_end[study.PAID_AT_THE_END] :.0% }} of its nats still lie before the last sentence. **Knowing which
 # token earned the reward saves time, and still the rest of the story moves.** Whether it moves less for the same reward is
-# undecided: in the logs the control has {{ the_paid[0]["kl_per_answer"] :.1f }} nats at {{ the_paid[0]["mean_reward"] :.0% }} and
-# {{ the_paid[1]["kl_per_answer"] :.1f }} at {{ the_paid[1]["mean_reward"] :.0% }}, GRPO {{ equal[0]["kl_per_answer"] :.1f }} at
-# {{ equal[0]["mean_reward"] :.0% }} and {{ equal[1]["kl_per_answer"] :.1f }} at {{ equal[1]["mean_reward"] :.0% }}.
-# {{ claim: the_paid[0]["kl_per_answer"] < equal[0]["kl_per_answer"] and the_paid[1]["kl_per_answer"] > equal[1]["kl_per_answer"] }}
-# {{ claim: paid["mean_reward"] > log[4]["mean_reward"] + 0.2 and log[4]["step"] == 25 }}
+# undecided: in the logs it has {{ the_paid[1]["kl_per_answer"] :.1f }} and {{ the_paid[2]["kl_per_answer"] :.1f }} nats at
+# {{ the_paid[1]["mean_reward"] :.0% }} and {{ the_paid[2]["mean_reward"] :.0% }}, where GRPO has {{ equal[1]["kl_per_answer"] :.1f }} and
+# {{ equal[2]["kl_per_answer"] :.1f }} at {{ equal[1]["mean_reward"] :.0% }} and {{ equal[2]["mean_reward"] :.0% }}; but at
+# {{ the_paid[3]["mean_reward"] :.0% }} it has {{ the_paid[3]["kl_per_answer"] :.1f }}, and GRPO {{ equal[3]["kl_per_answer"] :.1f }} at {{ equal[3]["mean_reward"] :.0% }}.
+# {{ claim: the_paid[2]["kl_per_answer"] < equal[2]["kl_per_answer"] and the_paid[3]["kl_per_answer"] > equal[3]["kl_per_answer"] }}
+# {{ claim: the_paid[-1]["mean_reward"] > log[4]["mean_reward"] + 0.2 and log[4]["step"] == the_paid[-1]["step"] == 25 }}
 #
 # Why does the beginning move, where nothing is paid for it? The model of step 5 has learned from endings alone.
 # **Predict before you run:** it is asked for whole stories. How much of its distance lies before their last sentence?
@@ -554,7 +550,7 @@ table(
 # somebody has to read what the model writes.
 
 # %% [markdown] key="next"
-# ## The end of the way
+# ## Where you have come
 #
 # You have now computed by hand what was a black box in lesson [00](00_start_here.ipynb), from the
 # bytes of a text to the reward of a story. To go on, put a rule of your own in the place of `ends_well`, and look for what the

@@ -5,6 +5,7 @@ leads where it led. The notebooks are taken as they are, with their outputs; not
 """
 
 import html
+import posixpath
 import re
 import shutil
 import subprocess
@@ -22,6 +23,7 @@ import nbformat
 import slides
 from classroom.microscope.answers import SENTENCE, answers
 from classroom.microscope.offline import as_page
+from classroom.start import pages as course_pages
 from pages import NOTEBOOKS, ROOT, LessonError
 
 from weights_tools import DOLL_HOUSE, load_model
@@ -57,12 +59,11 @@ class Part(NamedTuple):
     pages: list[str]  # paths from the root of the repository
 
 
-def contents(folder: Path = NOTEBOOKS) -> list[Part]:
+def contents() -> list[Part]:
     """The book's table of contents, out of what lies in the folder of notebooks."""
 
     def found(pattern: str) -> list[str]:
-        return [f"notebooks/{path.relative_to(folder).as_posix()}" for path in
-                sorted(folder.glob(pattern))]  # fmt: skip
+        return [path.relative_to(ROOT).as_posix() for path in sorted(NOTEBOOKS.glob(pattern))]
 
     lessons = found("[0-9]*.ipynb")
     model = [page for page in lessons if PurePosixPath(page).name < "13"]
@@ -71,7 +72,7 @@ def contents(folder: Path = NOTEBOOKS) -> list[Part]:
         Part("Where it comes from", lessons[len(model) :]),
         Part("Exercises", ["notebooks/exercises/index.md"]),
     ]
-    for language in sorted({path.parent.name for path in folder.glob("translations/*/*.ipynb")}):
+    for language in sorted({path.parent.name for path in NOTEBOOKS.glob("translations/*/*.ipynb")}):
         translated = found(f"translations/{language}/[0-9]*.ipynb")
         parts.append(Part(LANGUAGES.get(language, language), translated))
     parts.append(Part("For teachers", [GUIDE]))
@@ -87,15 +88,15 @@ def documents(root: Path = ROOT) -> list[str]:
     return [n.as_posix() for n in names if not any(part.startswith(".") for part in n.parts)]
 
 
-def exercises(folder: Path = NOTEBOOKS) -> list[str]:
+def exercises() -> list[str]:
     """The pages below the page of exercises."""
-    return [f"notebooks/exercises/{p.name}" for p in sorted(folder.glob("exercises/[0-9]*.ipynb"))]
+    return [f"notebooks/{page}" for page in course_pages() if "/" in page]
 
 
 # --- links ---
 
 
-def lead(target: str, page: str, pages: Iterable[str], root: Path = ROOT) -> tuple[str, str | None]:
+def lead(target: str, page: str, pages: Iterable[str]) -> tuple[str, str | None]:
     """Where a link of a page leads in the book, and the file that has to come along, if any.
 
     A page of the book is reached as in the repository, a folder by the page that stands for it, any
@@ -104,37 +105,21 @@ def lead(target: str, page: str, pages: Iterable[str], root: Path = ROOT) -> tup
     parts = urlsplit(target)
     if parts.scheme or parts.netloc or not parts.path:
         return target, None
-    here = PurePosixPath(page).parent
-    path = normal(here / parts.path)
+    path = posixpath.normpath(posixpath.join(posixpath.dirname(page), parts.path))
     path = FOLDERS.get(path, path)
     if path in pages:
         return relative(path, page) + (f"#{parts.fragment}" if parts.fragment else ""), None
-    if not path.startswith("..") and (root / path).is_file():
+    if not path.startswith("..") and (ROOT / path).is_file():
         return relative(path, page), path
     raise LessonError(f"{page}: a link to {target}, which is no page of the book and no file")
 
 
-def normal(path: PurePosixPath) -> str:
-    """A path without its ``..``; those that lead out of the repository stay in front."""
-    parts = []
-    for part in path.parts:
-        if part == ".." and parts and parts[-1] != "..":
-            parts.pop()
-        else:
-            parts.append(part)
-    return "/".join(parts)
-
-
 def relative(path: str, page: str) -> str:
     """The way from a page to a path, both seen from the root."""
-    to, here = path.split("/"), page.split("/")[:-1]
-    same = 0
-    while same < min(len(to) - 1, len(here)) and to[same] == here[same]:
-        same += 1
-    return "/".join([".."] * (len(here) - same) + to[same:])
+    return posixpath.relpath(f"/{path}", f"/{posixpath.dirname(page)}")
 
 
-def relink(text: str, page: str, pages: Iterable[str], root: Path = ROOT) -> tuple[str, set[str]]:
+def relink(text: str, page: str, pages: Iterable[str]) -> tuple[str, set[str]]:
     """A page's Markdown with its links as the book has them, and the files they need.
 
     What stands in code is no link.
@@ -142,7 +127,7 @@ def relink(text: str, page: str, pages: Iterable[str], root: Path = ROOT) -> tup
     files = set()
 
     def change(match: re.Match) -> str:
-        target, file = lead(match[0], page, pages, root)
+        target, file = lead(match[0], page, pages)
         files.update([file] if file else [])
         return target
 
@@ -156,13 +141,12 @@ def relink(text: str, page: str, pages: Iterable[str], root: Path = ROOT) -> tup
 # --- laying out ---
 
 
-def lay_out(stage: Path, folder: Path = NOTEBOOKS) -> None:
+def lay_out(stage: Path) -> None:
     """Write the book's sources into a folder, for Sphinx."""
-    parts = contents(folder)
-    pages = [page for part in parts for page in part.pages] + exercises(folder)
+    parts = contents()
+    pages = [page for part in parts for page in part.pages] + exercises()
     known = {*pages, "index.md"}
-    for file in PAGES.glob("*.py"):
-        shutil.copy(file, stage)
+    shutil.copy(PAGES / "conf.py", stage)
     (stage / "_static").mkdir()
     for file in ("book.css", "book.js"):
         shutil.copy(PAGES / file, stage / "_static")
@@ -177,7 +161,7 @@ def lay_out(stage: Path, folder: Path = NOTEBOOKS) -> None:
             (stage / page).write_text(api(PurePosixPath(page).stem), encoding="utf-8")
             continue
         else:
-            text = index(folder) if page in FOLDERS.values() else read(page)
+            text = index() if page in FOLDERS.values() else read(page)
             text, files = relink(text, page, known)
             (stage / page).write_text(text, encoding="utf-8")
         for file in files:
@@ -221,9 +205,9 @@ your own code is right, and if not, why, run the page: in the browser, or in the
 """
 
 
-def index(folder: Path) -> str:
+def index() -> str:
     """The page of exercises."""
-    return EXERCISES.format("\n".join(PurePosixPath(page).stem for page in exercises(folder)))
+    return EXERCISES.format("\n".join(PurePosixPath(page).stem for page in exercises()))
 
 
 def api(package: str) -> str:

@@ -13,6 +13,7 @@ from importlib.metadata import requires, version
 from pathlib import Path
 
 import nbformat
+from classroom.start import pages
 from packaging.requirements import Requirement
 from pages import NOTEBOOKS, ROOT, LessonError
 
@@ -64,11 +65,6 @@ def address(page: str) -> str:
     return f"{PLACE}/notebooks/index.html?path={page.removeprefix('notebooks/')}"
 
 
-def runnable() -> list[Path]:
-    """The pages that can be run there: lessons and exercises."""
-    return sorted([*NOTEBOOKS.glob("[0-9]*.ipynb"), *NOTEBOOKS.glob("exercises/[0-9]*.ipynb")])
-
-
 def prepare(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
     """A page that brings what it imports: in front stands a cell that installs."""
     cells = [nbformat.v4.new_markdown_cell(WELCOME, id="browser")]
@@ -81,10 +77,10 @@ def write(folder: Path) -> None:
     """Make JupyterLite in a folder, with the pages and the wheel. Raises ``LessonError``."""
     with tempfile.TemporaryDirectory() as made:
         contents = Path(made) / "contents"
-        for page in runnable():
-            copy = contents / page.relative_to(NOTEBOOKS)
+        for page in pages():
+            copy = contents / page
             copy.parent.mkdir(parents=True, exist_ok=True)
-            nbformat.write(prepare(nbformat.read(page, as_version=4)), copy)
+            nbformat.write(prepare(nbformat.read(NOTEBOOKS / page, as_version=4)), copy)
         config = {
             "LiteBuildConfig": {
                 "contents": [str(contents)], "output_dir": str(folder.absolute()),

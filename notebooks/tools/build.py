@@ -237,7 +237,7 @@ def main(argv: list[str] | None = None, folder: Path = pages.NOTEBOOKS) -> int:
         parser.error("--nbgrader goes with names of exercises only")
     if args.accept and not (args.translate and args.names):
         parser.error("--accept goes with --translate and a lesson")
-    if args.site and len(argv if argv is not None else sys.argv[1:]) > 2:
+    if args.site and args != parser.parse_args([f"--site={args.site}"]):
         parser.error("--site goes with nothing else: it takes every page as it is")
     if args.site:
         return write_site(args.site)

@@ -13,7 +13,7 @@ for needed in ("jupytext", "nbclient", "ipykernel", "polib"):
 
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 SOURCES = sorted((NOTEBOOKS / "source").glob("[0-9]*.py"))
-LONG = ("13b_", "16_", "16b_", "18_", "19_")  # they train for about a minute each
+LONG = ("13b_", "16_", "16b_", "16c_", "18_", "19_")  # they train for about a minute each
 
 build, pages = pytest.importorskip("build"), pytest.importorskip("pages")
 

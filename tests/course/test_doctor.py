@@ -54,6 +54,14 @@ def test_a_sound_machine(doctor, capsys):
     assert page(doctor, capsys) == []
 
 
+def test_nothing_printed_is_a_command_to_the_terminal(doctor, capsys, monkeypatch):
+    monkeypatch.setenv("LLAMA_MODEL", "/x\x1b]0;pwned\x07")
+    doctor.answers["open_model"] = (False, "no such file: /x\x1b]0;pwned\x07")
+    doctor.main()
+    told = capsys.readouterr().out
+    assert "\x1b" not in told and r"/x\x1b]0;pwned\x07" in told
+
+
 def test_it_is_understood_by_an_old_python_and_needs_no_package():
     tree = ast.parse(PATH.read_text(encoding="utf-8"), feature_version=(3, 6))
     imports = set()

@@ -272,6 +272,13 @@ def test_missing_files_are_named(folder):
     assert "params.json" in refusal(folder, FileNotFoundError)
 
 
+def test_a_part_that_is_a_link_out_of_the_folder(folder, tmp_path_factory):
+    part = folder / "consolidated.01.pth"
+    elsewhere = part.rename(tmp_path_factory.mktemp("elsewhere") / part.name)
+    part.symlink_to(elsewhere)
+    assert "links out of the folder; refused" in refusal(folder)
+
+
 def test_parts_that_do_not_make_a_whole_are_refused(folder):
     second = folder / "consolidated.01.pth"
     third = folder / "consolidated.02.pth"

@@ -208,6 +208,14 @@ def test_adapters_in_a_ring(tuned):
         load_model(tuned)
 
 
+def test_matrices_that_are_a_link_out_of_the_folder(tuned, tmp_path):
+    file = tuned / "adapter_model.safetensors"
+    file.rename(tmp_path / "elsewhere")
+    file.symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(ValueError, match="links out of the folder; refused"):
+        open_model(tuned)
+
+
 def test_matrices_in_a_pickle(tuned):
     (tuned / "adapter_model.safetensors").rename(tuned / "adapter_model.bin")
     with pytest.raises(FileNotFoundError, match="adapter_model.bin is a pickle, which is not read"):

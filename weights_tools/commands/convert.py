@@ -14,7 +14,6 @@ import numpy as np
 from llama_np.weights import shapes
 
 from ..formats.config_json import config_to_hugging_face
-from ..formats.hugging_face import refuse_link_out
 from ..formats.safetensors_file import DTYPES, write_stream
 from ..int8 import scheme, to_int8
 from ..layout import hugging_face_name
@@ -31,6 +30,7 @@ from ..opened import (
     read_tokenizer,
 )
 from ..progress import Progress
+from ..reading import refuse_link_out
 from ..tokenizers import save_tokenizer
 from ..writing import new_folder, replacing, write_json
 

@@ -20,6 +20,7 @@ from llama_np.weights import shapes
 from ..layout import hugging_face_name, is_rotated, to_adjacent_pairs, to_rotate_half
 from ..lazy_matrix import narrow_bf16
 from ..opened import OpenedModel, Rows, TensorOnDisk, in_float32
+from ..reading import refuse_link_out
 from ..tokenizers import load_tokenizer
 from ..writing import write_json
 from .adapter_config import CONFIG, SECONDS, rank_and_scale, read_adapter_config
@@ -83,6 +84,7 @@ def find_matrices(folder: Path) -> Path:
             f"{folder}: adapter_model.bin is a pickle, which is not read; load it with peft and "
             "save it again: model.save_pretrained(FOLDER), which writes safetensors"
         )
+    refuse_link_out(file)
     return file
 
 

@@ -12,7 +12,7 @@ from llama_np.weights import shapes
 from ..int8 import is_int8
 from ..layout import hugging_face_name
 from ..opened import OpenedModel, TensorOnDisk, in_float32
-from ..reading import TABLE, read_object
+from ..reading import TABLE, leaves, read_object, refuse_link_out
 from ..tokenizers import load_tokenizer
 from .config_json import config_from_hugging_face
 from .safetensors_file import map_tensors
@@ -164,22 +164,6 @@ def read_index(index: Path) -> dict[str, str]:
             "get it again"
         )
     return weight_map
-
-
-def leaves(folder: Path, shard: str) -> bool:
-    """Whether a link leads out of the folder; the hub's cache links to ``blobs`` beside it.
-
-    https://huggingface.co/docs/huggingface_hub/guides/manage-cache
-    """
-    home, real = folder.resolve(), (folder / shard).resolve().parent
-    cached = home.parent.name == "snapshots" and real == home.parent.parent / "blobs"
-    return real != home and not cached
-
-
-def refuse_link_out(file: Path) -> None:
-    """Raise for a link out of its folder: what it leads to is not what came with the model."""
-    if leaves(file.parent, file.name):
-        raise ValueError(f"{file}: links out of the folder; refused, put the file itself there")
 
 
 def index_problems(folder: Path) -> Iterator[str]:

@@ -20,6 +20,7 @@ from llama_np.weights import shapes
 
 from ..layout import names_elsewhere
 from ..opened import OpenedModel, TensorOnDisk
+from ..reading import refuse_link_out
 from ..tokenizers import load_tokenizer
 from .joined import joined
 from .meta_params import read_params, to_config
@@ -67,6 +68,7 @@ def shard_files(folder: Path) -> list[Path]:
     for file in files:
         if not file.is_file():
             raise FileNotFoundError(f"{file} is missing; is the download complete?")
+        refuse_link_out(file)
     return files
 
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from llama_np.axes import Array
 from llama_np.config import LlamaConfig
+from weights_tools.examine import without_head
 
 # B: block, H: head, T: token of the sentence, S: token that is hidden, or of the other sentence.
 FORMS = {
@@ -144,12 +145,6 @@ def unmask(trace: Trace, scores: str, head: int | None) -> Callable:
         return masked
 
     return change
-
-
-def without_head(mix: Array["... Hq T K"], head: int) -> Array["... Hq T K"]:
-    mix = mix.copy()
-    mix[..., head, :, :] = 0
-    return mix
 
 
 def without_key(masked: Array["... Hq T S"], key: int) -> Array["... Hq T S"]:

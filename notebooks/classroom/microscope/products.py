@@ -130,19 +130,25 @@ PRODUCTS = {
 LESSONS = frozenset(product.lesson for product in PRODUCTS.values())
 
 
+def product_called(name: str) -> Product:
+    """A product; ``ValueError`` where there is none of that name."""
+    if name not in PRODUCTS:
+        raise ValueError(f"there is no product {name[:40]!r}: choose {', '.join(PRODUCTS)}")
+    return PRODUCTS[name]
+
+
 def shown(model: Model, seen: Run, product: str, block: int, head: int) -> Array["T ..."]:
     """The matrix that a product makes; for scores, what the mask leaves of them.
 
     Raises ``ValueError`` where there is no such product, block or head.
     """
-    if product not in PRODUCTS:
-        raise ValueError(f"there is no product {product[:40]!r}: choose {', '.join(PRODUCTS)}")
+    made = product_called(product)
     check("block", block, model.config.n_layers)
     check("head", head, model.config.n_heads)
-    if PRODUCTS[product].of == MODEL:
+    if made.of == MODEL:
         return seen.trace[product]
     array = seen.trace[f"blocks.{block}.{'masked' if product == 'scores' else product}"]
-    if PRODUCTS[product].of == BLOCK:
+    if made.of == BLOCK:
         return array
     return array[head if len(array) == model.config.n_heads else head // model.config.group]
 

@@ -14,12 +14,10 @@ from .products import LESSONS
 
 LOOPBACK = "127.0.0.1"
 STILL = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; "  # a page that only shows
-MOST_BYTES = (
-    1 << 20
-)  # of a request: a sentence in escapes, and many changes, or all that was opened
-
-
-SLOW = {"jobs", "each_head_off", "each_stream_put"}  # these keep nobody waiting who looks elsewhere
+# Of a request: a sentence in escapes, and many changes, or all that was opened.
+MOST_BYTES = 1 << 20
+# These keep nobody waiting who looks elsewhere.
+SLOW = {"jobs", "each_head_off", "each_stream_put", "save"}
 FRAMED = "frame-ancestors http://127.0.0.1:* http://localhost:*"  # a notebook on this machine
 
 

@@ -4,7 +4,7 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 from .answers import MOST_CHARACTERS, SENTENCE
-from .products import BLOCK, HEAD, MODEL, PRODUCTS, WINDOW
+from .products import BLOCK, HEAD, MODEL, WINDOW, product_called
 
 PARTS = {
     "s": "the sentence", "o": "another sentence, to put activations in from",
@@ -71,10 +71,8 @@ def parts_of(state: str) -> dict[str, str]:
 
 def is_open(product: str, part: dict[str, str]) -> bool:
     """Whether what a product belongs to is open."""
-    if product not in PRODUCTS:
-        raise ValueError(f"there is no product {product[:40]!r}: choose {', '.join(PRODUCTS)}")
     needed = {HEAD: {"b", "h"}, BLOCK: {"b"}, MODEL: {"r", "c"}}
-    return needed[PRODUCTS[product].of] <= {*part}
+    return needed[product_called(product).of] <= {*part}
 
 
 def number(part: dict[str, str], name: str) -> int:

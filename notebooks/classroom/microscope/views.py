@@ -13,11 +13,11 @@ from llama_np import forward, patch, record, rms_norm, rope_frequencies, rotate,
 from llama_np.axes import Array
 from llama_np.functional import linear
 from llama_np.sampling import Sampling, greedy, probabilities_of
-from weights_tools.examine import JOBS, all_prompts, job_weights
+from weights_tools.examine import JOBS, all_prompts, best_heads, job_weights
 from weights_tools.load import Model
 from weights_tools.workers import one_blas_thread
 
-from .interventions import check, in_turn, put, replacements
+from .interventions import check, in_turn, replacements
 from .runs import Run, plain, position, tokens_of
 
 BEST = 10  # next tokens that are listed
@@ -32,20 +32,20 @@ def overview(
     changed: Run,
     other: Run | None,
     lenses: Array["L V"],
-    at: int | None = None,
-    sampling: Sampling | None = None,
+    at: int | None,
+    sampling: Sampling,
 ) -> dict[str, Any]:
     """The whole model at a glance, from where token ``at`` stands, or the last one.
 
     ``attention``: for each block and head the row of the pattern; tokens after ``at`` count where
     they are seen. ``lengths``: of what goes on along the stream and of what each half adds.
-    ``lens``: for each block the three best next tokens, were it the last one; see ``lens``, which
-    makes ``lenses``. ``original`` and
-    ``changed``: the ten best next tokens, without changes, and with them and with ``sampling``.
+    ``lens``: for each block the three best next tokens, were it the last one, out of ``lenses``,
+    which ``lens`` makes. ``original`` and ``changed``: the ten best next tokens, without changes,
+    and with them and with ``sampling``.
     """
     at = position(changed, at)
     config = model.config
-    rows = np.stack([changed.trace[f"blocks.{i}.pattern"][:, at] for i in range(config.n_layers)])
+    rows = by_block(changed, "pattern")[:, :, at]
     seen = len(changed.ids) if rows[..., at + 1 :].any() else at + 1
     return {
         "model": model.path.name,
@@ -173,7 +173,7 @@ STREAM = ("resid_in", "attn_norm", "attn_out", "resid_mid", "ffn_norm", "down", 
 def block(
     model: Model, seen: Run, lenses: Array["L V"], block: int, at: int | None
 ) -> dict[str, Any]:
-    """One block: how long each token's rows are on the way, the lens behind it, and its gate.
+    """One block: how long the rows of token ``at`` are on the way, the lens behind it, its gate.
 
     ``gate``: the neurons of token ``at`` that write most, by the length of what each adds to the
     stream, which is |silu(gate) * up| times the length of its row of ``w_down``; ``share``: how
@@ -185,7 +185,7 @@ def block(
     rows = {name: seen.trace.get(f"blocks.{block}.{name}", seen.trace[before]) for name in STREAM}
     return {
         "at": at,
-        "lengths": {name: plain(lengths(array), digits=4) for name, array in rows.items()},
+        "lengths": {name: plain(lengths(array[at]), digits=4) for name, array in rows.items()},
         "lens": listed(model, lenses[block], BEST),
         **gates(model, seen, block, at),
     }
@@ -215,21 +215,14 @@ def jobs(model: Model) -> list[dict[str, Any]]:
         scores = {}
         for prompts in all_prompts(model.tokenizer).values():
             scores |= job_weights(model.weights, model.config, prompts)
-    found = []
-    for job in JOBS:
-        score = scores[job.name]
-        for flat in np.argsort(-score, axis=None, kind="stable")[:BEST_HEADS]:
-            block, of_block = (int(i) for i in np.unravel_index(flat, score.shape))
-            found.append(
-                {
-                    "job": job.name,
-                    "reads": job.reads,
-                    "block": block,
-                    "head": of_block,
-                    "weight": plain(score[block, of_block], digits=3),
-                }
-            )
-    return found
+    return [
+        {
+            "job": job.name, "reads": job.reads, "block": block, "head": head,
+            "weight": plain(scores[job.name][block, head], digits=3),
+        }
+        for job in JOBS
+        for block, head in best_heads(scores[job.name], BEST_HEADS)
+    ]  # fmt: skip
 
 
 def each_head_off(
@@ -278,18 +271,18 @@ def each_stream_put(
             f"the sentences have {n} and {len(other.ids)} tokens: as many are needed to compare all"
         )
     differs = np.not_equal(original.ids, other.ids)
-    first = int(differs.argmax()) if differs.any() else n
-    places = range(first, n)
+    places = np.arange(int(differs.argmax()) if differs.any() else n, n)
+    many = np.tile(original.ids, (len(places), 1))
     found = np.full((model.config.n_layers, n), token["p"])
-    for block in range(model.config.n_layers if places else 0):
+    for block in range(model.config.n_layers if places.size else 0):
         name = f"blocks.{block}.resid_out"
 
-        def replace(stream: Array["N T D"], given=other.trace[name]) -> Array["N T D"]:
-            rows = zip(places, stream, strict=True)
-            return np.stack([put(given[t], t, None)(row) for t, row in rows])
+        def replace(stream: Array["N T D"], given=other.trace[name][places]) -> Array["N T D"]:
+            stream = stream.copy()
+            stream[np.arange(len(places)), places] = given
+            return stream
 
-        many = np.tile(original.ids, (len(places), 1))
-        found[block, first:] = chance_in(model, many, {name: replace}, at, token["id"])
+        found[block, places] = chance_in(model, many, {name: replace}, at, token["id"])
     return {"p": plain(found), "before": token["p"], "token": token}
 
 

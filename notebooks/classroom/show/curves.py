@@ -109,7 +109,7 @@ def curves(
     place.spines[["top", "right"]].set_visible(False)
     place.grid(axis="y", color=GUIDE, linewidth=0.7)
     if len(lines) > 1:
-        _name_ends(place, list(lines))
+        _name_ends(place, list(lines), [*map(_right_end, place.lines)])
     finish()
 
 
@@ -118,11 +118,11 @@ def _turn(choices: Sequence, n: int):
     return choices[n % len(choices)]
 
 
-def _name_ends(place, names: Sequence[str]) -> None:
-    """Write each line's name at its right end, in its colour, one clear of the other."""
+def _name_ends(place, names: Sequence[str], ends: Sequence) -> None:
+    """Write each line's name beside its end, in its colour, one clear of the other."""
     place.autoscale_view()  # the limits are to be known
     to_share = place.transData + place.transAxes.inverted()
-    ends = np.array([_right_end(line) for line in place.lines])
+    ends = np.array(ends)
     rooms = [0.08 * (1 + len(name) // WRAPPED) for name in names]
     heights = spread(to_share.transform(ends)[:, 1], rooms)
     for line, name, end, height in zip(place.lines, names, ends, heights, strict=True):
@@ -250,7 +250,7 @@ def tracks(
     heading(place, title)
     place.spines[["top", "right"]].set_visible(False)
     place.grid(axis="y", color=GUIDE, linewidth=0.7)
-    _name_ends(place, list(lines))
+    _name_ends(place, list(lines), [points[-1] for points in lines.values()])
     finish()
 
 

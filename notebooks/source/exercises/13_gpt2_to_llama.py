@@ -105,7 +105,7 @@ check("gelu_feed_forward", my_gelu_feed_forward)
 # A model with a key head for each query head is to become one with grouped queries, without being trained from the
 # beginning. `w` is its `wk`, with the columns of `Hq` heads side by side, `head_dim` columns each. The heads are put into
 # `n_kv_heads` groups of neighbours, and each group becomes one head, the mean of its matrices. ([Page
-# 13b](../13b_llama_versions.ipynb) tries it.)
+# 13b](../13b_llama_versions.ipynb), step 5, says how much further training that takes.)
 #
 # <details><summary>Hint</summary>
 #
@@ -206,8 +206,8 @@ measure("13", found, rise, because)
 # LayerNorm takes one direction out of each row, that in which all columns are equal, and leaves the other
 # {{ config.dim - 1 }} as they are. Lesson 03 found that the rows of this model have no more in that direction than random
 # rows would. So little is lost, but not nothing, because whatever *is* there was used by somebody. That all
-# shapes fit says nothing of what a change costs: on [page 13b](../13b_llama_versions.ipynb) your task 4, without further
-# training, costs many times as much.
+# shapes fit says nothing of what a change costs: after your task 4 a model has to be trained further
+# ([page 13b](../13b_llama_versions.ipynb), step 5).
 #
 # </details>
 

@@ -180,7 +180,7 @@ predict("15", guess, factor)
 # %% [markdown] key="measure-task"
 # ## Measure and explain
 #
-# One head at a time, the backward pass promised well what its loss would do ([lesson 15](../15_backward.ipynb), step 10). Take out **all** heads
+# For a single head, from block 1 on, the backward pass promised well what taking it out would do ([lesson 15](../15_backward.ipynb), step 10). Take out **all** heads
 # of the model at once, in the text below, where only the last token counts. By how many nats does its surprise really
 # grow, and what does the sum of all promises say? Write down the first, and in a sentence why the second is so far off.
 #
@@ -221,9 +221,11 @@ measure("15", found, grows, because)
 #
 # The loss grows by {{ grows() :.1f }} nats, since without attention the last token knows nothing but itself, whereas the promises add up to
 # {{ sum(-(d.wo * w.wo).sum() for d, w in zip(loss_and_gradients(model.weights, model.config, ids, targets)[1].layers, model.weights.layers)) :.1f }}. {{ claim: grows() > 5 }} Each
-# promise is made with all other heads in their places. Several heads bring the same news, so that losing one of them
-# costs little, and losing all costs what none of them promised. And the loss is a curve that gets steeper on the way. A gradient is a statement about
-# one place, and this is far away from it.
+# promise is made at one place, and this is far away from it. More than half of the loss comes from block 0, whose heads alone cost
+# {{ loss_and_gradients(replace(model.weights, layers=(layers[0], *model.weights.layers[1:])), model.config, ids, targets)[0] - loss_and_gradients(model.weights, model.config, ids, targets)[0] :.1f }}:
+# there is the cliff that the lesson ends with. {{ claim: loss_and_gradients(replace(model.weights, layers=(layers[0], *model.weights.layers[1:])), model.config, ids, targets)[0] - loss_and_gradients(model.weights, model.config, ids, targets)[0] > grows() / 2 }}
+# And of the others several bring the same news, so that losing one of them costs little, and losing all costs what none of
+# them promised.
 #
 # </details>
 

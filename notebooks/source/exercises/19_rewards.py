@@ -186,11 +186,8 @@ from weights_tools.training.tables import read
 
 
 def further():
-    rows = read(POINTS)
-    start = next(row for row in rows if row["method"] == "chat model")
-    end = next(
-        row for row in rows if (row["method"], row["beta"], row["seed"]) == ("GRPO", 0.04, 0)
-    )
+    last = {row["method"]: row for row in read(POINTS)}
+    start, end = last["chat model"], last["GRPO"]
     return end["kl_per_answer"] - least_kl(end["mean_reward"], start["mean_reward"])
 
 

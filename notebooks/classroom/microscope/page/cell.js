@@ -5,7 +5,7 @@ function drawCell() {
   part.hidden = !cell;
   if (!cell) return;
   const [r, c] = [state.r, state.c], logit = state.p === "logits";
-  const where = logit ? `token ${c}` : ["scores", "pattern"].includes(state.p) ? named(c) : c;
+  const where = logit ? `token ${c}` : OF_TOKENS.includes(state.p) ? named(c) : c;
   const order = cell.index.map((_, i) => i).sort((a, b) => Math.abs(cell.terms[b]) - Math.abs(cell.terms[a]));
   const kept = cell.count > MOST_ROWS ? order.slice(0, MOST_ROWS) : cell.index.map((_, i) => i);
   const most = Math.max(1e-30, ...cell.terms.map(Math.abs)), byToken = state.p === "mix" || state.p === "pattern";
@@ -36,7 +36,7 @@ function after(cell, r, c) {
 }
 // A link where a server or a site has the lesson (data-lessons="FOLDER/{}.html"); else where it lies.
 function lesson(name) {
-  const address = document.documentElement.dataset.lessons ?? (recorded || window.answerHere ? "" : "lesson/{}");
+  const address = document.documentElement.dataset.lessons ?? (recorded ? "" : "lesson/{}");
   const text = name.replaceAll("_", " ");
   return address ? make("a", text, { href: address.replace("{}", name), target: "_blank", rel: "noopener" }) : make("span", `${text} (notebooks/${name}.ipynb)`);
 }
@@ -47,14 +47,13 @@ function drawHands() {
   if (!hands) return;
   const longest = Math.max(1e-30, ...[...hands.query, ...hands.key].map(([x, y]) => Math.hypot(x, y)));
   const slider = make("input", "", { type: "range", id: "later", min: 0, max: 64, step: 1, value: state.l ?? 0, "data-key": "later" });
-  slider.value = state.l ?? 0;
   slider.oninput = () => replaceState({ l: Number(slider.value) || null });
   const clocks = make("div", "", { class: "clocks", id: "clocks" }, ...hands.degrees.map((degrees, i) => clock(hands, i, degrees, longest)));
-  keepingFocus(() => part.replaceChildren(make("h3", "The same score as turning hands"),
+  part.replaceChildren(make("h3", "The same score as turning hands"),
     make("p", "", { class: "quiet" }, make("span", `query of ${named(state.r)}`, { class: "key-query" }), " and ", make("span", `key of ${named(state.c)}`, { class: "key-key" }),
       ": two neighbouring numbers are one hand. RoPE turns each with its position, pair 0 fastest (dashed: before it is turned). A pair adds to the score where its two hands are long and point the same way."),
     make("div", "", { class: "sliders" }, make("label", `both tokens ${state.l ?? 0} positions later`, { for: "later" }), ...(recorded ? [] : [slider]), make("span", `score ${short(hands.score)}`, { id: "hands-score", role: "status" })),
-    clocks, make("p", "All hands turn, and the score stays: only the distance between the two tokens counts.", { class: "quiet" })));
+    clocks, make("p", "All hands turn, and the score stays: only the distance between the two tokens counts.", { class: "quiet" }));
 }
 function clock(hands, i, degrees, longest) {
   const size = 74, middle = size / 2, scale = (middle - 4) / longest;

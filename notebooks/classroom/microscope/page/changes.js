@@ -21,25 +21,25 @@ function drawChanges() {
     button("as it was", "off.all", () => go({ off: [], temp: null, top: null })));
 }
 
-const ownPlaces = () => seen.tokens.map((_, i) => i);
 function options(select, texts, chosen) {
   select.replaceChildren(...texts.map(([value, text]) => make("option", text, { value })));
   select.value = chosen;
 }
+const OTHER_SAID = at("other-said").textContent;
 function drawOther() {
   at("unmask").setAttribute("aria-pressed", isOff("unmask"));
   at("unmask").textContent = isOff("unmask") ? "Put the mask back" : "Take the mask away";
   fill("other", state.o || "");
   at("put-form").hidden = !seen.other;
   if (state.o || state.off.some((each) => each.startsWith("put.") || each === "unmask")) at("change-open").open = true;
+  at("other-said").textContent = !seen.other ? OTHER_SAID
+    : `It goes on with ${seen.other.best.map((token) => `${token.text} ${percent(token.p)}`).join(", ")}. Its activations can be put into the first sentence:`;
   if (!seen.other) return;
-  const says = seen.other.best.map((token) => `${token.text} ${percent(token.p)}`).join(", ");
-  at("other-said").textContent = `It goes on with ${says}. Its activations can be put into the first sentence:`;
   const last = seen.other.tokens.length - 1, kept = (id, otherwise) => at(id).value === "" ? otherwise : at(id).value;
   options(at("put-block"), seen.attention.map((_, b) => [b, b]), kept("put-block", Math.floor(seen.blocks / 2)));
   options(at("put-head"), Array.from({ length: seen.heads }, (_, h) => [h, h]), kept("put-head", 0));
   options(at("put-from"), seen.other.tokens.map((token, i) => [i, quoted(token, i)]), Math.min(last, kept("put-from", last)));
-  options(at("put-onto"), ownPlaces().map((i) => [i, named(i)]), Math.min(seen.tokens.length - 1, kept("put-onto", seen.at)));
+  options(at("put-onto"), seen.tokens.map((token, i) => [i, quoted(token, i)]), Math.min(seen.tokens.length - 1, kept("put-onto", seen.at)));
 }
 at("put-what").onchange = () => { at("put-head-part").hidden = at("put-what").value !== "head"; };
 at("unmask").onclick = () => toggle("unmask");

@@ -69,10 +69,10 @@ function drawBlock(open, b) {
   at("inspect-said").textContent = `What block ${b} does to ${named(open.at)}.`;
   drawSwitches([[`attn.${b}`, "Switch attention off", "Switch attention on again"], [`ffn.${b}`, "Switch feed-forward off", "Switch feed-forward on again"],
     [`block.${b}`, "Switch the whole block off", "Switch the block on again"]]);
-  const longest = Math.max(...Object.values(open.lengths).map((each) => each[open.at]));
+  const longest = Math.max(...Object.values(open.lengths));
   const lengths = make("table", "", {}, headings(["row of the token"], ["length", "digits"], ["", "wide-bar"]), make("tbody", "", {},
-    ...Object.entries(STREAM).map(([name, text]) => row(make("th", text, { scope: "row" }), make("td", short(open.lengths[name][open.at]), { class: "digits" }),
-      bar(open.lengths[name][open.at] / longest, "bar wide-bar")))));
+    ...Object.entries(STREAM).map(([name, text]) => row(make("th", text, { scope: "row" }), make("td", short(open.lengths[name]), { class: "digits" }),
+      bar(open.lengths[name] / longest, "bar wide-bar")))));
   const gate = open.gate, most = Math.max(1e-30, ...gate.effect);
   const neurons = make("table", "", {}, headings(["neuron", "digits"], ["gate", "digits"], ["silu(gate)", "digits"], ["up", "digits"], ["product", "digits"], ["length written", "digits"], ["", "wide-bar"]),
     make("tbody", "", {}, ...open.neurons.map((neuron, i) => row(make("td", "", { class: "digits" },

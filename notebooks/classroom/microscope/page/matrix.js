@@ -10,7 +10,7 @@ function drawMatrix() {
   const found = shown.matrix;
   at("matrix-part").hidden = !found;
   if (!found) return;
-  at("matrix-said").textContent = `${state.p}: ${FLOW[state.p]}. ${found.numbers.length} tokens by ${found.columns} ${["scores", "pattern"].includes(state.p) ? "tokens" : "numbers"}; blue is above zero, orange below${["scores", "pattern"].includes(state.p) ? ", a stroke may not be seen" : ""}. Choose a cell to see how it came about.`;
+  at("matrix-said").textContent = `${state.p}: ${FLOW[state.p]}. ${found.numbers.length} tokens by ${found.columns} ${OF_TOKENS.includes(state.p) ? "tokens" : "numbers"}; blue is above zero, orange below${OF_TOKENS.includes(state.p) ? ", a stroke may not be seen" : ""}. Choose a cell to see how it came about.`;
   const first = firstColumn(), inside = state.c !== null && state.c >= first && state.c < first + found.numbers[0].length;
   if (state.r !== null && inside) cursor = [state.r, state.c - first];
   else if (cursor[0] >= found.numbers.length || cursor[1] >= found.numbers[0].length || document.activeElement !== at("matrix")) cursor = [seen.at, 0];
@@ -53,7 +53,7 @@ function pointMatrix([r, c]) {
   cursor = [r, c];
   paintMatrix();
   const number = shown.matrix.numbers[r][c], column = firstColumn() + c;
-  at("pointed").textContent = !["scores", "pattern"].includes(state.p) ? `${state.p} of ${named(r)}, number ${column}: ${short(number)}`
+  at("pointed").textContent = !OF_TOKENS.includes(state.p) ? `${state.p} of ${named(r)}, number ${column}: ${short(number)}`
     : number === null ? `${named(r)} may not see ${named(c)}`
     : state.p === "scores" ? `${named(r)} and the key of ${named(c)}: score ${short(number)}` : `${named(r)} reads ${named(c)}: weight ${percent(number)}`;
 }

@@ -21,9 +21,9 @@ function drawMap() {
     button("what is read", "show.read", () => go({ e: null }), { class: "shown", "aria-pressed": !effects }),
     button("what each head is worth", "show.heads", () => go({ e: "heads" }), { class: "shown", "aria-pressed": Boolean(effects) }));
   at("map-said").textContent = (effects
-    ? `Each head was switched off by itself${state.off.length ? ", with what is changed" : ""}. Orange: ${effects.token.text} (${percent(effects.before)}) then gets less likely; blue: likelier. `
+    ? `Each head was switched off (ablated) by itself${state.off.length ? ", with what is changed" : ""}. Orange: ${effects.token.text} (${percent(effects.before)}) then gets less likely; blue: likelier. `
     : `Each tile is a head: which tokens, from left to right, ${named(seen.at)} reads there. `)
-    + "Open a head or a block with a click; arrow keys move, x switches a head off. Lengths: grey the stream, blue what attention adds, orange what feed-forward adds. On the right: what the model would say if it ended there.";
+    + "Open a head or a block with a click; arrow keys move, x switches a head off. Lengths: grey the stream, blue what attention adds, orange what feed-forward adds. On the right, the logit lens: what the model would say if it ended there.";
   at("map").tHead.replaceChildren(row(make("th", "block", { scope: "col" }),
     ...Array.from({ length: seen.heads }, (_, h) => make("th", h, { scope: "col", "aria-label": `head ${h}`, title: `head ${h}` })),
     make("th", "off", { scope: "col" }), make("th", "lengths", { scope: "col" }), make("th", "would say", { scope: "col", colspan: 2 })));

@@ -3,6 +3,7 @@ const WHOLE = ["t", "b", "h", "f", "r", "c", "l"], REAL = ["temp", "top"], TEXT 
 const WINDOW = 128;
 const OF_HEAD = ["q", "k", "v", "q_rotated", "k_rotated", "scores", "pattern", "mix"];
 const OF_BLOCK = ["attn_out", "gate", "up", "hidden", "down"];
+const OF_TOKENS = ["scores", "pattern"]; // their columns are tokens, too
 const OPENING = document.getElementById("sentence").value;
 let state = null;
 
@@ -38,7 +39,7 @@ function requestsOf(from) {
   if (product !== "logits") found.matrix = { view: "matrix", ...place, product, first: from.f ?? Math.floor((from.c ?? 0) / WINDOW) * WINDOW };
   if (chosen) {
     found.cell = { view: "cell", ...place, product, row: from.r, column: from.c };
-    if (product === "scores" || product === "pattern") found.hands = { view: "hands", ...place, row: from.r, column: from.c, later: from.l ?? 0 };
+    if (OF_TOKENS.includes(product)) found.hands = { view: "hands", ...place, row: from.r, column: from.c, later: from.l ?? 0 };
   }
   return found;
 }
