@@ -17,7 +17,7 @@ from ..config import LlamaConfig
 from ..functional import gelu_tanh, linear, silu
 from ..norm import layer_norm, rms_norm
 from ..rope import apply_rotary, rope_frequencies, rope_rotations
-from ..tap import Tap, no_tap, under
+from ..tap import Tap, no_tap, record, under
 from ..weights import Weights, random_arrays
 from .weights import Gpt2Config, Gpt2Weights
 
@@ -44,6 +44,24 @@ class Hybrid:
     def head_dim(self) -> int:
         """K."""
         return self.dim // self.n_heads
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class BlockActivations:
+    """What one block has seen on its way forward, and needs on the way back."""
+
+    x: Array["... T D"]
+    attn_norm: Array["... T D"]
+    q_rotated: Array["... Hq T K"]
+    k_rotated: Array["... Hkv T K"]
+    v: Array["... Hkv T K"]
+    pattern: Array["... Hq T T"]
+    mix: Array["... Hq T K"]
+    resid_mid: Array["... T D"]
+    ffn_norm: Array["... T D"]
+    gate: Array["... T F"] | None  # of SwiGLU alone
+    up: Array["... T F"]
+    hidden: Array["... T F"]
 
 
 class Arrays(dict):
@@ -123,21 +141,28 @@ def apply(x: Array["... T N"], w: dict, name: str) -> Array["... T M"]:
     return out + w[bias(name)] if bias(name) in w else out
 
 
-def block(x: Array["... T D"], w: dict, c: Hybrid, tap: Tap = no_tap) -> Array["... T D"]:
+def block(
+    x: Array["... T D"], w: dict, c: Hybrid, tap: Tap = no_tap
+) -> tuple[Array["... T D"], BlockActivations]:
     """Norm, attend, add; norm, feed forward, add. The third and fourth choice are made here."""
-    normed = tap("attn_norm", normalize(x, w, "attn_norm", c))
-    q, k, v = (split_heads(apply(normed, w, name), c.head_dim) for name in ("wq", "wk", "wv"))
+    attn_norm = tap("attn_norm", normalize(x, w, "attn_norm", c))
+    q, k, v = (split_heads(apply(attn_norm, w, name), c.head_dim) for name in ("wq", "wk", "wv"))
     q, k, v = tap("q_rotated", turn(q, c)), tap("k_rotated", turn(k, c)), tap("v", v)
-    places = np.arange(x.shape[-2])
-    mix = attend_grouped(q, k, v, causal_mask(places, places), tap)
-    x = tap("resid_mid", x + tap("attn_out", apply(merge_heads(mix), w, "wo")))
-    normed = tap("ffn_norm", normalize(x, w, "ffn_norm", c))
-    up = tap("up", apply(normed, w, "w_up"))
+    places, seen = np.arange(x.shape[-2]), {}
+    mix = attend_grouped(q, k, v, causal_mask(places, places), record(seen, {"pattern"}, tap))
+    resid_mid = tap("resid_mid", x + tap("attn_out", apply(merge_heads(mix), w, "wo")))
+    ffn_norm, gate = tap("ffn_norm", normalize(resid_mid, w, "ffn_norm", c)), None
+    up = tap("up", apply(ffn_norm, w, "w_up"))
     if c.feed_forward == "SwiGLU":
-        hidden = silu(tap("gate", apply(normed, w, "w_gate"))) * up
+        gate = tap("gate", apply(ffn_norm, w, "w_gate"))
+        hidden = tap("hidden", silu(gate) * up)
     else:
-        hidden = gelu_tanh(up)
-    return tap("resid_out", x + tap("down", apply(tap("hidden", hidden), w, "w_down")))
+        hidden = tap("hidden", gelu_tanh(up))
+    out = tap("resid_out", resid_mid + tap("down", apply(hidden, w, "w_down")))
+    return out, BlockActivations(
+        x=x, attn_norm=attn_norm, q_rotated=q, k_rotated=k, v=v, pattern=seen["pattern"], mix=mix,
+        resid_mid=resid_mid, ffn_norm=ffn_norm, gate=gate, up=up, hidden=hidden,
+    )  # fmt: skip
 
 
 def forward(w: Arrays, c: Hybrid, ids: Array["... T"], tap: Tap = no_tap) -> Array["... T V"]:
@@ -147,7 +172,7 @@ def forward(w: Arrays, c: Hybrid, ids: Array["... T"], tap: Tap = no_tap) -> Arr
         raise ValueError(f"{ids.shape[-1]} ids, but the table has {c.context_length} positions")
     x = tap("embedded", embed(w, ids, c))
     for i in range(c.n_layers):
-        x = block(x, w.layer(i), c, under(f"blocks.{i}", tap))
+        x, _ = block(x, w.layer(i), c, under(f"blocks.{i}", tap))
     x = tap("final_norm", normalize(x, w, "norm", c))
     return linear(x, w["embedding"].T)  # T D @ D V -> T V
 
