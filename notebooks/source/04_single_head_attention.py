@@ -18,7 +18,7 @@
 import numpy as np
 from classroom import agree, show, source, table
 
-from llama_np import forward, patch, record, softmax
+from llama_np import KVCache, forward, patch, record, softmax
 from weights_tools import load_model
 
 model = load_model()
@@ -39,10 +39,10 @@ show.attention_map(
 
 
 # %% key="two"
-def run(text, tap=None):
+def run(text):
     """The ids of a text, what was recorded, and the logits of its last row."""
     ids, trace = np.array(tokenizer.encode(text, bos=True)), {}
-    logits = forward(weights, config, ids, tap=tap or record(trace))[-1]
+    logits = forward(weights, config, ids, tap=record(trace))[-1]
     return ids, trace, logits
 
 
@@ -152,11 +152,20 @@ def swap(heads, other):
 def moved(text, heads):
     """How far swapping these heads moves her lead to that of the boy text, and if his name leads."""
     (_, _, girl), (_, other, boy) = runs[text]
-    _, _, new = run(text.format("girl"), tap=swap(heads, other))
+    new = last_row(text.format("girl"), swap(heads, other))
     return (lead(girl) - lead(new)) / (lead(girl) - lead(boy)), lead(new) < 0
 
 
-runs = {story: run_both(story)}
+def last_row(text, tap):
+    """The last row's logits. The rows before it stay as they are and are kept (lesson 11)."""
+    ids = np.array(tokenizer.encode(text, bos=True))
+    if text not in kept:
+        kept[text] = KVCache(config, len(ids))
+        forward(weights, config, ids[:-1], cache=kept[text])
+    return forward(weights, config, ids[-1:], cache=kept[text].fork(), tap=tap)[-1]
+
+
+runs, kept = {story: run_both(story)}, {}
 every_head = [(b, h) for b in range(config.n_layers) for h in range(config.n_heads)]
 effect = np.array([moved(story, [head])[0] for head in every_head])
 i, h = every_head[effect.argmax()]
@@ -457,7 +466,7 @@ rows = [[n, *summed_up(a), *summed_up(b)] for n, a, b in zip(counts, by_effect, 
 nth = int((by_effect[..., 0].mean(axis=1) > 0.5).argmax())  # the first that moves more than half
 team = ranking[: counts[nth]]
 girls, others = by_effect[nth, :15, 0], by_effect[nth, 15:, 0]
-swapped_logits = run(story.format("girl"), tap=swap(team, boy_trace))[2]
+swapped_logits = last_row(story.format("girl"), swap(team, boy_trace))
 print(f"the text says girl, {len(team)} heads are swapped:", best(swapped_logits))
 print(f"words around her as before: {girls.mean():.0%} ± {girls.std():.0%}", end=", ")
 print(f"others: {others.mean():.0%} ± {others.std():.0%}")

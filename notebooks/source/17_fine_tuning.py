@@ -24,7 +24,7 @@ from weights_tools import load_model
 from weights_tools.training.dialogs import encode
 from weights_tools.training.heroes import find_hero
 from weights_tools.training.stages import draw, pad
-from weights_tools.training.tuning.study import Material, Run, part_of_the_way, read_rows
+from weights_tools.training.tuning.study import Material, part_of_the_way, read_rows
 
 base = load_model("doll-house", "float32")
 config, weights, tokenizer = base.config, base.weights, base.tokenizer
@@ -156,8 +156,7 @@ table(["rank 8, all matrices of the blocks", "weights", "learn", "share", "all",
 
 # %% [markdown] key="count-read"
 # A matrix has in × out numbers, its pair only $r$ (in + out), so the wider the model, the more is saved: in ours
-# {{ rows[0][3] }} of the numbers learn, in Llama 3 8B {{ rows[1][3] }}, and {{ rows[1][4] }} become {{ rows[1][5] }}. The
-# activations of lesson 15 come on top, for both.
+# {{ rows[0][3] }} of the numbers learn, in Llama 3 8B {{ rows[1][3] }}, and {{ rows[1][4] }} become {{ rows[1][5] }}.
 #
 # ## Step 3. Gradients that never form the large one
 #
@@ -177,11 +176,62 @@ d_w = x.T @ d_out  # the large one, in out
 agree(np.concatenate([d_a.ravel(), d_b.ravel()]),
       np.concatenate([d.ravel() for d in lora_backward(d_w, a, b, scale)]))  # fmt: skip
 
+# %% [markdown] key="cost-why"
+# Here $d_W$ was formed only to compare; the training below does without it. **Predict before you run:** which share of the
+# memory and of the time of a step is left?
+
+# %% key="cost" tags=["timing"]
+import time
+import tracemalloc
+
+
+def of_all(w, *batch):
+    return loss_and_gradients(w, config, *batch)
+
+
+def of_lora(lora, *batch):
+    return lora_loss_and_gradients(weights, config, lora, *batch)
+
+
+def measured(make, gradients_of):
+    """What learning keeps between steps and the most it needs in one, in MB; seconds of a step."""
+    batch, seconds = pad(material.learn[:4]), []
+    tracemalloc.start()
+    learned = make()
+    optimizer = AdamW(learned, weight_decay=0.0)
+    kept, _ = tracemalloc.get_traced_memory()
+    for _ in range(4):
+        start = time.process_time()
+        optimizer.step(learned, gradients_of(learned, *batch)[1], 1e-3)
+        seconds.append(time.process_time() - start)
+        if tracemalloc.is_tracing():
+            _, most = tracemalloc.get_traced_memory()
+            tracemalloc.stop()  # it takes time, so only the first step is watched
+    return np.array([kept / 1e6, most / 1e6, min(seconds)])
+
+
+def thin():
+    return initialize_lora(config, rank=8, rng=np.random.default_rng(0))
+
+
+of_a_step = {
+    "all weights": measured(lambda: weights.map(np.copy), of_all),
+    "LoRA, rank 8": measured(thin, of_lora),
+}
+left = of_a_step["LoRA, rank 8"] / of_a_step["all weights"]
+table(
+    ["four dialogs", "kept between steps", "most in a step", "time of a step"],
+    [[n, f"{k:.0f} MB", f"{m:.0f} MB", f"{t:.2f} s"] for n, (k, m, t) in of_a_step.items()],
+)
+
 # %% [markdown] key="cost-read"
-# Here $d_W$ was formed only to compare; the training below does without it. For Llama 3 8B's `wq`, the large gradient would take {{ 4 * np.prod(shapes(LLAMA_3_8B)["layers.0.wq"]) / 1e6 :.0f }} MB in float32, and these two, at
-# rank 8, {{ 4 * 8 * sum(shapes(LLAMA_3_8B)["layers.0.wq"]) / 1e6 :.1f }} MB. Time is saved less: of three large products, the forward pass, $d_x$ and
-# $d_W$, one falls away, at most a third of the computing ([Schulman et al.
-# 2025](https://thinkingmachines.ai/blog/lora/)). What LoRA saves is memory.
+# {{ claim: left[0] < 0.2 and left[0] < left[1] < 0.8 and left[1] < left[2] < 1.1 }}
+# What is kept from one step to the next, the numbers that learn and Adam's two means, falls to {{ left[0] :.0% }}. The most that a step
+# needs falls to {{ left[1] :.0% }} only, because the activations of lesson 15 are as many as before. And of the time {{ left[2] :.0% }} are left: of three
+# large products, the forward pass, $d_x$ and $d_W$, one falls away, at most a third of the computing ([Schulman et al.
+# 2025](https://thinkingmachines.ai/blog/lora/)). **What LoRA saves is memory**, the more, the wider the model: for
+# Llama 3 8B's `wq`, $d_W$ would take {{ 4 * np.prod(shapes(LLAMA_3_8B)["layers.0.wq"]) / 1e6 :.0f }} MB in float32, and the two thin gradients
+# {{ 4 * 8 * sum(shapes(LLAMA_3_8B)["layers.0.wq"]) / 1e6 :.1f }} MB.
 #
 # At the start $A$ is random and $B$ is zero, so that nothing is added, and the model is the base model; with both zero
 # no gradient would ever reach them ([exercise 17](exercises/17_fine_tuning.ipynb)).
@@ -205,8 +255,8 @@ def tune(learned, gradients_of, peak, n_steps=30):
     return np.array(losses)
 
 
-lora = initialize_lora(config, rank=8, rng=np.random.default_rng(0))
-losses = tune(lora, lambda lora, *b: lora_loss_and_gradients(weights, config, lora, *b), 2.5e-3)
+lora = thin()
+losses = tune(lora, of_lora, 2.5e-3)
 tuned = merge(weights, lora)
 lines = {"base": -np.log(p_base[first]), "tuned": -np.log(chances(tuned)[first])}
 show.bar_panels(lines, words, "surprise in nats", across=2)
@@ -235,43 +285,56 @@ for one, story in zip(questions, told):
 #
 # ## Step 5. All weights, or LoRA?
 #
-# What became of what the model knew? The run was repeated with all weights and with LoRA, at three rates each, from
-# cautious to reckless, by `python -m weights_tools.training.tuning.study`, whose table ships. It measures {{ len(material.sets["requests"]) }} held-out **requests** and all {{ len(material.sets["facts"]) }} lines of the **facts** that the doll-house has learned by
+# What became of what the model knew? The run was repeated with all weights and with LoRA, at five rates each, from
+# cautious to reckless, three seeds each, by `python -m weights_tools.training.tuning.study`, whose table ships. It measures {{ len(material.sets["requests"]) }} held-out **requests** and all {{ len(material.sets["facts"]) }} lines of the **facts** that the doll-house has learned by
 # heart.
 #
 # **Predict before you look:** which of the two loses more of the facts?
 
 # %% key="rates"
 before, runs = read_rows()
+names = ("requests", "facts")
 
 
-def found(rank, rate=2.5e-3, mask="the answer"):
-    return runs[Run(rank, rate, mask, seed=0)]
+def seeds_of(rank, rate=2.5e-3, mask="the answer"):
+    """What was measured after the run with each seed."""
+    return [row for run, row in runs.items() if run[:3] == (rank, rate, mask)]
+
+
+def found(rank, rate=2.5e-3):
+    """The mean over the seeds."""
+    rows = seeds_of(rank, rate)
+    return {name: np.mean([row[name] for row in rows]) for name in rows[0]}
+
+
+def span(rank, rate, name):
+    each = [row[name] for row in seeds_of(rank, rate)]
+    return f"{np.mean(each):.2f} ({min(each):.2f} to {max(each):.2f})"
 
 
 ways = {"all weights": 0, "LoRA, rank 8": 8}
 rates = {way: sorted({run.rate for run in runs if run.rank == rank}) for way, rank in ways.items()}
-names = ("requests", "facts")
 rows = [["before", "", *(f"{before[name]:.2f}" for name in names)]]
 lines = {}
 for way, rank in ways.items():
-    ends = [found(rank, rate) for rate in rates[way]]
-    rows += [[way, r, *(f"{end[n]:.2f}" for n in names)] for r, end in zip(rates[way], ends)]
-    lines[way] = np.array([[row[name] for name in names] for row in [before, *ends]])
-table(["nats a token", "rate", *names], rows)
+    rows += [[way, rate, *(span(rank, rate, name) for name in names)] for rate in rates[way]]
+    ends = [before, *(found(rank, rate) for rate in rates[way])]
+    lines[way] = np.array([[end[name] for name in names] for end in ends])
+table(["nats a token, three seeds", "rate", *names], rows)
 title = "from the base model, arrows towards higher rates; nats a token"
 show.tracks(lines, ("requests, held out", "facts"), title=title, directed=True)
+good = {"all weights": found(0, 2.5e-4), "LoRA": found(8, 2.5e-3)}
+twice = {"all weights": found(0, 5e-4), "LoRA": found(8, 5e-3)}
 
 # %% [markdown] key="rates-read"
-# Both lines begin at the lower right, at the base model. From the cautious rate to the reckless one, the facts go from
-# {{ found(0, 1.25e-4)["facts"] :.2f }} to {{ found(0, 2e-3)["facts"] :.2f }} with all weights, and from {{ found(8, 6e-4)["facts"] :.2f }} to {{ found(8, 1e-2)["facts"] :.2f }} with LoRA. At the middle rates both have
-# learned the requests about equally well, and the facts are at {{ found(0, 5e-4)["facts"] :.2f }} and {{ found(8)["facts"] :.2f }}, which is little beside what the
-# rate does. **So neither loses more, as far as these runs can tell:** two of them can be picked to make either look like
-# the one that forgets less.
-# {{ claim: all(found(rank, r[0])["facts"] < found(rank, r[1])["facts"] < found(rank, r[2])["facts"] for rank, r in zip((0, 8), rates.values())) }}
-# {{ claim: abs(found(0, 5e-4)["requests"] - found(8)["requests"]) < 0.05 }}
-# {{ claim: abs(found(0, 5e-4)["facts"] - found(8)["facts"]) < 0.3 * (found(8, 1e-2)["facts"] - found(8, 6e-4)["facts"]) }}
-# {{ claim: all(found(0, 2e-3)[n] > found(0, 5e-4)[n] and found(8, 1e-2)[n] > found(8)[n] for n in names) }}
+# Both lines begin at the lower right, at the base model, and then lie nearly on top of each other. At the rates 0.00025 and 0.0025 all
+# weights and LoRA have learned the requests equally well, {{ good["all weights"]["requests"] :.2f }} and {{ good["LoRA"]["requests"] :.2f }}, and the facts have gone from
+# {{ before["facts"] :.2f }} to {{ good["all weights"]["facts"] :.2f }} and {{ good["LoRA"]["facts"] :.2f }}. At twice these rates nothing more is learned, {{ twice["all weights"]["requests"] :.2f }} and {{ twice["LoRA"]["requests"] :.2f }}, and the
+# facts are at {{ twice["all weights"]["facts"] :.2f }} and {{ twice["LoRA"]["facts"] :.2f }}. So from four runs that answer equally well one can pick two that show
+# that LoRA forgets less, and two that show the opposite. **What is forgotten is decided by the rate, not by which of the two one takes.**
+# {{ claim: max(run["requests"] for run in (*good.values(), *twice.values())) - min(run["requests"] for run in (*good.values(), *twice.values())) < 0.03 }}
+# {{ claim: twice["all weights"]["facts"] > good["LoRA"]["facts"] + 0.05 and twice["LoRA"]["facts"] > good["all weights"]["facts"] + 0.05 }}
+# {{ claim: all(a["facts"] < b["facts"] for rank, r in zip((0, 8), rates.values()) for a, b in zip([found(rank, rate) for rate in r], [found(rank, rate) for rate in r[1:]])) }}
 #
 # Large models that learned programming and mathematics for long did learn less and forget less with LoRA
 # ([Biderman et al. 2024](https://arxiv.org/abs/2405.09673)).
@@ -286,7 +349,7 @@ show.tracks(lines, ("requests, held out", "facts"), title=title, directed=True)
 
 # %% key="full" tags=["timing"]
 whole = weights.map(np.copy)
-tune(whole, lambda w, *batch: loss_and_gradients(w, config, *batch), 5e-4)
+tune(whole, of_all, 5e-4)
 start, end = dict(weights.named()), dict(whole.named())
 of_blocks = [name for name in start if name.rpartition(".")[2] in MATRICES]
 svd = {name: np.linalg.svd(end[name] - start[name], full_matrices=False) for name in of_blocks}
@@ -317,8 +380,8 @@ table([*header, "LoRA of this rank"], lines)
 # The first direction holds {{ share_in_first(1, real) :.0% }} of the change, where that of a random matrix holds {{ share_in_first(1, noise) :.0% }}, but eight hold only
 # {{ share_in_first(8, real) :.0% }}: the change favours a few directions but is not of low rank. Even so, one kept direction in each matrix brings
 # {{ (before["requests"] - cut[1]) / (before["requests"] - found(0, 5e-4)["requests"]) :.0% }} of what the whole change brings, and eight nearly all. LoRA of so many directions ends within
-# {{ max(abs(cut[k] - found(k)["requests"]) for k in cut) :.2f }} of that, in every row. But they share one rate: at four times that, rank 1 comes to {{ found(1, 1e-2)["requests"] :.2f }}, as near as rank 8
-# ever did, so it lacked longer steps and not room. {{ claim: abs(found(1, 1e-2)["requests"] - found(8)["requests"]) < 0.03 }}
+# {{ max(abs(cut[k] - found(k)["requests"]) for k in cut) :.2f }} of that, in every row. But they share one rate: at four times that, rank 1 comes to {{ found(1, 1e-2)["requests"] :.2f }}, hardly above the {{ found(8)["requests"] :.2f }} of rank 8,
+# so it lacked longer steps and not room. {{ claim: abs(found(1, 1e-2)["requests"] - found(8)["requests"]) < 0.03 }}
 # These are answers of two sentences in one form; more data need more rank, and LoRA falls behind where there is more to
 # learn than it can hold (Schulman et al.).
 # {{ claim: share_in_first(1, real) > 3 * share_in_first(1, noise) and share_in_first(8, real) < 0.97 }}
@@ -332,7 +395,7 @@ table([*header, "LoRA of this rank"], lines)
 # the hero, and does it end within 40 tokens? **Predict before you look:** which of them do harm, and of what kind?
 
 # %% key="masks"
-masks = {run.mask: found(8, mask=run.mask) for run in runs if run[:2] == (8, 2.5e-3)}
+masks = {run.mask: row for run, row in runs.items() if run[:2] == (8, 2.5e-3) and run.seed == 0}
 table(
     ["what counts", "begins with the hero", "ends", "requests, nats a token"],
     [
@@ -373,8 +436,8 @@ show.curves(shares, lines, ("share of the way", "nats a token"), title="from bas
 # something of the kind: pre-training came to rest near a **minimum** of the facts' loss, where a loss grows about as in
 # the bowl of [lesson 14](14_tensors_and_gradients.ipynb), with the *square* of the way, so that half of it should cost a quarter. The tuned
 # model lies near a minimum of the requests' loss, so that half of the way should bring three quarters.
-# Here are the runs of step 5 that lost more than 0.03 nats on the facts, with the length of their change $\Delta W$, all
-# weights taken as one long vector.
+# Here are the runs of step 5 that lost more than 0.03 nats on the facts, as means over the seeds, with the length of their
+# change $\Delta W$, all weights taken as one long vector.
 
 # %% key="half-all"
 usual = {run: row for run, row in runs.items() if "moved" in row}
@@ -383,29 +446,43 @@ gained = {run: before["requests"] - row["requests"] for run, row in usual.items(
 some = [run for run in usual if paid[run] > 0.03]
 half_gained = {r: (before["requests"] - runs[r]["half_way_requests"]) / gained[r] for r in some}
 half_paid = {r: (runs[r]["half_way_facts"] - before["facts"]) / paid[r] for r in some}
+moved = {run: row["moved"] for run, row in usual.items()}
+
+
+def mean(of, rank, rate):
+    return np.mean([of[run] for run in some if run[:2] == (rank, rate)])
+
+
+settings = sorted({run[:2] for run in some if run.rank in (0, 1, 8)})
 table(
     ["", "rate", "length", "facts lost", "half way: learned", "half way: lost"],
     [
-        [f"LoRA, rank {r.rank}" if r.rank else "all weights", r.rate, f"{runs[r]['moved']:.1f}",
-         f"{paid[r]:.2f}", f"{half_gained[r]:.0%}", f"{half_paid[r]:.0%}"]
-        for r in some if r.rank in ways.values()
+        [f"LoRA, rank {run[0]}" if run[0] else "all weights", run[1], f"{mean(moved, *run):.1f}",
+         f"{mean(paid, *run):.2f}", f"{mean(half_gained, *run):.0%}", f"{mean(half_paid, *run):.0%}"]
+        for run in settings
     ],
 )  # fmt: skip
 for what, of in {"learned": half_gained, "lost": half_paid}.items():
-    low, high, mean = min(of.values()), max(of.values()), np.mean(list(of.values()))
-    print(f"half way, {len(some)} runs, {what}: {low:.0%} to {high:.0%}, on average {mean:.0%}")
-least = min(some, key=paid.get)
+    low, high, average = min(of.values()), max(of.values()), np.mean(list(of.values()))
+    print(f"half way, {len(some)} runs, {what}: {low:.0%} to {high:.0%}, on average {average:.0%}")
+equally_far = {0: 2e-3, 8: 5e-3, 1: 1e-2}  # ranks, and rates at which they go about as far
+careful = min(some, key=paid.get)
 
 # %% [markdown] key="half-all-read"
-# Over all {{ len(some) }} runs that lost so much, smaller ranks among them, half of the way brings {{ np.mean(list(half_gained.values())) :.0% }} of what was learned on
+# How long a change is does not tell what it costs. All weights at the rate {{ equally_far[0] }}, LoRA of rank 8 at {{ equally_far[8] }} and of rank 1 at
+# {{ equally_far[1] }} have gone equally far, {{ mean(moved, 0, equally_far[0]) :.1f }}, {{ mean(moved, 8, equally_far[8]) :.1f }} and {{ mean(moved, 1, equally_far[1]) :.1f }}, and lost
+# {{ mean(paid, 0, equally_far[0]) :.2f }}, {{ mean(paid, 8, equally_far[8]) :.2f }} and {{ mean(paid, 1, equally_far[1]) :.2f }}.
+# {{ claim: all(abs(mean(moved, r, equally_far[r]) / 15 - 1) < 0.1 and mean(paid, 0, 2e-3) > 3 * mean(paid, r, equally_far[r]) for r in (1, 8)) }}
+#
+# Over all {{ len(some) }} runs that lost so much, of every rank, half of the way brings {{ np.mean(list(half_gained.values())) :.0% }} of what was learned on
 # average, and never less than {{ min(half_gained.values()) :.0% }}, while it costs {{ np.mean(list(half_paid.values())) :.0% }} of what was lost, and never more than {{ max(half_paid.values()) :.0% }}.
 # **Half of the way keeps most of what was learned, for about a fifth of what was lost.** The squares are a
 # rough reason: single runs lie far from a quarter and three quarters, and above 100 % the second half did harm even to
-# the requests. Nor does it always pay to stop there: the second half of the run that lost least gained {{ gained[least] * (1 - half_gained[least]) :.2f }} nats
-# on the requests for {{ paid[least] * (1 - half_paid[least]) :.2f }} on the facts. This is **weight interpolation**; [Wortsman et al.
+# the requests. Nor does it always pay to stop there: the second half of the run that lost least gained {{ gained[careful] * (1 - half_gained[careful]) :.2f }} nats
+# on the requests for {{ paid[careful] * (1 - half_paid[careful]) :.2f }} on the facts. This is **weight interpolation**; [Wortsman et al.
 # 2021](https://arxiv.org/abs/2109.01903) saved with it much of what image models lose in fine-tuning.
-# {{ claim: len(some) >= 6 and min(half_gained.values()) > 0.5 and max(half_paid.values()) < 0.5 and 0.1 < np.mean(list(half_paid.values())) < 0.4 }}
-# {{ claim: gained[least] * (1 - half_gained[least]) > 2 * paid[least] * (1 - half_paid[least]) }}
+# {{ claim: len(some) >= 30 and min(half_gained.values()) > 0.5 and max(half_paid.values()) < 0.5 and 0.15 < np.mean(list(half_paid.values())) < 0.25 }}
+# {{ claim: gained[careful] * (1 - half_gained[careful]) > 2 * paid[careful] * (1 - half_paid[careful]) }}
 #
 # So how little must change? {{ 4 * len(losses) }} short dialogs were enough for a model that answers. Of the nats that all weights gain from
 # them, one direction in each matrix brings {{ (before["requests"] - cut[1]) / (before["requests"] - found(0, 5e-4)["requests"]) :.0% }}, and half of the way brings at least {{ min(half_gained.values()) :.0% }} of what one of these runs gains. Both,

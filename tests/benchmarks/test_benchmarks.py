@@ -282,6 +282,7 @@ def test_memory_is_counted_where_the_system_says_it():
     assert 0.9 * held.nbytes < resident()["RssAnon"] - before["RssAnon"] < 1.2 * held.nbytes
 
 
+@pytest.mark.slow
 def test_decode_measures_a_model_from_end_to_end(stories, tmp_path, capsys):
     file = tmp_path / "found.json"
     options = ["--tokens", "3", "--prompt-length", "5", "--memory", "float32", "--json", str(file)]

@@ -60,6 +60,7 @@ def test_every_function_asked_for_gives_a_point(page):
         assert not cell.get("outputs")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stem", ["01_tokens", "03_rms_norm", "10_logits"])
 def test_solutions_pass_and_blanks_do_not(stem, monkeypatch):
     monkeypatch.setenv("NBGRADER_EXECUTION", "autograde")

@@ -80,6 +80,7 @@ def without_timing(path):
     return json.dumps(notebook)
 
 
+@pytest.mark.slow
 def test_a_built_notebook_is_what_the_source_says(built):
     notebook = json.loads(built.read_text())
     assert (notebook["nbformat"], notebook["nbformat_minor"]) == (4, 5)
@@ -97,12 +98,14 @@ def test_a_built_notebook_is_what_the_source_says(built):
     assert timing["execution_count"] == 3
 
 
+@pytest.mark.slow
 def test_building_twice_gives_the_same_bytes(built, lesson):
     assert lesson(LESSON) == 0
     assert without_timing(lesson.notebook) == without_timing(built)
     assert not list(lesson.notebook.parent.glob("*.tmp"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("old", "new", "says"),
     [
@@ -120,6 +123,7 @@ def test_check_names_the_cells_that_are_stale(built, lesson, capsys, old, new, s
     assert lesson.notebook.read_bytes() == built.read_bytes()
 
 
+@pytest.mark.slow
 def test_check_sees_the_order_and_a_notebook_that_is_missing_or_broken(built, lesson, capsys):
     assert lesson(LESSON, "--check") == 1
     title, *code = LESSON.split("# %% key")
@@ -133,6 +137,7 @@ def test_check_sees_the_order_and_a_notebook_that_is_missing_or_broken(built, le
     assert lines[2:] == ["01_tiny: not a notebook that can be read"] * 2
 
 
+@pytest.mark.slow
 def test_check_execute_compares_outputs_but_not_those_of_timing_cells(built, lesson, capsys):
     text = built.read_text()
     lesson.notebook.write_text(text)
@@ -143,6 +148,7 @@ def test_check_execute_compares_outputs_but_not_those_of_timing_cells(built, les
     assert capsys.readouterr().out == "01_tiny: numbers prints something else\n"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("code", "says"),
     [
@@ -183,11 +189,13 @@ def test_a_header_that_is_wrong_is_named(lesson, capsys, text, says):
     assert not lesson.notebook.exists()
 
 
+@pytest.mark.slow
 def test_no_tag_lets_an_error_into_a_notebook(lesson):
     assert lesson('# %% key="a" tags=["raises-exception"]\n1 / 0\n') == 1
     assert not lesson.notebook.exists()
 
 
+@pytest.mark.slow
 def test_the_model_reaches_the_kernel(lesson, tmp_path):
     text = (
         '# %% key="a"\nimport os\nfrom pathlib import Path\n\nPath(os.environ["LLAMA_MODEL"]).name'
@@ -214,6 +222,7 @@ def quoted(path):
     return "".join(json.loads(path.read_text())["cells"][1]["source"])
 
 
+@pytest.mark.slow
 def test_prose_quotes_what_the_code_before_it_has_computed(lesson, capsys):
     assert lesson(QUOTING) == 0
     assert quoted(lesson.notebook) == "It falls from 2.0 to 0.51, $x_{{i}}$ stays.\nThe end."
@@ -230,6 +239,7 @@ def test_prose_quotes_what_the_code_before_it_has_computed(lesson, capsys):
     assert said == "01_tiny: quoted quotes something else\n01_tiny: quoted changed\n"
 
 
+@pytest.mark.slow
 def test_a_claim_that_is_false_stops_the_build(lesson, capsys, tmp_path):
     false = QUOTING.replace("claim: losses[-1] <", "claim: losses[-1] >")
     assert lesson(false) == 1 and not lesson.notebook.exists()
@@ -240,6 +250,7 @@ def test_a_claim_that_is_false_stops_the_build(lesson, capsys, tmp_path):
     assert quoted(lesson.notebook).splitlines()[1].strip() == note
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("text", "says"),
     [
@@ -253,6 +264,7 @@ def test_an_expression_that_fails_is_named(lesson, capsys, text, says):
     assert says in capsys.readouterr().err and not lesson.notebook.exists()
 
 
+@pytest.mark.slow
 def test_a_picture_carries_an_alt_text(lesson):
     code = "import numpy as np\nfrom classroom import show\n\n"
     code += 'show.matrix(np.eye(2), ("query", "key"), title="One")\nprint("behind it")'

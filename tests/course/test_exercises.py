@@ -71,6 +71,7 @@ def test_an_exercise_has_two_to_five_tasks_with_hints_and_something_to_predict(s
         assert (EXERCISES / link).resolve().with_suffix(".ipynb").exists(), link
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("source", SOURCES, ids=lambda path: path.stem)
 def test_every_stub_runs_and_is_not_started(source, capsys, tmp_path, monkeypatch):
     monkeypatch.setenv("LLAMA_MODEL", "")

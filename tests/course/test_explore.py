@@ -45,6 +45,7 @@ def run(folder, moves="", lesson=LESSON):
     return page.cells[0].outputs
 
 
+@pytest.mark.slow
 def test_a_page_keeps_what_the_beginning_shows(tmp_path):
     picture, printed = run(tmp_path)
     assert picture.data["image/png"] and "Once upon a time" in picture.metadata["image/png"]["alt"]
@@ -53,6 +54,7 @@ def test_a_page_keeps_what_the_beginning_shows(tmp_path):
     assert run(tmp_path, lesson=hidden) == [picture, printed]  # to the byte, without the package
 
 
+@pytest.mark.slow
 def test_a_choice_replaces_the_picture(tmp_path):
     picture, printed = run(
         tmp_path, 'made["sentence"].value = "Tom had a boat"\nmade["block"].value = 7\n'
@@ -61,6 +63,7 @@ def test_a_choice_replaces_the_picture(tmp_path):
     assert printed.data == {"text/plain": "boat 7 0.5"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("sentence", "says"),
     [
@@ -75,6 +78,7 @@ def test_what_a_reader_cannot_mean_is_one_line(tmp_path, sentence, says):
     assert [output.data for output in outputs] == [{"text/plain": says}, {"text/plain": ""}]
 
 
+@pytest.mark.slow
 def test_what_went_wrong_is_forgotten_with_the_next_choice(tmp_path):
     wrong, right = (f'made["sentence"].value = "{s}"\n' for s in ("a dragon", "Tom had a boat"))
     picture, printed = run(tmp_path, wrong + right)

@@ -120,6 +120,7 @@ def test_a_catalogue_that_is_wrong_is_named_in_one_line(polish, capsys, text, sa
 # --- a lesson that is built with it ---
 
 
+@pytest.mark.slow
 def test_a_lesson_is_built_in_two_languages_with_the_same_code(polish, capsys):
     path, run = polish
     assert run() == run("--language", "pl") == run("--check") == 0
@@ -138,6 +139,7 @@ def test_a_lesson_is_built_in_two_languages_with_the_same_code(polish, capsys):
     assert capsys.readouterr().out == "pl/01_tiny\n"
 
 
+@pytest.mark.slow
 def test_a_translation_is_stale_after_a_change_of_the_english(polish, capsys):
     path, run = polish
     changed = TINY.replace("The end.", "The very end.")
@@ -153,6 +155,7 @@ def test_a_translation_is_stale_after_a_change_of_the_english(polish, capsys):
     assert capsys.readouterr().out == "pl/01_tiny: end changed\n"  # to build again
 
 
+@pytest.mark.slow
 def test_what_was_made_from_another_english_becomes_fuzzy_and_stays_stale(polish, capsys):
     path, run = polish
     changed = TINY.replace("The end.", "The very end.")
@@ -164,6 +167,7 @@ def test_what_was_made_from_another_english_becomes_fuzzy_and_stays_stale(polish
         assert end.previous_msgid == "The end."
 
 
+@pytest.mark.slow
 def test_what_is_missing_or_left_over_is_said(polish, capsys):
     path, run = polish
     catalogue = POLISH.replace('"end"', '"old"').partition('msgid "block {}"')[0]
@@ -175,6 +179,7 @@ def test_what_is_missing_or_left_over_is_said(polish, capsys):
     assert capsys.readouterr().out == f"pl/01_tiny: {says}\n"
 
 
+@pytest.mark.slow
 def test_a_catalogue_is_made_and_refreshed(polish, capsys):
     path, run = polish
     path.unlink()
@@ -212,6 +217,7 @@ def test_a_command_without_a_catalogue_language_or_lesson_is_refused(polish, cap
     assert stopped.value.code == 2 and REFUSED[argv] in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_only_what_is_there_can_be_accepted(polish, capsys):
     assert polish[1]("--translate", "pl", "01", "--accept", "ending") == 1
     assert "nothing to accept: ending" in capsys.readouterr().err

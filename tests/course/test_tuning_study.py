@@ -126,7 +126,7 @@ def test_the_command_writes_a_table_and_goes_on_where_it_was(command, monkeypatc
 @pytest.mark.parametrize(
     "options, told",
     [
-        (["--steps", "0"], "--steps and --seeds start at 1, got 0, 1"),
+        (["--steps", "0"], "--steps and --seeds start at 1, got 0, 3"),
         (["--corpus", "nowhere.txt"], "no such file: nowhere.txt"),
     ],
 )

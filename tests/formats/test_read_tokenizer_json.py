@@ -145,6 +145,7 @@ def test_special_tokens(pair):
     assert ours.decode(ours.encode(text)) == text
 
 
+@pytest.mark.slow
 def test_transformers_opens_what_we_write_of_it(pair, tmp_path):
     transformers = pytest.importorskip("transformers")
     theirs, ours = pair

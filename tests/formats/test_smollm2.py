@@ -92,6 +92,7 @@ def test_it_is_the_llama_that_it_should_be():
     assert config.tied_output and config.count_parameters() == 134_515_008
 
 
+@pytest.mark.slow
 @real
 def test_ids_of_transformers(transformers, smollm2):
     """... whose reading of this file forgets that every digit is a token of its own."""

@@ -132,6 +132,7 @@ def small(corpus, tmp_path, monkeypatch):
     return out, ["--corpus", str(corpus), "--out", str(out), "--steps", "2", "--seeds", "2"]
 
 
+@pytest.mark.slow
 def test_the_command_writes_a_table(small):
     out, options = small
     assert study.main(options) == 0
@@ -153,6 +154,7 @@ def test_a_rate_that_runs_away_is_not_the_best():
     assert study.best_rate({0.1: float("nan"), 1e-3: 3.0}) == 1e-3
 
 
+@pytest.mark.slow
 def test_an_interrupted_study_goes_on_to_the_same_table(small, monkeypatch, capsys):
     out, options = small
     assert study.main(options) == 0
