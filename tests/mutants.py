@@ -27,7 +27,7 @@ from typing import NamedTuple
 
 ROOT = Path(__file__).parents[1]
 TREE = ("pyproject.toml", "README.md", "llama_np", "weights_tools", "notebooks", "tests")
-FOLDERS = ("unit", "formats", "oracle")
+FOLDERS = ("unit", "formats", "oracle", "course")
 OTHERS = {
     ast.Add: ast.Sub, ast.Sub: ast.Add, ast.Mult: ast.Div, ast.Div: ast.Mult,
     ast.FloorDiv: ast.Mult, ast.Mod: ast.FloorDiv, ast.BitOr: ast.BitAnd, ast.BitAnd: ast.BitOr,
@@ -199,7 +199,7 @@ class Bench:
     def pytest(self, *arguments: str) -> str:
         """The first test that fails; "" where none does, "time limit" where they hang."""
         command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "-rfE"]
-        command += ["--tb=no", "-m", "not slow and not lessons", *arguments]
+        command += ["--tb=no", "-m", "not slow", *arguments]
         command += [f"--deselect={name}" for name in sorted(self.broken) if "::" in name]
         environment = os.environ | {"PYTHONDONTWRITEBYTECODE": "1", "PYTHONPATH": str(self.folder)}
         process = subprocess.Popen(

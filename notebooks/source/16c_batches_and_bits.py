@@ -62,16 +62,24 @@ print(f"{small.count_parameters():,} weights, loss after 100 steps of {8 * T} to
 
 
 # %% key="batch"
+def mean_cosine(gradients, n, whole):
+    """The cosine with the whole of the mean of n gradients, on average over all that there are."""
+    means = [np.mean(gradients[i : i + n], axis=0) for i in range(0, len(gradients), n)]
+    return np.mean([g @ whole / norm(g) / norm(whole) for g in means])
+
+
 def cosines_by_size(weights):
-    """Cosine between the gradients of batches of 1, 2, 4, 8, 16 and 32 rows, and of all 128."""
+    """... of batches of 1, 2, 4, 8, 16 and 32 rows with all 128."""
     parts = [stream.batch(200 + n, 8 * T, T) for n in range(16)]
-    eighths = [[rows[i : i + 1] for rows in parts[0]] for i in range(8)]
-    of_rows = [flat(loss_and_gradients(weights, small, *part)[1]) for part in eighths]
-    of_parts = [flat(loss_and_gradients(weights, small, *part)[1]) for part in parts]
-    all_of_it = np.mean(of_parts, axis=0)
-    batches = [np.mean(of_rows[:n], axis=0) for n in (1, 2, 4)]
-    batches += [np.mean(of_parts[:n], axis=0) for n in (1, 2, 4)]
-    return np.array([b @ all_of_it / norm(b) / norm(all_of_it) for b in batches])
+    rows = [[some[i : i + 1] for some in parts[0]] for i in range(8)]
+    of_rows, of_parts = (
+        [flat(loss_and_gradients(weights, small, *batch)[1]) for batch in batches]
+        for batches in (rows, parts)
+    )
+    whole = np.mean(of_parts, axis=0)
+    return np.array(
+        [mean_cosine(some, n, whole) for some in (of_rows, of_parts) for n in (1, 2, 4)]
+    )
 
 
 alike = {"fresh weights": cosines_by_size(fresh), "after 100 steps": cosines_by_size(young)}

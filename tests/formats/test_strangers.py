@@ -21,7 +21,7 @@ from weights_tools.formats.adapter_config import of_module
 from weights_tools.formats.pickle_file import read_pickle_file
 from weights_tools.formats.restricted_pickle import read_pickle
 from weights_tools.load import load_model, open_model
-from weights_tools.reading import SMALL, TABLE, read_bytes, read_text
+from weights_tools.reading import PACKED, SMALL, TABLE, read_bytes, read_text
 from weights_tools.save import save_model
 from weights_tools.tokenizers import load_tokenizer
 
@@ -110,6 +110,19 @@ def test_a_text_that_is_a_hole_for_the_most_part(tmp_path):
     os.truncate(path, 2**28)
     with costs_little(), pytest.raises(ValueError, match="x: of its 268435456 bytes at most"):
         read_text(path)
+
+
+def test_a_small_hole_is_read_to_the_end(tmp_path):
+    """Up to ``SMALL`` bytes nothing is saved by looking."""
+    for n_bytes in (SMALL, SMALL + 1):
+        path = tmp_path / str(n_bytes)
+        path.write_bytes(b"x")
+        os.truncate(path, n_bytes)
+        if not 0 < 512 * getattr(path.stat(), "st_blocks", 0) < n_bytes // PACKED:
+            pytest.skip("this file system keeps no holes, or does not tell")
+    assert len(read_bytes(tmp_path / str(SMALL), 2 * SMALL)) == SMALL
+    with pytest.raises(ValueError, match="the rest is a hole"):
+        read_bytes(path, 2 * SMALL)
 
 
 # --- work that the file has not paid for ---

@@ -6,13 +6,15 @@ from pathlib import Path
 import pytest
 
 from weights_tools.__main__ import make_parser
-from weights_tools.commands import dpo, finetune, grpo
+from weights_tools.commands import dpo, finetune, generate, grpo
 from weights_tools.training.corpus import SEPARATOR
 from weights_tools.training.options import recipe_of
 from weights_tools.training.trainer import Hyperparameters
 
 NUMBERS = ("N", "S", "K", "P", "T", "R")  # how the help calls a number
 PARSERS = next(a.choices for a in make_parser()._actions if isinstance(a.choices, dict))
+PARSERS = dict(PARSERS, generate=argparse.ArgumentParser())  # its door is python -m llama_np
+generate.add_arguments(PARSERS["generate"])
 OPTIONS = [
     (name, action)
     for name, parser in PARSERS.items()

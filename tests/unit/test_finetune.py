@@ -145,6 +145,12 @@ def test_telling_and_comparing(base, tmp_path, capsys, monkeypatch):
     first, second = read_lines(out, Comparison)
     assert first[1:] == ("He was happy.", "He fell.")
     assert second[1:] == ("Mom smiled.", "He ran.")
+    answers[:] = ["He fell.", "He ran.", None, "Mom smiled.", "She ran.", None]
+    assert main(
+        ["make-preferences", "--model", str(base), "--out", str(out), "--count=2", "--tries=3"]
+    ) == 0  # fmt: skip
+    (only,) = read_lines(out, Comparison)  # the first request has no answer that ends well
+    assert only[1:] == ("Mom smiled.", "She ran.")
 
 
 @pytest.mark.parametrize(
