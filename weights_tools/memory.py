@@ -1,6 +1,7 @@
 """How much memory a model needs, how much there is, and where small arrays lie in it."""
 
 import math
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,6 +13,7 @@ MODES = "auto", "float32", "mapped"
 BLOCK = 1 << 24  # bytes: enough for large pages, little to waste
 LARGE = 1 << 28  # bytes: below that nobody needs to hear what was chosen
 LINE = 64  # bytes: every array starts at a multiple of this, as the processor reads memory
+IN_A_BROWSER = 1 << 30  # bytes: its addresses end at 4 GiB, and a tab on a telephone sooner
 SPARE = 1.25  # beside the weights: a matrix while it is widened, the cache, the notebook
 
 
@@ -42,8 +44,11 @@ def free_memory(group: Path = Path("/sys/fs/cgroup")) -> int:
     """Bytes that this process can still take without pushing others out.
 
     In a container, what its limit leaves: https://docs.kernel.org/admin-guide/cgroup-v2.html
+    Python in a browser cannot know: there it is a guess.
     """
-    import psutil  # here, because a small model never asks
+    if sys.platform == "emscripten":
+        return IN_A_BROWSER
+    import psutil  # here, because a browser has none
 
     free = psutil.virtual_memory().available
     try:

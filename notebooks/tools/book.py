@@ -22,7 +22,7 @@ import links
 import nbformat
 import slides
 from classroom.microscope.answers import SENTENCE, answers
-from classroom.microscope.offline import as_page
+from classroom.microscope.offline import PAGE, as_page
 from classroom.start import pages as course_pages
 from pages import NOTEBOOKS, ROOT, LessonError
 
@@ -320,8 +320,10 @@ def add_extras(stage: Path) -> None:
         text = PAGE_OF_NOTEBOOKS.sub(r"\1.html", path.read_text(encoding="utf-8"))
         path.write_text(text, encoding="utf-8")
     state = urlencode({"s": SENTENCE} | OPENED)
-    page = as_page(answers(load_model(DOLL_HOUSE)), state, lessons="notebooks/{}.html")
+    answer, lessons = answers(load_model(DOLL_HOUSE)), "notebooks/{}.html"
+    page = as_page(answer, state, lessons=lessons, python=browser.worker())
     (extra / "microscope.html").write_text(page, encoding="utf-8")
+    shutil.copy(PAGE / "python.js", extra / browser.WORKER)
 
 
 def make(stage: Path, folder: Path) -> None:

@@ -11,6 +11,7 @@ import tempfile
 import zipfile
 from importlib.metadata import requires, version
 from pathlib import Path
+from urllib.parse import urlencode
 
 import nbformat
 from classroom.start import pages
@@ -24,7 +25,10 @@ PACKAGES = {  # folder of the repository: its place in the wheel
     "notebooks/exercises/solutions": "exercises/solutions",  # where `check` looks for them
 }
 PLACE = "lite"  # in the site
-MISSING = {"psutil"}  # Pyodide has none; only large models ask it how much memory is free
+WORKER = "python.js"  # beside the microscope
+PYPI_WHEELS = "pypi"  # where JupyterLite puts a wheel
+PYODIDE = "https://cdn.jsdelivr.net/pyodide/v314.0.6/full/"  # the one that JupyterLite loads
+MISSING = {"psutil"}  # Pyodide has none: see weights_tools.memory.free_memory
 WELCOME = (
     "**In the browser.** Run the next cell first: it brings the model and the packages. That takes "
     "a minute the first time. The page with what you write in it stays in this browser; what "
@@ -40,10 +44,13 @@ def needs() -> list[str]:
     return sorted({*names, "matplotlib"} - MISSING)
 
 
+def wheel_name() -> str:
+    return f"llama_np-{version('llama-np')}-py3-none-any.whl"
+
+
 def make_wheel(folder: Path) -> Path:
     """The project as one wheel of pure Python: the packages, the models, the solutions."""
-    name = f"llama_np-{version('llama-np')}"
-    wheel = folder / f"{name}-py3-none-any.whl"
+    name, wheel = f"llama_np-{version('llama-np')}", folder / wheel_name()
     head = f"Metadata-Version: 2.1\nName: llama-np\nVersion: {version('llama-np')}\n"
     own = {
         "METADATA": head + "".join(f"Requires-Dist: {need}\n" for need in needs()),
@@ -58,6 +65,13 @@ def make_wheel(folder: Path) -> Path:
         for file, text in own.items():
             archive.writestr(f"{name}.dist-info/{file}", text)
     return wheel
+
+
+def worker() -> str:
+    """The address of the microscope's Python, from the root of the site."""
+    packages = ",".join(each for each in needs() if each != "matplotlib")
+    wheel = f"{PLACE}/{PYPI_WHEELS}/{wheel_name()}"
+    return f"{WORKER}?" + urlencode({"pyodide": PYODIDE, "packages": packages, "wheel": wheel})
 
 
 def address(page: str) -> str:

@@ -1,18 +1,29 @@
 """The website: its table of contents, its links, and what runs in a browser."""
 
+import html
 import json
 import os
 import re
 import shutil
 import subprocess
 import sys
+import zipfile
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from queue import Queue
+from threading import Thread
+from urllib.parse import parse_qsl, urlencode
 
 import numpy as np
 import pytest
 from classroom.folder import SOLUTIONS
+from classroom.microscope.answers import answers
+from classroom.microscope.offline import PAGE, as_page
+from classroom.microscope.state import requests_of
 
-from weights_tools import locks
+from weights_tools import DOLL_HOUSE, load_model, locks
+from weights_tools.reading import read_text
 
 for needed in ("nbclient", "nbconvert"):
     pytest.importorskip(needed)
@@ -21,6 +32,10 @@ book, browser, links = map(pytest.importorskip, ("book", "browser", "links"))
 
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 BROWSER = Path(__file__).parents[1] / "browser"
+PYODIDE = os.environ.get("LLAMA_PYODIDE", "")
+STAND_INS = ("tiktoken", "safetensors")  # which that folder lacks
+CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
+needs_pyodide = pytest.mark.skipif(not PYODIDE, reason="LLAMA_PYODIDE names no folder")
 LESSON = "notebooks/05_rope.ipynb"
 PAGES = {
     LESSON, "notebooks/exercises/05_rope.ipynb", "notebooks/translations/pl/05_rope.ipynb",
@@ -125,12 +140,32 @@ def test_a_page_in_a_browser_installs_what_it_needs_first():
     assert browser.PACKAGES[f"notebooks/{where}"] == where
 
 
+def test_the_microscopes_worker_loads_what_jupyterlite_does(tmp_path):
+    kernel = pytest.importorskip("jupyterlite_pyodide_kernel.constants")
+    script, _, asked = browser.worker().partition("?")
+    asked = dict(parse_qsl(asked))
+    assert (PAGE / script).is_file() and Path(asked["wheel"]).name == browser.make_wheel(
+        tmp_path
+    ).name
+    assert Path(asked["wheel"]).parent == Path(browser.PLACE, kernel.PYPI_WHEELS)
+    assert f"/v{kernel.PYODIDE_VERSION}/" in asked["pyodide"]
+    assert {"numpy", "tiktoken"} <= {*asked["packages"].split(",")} and "matplotlib" not in asked
+
+
 def test_locks_need_nothing_that_a_browser_lacks(monkeypatch):
     monkeypatch.setattr(sys, "platform", "emscripten")
     monkeypatch.setitem(sys.modules, "fcntl", None)  # importing it fails
     module = {"__name__": "locks"}
     exec(Path(locks.__file__).read_text(encoding="utf-8"), module)
     assert module["take"](0) is None
+
+
+def test_a_browser_without_psutil_reads_texts(monkeypatch, tmp_path):
+    """Every text asks how much memory is free."""
+    monkeypatch.setattr(sys, "platform", "emscripten")
+    monkeypatch.setitem(sys.modules, "psutil", None)  # importing it fails
+    (tmp_path / "a.txt").write_text("Once.", encoding="utf-8")
+    assert read_text(tmp_path / "a.txt") == "Once."
 
 
 @pytest.mark.slow
@@ -143,7 +178,7 @@ def test_every_page_is_laid_out_and_every_link_leads_somewhere(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.skipif("LLAMA_PYODIDE" not in os.environ, reason="LLAMA_PYODIDE names no folder")
+@needs_pyodide
 @pytest.mark.skipif(not shutil.which("node"), reason="needs node")
 def test_the_browsers_python_computes_the_same(tmp_path):
     """With stand-ins for tiktoken and safetensors, where the folder of Pyodide has none."""
@@ -159,7 +194,7 @@ def test_the_browsers_python_computes_the_same(tmp_path):
         "said = json.dumps([sys.platform, model.tokenizer.decode(list(story)), logits.tolist()])\n"
         "said\n"
     )
-    node = ["node", BROWSER / "story.mjs", os.environ["LLAMA_PYODIDE"]]
+    node = ["node", BROWSER / "story.mjs", PYODIDE]
     node += [browser.make_wheel(tmp_path), BROWSER, program]
     done = subprocess.run(node, capture_output=True, text=True)
     assert not done.returncode, done.stderr
@@ -169,3 +204,63 @@ def test_the_browsers_python_computes_the_same(tmp_path):
     _, expected_text, expected = json.loads(here["said"])
     assert platform == "emscripten" and text == expected_text
     np.testing.assert_allclose(logits, expected, atol=2e-4, rtol=1e-5)
+
+
+def stand_in(folder, name):
+    """What a Pyodide without that package gets instead, as a wheel."""
+    wheel = folder / f"{name}-0-py3-none-any.whl"
+    with zipfile.ZipFile(wheel, "w") as archive:
+        archive.write(BROWSER / f"{name}_stand_in.py", f"{name}.py")
+        archive.writestr(f"{name}-0.dist-info/METADATA", f"Name: {name}\nVersion: 0\n")
+    return wheel.name
+
+
+class Site(SimpleHTTPRequestHandler):
+    """Files, and a place where a page leaves what it shows."""
+
+    shown = Queue()
+
+    def do_POST(self):
+        self.shown.put(self.rfile.read(int(self.headers["Content-Length"])).decode())
+        self.send_response(204)
+        self.end_headers()
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.mark.slow
+@needs_pyodide
+@pytest.mark.skipif(not CHROMIUM, reason="needs Chromium")
+def test_the_microscope_computes_another_sentence_in_a_browser(tmp_path):
+    answer = answers(load_model(DOLL_HOUSE))
+    wheels = [browser.make_wheel(tmp_path).name, *(stand_in(tmp_path, n) for n in STAND_INS)]
+    (tmp_path / "pyodide").symlink_to(Path(PYODIDE).absolute())
+    shutil.copy(PAGE / "python.js", tmp_path)
+    asked = {"pyodide": "/pyodide/", "packages": "numpy,threadpoolctl", "wheel": wheels}
+    page = as_page(answer, "", python=f"python.js?{urlencode(asked, doseq=True)}")
+    tell = 'fetch("/shown", { method: "POST", body: document.documentElement.outerHTML })'
+    page = page.replace("render().then(", f"render().then(() => {tell});\nfalse && render().then(")
+    (tmp_path / "page.html").write_text(page, encoding="utf-8")
+
+    state = "s=One+day%2C+a+boy+named&off=head.29.3"
+    (request,) = requests_of(state)
+    expected = answer(request)
+    handler = partial(Site, directory=tmp_path)
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        quiet = "--headless --no-sandbox --disable-gpu --no-first-run"
+        address = f"http://127.0.0.1:{server.server_address[1]}/page.html#{state}"
+        command = [CHROMIUM, *quiet.split(), f"--user-data-dir={tmp_path / 'kept'}", address]
+        process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+        try:
+            shown = Site.shown.get(timeout=300)
+        finally:
+            process.kill()
+            process.wait()
+            server.shutdown()
+    assert '<p id="said" role="status"></p>' in shown, re.findall('id="said".*?</p>', shown)
+    for token in expected["original"] + expected["changed"]:
+        assert html.escape(token["text"], quote=False) in shown
+    lead = 100 * expected["changed"][0]["p"]
+    assert f"{lead:.0f} %" in shown.replace("\N{NO-BREAK SPACE}", " ")

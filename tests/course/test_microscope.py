@@ -23,6 +23,7 @@ from classroom.microscope.lessons import as_html
 from classroom.microscope.notebook import microscope
 from classroom.microscope.offline import MOST_OPENED, PAGE, SCRIPTS, as_page, live_page
 from classroom.microscope.products import LESSONS, MOST_TERMS, PRODUCTS, WINDOW
+from classroom.microscope.replies import reply
 from classroom.microscope.runs import encode
 from classroom.microscope.server import MOST_BYTES, make_server
 from classroom.microscope.state import PARTS, requests_of
@@ -622,9 +623,25 @@ def test_the_page_reaches_nothing_and_makes_no_markup_of_text():
     for way in ("innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval("):
         assert way not in page
     assert page.count("/* recorded */ null") == 1
-    assert {each.stem for each in PAGE.glob("*.js")} == {*SCRIPTS}
+    assert {each.stem for each in PAGE.glob("*.js")} == {*SCRIPTS, "python"}
     (said,) = re.findall(r'<input id="sentence"[^>]*\n\s+value="([^"]*)"', page)
     assert said == SENTENCE
+
+
+def test_only_a_page_of_a_site_may_start_a_worker(answer):
+    own, of_site = as_page(answer, ""), as_page(answer, "", python='python.js?a="b"&c=d')
+    assert "data-python" not in own.partition("<head")[0][:200] and "worker-src" not in own
+    assert '<html data-python="python.js?a=&quot;b&quot;&amp;c=d" lang="en">' in of_site
+    assert "connect-src 'self'; worker-src 'self'; base-uri 'none'" in of_site
+
+
+def test_what_answers_in_a_browser_says_what_the_server_says(answer):
+    (request,) = requests_of("s=Once")
+    met, text = reply(answer, request)
+    assert met and json.loads(text) == answer(request)
+    for wrong in ([], {"view": "nothing"}, {"view": "save"}):
+        met, text = reply(answer, wrong)
+        assert not met and list(json.loads(text)) == ["error"] and "\n" not in text
 
 
 def test_a_state_is_read_part_by_part():

@@ -1,6 +1,7 @@
 """``show.microscope()``: the page in a notebook, answered by the kernel."""
 
 import html
+import sys
 from functools import lru_cache
 from threading import Thread
 from typing import Any
@@ -25,7 +26,7 @@ def microscope(
     model: Any = None,
     state: str = "",
     height: int = 900,
-    live: bool = True,
+    live: bool = sys.platform != "emscripten",
 ) -> None:
     """Show the microscope in a notebook: touch a number of the model, and it answers.
 
@@ -33,7 +34,8 @@ def microscope(
     ``state`` is the part of an address after the #, ``height`` in pixels. The kernel answers, on
     this machine only, until it ends; the address is printed, too, for a window of its own. Where
     the notebook runs on another machine than the browser, take ``live=False``: a page that holds
-    what is open, and asks nobody. Raises ``ValueError`` for a sentence or a state that is none.
+    what is open, and asks nobody. In a browser's own Python, which can serve nothing, there is only
+    that. Raises ``ValueError`` for a sentence or a state that is none.
     """
     from IPython.display import HTML, IFrame, display
 

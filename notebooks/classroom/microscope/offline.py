@@ -24,13 +24,16 @@ def live_page() -> str:
     return page.replace("/* style */", style).replace("/* scripts */", "\n".join(scripts))
 
 
-def as_page(answer: Answer, state: str, opened: Sequence[dict] = (), lessons: str = "") -> str:
+def as_page(
+    answer: Answer, state: str, opened: Sequence[dict] = (), lessons: str = "", python: str = ""
+) -> str:
     """The page with all answers in it that a state needs, and those that were ``opened`` before.
 
     Of the matrix that is open the file holds every cell that is shown of the row of the token that
     is looked from, so that there is something to touch. ``lessons`` is where a site that the page
-    is part of has its lessons, such as ``lessons/{}.html``. Raises ``ValueError`` where the state
-    asks for what is not there.
+    is part of has its lessons, such as ``lessons/{}.html``; ``python`` is the worker of that site,
+    ``python.js`` with what it is to load, which computes what is not in the page. Raises
+    ``ValueError`` where the state asks for what is not there.
     """
     for request in opened:
         checked(request)
@@ -47,6 +50,9 @@ def as_page(answer: Answer, state: str, opened: Sequence[dict] = (), lessons: st
     page = live_page()
     if lessons:
         page = page.replace("<html", f'<html data-lessons="{html.escape(lessons)}"', 1)
+    if python:
+        page = page.replace("<html", f'<html data-python="{html.escape(python)}"', 1)
+        page = page.replace("connect-src 'self'", "connect-src 'self'; worker-src 'self'", 1)
     return page.replace(PLACE, inert({"state": state.removeprefix("#"), "answers": recorded}))
 
 

@@ -9,8 +9,9 @@ from threading import Lock
 
 from .answers import Answer
 from .lessons import as_html
-from .offline import live_page, saved
+from .offline import live_page
 from .products import LESSONS
+from .replies import refusal, reply
 
 LOOPBACK = "127.0.0.1"
 STILL = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; "  # a page that only shows
@@ -54,15 +55,13 @@ def make_server(
                 return
             try:
                 request = self.understood(body)
+            except ValueError as error:
+                met, text = False, refusal(error)
+            else:
                 view = request.get("view") if isinstance(request, dict) else None
                 with locks[view in [*SLOW]]:
-                    found = saved(answer, request) if view == "save" else answer(request)
-            except ValueError as error:
-                found = {"error": " ".join(str(error).split())}
-                self.send(HTTPStatus.BAD_REQUEST, json.dumps(found), "application/json")
-                return
-            text = json.dumps(found, allow_nan=False, separators=(",", ":"))
-            self.send(HTTPStatus.OK, text, "application/json")
+                    met, text = reply(answer, request)
+            self.send(HTTPStatus.OK if met else HTTPStatus.BAD_REQUEST, text, "application/json")
 
         def is_welcome(self, path: str) -> bool:
             """Whether host, token and path are right; if not, it is answered."""

@@ -52,7 +52,7 @@ function drawHands() {
   part.replaceChildren(make("h3", "The same score as turning hands"),
     make("p", "", { class: "quiet" }, make("span", `query of ${named(state.r)}`, { class: "key-query" }), " and ", make("span", `key of ${named(state.c)}`, { class: "key-key" }),
       ": two neighbouring numbers are one hand. RoPE turns each with its position, pair 0 fastest (dashed: before it is turned). A pair adds to the score where its two hands are long and point the same way."),
-    make("div", "", { class: "sliders" }, make("label", `both tokens ${state.l ?? 0} positions later`, { for: "later" }), ...(recorded ? [] : [slider]), make("span", `score ${short(hands.score)}`, { id: "hands-score", role: "status" })),
+    make("div", "", { class: "sliders" }, make("label", `both tokens ${state.l ?? 0} positions later`, { for: "later" }), ...(still ? [] : [slider]), make("span", `score ${short(hands.score)}`, { id: "hands-score", role: "status" })),
     clocks, make("p", "All hands turn, and the score stays: only the distance between the two tokens counts.", { class: "quiet" }));
 }
 function clock(hands, i, degrees, longest) {

@@ -33,7 +33,7 @@ function drawAll() {
   keepingFocus(() => {
     fill("sentence", state.s);
     at("model").textContent = `${seen.model}: ${seen.blocks} blocks of ${seen.heads} heads`;
-    at("own").hidden = window.top === window || Boolean(recorded);
+    at("own").hidden = window.top === window || still;
     at("own").href = location.href;
     drawTokens(); drawChanges(); drawMap(); drawJobs(); drawBest(); drawOther(); drawPlaces();
     drawInspect(); drawMatrix(); drawCell(); drawHands();
@@ -75,7 +75,7 @@ addEventListener("hashchange", () => {
   state = stateOf(location.hash.slice(1));
   render();
 });
-if (recorded) {
+if (still) {
   for (const id of ["form", "other-form", "put-form"]) at(id).querySelectorAll("button").forEach((each) => { each.hidden = true; });
   for (const id of ["sentence", "other"]) at(id).readOnly = true;
   for (const id of ["temperature", "top"]) at(id).disabled = true;

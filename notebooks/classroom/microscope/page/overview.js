@@ -93,7 +93,7 @@ at("map").addEventListener("keydown", (event) => {
 function drawJobs() {
   const part = at("jobs");
   if (!jobs.length) {
-    part.replaceChildren(...(recorded || seen.small ? [] : [button("Find heads with a job (takes a while)", "jobs", findJobs)]));
+    part.replaceChildren(...(still || seen.small ? [] : [button("Find heads with a job (takes a while)", "jobs", findJobs)]));
     return;
   }
   const list = make("ul", "", {}, ...jobNames().map((name, i) => {
@@ -105,7 +105,7 @@ function drawJobs() {
   part.replaceChildren(make("p", "Marked: the heads that do a nameable job best, measured on other texts (block.head).", { class: "quiet" }), list);
 }
 async function findJobs() {
-  try { jobs = await ask({ view: "jobs" }); drawAll(); } catch (fault) { if (!recorded) say(fault.message); }
+  try { jobs = await ask({ view: "jobs" }); drawAll(); } catch (fault) { if (!still) say(fault.message); }
 }
 
 const isChanged = () => state.off.length > 0 || state.temp !== null || state.top !== null;

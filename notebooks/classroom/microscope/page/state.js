@@ -5,6 +5,7 @@ const OF_HEAD = ["q", "k", "v", "q_rotated", "k_rotated", "scores", "pattern", "
 const OF_BLOCK = ["attn_out", "gate", "up", "hidden", "down"];
 const OF_TOKENS = ["scores", "pattern"]; // their columns are tokens, too
 const OPENING = document.getElementById("sentence").value;
+const still = Boolean(recorded) && !document.documentElement.dataset.python; // nothing more is computed
 let state = null;
 
 function stateOf(text) {

@@ -38,14 +38,11 @@ const clip = (text, most) => [...text].length > most ? `${[...text].slice(0, mos
 const keyOf = (request) => JSON.stringify(Object.entries(request).sort());
 const asked = new Map(); // what was opened: kept to go back at once, and to be saved
 async function ask(request) {
-  const key = keyOf(request);
-  if (recorded) {
-    const found = recorded.answers.find(([each]) => keyOf(each) === key);
-    if (!found) throw new Error("This saved page does not hold that. It holds what was opened, and one row of the open matrix.");
-    return found[1];
-  }
+  const key = keyOf(request), found = recorded && recorded.answers.find(([each]) => keyOf(each) === key);
+  if (found) return found[1];
+  if (still) throw new Error("This saved page does not hold that. It holds what was opened, and one row of the open matrix.");
   if (asked.has(key)) return asked.get(key)[1];
-  const answer = await fromServer(request);
+  const answer = await (recorded ? fromPython : fromServer)(request);
   if (request.view !== "save") asked.set(key, [request, answer]);
   while (asked.size > 300) asked.delete(asked.keys().next().value);
   return answer;
@@ -58,6 +55,28 @@ async function fromServer(request) {
   } catch { throw new Error("The model does not answer. Start it again: python -m classroom.microscope"); }
   if (!ok) throw new Error(answer.error);
   return answer;
+}
+// Python in this browser: it begins with the first request that the page does not hold.
+let python = null;
+const waiting = [];
+function fromPython(request) {
+  if (!python) {
+    try { python = new Worker(document.documentElement.dataset.python, { type: "module" }); } catch {
+      throw new Error("From a file, this page holds one sentence. From a web server it computes others, too.");
+    }
+    python.onerror = () => {
+      python = null; // the next request tries again
+      for (const [, reject] of waiting.splice(0)) reject(new Error("Python could not be started in this browser."));
+    };
+    python.onmessage = ({ data: { said, id, reply, error } }) => {
+      if (said) return say(said);
+      const [resolve, reject] = waiting[id];
+      if (error) return reject(new Error(`Python could not be started in this browser: ${error}`));
+      const [met, text] = JSON.parse(reply), answer = JSON.parse(text);
+      met ? resolve(answer) : reject(new Error(answer.error));
+    };
+  }
+  return new Promise((...settle) => python.postMessage({ id: waiting.push(settle) - 1, text: JSON.stringify(request) }));
 }
 
 // A field that someone writes in is left alone.
