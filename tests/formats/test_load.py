@@ -280,6 +280,10 @@ def test_what_is_no_model(tmp_path, house):
     for name in ("a.gguf", "b.bin", "tokenizer.bin"):
         (tmp_path / name).write_bytes(b"")
     assert "holds 2 models; name one, for example a.gguf" in refusal("inspect", tmp_path)
+    for name in ("A.GGUF", "B.Bin"):  # as other systems may spell it: taken for what it says
+        (tmp_path / name).write_bytes(b"")
+        told = refusal("inspect", tmp_path / name)
+        assert name in told and "which model is this?" not in told
     write_config(tmp_path, house[0])
     assert "found neither model.safetensors nor" in refusal("inspect", tmp_path)
 

@@ -1,5 +1,6 @@
 """Work on all cores: everything is done once, and what goes wrong is heard of."""
 
+import os
 import threading
 
 import pytest
@@ -16,6 +17,13 @@ def cores(request, monkeypatch):
     yield request.param
     workers._pool().shutdown()
     workers._pool.cache_clear()
+
+
+@pytest.mark.parametrize("told, taken", [(5, 5), (None, 1)])
+def test_where_the_system_knows_no_affinity_all_cores_are_taken(monkeypatch, told, taken):
+    monkeypatch.delattr(os, "sched_getaffinity", raising=False)
+    monkeypatch.setattr(os, "cpu_count", lambda: told)
+    assert workers.n_cores.__wrapped__() == taken
 
 
 def test_every_item_comes_once(cores):

@@ -33,6 +33,8 @@ def test_documents_that_hold_nothing_are_none(tmp_path):
 def test_a_dialog_whose_answer_is_white_space_is_refused_with_its_line(tmp_path):
     path = tmp_path / "dialogs.jsonl"
     good = '{"question": "a", "answer": "b"}\n'
+    path.write_text(good + "\n \t\n" + good)
+    assert list(read_lines(path, Dialog)) == [Dialog("a", "b")] * 2
     path.write_text(good + "\n" + good)
     assert list(read_lines(path, Dialog)) == [Dialog("a", "b")] * 2
     path.write_text(good + '\n{"question": "a", "answer": " "}\n')

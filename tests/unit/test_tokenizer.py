@@ -356,6 +356,12 @@ def test_the_file_of_llama3_is_written_byte_for_byte(llama3, tmp_path):
     assert (tmp_path / "tokenizer.model").read_bytes() == LLAMA3.read_bytes()
 
 
+def test_a_tokenizer_that_is_not_there(tmp_path):
+    with pytest.raises(FileNotFoundError, match="no such file or folder: .*none; expected a tok"):
+        load_tokenizer(tmp_path / "none")
+    assert load_tokenizer(tmp_path) is None  # a folder without one
+
+
 def test_special_tokens_beside_the_file(tmp_path):
     path = tmp_path / "tokenizer.model"
     write_ranks(BYTES, path)
