@@ -178,8 +178,8 @@ agree(by_hand, forward(weights, config, ids, last_only=True))
 # ## Step 4. Choosing
 #
 # The model's work ends with the probabilities, and the choice is ours. The simplest rule always takes the
-# likeliest token: it is **greedy**, and it is what a temperature of 0 means. How good does a text become? We take 30 stories that this model has told, cut each after its first 12 tokens,
-# and let it go on greedily for 120 more. `repeated` gives the share of a text's runs of four tokens that it has
+# likeliest token: it is **greedy**, and it is what a temperature of 0 means. How good does a text become? We take stories that the doll-house has told, cut each after its first 12 tokens,
+# and let the model go on greedily for 120 more. `repeated` gives the share of a text's runs of four tokens that it has
 # written before.
 #
 # **Predict before you run:** what does the text look like that repeats most?
@@ -192,7 +192,8 @@ from weights_tools.training.heroes import read_stories
 
 stories = read_stories()
 told = [tokenizer.encode(story, bos=True) for story in stories[:40]]
-chosen = list({tuple(each[:12]): each for each in told}.values())[:30]  # each begins differently
+n_texts = 30 if config.count_parameters() < 10**8 else 6  # larger models take their time
+chosen = list({tuple(each[:12]): each for each in told}.values())[:n_texts]  # all begin differently
 beginnings, endings = [each[:12] for each in chosen], [each[12:132] for each in chosen]
 
 
@@ -374,9 +375,9 @@ again = [t for t, label in enumerate(labels) if labels.count(label) > 1]  # toke
 #
 # The cautious texts repeated themselves, and the bold one fell apart. Both faults can be counted: the repeated runs, and
 # the words that occur in none of the other stories that this model has told. A good word that those happened not to
-# need counts as well, so there is a control: how our 30 stories were really told. We let the model go on from the same
-# beginnings at seven temperatures, with top-p 0.9 and without. (A model with billions of weights takes very long for
-# this: choose fewer.) Behind ± stands the standard error of a mean.
+# need counts as well, so there is a control: how our {{ len(chosen) }} stories were really told. We let the model go on from the same
+# beginnings at seven temperatures, with top-p 0.9 and without. (A model with billions of weights takes very long even for
+# six texts: choose fewer.) Behind ± stands the standard error of a mean.
 #
 # **Predict before you run:** is there a temperature without either fault? And against which of the two does
 # top-p help?
@@ -405,7 +406,7 @@ def write(temperature, top_p):
 
 
 temperatures = (0, 0.3, 0.6, 0.8, 1, 1.5, 2)
-found = {(t, p): measure(write(t, p)) for p in (None, 0.9) for t in temperatures}  # each 2 30
+found = {(t, p): measure(write(t, p)) for p in (None, 0.9) for t in temperatures}  # each 2 n_texts
 control = measure(endings)
 
 # %% key="experiment-picture"
@@ -413,7 +414,10 @@ mean = {p: np.array([found[t, p].mean(axis=-1) for t in temperatures]) for p in 
 lines = {"repeated": mean[None][:, 0], "repeated, top-p 0.9": mean[0.9][:, 0]}
 lines |= {"strange words": mean[None][:, 1], "strange words, top-p 0.9": mean[0.9][:, 1]}
 show.curves(
-    np.array(temperatures), lines, ("temperature", "share"), title="two faults, mean of 30 texts"
+    np.array(temperatures),
+    lines,
+    ("temperature", "share"),
+    title=f"two faults, mean of {len(chosen)} texts",
 )
 
 
@@ -422,7 +426,7 @@ def with_error(values):
 
 
 mild = [t for t in temperatures if 0.6 <= t <= 1]
-tamed = {p: np.hstack([found[t, p] for t in mild]) for p in (None, 0.9)}  # 2 90
+tamed = {p: np.hstack([found[t, p] for t in mild]) for p in (None, 0.9)}  # 2 3*n_texts
 price = {each: (two - control).sum(axis=0) for each, two in found.items()}  # beyond the stories
 cool = [price[t, p].mean() for t, p in price if t <= 1]
 hot = [price[t, p].mean() for t, p in price if t > 1]

@@ -18,8 +18,12 @@ from weights_tools.save import save_model
 # The later lessons compute with models of their own; 15 with the one that is chosen, too.
 ON_ANY_MODEL = [s for s in SOURCES if s.stem[:2] <= "12" or s.stem[:2] == "15"]
 ON_ANY_TOKENIZER = [s for s in ON_ANY_MODEL if s.stem[:2] in ("00", "01", "12")]
-# Of the lessons, those that take a model of 135 million parameters no more than a minute.
-ON_SMOLLM2 = [s for s in SOURCES if s.stem[:3] in ("01_", "02_", "06_")]  # the shortest there
+SHORT = ("01_", "02_", "06_")  # on SmolLM2; the others take a minute there, or many
+ON_SMOLLM2 = [
+    pytest.param(s, id=s.stem, marks=[] if s.stem.startswith(SHORT) else pytest.mark.long)
+    for s in SOURCES
+    if s.stem < "13"
+]
 BUILT = [*NOTEBOOKS.glob("*.ipynb"), *NOTEBOOKS.glob("translations/*/*.ipynb")]
 
 
@@ -90,7 +94,7 @@ def smollm2(tmp_path_factory):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("source", ON_SMOLLM2, ids=lambda path: path.stem)
+@pytest.mark.parametrize("source", ON_SMOLLM2)
 def test_a_lesson_runs_on_a_real_llama(source, smollm2, tmp_path, monkeypatch):
     monkeypatch.setenv("LLAMA_MEMORY", "float32")
     pages.execute(pages.read_source(source), tmp_path, source.stem, smollm2)

@@ -240,6 +240,21 @@ def test_what_one_that_was_killed_has_left_is_removed_and_nothing_else(tmp_path,
     assert everything(private) == ["file", "key"] and (private / "key").read_text() == "secret"
 
 
+def test_a_name_of_ours_is_freed_whatever_bears_it(tmp_path):
+    """A folder with all in it, a file, a link; what a link leads to stays."""
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    (mine / "key").write_text("secret")
+    name = tmp_path / ".to.llama_np.tmp"
+    for make in (name.mkdir, name.touch, lambda: name.symlink_to(mine)):
+        make()
+        with new_folder(tmp_path / "to") as folder:
+            (folder / "a").write_text("a")
+        assert everything(tmp_path) == ["mine", "mine/key", "to", "to/a"]
+        (tmp_path / "to/a").unlink()
+        (tmp_path / "to").rmdir()
+
+
 def moved_and_killed(folder, *names):
     """As if a conversion into an empty folder had been killed while it moved its files there."""
     temporary = folder / ".llama_np.tmp"
