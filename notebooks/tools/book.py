@@ -283,8 +283,8 @@ def solutions_of(page: str) -> str | None:
 # --- making ---
 
 
-def write(folder: Path) -> None:
-    """Make the whole site in a new folder.
+def write(folder: Path, pyodide: Path | None = None) -> None:
+    """Make the whole site in a new folder; with a distribution of Pyodide in it, if one is given.
 
     Raises ``LessonError`` for a fault in the pages, ``ValueError`` for a folder that is there, and
     ``ModuleNotFoundError`` where what the site needs is not installed.
@@ -292,15 +292,17 @@ def write(folder: Path) -> None:
     for need in NEEDS:
         if find_spec(need) is None:
             raise ModuleNotFoundError(f"{need} is not installed", name=need)
+    if pyodide:
+        browser.refuse_no_pyodide(pyodide)
     with new_folder(folder) as site, tempfile.TemporaryDirectory() as stage:
         say("the pages")
         lay_out(Path(stage))
         say("the slides and the microscope")
-        add_extras(Path(stage))
+        add_extras(Path(stage), own_pyodide=bool(pyodide))
         say("the book")
         make(Path(stage), site)
         say("the lessons in a browser")
-        browser.write(site / browser.PLACE)
+        browser.write(site / browser.PLACE, pyodide)
         say("the links")
         if dead := links.dead(site, browser.PLACE):
             raise LessonError("\n".join(["links that lead nowhere:", *dead]))
@@ -310,7 +312,7 @@ def say(what: str) -> None:
     print(f"{what} ...", file=sys.stderr, flush=True)
 
 
-def add_extras(stage: Path) -> None:
+def add_extras(stage: Path, own_pyodide: bool = False) -> None:
     """What is no page of Sphinx: MathJax, the slides of every lesson, the microscope."""
     static, extra = stage / "_static", stage / "_extra"
     (static / "tex-svg.js").write_text(slides.read_parts()["tex-svg.js"], encoding="utf-8")
@@ -321,7 +323,7 @@ def add_extras(stage: Path) -> None:
         path.write_text(text, encoding="utf-8")
     state = urlencode({"s": SENTENCE} | OPENED)
     answer, lessons = answers(load_model(DOLL_HOUSE)), "notebooks/{}.html"
-    page = as_page(answer, state, lessons=lessons, python=browser.worker())
+    page = as_page(answer, state, lessons=lessons, python=browser.worker(own_pyodide))
     (extra / "microscope.html").write_text(page, encoding="utf-8")
     shutil.copy(PAGE / "python.js", extra / browser.WORKER)
 

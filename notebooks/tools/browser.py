@@ -28,6 +28,7 @@ PLACE = "lite"  # in the site
 WORKER = "python.js"  # beside the microscope
 PYPI_WHEELS = "pypi"  # where JupyterLite puts a wheel
 PYODIDE = "https://cdn.jsdelivr.net/pyodide/v314.0.6/full/"  # the one that JupyterLite loads
+OWN_PYODIDE = "static/pyodide"  # where JupyterLite looks for one of its own, and puts it
 MISSING = {"psutil"}  # Pyodide has none: see weights_tools.memory.free_memory
 WELCOME = (
     "**In the browser.** Run the next cell first: it brings the model and the packages. That takes "
@@ -67,11 +68,12 @@ def make_wheel(folder: Path) -> Path:
     return wheel
 
 
-def worker() -> str:
+def worker(own_pyodide: bool = False) -> str:
     """The address of the microscope's Python, from the root of the site."""
+    pyodide = f"{PLACE}/{OWN_PYODIDE}/" if own_pyodide else PYODIDE
     packages = ",".join(each for each in needs() if each != "matplotlib")
     wheel = f"{PLACE}/{PYPI_WHEELS}/{wheel_name()}"
-    return f"{WORKER}?" + urlencode({"pyodide": PYODIDE, "packages": packages, "wheel": wheel})
+    return f"{WORKER}?" + urlencode({"pyodide": pyodide, "packages": packages, "wheel": wheel})
 
 
 def address(page: str) -> str:
@@ -87,9 +89,26 @@ def prepare(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
     return notebook
 
 
-def write(folder: Path) -> None:
-    """Make JupyterLite in a folder, with the pages and the wheel. Raises ``LessonError``."""
+def refuse_no_pyodide(folder: Path) -> None:
+    """Raise ``LessonError`` unless a folder holds a distribution of Pyodide."""
+    for name in ("pyodide.mjs", "pyodide-lock.json", "pyodide.asm.wasm"):
+        if not (folder / name).is_file():
+            raise LessonError(
+                f"{folder}: expected a distribution of Pyodide, but {name} is not there; the files "
+                f"of {PYODIDE} are one, as is what its release archive holds"
+            )
+
+
+def write(folder: Path, pyodide: Path | None = None) -> None:
+    """Make JupyterLite in a folder, with the pages and the wheel, and with its own Pyodide, if any.
+
+    Raises ``LessonError``.
+    """
     with tempfile.TemporaryDirectory() as made:
+        if pyodide:
+            own = Path(made) / OWN_PYODIDE
+            own.parent.mkdir()
+            own.symlink_to(pyodide.absolute())
         contents = Path(made) / "contents"
         for page in pages():
             copy = contents / page

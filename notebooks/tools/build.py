@@ -162,6 +162,10 @@ def make_parser() -> argparse.ArgumentParser:
         help="write everything as a website, a book that can also be run in a browser: needs "
         "pip install -r notebooks/tools/requirements.txt; takes some minutes",
     )  # fmt: skip
+    parser.add_argument(
+        "--pyodide", type=Path, metavar="DIR",
+        help="with --site: put this distribution of Pyodide into it, so that it needs no network",
+    )  # fmt: skip
     parser.add_argument("--model", type=Path, metavar="DIR", help="run on this Llama folder")
     parser.add_argument("--language", metavar="pl", help="the edition in translations/pl/ only")
     parser.add_argument("--translate", metavar="pl", help="make or refresh a catalogue there")
@@ -205,12 +209,12 @@ def write_assignments(exercises: list[Path], args: argparse.Namespace) -> int:
     return 0
 
 
-def write_site(folder: Path) -> int:
+def write_site(folder: Path, pyodide: Path | None) -> int:
     """The website, and how to look at it."""
     try:
         import book
 
-        book.write(folder)
+        book.write(folder, pyodide)
     except ModuleNotFoundError as missing:
         print(f"error: {LACKS_SITE.format(missing.name)}", file=sys.stderr)
         return 1
@@ -237,10 +241,13 @@ def main(argv: list[str] | None = None, folder: Path = pages.NOTEBOOKS) -> int:
         parser.error("--nbgrader goes with names of exercises only")
     if args.accept and not (args.translate and args.names):
         parser.error("--accept goes with --translate and a lesson")
-    if args.site and args != parser.parse_args([f"--site={args.site}"]):
-        parser.error("--site goes with nothing else: it takes every page as it is")
+    if args.pyodide and not args.site:
+        parser.error("--pyodide goes with --site")
     if args.site:
-        return write_site(args.site)
+        alone = [f"--site={args.site}", *([f"--pyodide={args.pyodide}"] if args.pyodide else [])]
+        if args != parser.parse_args(alone):
+            parser.error("--site goes with --pyodide alone: it takes every page as it is")
+        return write_site(args.site, args.pyodide)
     failed = False
     try:
         editions = choose_editions(choose(args.names, folder), folder, args)

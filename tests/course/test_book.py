@@ -152,6 +152,24 @@ def test_the_microscopes_worker_loads_what_jupyterlite_does(tmp_path):
     assert {"numpy", "tiktoken"} <= {*asked["packages"].split(",")} and "matplotlib" not in asked
 
 
+@pytest.mark.parametrize("missing", ["pyodide.mjs", "pyodide-lock.json"])
+def test_what_is_no_pyodide_is_said_before_anything_is_made(tmp_path, missing, capsys):
+    for name in {"pyodide.mjs", "pyodide-lock.json", "pyodide.asm.wasm"} - {missing}:
+        (tmp_path / name).touch()
+    with pytest.raises(
+        book.LessonError, match=f"expected a distribution of Pyodide, but {missing}"
+    ):
+        browser.refuse_no_pyodide(tmp_path)
+    build = pytest.importorskip("build")
+    for argv, said in (
+        ([f"--pyodide={tmp_path}"], "--pyodide goes with --site"),
+        (["--site=s", "--check"], "--site goes with --pyodide alone"),
+    ):
+        with pytest.raises(SystemExit):
+            build.main(argv)
+        assert said in capsys.readouterr().err
+
+
 def test_locks_need_nothing_that_a_browser_lacks(monkeypatch):
     monkeypatch.setattr(sys, "platform", "emscripten")
     monkeypatch.setitem(sys.modules, "fcntl", None)  # importing it fails
@@ -237,7 +255,7 @@ def test_the_microscope_computes_another_sentence_in_a_browser(tmp_path):
     wheels = [browser.make_wheel(tmp_path).name, *(stand_in(tmp_path, n) for n in STAND_INS)]
     (tmp_path / "pyodide").symlink_to(Path(PYODIDE).absolute())
     shutil.copy(PAGE / "python.js", tmp_path)
-    asked = {"pyodide": "/pyodide/", "packages": "numpy,threadpoolctl", "wheel": wheels}
+    asked = {"pyodide": "pyodide/", "packages": "numpy,threadpoolctl", "wheel": wheels}
     page = as_page(answer, "", python=f"python.js?{urlencode(asked, doseq=True)}")
     tell = 'fetch("/shown", { method: "POST", body: document.documentElement.outerHTML })'
     page = page.replace("render().then(", f"render().then(() => {tell});\nfalse && render().then(")

@@ -4,7 +4,7 @@ const part = new URLSearchParams(location.search);
 const say = (text) => postMessage({ said: text });
 
 async function begin() {
-  const pyodide = part.get("pyodide");
+  const pyodide = new URL(part.get("pyodide"), location.href).href;
   say("Python is coming into this browser: some 20 MB the first time …");
   const { loadPyodide } = await import(`${pyodide}pyodide.mjs`);
   const python = await loadPyodide({ indexURL: pyodide });
