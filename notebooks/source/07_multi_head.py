@@ -339,17 +339,23 @@ show.head_sharing(
 # %% key="circuits"
 from weights_tools.examine import ordinary_tokens
 
-words = ordinary_tokens(tokenizer)  # a space and small letters
+words = ordinary_tokens(tokenizer)[:5000]  # a space and small letters; the frequent ones come first
 alone = np.stack([np.full_like(words, ids[0]), words], axis=1)  # N 2
-rows = {}
-forward(weights, config, alone, tap=record(rows, only={"attn_norm"}))
-x = rows[f"blocks.{i}.attn_norm"][:, 1]  # N D
+
+
+def normalised(some):  # the last row of each, as it comes to our block
+    rows = {}
+    forward(weights, config, some, tap=record(rows, only={"attn_norm"}))
+    return rows[f"blocks.{i}.attn_norm"][:, -1]
+
+
+x = np.concatenate([normalised(alone[n : n + 500]) for n in range(0, len(alone), 500)])  # N D
 shared = slice(g * K, (g + 1) * K)
 keys, values = x @ layer.wk[:, shared], x @ layer.wv[:, shared]  # N K
 
 q = trace[f"blocks.{i}.q_rotated"][h, -1]
 fit = rotate(keys, np.full(len(words), read), frequencies) @ q / np.sqrt(K)  # N
-said = values @ layer.wo[h * K : (h + 1) * K] * weights.norm @ weights.output  # N V
+written = values @ layer.wo[h * K : (h + 1) * K] * weights.norm  # N D
 
 
 def likeliest(scores, n=8):
@@ -357,13 +363,16 @@ def likeliest(scores, n=8):
 
 
 girl, boy = (int(np.argmax(words == tokenizer.encode(w)[0])) for w in (" girl", " boy"))
+said = {word: written[word] @ weights.output for word in (girl, boy)}  # V each
 print("looks for             ", *(tokenizer.token(j) for j in words[likeliest(fit)]))
 print("having read girl, says", *(tokenizer.token(j) for j in likeliest(said[girl])))
 print("having read boy, says ", *(tokenizer.token(j) for j in likeliest(said[boy])))
 
 # %% key="circuits-table"
 she, he = (tokenizer.encode(w)[0] for w in (" she", " he"))
-for_her = said[:, she] - said[:, he]  # how far the head favours "she" after reading each word
+for_her = (
+    written @ weights.output[:, she] - written @ weights.output[:, he]
+)  # how far the head favours "she" after reading each word
 of_women = "girl", "woman", "mom", "mother", "sister", "lady", "princess", "queen"
 of_men = "boy", "man", "dad", "father", "brother", "king", "prince"
 others = "dog", "cat", "bird", "bear", "tree", "ball", "house", "box", "car"

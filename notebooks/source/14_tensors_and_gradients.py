@@ -173,7 +173,7 @@ show.bars(d_z[best], names, "d_z", title="the gradient with respect to six logit
 # ## Step 5. A step
 #
 # Now every weight moves by $-r$ times its derivative $g$. Slope times distance is $-r\,g^2$, so that
-# together they promise to change the loss by $-r \sum g^2$. The number $r$ is the **learning rate**, a
+# together they promise to change the loss by $-\eta \sum g^2$. The number $\eta$ (eta) is the **learning rate**, a
 # **hyperparameter**: nothing learns it, we choose it. Does the loss keep the promise?
 
 # %% key="step"
@@ -433,7 +433,7 @@ show.curves(np.arange(100), swings, ("step", "weight"), title="one weight in a b
 # ## Step 9. In a valley
 #
 # Take two weights and $\mathrm{loss} = (a^2 + 100\,b^2) / 2$, a valley. A plain step turns $a$ into $(1 - r)\,a$
-# and $b$ into $(1 - 100\,r)\,b$. Above $r = 0.02$ the second factor is below −1, and $b$ swings wider with each
+# and $b$ into $(1 - 100\,\eta)\,b$. Above $\eta = 0.02$ the second factor is below −1, and $b$ swings wider with each
 # step. So the steep direction sets the rate, far too small for the flat one.
 
 # %% [markdown] key="adam-why"

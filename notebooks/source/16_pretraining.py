@@ -40,7 +40,7 @@ print(corpus.train[0][:230], "...")
 # These stories were told by the doll-house, so they lose their thread.
 # The last {{ len(held_out) }} are **held out**, which means that no model on this page learns from them. A large model
 # reads the web, where most of the work is throwing things away: menus, errors and copies. About 15 trillion tokens were
-# left for Llama 3 ([Llama team 2024](https://arxiv.org/abs/2407.21783), section 3.1.1).
+# left for Llama 3 ([Llama team 2024](https://arxiv.org/abs/2407.21783), section 3.1).
 
 # %% [markdown] key="count-why"
 # ## Step 2. Why guessing teaches anything
@@ -49,7 +49,7 @@ print(corpus.train[0][:230], "...")
 # 13](13_gpt2_to_llama.ipynb). A **unigram** table looks at nothing and knows only how frequent each token is, a
 # **bigram** table knows the last token, and a **trigram** table the last two. Where a past was seen $c$ times, with
 # $u$ different tokens behind it, the shorter table gets the share $u / (c + u)$, because a past that has been followed
-# by many different tokens is the likelier to be followed by a new one.
+# by many different tokens is more likely to be followed by a new one.
 
 
 # %% key="count"
@@ -81,8 +81,8 @@ agree(surprises, ngram_losses(all_tokens, held_out[0], 2, V))
 # %% key="texts"
 texts = {
     "Once upon a": " time",
-    "Ben was hungry, so he ate an": " apple",
     "There was a boy named Tim. He had a dog. One day,": " Tim",
+    "There was a boy named Ben. He had a dog. One day,": " Tim",
     "The opposite of hot is": " cold",
 }
 lines = []
@@ -94,10 +94,11 @@ for text, right in texts.items():
 table(["text", "next", "bigrams", "trigrams", "doll-house"], lines)
 
 # %% [markdown] key="count-read"
-# {{ claim: float(lines[0][3]) > 0.5 and all(float(line[4]) > 5 * float(line[3]) for line in lines[1:]) }}
-# Two tokens are enough for the first line. That Ben is hungry stands five words before the guess, and the boy's name
-# {{ len(tokenizer.encode(list(texts)[2])) - len(tokenizer.encode("There was a boy named")) }} tokens before, where these tables do not look. The last line is in none of the stories that were counted; the
-# doll-house has it by heart, from a list of facts. **All that is asked for is the next token, and to look further back
+# {{ claim: float(lines[0][3]) > 0.5 and all(float(lines[n][4]) > 5 * float(lines[n][3]) for n in (1, 3)) }}
+# {{ claim: float(lines[2][4]) < 0.1 * float(lines[1][4]) and lines[1][2:4] == lines[2][2:4] }}
+# Two tokens are enough for the first line. The second and third differ in a name that comes {{ len(tokenizer.encode(list(texts)[1])) - len(tokenizer.encode("There was a boy named")) }} tokens before the
+# guess, where these tables do not look: they say the same for both, while the doll-house goes from {{ lines[1][4] }} to {{ lines[2][4] }}. The last
+# line is in none of the stories that were counted, so that no table can know it; the doll-house has it by heart, from a list of facts. **All that is asked for is the next token, and to look further back
 # and to remember facts are ways to guess it better.** The measure is the loss of lesson 15, in nats.
 
 # %% [markdown] key="rows-why"
@@ -221,8 +222,7 @@ _, log = run(0, N_STEPS, draw)
 # {{ claim: log[N_STEPS]["loss"] < by_table["trigrams"] - 0.1 }}
 # The model starts near $\ln V$ and falls to the line of the unigrams, {{ by_table["unigrams"] :.2f }}, at once. It passes the
 # bigrams, {{ by_table["bigrams"] :.2f }}, at step {{ next(s for s in log if log[s]["loss"] < by_table["bigrams"]) }} and the trigrams, {{ by_table["trigrams"] :.2f }}, at step {{ next(s for s in log if log[s]["loss"] < by_table["trigrams"]) }}. At the
-# end, after {{ N_STEPS * 16 * T / n_tokens :.1f }} epochs, it is at {{ log[N_STEPS]["loss"] :.2f }}, below all three, and must use something that these tables do not
-# have. At the start, and on the way, it said:
+# end, after {{ N_STEPS * 16 * T / n_tokens :.1f }} epochs, it is at {{ log[N_STEPS]["loss"] :.2f }}, below all three, so that it knows something that these tables do not. At the start, and on the way, it said:
 
 # %% key="samples" tags=["timing"]
 for step in (0, 50, 100):
@@ -237,7 +237,7 @@ for step in (0, 50, 100):
 # divergence** $\sum_v p_v \ln (p_v / q_v)$, with $p$ the table and $q$ the model. It is 0 where both expect the same,
 # and what the table finds probable counts most.
 #
-# **Predict before you run:** does the distance to the bigram table only fall, as the model learns more and more?
+# **Predict before you run:** draw the distance to the bigram table over the {{ N_STEPS }} steps.
 
 # %% key="order" tags=["timing"]
 steps = np.array(list(log))
@@ -257,14 +257,14 @@ table(header, rows)
 # %% [markdown] key="order-read"
 # {{ claim: nearest["unigrams"] < nearest["bigrams"] <= nearest["trigrams"] and others["unigrams"] < others["bigrams"] }}
 # {{ claim: far["unigrams"][-1] > 2 * far["unigrams"].min() and far["bigrams"][-1] > 1.1 * far["bigrams"].min() }}
-# It falls, and then it rises. From {{ far["unigrams"][0] :.1f }} nats at the start the model comes to {{ far["unigrams"].min() :.2f }} from the
+# It falls first, and then it rises. From {{ far["unigrams"][0] :.1f }} nats at the start the model comes to {{ far["unigrams"].min() :.2f }} from the
 # unigram table at step {{ nearest["unigrams"] }}, then leaves it, and ends {{ far["unigrams"][-1] :.1f }} away. At step {{ nearest["bigrams"] }} it is nearest to the bigrams, with {{ far["bigrams"].min() :.2f }}, and leaves them,
 # too. To the trigrams it has come within 0.05 of the least distance at step {{ steps[np.argmax(far["trigrams"] < far["trigrams"].min() + 0.05)] }}, and there it
 # stays. {{ claim: far["trigrams"][-1] < far["trigrams"].min() + 0.15 }} With another seed the first two come in the
 # same order.
 #
-# **The model learns to count before it learns to read**: first frequent tokens, next pairs, then longer contexts,
-# each stage a start for the next one. Large models do so as well ([Belrose et al.
+# **The model learns to count before it learns to read**: first frequent tokens, then pairs, and then it stays near the
+# trigrams while its loss falls below theirs. Large models do so as well ([Belrose et al.
 # 2024](https://arxiv.org/abs/2402.04362)). The gradient finds what pays most
 # first: of the {{ log[0]["loss"] - log[N_STEPS]["loss"] :.1f }} nats that the run gains, {{ log[0]["loss"] - by_table["unigrams"] :.1f }} are
 # gained by a table that does not even look at the text.
@@ -274,7 +274,7 @@ table(header, rows)
 #
 # GPT-2 drew its matrices with a standard deviation of 0.02, and
 # divided `wo` and `w_down`, which write into the stream, by $\sqrt{2L}$ on top, so that the $2L$ contributions of $L$
-# blocks add up to one of the usual size. Is 0.02 right here? The numbers of a normalised row are near 1. A product with a
+# blocks add up to one of the usual size; ours are divided, too. Is 0.02 right here? The numbers of a normalised row have a root mean square near 1. A product with a
 # matrix of deviation $s$ is a sum of $D$ such numbers times weights, and has the deviation $s\sqrt{D}$. That is 1 for
 # $s = 1/\sqrt{D}$, which is {{ 1600**-0.5 :.3f }} for the width of 1600 in the largest GPT-2, and {{ 64**-0.5 :.3f }} for our 64.
 #
@@ -302,8 +302,8 @@ print("first loss:", ", ".join(f"{first[std]:.2f} with {std}" for std in first))
 # lowest loss, {{ after[0.1].min() :.2f }}, is at {{ peaks[after[0.1].argmin()] :.2g }}, and a third of that rate or three times as much cost {{ after[0.1][after[0.1].argmin() - 1] - after[0.1].min() :.2f }}
 # and {{ after[0.1][after[0.1].argmin() + 1] - after[0.1].min() :.2f }}.
 #
-# But 0.02, **the number that everybody copies, is too small for this narrow model in so short a run**: its best, at
-# the highest rate, which is too high for 0.1, is {{ after[0.02].min() :.2f }}, {{ claim: after[0.02].argmin() == len(peaks) - 1 }} hardly better than the unigram table with {{ unigrams :.2f }}. What is too small must grow first. With 1 the model
+# But 0.02, **GPT-2's number, is too small for this narrow model in so short a run**: its best, at
+# the highest rate that we tried, which is too high for 0.1, is {{ after[0.02].min() :.2f }}, {{ claim: after[0.02].argmin() == len(peaks) - 1 }} hardly better than the unigram table with {{ unigrams :.2f }}. With 1 the model
 # starts out sure of itself and wrong, at {{ first[1.0] :.0f }} nats, and spends its steps on unlearning; its best, at the highest rate, is {{ after[1.0].min() :.2f }}.
 # {{ claim: after[0.02].min() > unigrams - 0.35 }}
 #
@@ -313,13 +313,13 @@ print("first loss:", ", ".join(f"{first[std]:.2f} with {std}" for std in first))
 # is worth a search for the mistake.{{ claim: abs(first[0.1] - np.log(V) - 0.01 * small.dim / 2) < 0.15 }}
 
 # %% [markdown] key="adamw-why"
-# ## Step 6. AdamW: what the W does
+# ## Step 6. AdamW, and what of it a Llama needs
 #
 # [Lesson 14](14_tensors_and_gradients.ipynb) has Adam: a running mean $m$ of the gradient, divided by the root of a
-# running mean $v$ of its square. With $\beta_1 = 0.9$ and $\beta_2 = 0.95$ these remember about $1/(1-\beta)$ = 10 and
+# running mean $v$ of its square; its rate is $\eta$. With $\beta_1 = 0.9$ and $\beta_2 = 0.95$ these remember about $1/(1-\beta)$ = 10 and
 # 20 steps. **Weight decay** adds a second pull, towards zero, which is not divided by anything:
 #
-# $$w \leftarrow w - r \left( \frac{m'}{\sqrt{v'} + \epsilon} + \lambda\, w \right) \qquad \lambda = 0.1,\ \epsilon = 10^{-8}$$
+# $$w \leftarrow w - \eta \left( \frac{m'}{\sqrt{v'} + \epsilon} + \lambda\, w \right) \qquad \lambda = 0.1,\ \epsilon = 10^{-8}$$
 #
 # In the first step $m'$ is the gradient and $\sqrt{v'}$ its size, so that of each number only the sign is left.
 
@@ -337,21 +337,22 @@ matrices = sum(w.size for _, w in start.named() if w.ndim > 1)
 print(f"{matrices:,} of {small.count_parameters():,} weights decay: all but the norms")
 
 # %% [markdown] key="adamw-read"
-# All matrices decay at one pace, by $r\lambda$ a step, {{ rate * decay :.1% }} here
+# All matrices decay at one pace, by $\eta\lambda$ a step, {{ rate * decay :.1% }} here
 # ([Loshchilov and Hutter 2017](https://arxiv.org/abs/1711.05101)). A norm's are spared, since one that does nothing has
 # weights of 1.
 
 # %% [markdown] key="optimizers-why"
-# What is all this for? Here are the two others of lesson 14, plain descent and **momentum**, which goes along a sum of
-# past gradients, on our Llama. Each gets rates of its own, for 40 steps as before. Beside them stands a control that
-# remembers nothing: plain descent by the **sign** of each number of the gradient, as if every step were Adam's first.
+# What is all this for? Here are the two others of lesson 14 on our Llama: plain descent, in trainers called SGD, and **momentum**, which goes along a sum of
+# past gradients. Each gets rates of its own, for 40 steps as before. Beside them are two controls. One remembers
+# nothing: it is plain descent by the **sign** of each number of the gradient, as if every step were Adam's first. The other is momentum
+# with the gradient of every matrix brought to the same size.
 #
-# **Predict before you run:** does the control come out near plain descent, or near AdamW?
+# **Predict before you run:** do the controls come out near plain descent, or near AdamW?
 
 
 # %% key="optimizers-tools"
 class Descent:
-    """Plain descent, with momentum where something is kept, or by signs alone."""
+    """Plain descent, with momentum where something is kept, along some function of the gradient."""
 
     def __init__(self, weights, keep=0.0, direction=lambda g: g):
         self.keep, self.direction = keep, direction
@@ -362,6 +363,11 @@ class Descent:
             m *= self.keep
             m += self.direction(g)
             w -= rate * m
+
+
+def alike(g):
+    """A gradient brought to the root mean square 1."""
+    return g / np.sqrt(np.mean(g**2))
 
 
 def after_40(make, peak, seed=0):
@@ -375,6 +381,7 @@ from functools import partial
 tried = {
     "plain descent": (Descent, [0.3, 1, 3]),
     "momentum": (partial(Descent, keep=0.9), [0.1, 0.3, 1]),
+    "momentum, matrices alike": (partial(Descent, keep=0.9, direction=alike), [3e-4, 1e-3, 3e-3]),
     "signs": (partial(Descent, direction=np.sign), [0.003, 0.01, 0.03]),
     "AdamW": (AdamW, [0.003, 0.01, 0.03]),
 }
@@ -393,6 +400,8 @@ rows = [
     for n, (_, rates) in tried.items()
 ]
 table(["", "peak rates", "loss after 40 steps", "at the best of them, three seeds"], rows)
+
+# %% key="sizes"
 sizes = {name: np.sqrt(np.mean(g**2)) for name, g in gradients.named() if g.ndim > 1}
 seen = np.bincount(ids.ravel(), minlength=V)
 sizes["embedding, rare tokens"] = np.sqrt(np.mean(gradients.embedding[seen == 1] ** 2))
@@ -405,11 +414,12 @@ print(f"to {sizes[large_one]:.1e}, {large_one}")
 # {{ claim: best["plain descent"].min() > best["signs"].max() + 0.5 and best["momentum"].min() > best["signs"].max() + 0.4 }}
 # {{ claim: best["signs"].mean() - best["AdamW"].mean() < 0.25 * (best["plain descent"].mean() - best["AdamW"].mean()) }}
 # {{ claim: all(0 < np.argmin(ends[n]) < 2 for n in ends) and sizes[large_one] > 30 * sizes[small_one] }}
+# {{ claim: best["momentum, matrices alike"].max() < best["momentum"].min() - 0.3 }}
 # Near AdamW. Plain descent ends at {{ best["plain descent"].mean() :.2f }} on average, momentum at {{ best["momentum"].mean() :.2f }}, AdamW at {{ best["AdamW"].mean() :.2f }}, and
-# the signs alone at {{ best["signs"].mean() :.2f }}, although each of the four had a rate that lies between two worse ones. So it is neither the memory nor the careful mean of
-# squares that a Llama needs most, but what the signs and AdamW share: every number moves about as far as every other. A gradient does not
-# do that by itself. At the start those of the {{ large_one }} are {{ sizes[large_one] / sizes[small_one] :.0f }} times as large as those of `{{ small_one }}`, and one rate
-# cannot suit both. [Kunstner et al. 2023](https://arxiv.org/abs/2304.13960) found the same of larger models with large batches: what
+# the signs alone at {{ best["signs"].mean() :.2f }}, each at a rate between two worse ones. So it is neither the memory nor the careful mean of
+# squares that a Llama needs most, but what the signs and AdamW share: how far a number moves does not depend on how large its gradient is. And
+# gradients differ much. At the start those of the {{ large_one }} are {{ sizes[large_one] / sizes[small_one] :.0f }} times as large as those of `{{ small_one }}`, and one rate
+# has to suit both. Brought to one size, matrix by matrix, momentum comes to {{ best["momentum, matrices alike"].mean() :.2f }}, most of the way. [Kunstner et al. 2023](https://arxiv.org/abs/2304.13960) found the same of larger models with large batches: what
 # Adam does there is close to descent by signs, with momentum.
 
 # %% [markdown] key="clip-why"
@@ -453,8 +463,8 @@ clipped, leap, late = ways["clipped, one bad batch"][1], hit[20] / usual[20], hi
 # In the bad step itself Adam goes {{ leap :.1f }} times as far as without the bad batch, and not 100 times, because the
 # same 100 is in $v$. The harm comes afterwards. $m$ forgets the bad batch in some ten steps, the root of $v$ only in
 # forty and more; at step 45 a step is {{ late :.1f }} times as long as without it, and the loss ends at {{ spoiled :.2f }} instead of
-# {{ plain :.2f }}. The clipped run ends at {{ clipped :.2f }} in spite of the bad batch. **What clipping prevents under Adam is less the leap
-# than the deafness after it.** (One seed; the difference between {{ clipped :.2f }} and {{ plain :.2f }} may be chance.)
+# {{ plain :.2f }}. The clipped run ends at {{ clipped :.2f }} in spite of the bad batch. **A gradient that is
+# far too long harms less by its own step than by what it leaves in $v$.** (One seed, and a batch whose direction is right; the difference between {{ clipped :.2f }} and {{ plain :.2f }} may be chance.)
 
 # %% [markdown] key="next"
 # ## What comes next

@@ -151,7 +151,7 @@ texts = np.array(list(again))
 # The study has also trained four widths for three lengths of run, each with a whole cosine of its own, and each at rates
 # twice and half as high until the best lay between two that were worse. Wider models and longer runs both lower the loss.
 # How much does each bring, and can it be told in advance? [Hoffmann et al. 2022](https://arxiv.org/abs/2203.15556)
-# describe over 400 runs by five numbers, where $N$ counts parameters and $D$ the tokens read:
+# describe over 400 runs by five numbers, where $N$ counts parameters and $D$, here not the width, the tokens read:
 #
 # $$L(N, D) = E + \frac{A}{N^{\alpha}} + \frac{B}{D^{\beta}}$$
 #

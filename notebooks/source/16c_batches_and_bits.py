@@ -2,12 +2,12 @@
 # # 16c A step that does not fit: batches, parts, and sixteen bits
 #
 # To guess what follows *Once upon a time, there was a little girl named*, Llama 3 405B took steps on up to 16 million tokens at
-# a time, and its weights were used as numbers of sixteen bits, of which seven say what stands after the point. Why so many
+# a time, and its weights were used as numbers of sixteen bits, of which seven are digits after the point. Why so many
 # tokens, how does one take a step that no machine can hold, and how few bits may a weight have before the step is lost in
 # them?
 #
 # You measure what a batch knows, take it apart, build **bfloat16** from the bits of float32, and train a small Llama whose
-# weights are rounded after every step, until it stops learning. Then you make it learn again **without a single bit more**.
+# weights are rounded after every step, until three quarters of the learning are lost. Then you look for a cure that costs no bits.
 #
 # This page is optional. It goes on from [lesson 16](16_pretraining.ipynb), whose small Llama it trains.
 
@@ -90,15 +90,16 @@ show.curves(T * 2 ** np.arange(6), alike, ("tokens in the batch", "cosine with t
 # {{ claim: alike["fresh weights"][0] > alike["after 100 steps"][0] + 0.08 > alike["by chance"][0] + 0.1 }}
 # The one that has learned. With fresh weights the gradient of a single row has a cosine of {{ alike["fresh weights"][0] :.2f }} with the whole,
 # perhaps because every text says that some tokens are frequent. A hundred steps later it is {{ alike["after 100 steps"][0] :.2f }}, and {{ alike["by chance"][0] :.2f }} would
-# be chance. What is left to learn is rarer, so that more texts are needed to find it: **the better the model, the larger the batch it needs**
-# ([McCandlish et al. 2018](https://arxiv.org/abs/1812.06162)). The batches of Llama 3
+# be chance. Even {{ 32 * T :, }} tokens come only to {{ alike["after 100 steps"][-1] :.2f }}, with {{ alike["by chance"][-1] :.2f }} by chance. What is left to learn is probably rarer, so that more texts are
+# needed to find it: **the better the model, the larger the batch it needs**
+# ([McCandlish et al. 2018](https://arxiv.org/abs/1812.06162), who measure it by a **gradient noise scale**). The batches of Llama 3
 # 405B grew during the run from 4 to 16 million tokens ([Llama team 2024](https://arxiv.org/abs/2407.21783), section 3.4.1).
 
 # %% [markdown] key="parts-why"
 # ## Step 2. A batch in parts
 #
-# The backward pass needs the activations of all tokens of a batch ([lesson 15](15_backward.ipynb)), and no machine holds
-# those of a million. But the loss is a mean, and the gradient of a mean is the mean of the gradients. So the batch goes
+# The backward pass needs the activations of all tokens of a batch ([lesson 15](15_backward.ipynb)), and no processor holds
+# those of a large model's batch. But the loss is a mean, and the gradient of a mean is the mean of the gradients. So the batch goes
 # through in equally long parts, one after another or on several machines, and their gradients are averaged: **gradient
 # accumulation**, and across machines **data parallelism**.
 
@@ -131,16 +132,16 @@ table(
 
 # %% [markdown] key="parts-read"
 # {{ claim: memory[16] > 8 * memory[1] }}
-# The same gradient, from {{ memory[1] :.0f }} MB instead of {{ memory[16] :.0f }}. What remains with a single row is mostly the gradient itself and the sum,
-# {{ 8 * small.count_parameters() / 1e6 :.0f }} MB together. So memory is no reason for a small batch; it only costs time. (With parts of *unequal* length the plain mean is wrong, as [lesson 15](15_backward.ipynb) shows.)
+# The same gradient, from {{ memory[1] :.0f }} MB instead of {{ memory[16] :.0f }}. Each row more costs {{ (memory[16] - memory[4]) / 12 :.0f }} MB; the gradient itself and the sum take
+# {{ 8 * small.count_parameters() / 1e6 :.0f }} MB together, however large the batch is. So memory is no reason for a small batch; it only costs time. (With parts of *unequal* length the plain mean is wrong, as [lesson 15](15_backward.ipynb) shows.)
 
 # %% [markdown] key="bits-why"
 # ## Step 3. Sixteen bits
 #
-# A float32 has one bit for the sign, 8 for a power of two, the **exponent**, and 23 for what stands after the point, the **mantissa**. For
+# A float32 has one bit for the sign, 8 for a power of two, the **exponent**, and 23 for the digits after the point, the **mantissa**. For
 # **bfloat16** one keeps the upper half and rounds: the full exponent, and 7 bits of mantissa. **float16** has 5 and 10.
-# To add half of what the lower half can hold, before it is cut off, rounds to the nearest; a number in the very
-# middle goes to the neighbour that ends in 0.
+# To round to the nearest, add half of what the lower half can hold and cut it off: `0x7FFF` is one less than this half, and the
+# last bit that stays makes up for it where it is 1, so that a number in the very middle goes to the neighbour that ends in 0.
 
 
 # %% key="bits"
@@ -197,14 +198,14 @@ print(f"loss on held-out stories: {exact:.5f} in float32, {rounded:.5f} in bfloa
 
 # %% [markdown] key="step-why"
 # {{ claim: abs(exact - rounded) < 0.002 }}
-# It does not: for using a model, three digits are enough. (Only the weights are rounded here. A graphics card also
+# It does not: for using a model, eight significant bits are enough. (Only the weights are rounded here. A graphics card also
 # rounds what is multiplied with them, and keeps the sums in float32.)
 #
 # ## Step 4. The step that vanishes
 #
-# Learning is another matter. Near 0.1 the next bfloat16 is {{ np.spacing(np.float32(0.1)) * 2**16 :.5f }} away. A step of 0.0001 ends nearest to where it began, so the
-# weight is rounded back, and in the next step again. **Predict before you run:** at Llama 3 405B's highest rate, 0.00008
-# (section 3.4.1), which share of our weights would move at all? AdamW's means are filled by 20 batches at the rate 0; then we
+# Learning is another matter. Near 0.1 the next bfloat16 is {{ np.spacing(np.float32(0.1)) * 2**16 :.5f }} away. **Predict before you run:** what becomes of a weight of 0.1 in a
+# step of 0.0001? And at Llama 3 405B's highest rate, 0.00008
+# (section 3.4.1), which share of our weights would move at all? AdamW's means are filled by nineteen batches at the rate 0; then we
 # take its direction and look.
 
 # %% key="still"
@@ -228,20 +229,22 @@ print(
 
 # %% [markdown] key="still-read"
 # {{ claim: still[8e-5] > 0.8 > 0.3 > still[1e-2] }}
+# The step from 0.1 ends nearest to where it began, so the weight is rounded back, and in the next step again. At 0.00008
 # {{ 1 - still[8e-5] :.0% }} would move, the smallest weights, whose neighbours are nearer. At lesson 16's rate it would be
 # {{ 1 - still[1e-2] :.0% }}, but every cosine ends at zero. (Llama's own weights and gradients have other sizes than ours, so that its share
 # would be another.)
 #
-# The way out that everybody takes is to keep the weights twice. **Master weights** in float32 take the steps, and rounded copies of them go into the
-# products: **mixed precision** (Micikevicius et al.). But here is another one. Suppose that we have bfloat16 only, and
-# round *by lot*: a number a tenth of the way to its upper neighbour goes up in one case of ten. That is **stochastic
-# rounding**. It is wrong nearly always, and right on average.
+# The usual way out is to keep the weights twice. **Master weights** in float32 take the steps, and rounded copies of them go into the
+# products: **mixed precision** (Micikevicius et al.). But here is another one. Suppose that the weights are kept in bfloat16 alone, and
+# rounded *by lot*: a number a tenth of the way to its upper neighbour goes up in one case of ten. That is **stochastic
+# rounding**.
 
 # %% [markdown] key="ways-why"
 # ## Experiment: to learn while standing still
 #
 # Our model goes on for forty steps at a fixed rate, and again with the stories in two other orders. Four ways: everything in
-# float32, the control; bfloat16 with master weights; bfloat16 alone, rounded to the nearest; and bfloat16 alone, by lot.
+# float32, the control; weights in bfloat16 with master weights; in bfloat16 alone, rounded to the nearest; and in bfloat16 alone, by lot.
+# Gradients and Adam's means stay in float32.
 #
 # **Predict before you run:** at the rate 0.0001, which part of float32's gain is left to each of the other three?
 
@@ -278,7 +281,7 @@ ways = {
     "float32": {},
     "master weights": {"used": to_nearest},
     "to the nearest": {"kept": to_nearest},
-    "by lot": {"kept": lambda x: by_lot(x, dice)},
+    "by lot (stochastic)": {"kept": lambda x: by_lot(x, dice)},
 }
 gained, stood, rows = {}, {}, []
 for rate in (1e-4, 1e-3):
@@ -292,12 +295,16 @@ for rate in (1e-4, 1e-3):
         ])  # fmt: skip
 table(["rate", "way", "gains, three orders", "of float32's", "stand still in a step"], rows)
 part = {key: gains / gained["float32", key[1]] for key, gains in gained.items()}
-nearest, lots, masters = ("to the nearest", 1e-4), ("by lot", 1e-4), ("master weights", 1e-4)
+nearest, lots, masters = (
+    ("to the nearest", 1e-4),
+    ("by lot (stochastic)", 1e-4),
+    ("master weights", 1e-4),
+)
 
 # %% [markdown] key="ways-read"
 # {{ claim: part[nearest].max() < 0.5 and abs(part[masters] - 1).max() < 0.05 and abs(part[lots] - 1).max() < 0.1 }}
 # {{ claim: stood[lots] > 0.7 and part["to the nearest", 1e-3].min() > part[nearest].max() }}
-# {{ claim: abs(part["by lot", 1e-3] - 1).max() < 0.1 }}
+# {{ claim: abs(part["by lot (stochastic)", 1e-3] - 1).max() < 0.1 }}
 # Rounded to the nearest, the model keeps {{ part[nearest].mean() :.0% }} of the gain at the small rate, and {{ part["to the nearest", 1e-3].min() :.0% }} to {{ part["to the nearest", 1e-3].max() :.0% }} at the one ten times
 # as large. With master weights it keeps {{ part[masters].min() :.0% }} to {{ part[masters].max() :.0% }}, measured with their rounded copies: the products do not need more digits, only the sum of the steps does.
 #
@@ -311,7 +318,7 @@ nearest, lots, masters = ("to the nearest", 1e-4), ("by lot", 1e-4), ("master we
 
 # %% key="bytes"
 kinds = ["weight", "gradient", "master weight", "Adam's m", "Adam's v"]
-of = {"float32": [4, 4, 0, 4, 4], "mixed precision": [2, 2, 4, 4, 4], "by lot": [2, 2, 0, 4, 4]}
+of = {"float32": [4, 4, 0, 4, 4], "mixed precision": [2, 2, 4, 4, 4], "by lot, here": [2, 4, 0, 4, 4]}
 table(["bytes for each weight", *kinds, "sum"], [[n, *each, sum(each)] for n, each in of.items()])
 
 # %% [markdown] key="bytes-read"
