@@ -404,8 +404,8 @@ table(["", "peak rates", "loss after 40 steps", "at the best of them, three seed
 # %% key="sizes"
 sizes = {name: np.sqrt(np.mean(g**2)) for name, g in gradients.named() if g.ndim > 1}
 seen = np.bincount(ids.ravel(), minlength=V)
-sizes["embedding, rare tokens"] = np.sqrt(np.mean(gradients.embedding[seen == 1] ** 2))
-sizes["embedding, frequent tokens"] = np.sqrt(np.mean(gradients.embedding[seen > 20] ** 2))
+sizes["embedding rows of rare tokens"] = np.sqrt(np.mean(gradients.embedding[seen == 1] ** 2))
+sizes["embedding rows of frequent tokens"] = np.sqrt(np.mean(gradients.embedding[seen > 20] ** 2))
 small_one, large_one = min(sizes, key=sizes.get), max(sizes, key=sizes.get)
 print(f"gradients at the start, root mean square: from {sizes[small_one]:.1e}, {small_one},")
 print(f"to {sizes[large_one]:.1e}, {large_one}")

@@ -333,6 +333,7 @@ def test_a_tied_gradient_is_the_sum_of_both_uses():
     _, untied = loss_and_gradients(untied_weights, untied_config, ids[:-1], ids[1:])
     agree(tied.embedding, untied.embedding + untied.output.T)
     assert np.shares_memory(tied.output, tied.embedding)
+    assert np.array_equal(tied.output, tied.embedding.T)  # D V, as the output itself
 
 
 def test_the_chain_rule_on_one_neuron():
