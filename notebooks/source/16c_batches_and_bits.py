@@ -318,7 +318,11 @@ nearest, lots, masters = (
 
 # %% key="bytes"
 kinds = ["weight", "gradient", "master weight", "Adam's m", "Adam's v"]
-of = {"float32": [4, 4, 0, 4, 4], "mixed precision": [2, 2, 4, 4, 4], "by lot, here": [2, 4, 0, 4, 4]}
+of = {
+    "float32": [4, 4, 0, 4, 4],
+    "mixed precision": [2, 2, 4, 4, 4],
+    "by lot, here": [2, 4, 0, 4, 4],
+}
 table(["bytes for each weight", *kinds, "sum"], [[n, *each, sum(each)] for n, each in of.items()])
 
 # %% [markdown] key="bytes-read"

@@ -249,7 +249,7 @@ table(
 # only, so that nothing else can change.
 
 
-# %% key="train" tags=["timing"]
+# %% key="tune"
 def tune(learned, gradients_of, peak, n_steps=30):
     optimizer, losses = AdamW(learned, weight_decay=0.0), []
     for step in range(n_steps):
@@ -262,6 +262,7 @@ def tune(learned, gradients_of, peak, n_steps=30):
     return np.array(losses)
 
 
+# %% key="train" tags=["timing"]
 lora = thin()
 losses = tune(lora, of_lora, 2.5e-3)
 tuned = merge(weights, lora)
@@ -290,9 +291,10 @@ print(
 )
 
 # %% [markdown] key="train-read"
-# {{ 4 * len(losses) }} dialogs have brought the loss from {{ losses[:5].mean() :.2f }} to {{ losses[-5:].mean() :.2f }}. In the picture
-# it is the hero who no longer surprises, and on {{ len(material.sets["requests"]) }} held-out requests the end has gone from {{ end_base :.1f }} nats to {{ end_tuned :.1f }}, all other tokens from
-# {{ rest_base :.2f }} to {{ rest_tuned :.2f }} nats a token{{ ", although this dialog was among those learned" if shown_it else ", in a dialog that was not among those learned" }}. What still surprises is what the request does not tell, such as the adjective.
+# {{ 4 * len(losses) }} dialogs have brought the loss from {{ losses[:5].mean() :.2f }} to {{ losses[-5:].mean() :.2f }}. In the picture,
+# of a dialog that was {{ "among those learned" if shown_it else "not among those learned" }}, the hero no longer surprises. What still does is what the request does not tell, such as
+# the adjective. On {{ len(material.sets["requests"]) }} held-out requests the end has gone from {{ end_base :.1f }} nats to {{ end_tuned :.1f }}, and all other tokens from
+# {{ rest_base :.2f }} to {{ rest_tuned :.2f }} nats a token.
 # {{ claim: losses[-5:].mean() < 0.6 * losses[:5].mean() and end_tuned < 0.2 * end_base and rest_tuned < rest_base - 0.15 }}
 
 # %% key="asked"
@@ -336,6 +338,7 @@ def span(rank, rate, name):
     return f"{np.mean(each):.2f} ({min(each):.2f} to {max(each):.2f})"
 
 
+# %% key="rates-table"
 ways = {"all weights": 0, "LoRA, rank 8": 8}
 rates = {way: sorted({run.rate for run in runs if run.rank == rank}) for way, rank in ways.items()}
 rows = [["before", "", *(f"{before[name]:.2f}" for name in names)]]
@@ -442,8 +445,8 @@ table(
 )
 
 # %% [markdown] key="masks-read"
-# Two do plain harm. **One token too late** leaves out the answer's first token. The model begins with another one, finds itself in a story that it
-# was not taught, and {{ masks["one token too late"]["named"] :.0% }} begin with the hero, although all other tokens have been learned. **All but the end** begins
+# Two do plain harm. **One token too late** leaves out the answer's first token, on which all that
+# follows depends: {{ masks["one token too late"]["named"] :.0% }} begin with the hero, although all other tokens have been learned. **All but the end** begins
 # {{ masks["all but the end"]["named"] :.0% }} of its stories as it should and ends {{ masks["all but the end"]["ended"] :.0% }}. With the question or the padding counted, the model works:
 # {{ masks["the question as well"]["named"] :.0% }} and {{ masks["padding as well"]["named"] :.0% }}, against {{ masks["the answer"]["named"] :.0% }}. From one seed and so few requests (a standard error of about
 # {{ np.sqrt(0.85 * 0.15 / len(material.asked)) :.0% }}), one cannot say that they do worse. Counting the question has even been found to help, above all where
@@ -518,7 +521,7 @@ print("half of the way, stories that begin with the hero:",
 # promises to forget less has to be held against a smaller rate.**
 #
 # So how little must change? {{ 4 * len(losses) }} short dialogs are enough for a model that answers. One direction in each matrix lets {{ named[1] :.0% }} of the stories
-# begin with the hero, eight {{ named[8] :.0% }}; and half of the way, all directions together, {{ half_named["all weights"] :.0% }} with all weights and
+# begin with the hero, eight {{ named[8] :.0% }}. Half of the way, with all directions, it is {{ half_named["all weights"] :.0% }} with all weights and
 # {{ half_named["LoRA"] :.0% }} with LoRA. The nats fall sooner than the answers come right.
 #
 # ## What comes next
