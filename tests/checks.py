@@ -5,6 +5,7 @@ can put others in their place.
 """
 
 import json
+import shutil
 import signal
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from llama_np.config import LlamaConfig
 from llama_np.rope import RopeScaling
 from llama_np.weights import Weights
 
+CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")  # None: no browser here
 STORED = Path(__file__).with_name("stored_activations.npz")
 TOLERANCE = {np.dtype(np.float32): 1e-5, np.dtype(np.float64): 1e-12}
 SPLITS = [(7,), (1,) * 7, (3, 4), (2, 1, 4)]

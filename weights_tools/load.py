@@ -20,6 +20,7 @@ from .formats.hugging_face import open_hugging_face
 from .memory import MODES, choose_memory, side_by_side
 from .opened import OpenedModel, as_weight, check_shapes, read_tokenizer
 from .progress import Progress
+from .reading import refuse_link_out
 from .terminal import printable
 
 HERE = Path(__file__).parent
@@ -157,6 +158,7 @@ def open_folder(folder: Path) -> OpenedModel:
     files = sorted([*folder.glob("*.gguf"), *folder.glob("*.bin")])
     models = [file for file in files if not file.name.startswith(OTHER_BIN)]
     if len(models) == 1:
+        refuse_link_out(models[0])
         return open_model(models[0])
     if models:
         raise ValueError(

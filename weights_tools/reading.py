@@ -28,8 +28,8 @@ def leaves(folder: Path, shard: str) -> bool:
     https://huggingface.co/docs/huggingface_hub/guides/manage-cache
     """
     home, real = folder.resolve(), (folder / shard).resolve().parent
-    cached = home.parent.name == "snapshots" and real == home.parent.parent / "blobs"
-    return real != home and not cached
+    blobs = [each.parent / "blobs" for each in home.parents if each.name == "snapshots"]
+    return real != home and real not in blobs  # a model may lie in a folder of its snapshot
 
 
 def refuse_link_out(file: Path) -> None:

@@ -165,12 +165,17 @@ def block(
     )  # fmt: skip
 
 
-def forward(w: Arrays, c: Hybrid, ids: Array["... T"], tap: Tap = no_tap) -> Array["... T V"]:
-    """From ids to logits. Learned positions end with their table; RoPE goes on."""
+def check_ids(ids: Array["... T"], c: Hybrid) -> Array["... T"]:
+    """The ids as an array. Learned positions end with their table; RoPE goes on."""
     ids = np.asarray(ids)
     if c.positions == "learned" and ids.shape[-1] > c.context_length:
         raise ValueError(f"{ids.shape[-1]} ids, but the table has {c.context_length} positions")
-    x = tap("embedded", embed(w, ids, c))
+    return ids
+
+
+def forward(w: Arrays, c: Hybrid, ids: Array["... T"], tap: Tap = no_tap) -> Array["... T V"]:
+    """From ids to logits; ``ValueError`` for more ids than there are positions."""
+    x = tap("embedded", embed(w, check_ids(ids, c), c))
     for i in range(c.n_layers):
         x, _ = block(x, w.layer(i), c, under(f"blocks.{i}", tap))
     x = tap("final_norm", normalize(x, w, "norm", c))

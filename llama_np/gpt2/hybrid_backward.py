@@ -15,7 +15,17 @@ from ..training.backward import (
 )
 from ..training.loss import cross_entropy
 from .backward import gelu_tanh_backward, layer_norm_backward
-from .hybrid import Arrays, BlockActivations, Hybrid, bias, block, embed, normalize, turn
+from .hybrid import (
+    Arrays,
+    BlockActivations,
+    Hybrid,
+    bias,
+    block,
+    check_ids,
+    embed,
+    normalize,
+    turn,
+)
 
 
 def normalize_backward(
@@ -80,7 +90,11 @@ def block_backward(
 def loss_and_gradients(
     w: Arrays, c: Hybrid, ids: Array["... T"], targets: Array["... T"]
 ) -> tuple[float, Arrays]:
-    """The mean loss in nats over all positions, and its gradient for every weight."""
+    """The mean loss in nats over all positions, and its gradient for every weight.
+
+    Raises ``ValueError`` for more ids than there are positions.
+    """
+    ids = check_ids(ids, c)
     x, blocks = embed(w, ids, c), []
     for i in range(c.n_layers):
         x, seen = block(x, w.layer(i), c)

@@ -332,14 +332,14 @@ show.head_sharing(
 # So a head comes down to two questions. Whom does it read? `wq` and `wk` decide, its **QK circuit**. And what does it
 # write once it has read? `wv` and its rows of `wo` decide, its **OV circuit** ([Elhage et al. 2021](https://transformer-circuits.pub/2021/framework/index.html)). Both can be read in
 # tokens. We let the model read each ordinary word alone, behind begin-of-text, and take its row as our head would
-# find it. For the QK circuit, the query that `{{ labels[-1] }}` made in our sentence meets the keys of all these words, each put
+# find it; of a large vocabulary the first five thousand are enough. For the QK circuit, the query that `{{ labels[-1] }}` made in our sentence meets the keys of all these words, each put
 # at the place of `{{ labels[read] }}`. For the OV circuit, what the head would write after reading a word goes through the last
 # norm's weights and the output matrix, which scores every token (lesson [00](00_start_here.ipynb)).
 
 # %% key="circuits"
 from weights_tools.examine import ordinary_tokens
 
-words = ordinary_tokens(tokenizer)[:5000]  # a space and small letters; the frequent ones come first
+words = ordinary_tokens(tokenizer)[:5000]  # a space and small letters; frequent ones come first
 alone = np.stack([np.full_like(words, ids[0]), words], axis=1)  # N 2
 
 
@@ -370,9 +370,8 @@ print("having read boy, says ", *(tokenizer.token(j) for j in likeliest(said[boy
 
 # %% key="circuits-table"
 she, he = (tokenizer.encode(w)[0] for w in (" she", " he"))
-for_her = (
-    written @ weights.output[:, she] - written @ weights.output[:, he]
-)  # how far the head favours "she" after reading each word
+# how far the head favours "she" after reading each word
+for_her = written @ (weights.output[:, she] - weights.output[:, he])
 of_women = "girl", "woman", "mom", "mother", "sister", "lady", "princess", "queen"
 of_men = "boy", "man", "dad", "father", "brother", "king", "prince"
 others = "dog", "cat", "bird", "bear", "tree", "ball", "house", "box", "car"
@@ -395,6 +394,7 @@ table(
 # The QK circuit need not tell girl from boy, since its task is to find whoever is being named. The OV circuit
 # does. Having read *girl* it pushes up words that speak of her; having read *boy* it names no *he*, and what it does
 # shows when *she* and *he* are compared.
+# {{ claim: [words[girl], words[boy]] == [tokenizer.encode(w)[0] for w in (" girl", " boy")] }}
 # {{ claim: {she, tokenizer.encode(" her")[0]} <= {*likeliest(said[girl])} and he not in likeliest(said[boy]) }}
 # Ask of every word how far this head raises *she* above *he* when it has read it: the women's median place is {{ her_place[0] :.0f }}, the control's {{ her_place[2] :.0f }}, and
 # the men's {{ her_place[1] :.0f }}. Single words scatter widely, up to {{ places[of_women][1].max() }} for a woman and down to {{ places[of_men][1].min() }} for a man, but as a rule the head

@@ -43,7 +43,7 @@ for temperature in (0, 0.3, 0.8, 1.5, 2):
 # %% [markdown] key="temperatures-read"
 # The weights were the same in all five runs. At 0 the sentences hold, although one has heard them before. As the
 # temperature rises, odd turns and broken words slip in, and at 2 hardly anything else is left. One text can deceive; the
-# last part of this page counts both faults on 30.
+# last part of this page counts both faults on many.
 
 # %% [markdown] key="norm-why"
 # ## Step 1. A score for every token
@@ -374,7 +374,7 @@ again = [t for t, label in enumerate(labels) if labels.count(label) > 1]  # toke
 # ## Is there a setting without either fault?
 #
 # The cautious texts repeated themselves, and the bold one fell apart. Both faults can be counted: the repeated runs, and
-# the words that occur in none of the other stories that this model has told. A good word that those happened not to
+# the words that occur in none of the other stories that the doll-house has told. A good word that those happened not to
 # need counts as well, so there is a control: how our {{ len(chosen) }} stories were really told. We let the model go on from the same
 # beginnings at seven temperatures, with top-p 0.9 and without. (A model with billions of weights takes very long even for
 # six texts: choose fewer.) Behind ± stands the standard error of a mean.

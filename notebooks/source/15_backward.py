@@ -417,7 +417,7 @@ cells = {keep: (f"{peak[keep]:.0f} MB", f"{min(seconds[keep]):.2f} s") for keep 
 table(["kept", "most memory", "time"], [[names[keep], *cells[keep]] for keep in names])
 print(f"without: {min(seconds[False]) / min(seconds[True]):.2f} times as long")
 
-# %% [markdown] key="memory-read"
+# %% [markdown] key="memory-read" tags=["timing"]
 # Forgetting the activations of {{ len(many) }} tokens brings the peak down to {{ peak[False] / peak[True] :.0% }} of what it was,
 # of which most are now the gradients themselves, {{ (sum(d.nbytes for one in d_layers for d in vars(one).values()) + d_embedding.nbytes) / 1e6 :.0f }} MB.
 # {{ claim: peak[False] < 0.5 * peak[True] and sum(d.nbytes for one in d_layers for d in vars(one).values()) > 0.5e6 * peak[False] }}

@@ -230,7 +230,7 @@ table(
     [[n, f"{k:.0f} MB", f"{m:.0f} MB", f"{t:.2f} s"] for n, (k, m, t) in of_a_step.items()],
 )
 
-# %% [markdown] key="cost-read"
+# %% [markdown] key="cost-read" tags=["timing"]
 # {{ claim: left[0] < 0.6 and left[0] < left[1] < 0.9 and 0.6 < left[2] < 1.1 }}
 # What is kept from one step to the next, weights and Adam's two means, falls to {{ left[0] :.0% }}, mostly frozen weights, of which a
 # large model would keep two bytes each. The most that a step

@@ -22,7 +22,7 @@ import links
 import nbformat
 import slides
 from classroom.microscope.answers import SENTENCE, answers
-from classroom.microscope.offline import PAGE, as_page
+from classroom.microscope.offline import as_page
 from classroom.start import pages as course_pages
 from pages import NOTEBOOKS, ROOT, LessonError
 
@@ -323,9 +323,9 @@ def add_extras(stage: Path, own_pyodide: bool = False) -> None:
         path.write_text(text, encoding="utf-8")
     state = urlencode({"s": SENTENCE} | OPENED)
     answer, lessons = answers(load_model(DOLL_HOUSE)), "notebooks/{}.html"
-    page = as_page(answer, state, lessons=lessons, python=browser.worker(own_pyodide))
+    page = as_page(answer, state, lessons=lessons, python=browser.WORKER)
     (extra / "microscope.html").write_text(page, encoding="utf-8")
-    shutil.copy(PAGE / "python.js", extra / browser.WORKER)
+    (extra / browser.WORKER).write_text(browser.worker(own_pyodide), encoding="utf-8")
 
 
 def make(stage: Path, folder: Path) -> None:

@@ -5,15 +5,16 @@ the address that jupyterlite-pyodide-kernel is pinned to.
 """
 
 import json
+import shutil
 import subprocess
 import sys
 import tempfile
 import zipfile
 from importlib.metadata import requires, version
 from pathlib import Path
-from urllib.parse import urlencode
 
 import nbformat
+from classroom.microscope import offline
 from classroom.start import pages
 from packaging.requirements import Requirement
 from pages import NOTEBOOKS, ROOT, LessonError
@@ -69,11 +70,10 @@ def make_wheel(folder: Path) -> Path:
 
 
 def worker(own_pyodide: bool = False) -> str:
-    """The address of the microscope's Python, from the root of the site."""
+    """The microscope's Python, a script for the root of the site."""
     pyodide = f"{PLACE}/{OWN_PYODIDE}/" if own_pyodide else PYODIDE
-    packages = ",".join(each for each in needs() if each != "matplotlib")
-    wheel = f"{PLACE}/{PYPI_WHEELS}/{wheel_name()}"
-    return f"{WORKER}?" + urlencode({"pyodide": pyodide, "packages": packages, "wheel": wheel})
+    packages = [each for each in needs() if each != "matplotlib"]
+    return offline.worker(pyodide, packages, [f"{PLACE}/{PYPI_WHEELS}/{wheel_name()}"])
 
 
 def address(page: str) -> str:
@@ -90,13 +90,18 @@ def prepare(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
 
 
 def refuse_no_pyodide(folder: Path) -> None:
-    """Raise ``LessonError`` unless a folder holds a distribution of Pyodide."""
-    for name in ("pyodide.mjs", "pyodide-lock.json", "pyodide.asm.wasm"):
-        if not (folder / name).is_file():
-            raise LessonError(
-                f"{folder}: expected a distribution of Pyodide, but {name} is not there; the files "
-                f"of {PYODIDE} are one, as is what its release archive holds"
-            )
+    """Raise ``LessonError`` unless a folder holds a Pyodide, with the packages that we need."""
+    lock = folder / "pyodide-lock.json"
+    missing = [name for name in ("pyodide.mjs", lock.name) if not (folder / name).is_file()]
+    if not missing:
+        there = json.loads(lock.read_text(encoding="utf-8"))["packages"]
+        files = {name: there.get(name, {}).get("file_name", "") for name in needs()}
+        missing = [name for name, file in files.items() if not (file and (folder / file).is_file())]
+    if missing:
+        raise LessonError(
+            f"{folder}: expected a whole distribution of Pyodide, but {', '.join(missing)} is not "
+            f"there; its release archive holds all, as do the files of {PYODIDE}"
+        )
 
 
 def write(folder: Path, pyodide: Path | None = None) -> None:
@@ -106,9 +111,7 @@ def write(folder: Path, pyodide: Path | None = None) -> None:
     """
     with tempfile.TemporaryDirectory() as made:
         if pyodide:
-            own = Path(made) / OWN_PYODIDE
-            own.parent.mkdir()
-            own.symlink_to(pyodide.absolute())
+            shutil.copytree(pyodide, Path(made) / OWN_PYODIDE)
         contents = Path(made) / "contents"
         for page in pages():
             copy = contents / page

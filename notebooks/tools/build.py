@@ -24,7 +24,7 @@ HEADER = """\
 Every cell of a source (percent format, plain Python without magics) has a key of its own:
   # %% [markdown] key="why-norm"
   # %% key="norm-by-hand"
-  # %% key="how-fast" tags=["timing"]     its output may differ from one run to the next
+  # %% key="how-fast" tags=["timing"]     its output, or what a text quotes, may differ between runs
 Markdown may quote what the code before it has computed, and claim what is true of it:
   The loss falls to {{ losses[-1] :.2f }}. {{ claim: losses[-1] < losses[0] }}
 """

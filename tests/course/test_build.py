@@ -10,10 +10,11 @@ import pytest
 
 for needed in ("jupytext", "nbclient", "ipykernel", "polib"):
     pytest.importorskip(needed)
+nbformat = pytest.importorskip("nbformat")
 
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 SOURCES = sorted((NOTEBOOKS / "source").glob("[0-9]*.py"))
-LONG = ("13b_", "16_", "16b_", "16c_", "18_", "19_")  # they train for about a minute each
+LONG = ("13b_", "16_", "16b_", "16c_", "17_", "18_", "19_")  # they train, most for about a minute
 
 build, pages = pytest.importorskip("build"), pytest.importorskip("pages")
 
@@ -135,6 +136,15 @@ def test_check_sees_the_order_and_a_notebook_that_is_missing_or_broken(built, le
     lines = capsys.readouterr().out.splitlines()
     assert lines[:2] == ["01_tiny: not built yet", "01_tiny: the order changed"]
     assert lines[2:] == ["01_tiny: not a notebook that can be read"] * 2
+
+
+@pytest.mark.parametrize("tags, said", [(["timing"], []), ([], ["a quotes something else"])])
+def test_a_text_may_quote_another_time(tags, said):
+    def page(text):
+        cell = nbformat.v4.new_markdown_cell(text, id="a", metadata={"tags": tags})
+        return nbformat.v4.new_notebook(cells=[cell])
+
+    assert pages.compare_outputs(page("It took 1.3 s."), page("It took 1.2 s.")) == said
 
 
 @pytest.mark.slow

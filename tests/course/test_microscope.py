@@ -6,7 +6,6 @@ import http.client
 import json
 import math
 import re
-import shutil
 import subprocess
 from pathlib import Path
 from threading import Thread
@@ -21,7 +20,14 @@ from classroom.microscope.answers import SENTENCE, answers, checked
 from classroom.microscope.interventions import FORMS
 from classroom.microscope.lessons import as_html
 from classroom.microscope.notebook import microscope
-from classroom.microscope.offline import MOST_OPENED, PAGE, SCRIPTS, as_page, live_page
+from classroom.microscope.offline import (
+    MOST_OPENED,
+    PAGE,
+    SCRIPTS,
+    as_page,
+    live_page,
+    worker,
+)
 from classroom.microscope.products import LESSONS, MOST_TERMS, PRODUCTS, WINDOW
 from classroom.microscope.replies import reply
 from classroom.microscope.runs import encode
@@ -30,6 +36,7 @@ from classroom.microscope.state import PARTS, requests_of
 
 from llama_np import causal_mask, forward, merge_heads, patch, record, rms_norm, silu, softmax
 from llama_np.sampling import Sampling, probabilities_of
+from tests.checks import CHROMIUM
 from weights_tools import load_model
 from weights_tools.examine import all_prompts, job_weights
 
@@ -629,10 +636,14 @@ def test_the_page_reaches_nothing_and_makes_no_markup_of_text():
 
 
 def test_only_a_page_of_a_site_may_start_a_worker(answer):
-    own, of_site = as_page(answer, ""), as_page(answer, "", python='python.js?a="b"&c=d')
-    assert "data-python" not in own.partition("<head")[0][:200] and "worker-src" not in own
-    assert '<html data-python="python.js?a=&quot;b&quot;&amp;c=d" lang="en">' in of_site
+    own, of_site = as_page(answer, ""), as_page(answer, "", python='a"b.js')
+    assert '<html lang="en">' in own and "worker-src" not in own
+    assert '<html data-python="a&quot;b.js" lang="en">' in of_site
     assert "connect-src 'self'; worker-src 'self'; base-uri 'none'" in of_site
+    script = worker("p/", ["numpy"], ["a.whl"])
+    (load,) = re.findall(r"^const LOAD = (.*);", script, re.M)
+    assert json.loads(load) == {"pyodide": "p/", "packages": ["numpy"], "wheels": ["a.whl"]}
+    assert "location.search" not in script  # no link can make it load anything else
 
 
 def test_what_answers_in_a_browser_says_what_the_server_says(answer):
@@ -742,8 +753,7 @@ STATES = [  # that the page and `requests_of` must read alike
 
 
 def test_a_browser_shows_what_the_model_computed(answer, tmp_path):
-    browser = shutil.which("chromium") or shutil.which("google-chrome")
-    if browser is None:
+    if CHROMIUM is None:
         pytest.skip("no Chromium here")
     jobs = [{"job": "induction", "reads": "a copy", "block": 2, "head": 3, "weight": 0.9}]
     known = lambda request: jobs if request["view"] == "jobs" else answer(request)  # noqa: E731
@@ -759,7 +769,7 @@ def test_a_browser_shows_what_the_model_computed(answer, tmp_path):
     quiet = "--headless --no-sandbox --disable-gpu --no-first-run --disable-background-networking"
     done = subprocess.run(
         [
-            browser, *quiet.split(), f"--user-data-dir={tmp_path / 'kept'}", "--dump-dom",
+            CHROMIUM, *quiet.split(), f"--user-data-dir={tmp_path / 'kept'}", "--dump-dom",
             "--virtual-time-budget=5000", (tmp_path / "page.html").as_uri(),
         ],
         capture_output=True, text=True, timeout=120,

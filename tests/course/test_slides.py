@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.checks import CHROMIUM
+
 for needed in ("nbclient", "nbconvert"):
     pytest.importorskip(needed)
 nbformat = pytest.importorskip("nbformat")
@@ -385,5 +387,4 @@ def test_it_opens_offline(tmp_path):
 
 def find_chromium():
     """The system's own Chromium, or the one that came with playwright."""
-    own = Path("/usr/bin/chromium")
-    return {"executable_path": str(own), "args": ["--no-sandbox"]} if own.exists() else {}
+    return {"executable_path": CHROMIUM, "args": ["--no-sandbox"]} if CHROMIUM else {}

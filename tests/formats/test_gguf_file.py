@@ -21,6 +21,7 @@ from weights_tools.formats.gguf_blocks import kind_of
 from weights_tools.formats.gguf_config import with_scaling
 from weights_tools.formats.gguf_file import Dequantized, open_gguf
 from weights_tools.formats.gguf_header import read_header
+from weights_tools.load import open_model
 from weights_tools.opened import as_weight, check_shapes
 
 pytest.importorskip("hypothesis")
@@ -478,6 +479,24 @@ def test_parts_that_cannot_be_found(split):
         open_gguf(files[0])
     files[2].write_bytes(files[1].read_bytes())
     refused(files[0], "stands there twice")
+
+
+def test_a_file_that_nobody_named_must_not_link_away(split, tmp_path_factory):
+    """The first part was named; a part beside it, and the one file of a folder, were not."""
+    files, config, _ = split
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+    named = elsewhere / "named.gguf"
+    (elsewhere / "a").mkdir()
+    for file in files:
+        (elsewhere / "a" / file.name).symlink_to(file)
+    with pytest.raises(ValueError, match="m-00002-of-00003.gguf: links out of the folder"):
+        open_gguf(elsewhere / "a" / files[0].name)
+    named.symlink_to(write(files[0].with_name("whole.gguf"), config, split[2]))
+    assert open_model(named).config == config  # named by its user
+    (elsewhere / "b").mkdir()
+    named.rename(elsewhere / "b/model.gguf")
+    with pytest.raises(ValueError, match="model.gguf: links out of the folder"):
+        open_model(elsewhere / "b")
 
 
 @pytest.mark.parametrize("count", ["3", 3.0, [3], 2**40, -1])

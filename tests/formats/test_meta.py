@@ -17,7 +17,7 @@ from weights_tools.formats.joined import ShardedRows
 from weights_tools.formats.meta import open_meta
 from weights_tools.formats.meta_params import read_params, rope_scaling
 from weights_tools.layout import names_elsewhere
-from weights_tools.load import load_model
+from weights_tools.load import load_model, open_model
 from weights_tools.opened import as_weight, check_shapes
 
 torch = pytest.importorskip("torch")
@@ -277,6 +277,17 @@ def test_a_part_that_is_a_link_out_of_the_folder(folder, tmp_path_factory):
     elsewhere = part.rename(tmp_path_factory.mktemp("elsewhere") / part.name)
     part.symlink_to(elsewhere)
     assert "links out of the folder; refused" in refusal(folder)
+
+
+def test_meta_in_the_hubs_cache(folder, tmp_path_factory):
+    """There ``original`` lies in a snapshot, and its files are links to ``blobs``."""
+    hub = tmp_path_factory.mktemp("hub")
+    original = hub / "snapshots/0f1e2d/original"
+    original.mkdir(parents=True)
+    folder.rename(hub / "blobs")
+    for file in (hub / "blobs").iterdir():
+        (original / file.name).symlink_to(f"../../../blobs/{file.name}")
+    assert open_model(original.parent).format == open_meta(original).format == "Meta"
 
 
 def test_parts_that_do_not_make_a_whole_are_refused(folder):

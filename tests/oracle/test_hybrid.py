@@ -163,6 +163,8 @@ def test_learned_positions_end_and_rope_goes_on():
     ids = np.zeros(GPT2.context_length + 1, int)
     with pytest.raises(ValueError, match="12 ids, but the table has 11 positions"):
         between.forward(lively(GPT2), GPT2, ids)
+    with pytest.raises(ValueError, match="12 ids, but the table has 11 positions"):
+        loss_and_gradients(lively(GPT2), GPT2, ids.tolist(), ids)
     assert between.forward(lively(LLAMA), LLAMA, ids).shape == (12, 29)
 
 

@@ -22,6 +22,7 @@ from llama_np.weights import shapes
 
 from ..layout import names_elsewhere
 from ..opened import OpenedModel, Rows, TensorOnDisk
+from ..reading import refuse_link_out
 from ..tokenizers.fit import fitted
 from ..tokenizers.gguf_tokenizer import tokenizer_from_gguf
 from .gguf_blocks import Kind, can_widen, kind_of, widen
@@ -114,13 +115,15 @@ def open_parts(file: Path) -> list[Part]:
         )
     name = file.name.removesuffix(ending(1, count))
     others = (name + ending(i, count) for i in range(2, count + 1))  # up to the first missing
-    return [first, *(open_part(file.with_name(other)) for other in others)]
+    return [first, *(open_part(file.with_name(other), beside=True) for other in others)]
 
 
-def open_part(file: Path) -> Part:
-    """Map one file and read its header."""
+def open_part(file: Path, beside: bool = False) -> Part:
+    """Map one file and read its header; one that nobody named, ``beside``, must not link away."""
     if not file.is_file():
         raise FileNotFoundError(f"no such file: {file}; expected a model in GGUF")
+    if beside:
+        refuse_link_out(file)
     with naming(file):
         data = np.memmap(file, np.uint8, mode="r")
         return Part(file, data, read_header(memoryview(data)))

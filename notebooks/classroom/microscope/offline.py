@@ -13,6 +13,7 @@ from .state import requests_of
 PAGE = Path(__file__).with_name("page")
 SCRIPTS = ("state", "tools", "overview", "changes", "inspect", "matrix", "cell", "main")
 PLACE = "/* recorded */ null"
+WHAT_IT_LOADS = "/* load */ null"
 MOST_OPENED = 400  # views that a page asks to be saved
 
 
@@ -31,9 +32,9 @@ def as_page(
 
     Of the matrix that is open the file holds every cell that is shown of the row of the token that
     is looked from, so that there is something to touch. ``lessons`` is where a site that the page
-    is part of has its lessons, such as ``lessons/{}.html``; ``python`` is the worker of that site,
-    ``python.js`` with what it is to load, which computes what is not in the page. Raises
-    ``ValueError`` where the state asks for what is not there.
+    is part of has its lessons, such as ``lessons/{}.html``; ``python`` is the address of that
+    site's ``worker``, which computes what is not in the page. Raises ``ValueError`` where the state
+    asks for what is not there.
     """
     for request in opened:
         checked(request)
@@ -54,6 +55,17 @@ def as_page(
         page = page.replace("<html", f'<html data-python="{html.escape(python)}"', 1)
         page = page.replace("connect-src 'self'", "connect-src 'self'; worker-src 'self'", 1)
     return page.replace(PLACE, inert({"state": state.removeprefix("#"), "answers": recorded}))
+
+
+def worker(pyodide: str, packages: Sequence[str], wheels: Sequence[str]) -> str:
+    """A script for a site: Python in the reader's browser, which answers what the server would.
+
+    ``pyodide`` is the address of a Pyodide, from the script or whole, ending in a slash, ``wheels``
+    those of wheels; ``packages`` are what that Pyodide has itself.
+    """
+    load = {"pyodide": pyodide, "packages": [*packages], "wheels": [*wheels]}
+    script = (PAGE / "python.js").read_text(encoding="utf-8")
+    return script.replace(WHAT_IT_LOADS, json.dumps(load))
 
 
 def row_of(matrix: dict[str, Any], row: int, columns: int) -> list[dict[str, Any]]:

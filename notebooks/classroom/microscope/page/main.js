@@ -3,7 +3,7 @@
 let turn = 0, drawn = null;
 async function render(before = "") {
   const mine = ++turn, wanted = state, found = {};
-  const slow = setTimeout(() => say("computing …"), 300), main = document.querySelector("main");
+  const slow = setTimeout(() => say(coming || "computing …"), 300), main = document.querySelector("main");
   let error = "";
   main.setAttribute("aria-busy", true);
   try {

@@ -1,16 +1,16 @@
 // The model in the reader's own browser: a worker in which Python, compiled for browsers, answers
-// what the local server would. Its address says where Pyodide, its packages and the wheels are.
-const part = new URLSearchParams(location.search);
+// what the local server would. Whoever puts it on a site writes down here what it loads.
+const LOAD = /* load */ null; // { pyodide: address, packages: [names], wheels: [addresses] }
 const say = (text) => postMessage({ said: text });
 
 async function begin() {
-  const pyodide = new URL(part.get("pyodide"), location.href).href;
+  const pyodide = new URL(LOAD.pyodide, location.href).href;
   say("Python is coming into this browser: some 20 MB the first time …");
   const { loadPyodide } = await import(`${pyodide}pyodide.mjs`);
   const python = await loadPyodide({ indexURL: pyodide });
-  await python.loadPackage(part.get("packages").split(","), { messageCallback: () => {} });
+  await python.loadPackage(LOAD.packages, { messageCallback: () => {} });
   say("The model is coming …");
-  for (const wheel of part.getAll("wheel")) {
+  for (const wheel of LOAD.wheels) {
     const found = await fetch(wheel);
     if (!found.ok) throw new Error(`${wheel}: ${found.status}`);
     python.unpackArchive(await found.arrayBuffer(), "wheel");
@@ -25,11 +25,12 @@ answer = answers(load_model())
 lambda text: json.dumps(reply(answer, json.loads(text)))
 `);
 }
-const ready = begin();
-ready.catch(() => {}); // said to each who asks
+const lastLine = (fault) => String((fault && fault.message) || fault).trim().split("\n").pop();
+const ready = begin().finally(() => say(""));
+ready.catch((fault) => postMessage({ failed: lastLine(fault) }));
 
 onmessage = async ({ data: { id, text } }) => {
-  let reply = null, error = null;
-  try { reply = (await ready)(text); } catch (fault) { error = fault.message.trim().split("\n").pop(); }
-  postMessage({ id, reply, error });
+  const answer = await ready.catch(() => null); // why it did not start has been said
+  if (!answer) return;
+  try { postMessage({ id, reply: answer(text) }); } catch (fault) { postMessage({ id, error: lastLine(fault) }); }
 };

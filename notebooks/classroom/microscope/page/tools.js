@@ -39,6 +39,7 @@ const keyOf = (request) => JSON.stringify(Object.entries(request).sort());
 const asked = new Map(); // what was opened: kept to go back at once, and to be saved
 async function ask(request) {
   const key = keyOf(request), found = recorded && recorded.answers.find(([each]) => keyOf(each) === key);
+  if (found) asked.set(key, found); // to be saved again
   if (found) return found[1];
   if (still) throw new Error("This saved page does not hold that. It holds what was opened, and one row of the open matrix.");
   if (asked.has(key)) return asked.get(key)[1];
@@ -57,26 +58,40 @@ async function fromServer(request) {
   return answer;
 }
 // Python in this browser: it begins with the first request that the page does not hold.
-let python = null;
-const waiting = [];
+let python = null, coming = "", asks = 0; // the worker; what it says while it starts; requests so far
+const waiting = new Map();
 function fromPython(request) {
-  if (!python) {
-    try { python = new Worker(document.documentElement.dataset.python, { type: "module" }); } catch {
-      throw new Error("From a file, this page holds one sentence. From a web server it computes others, too.");
+  if (location.protocol === "file:") throw new Error("From a file, this page holds one sentence. From a web server it computes others, too.");
+  if (!python) start();
+  const id = ++asks;
+  return new Promise((resolve, reject) => {
+    waiting.set(id, { resolve, reject });
+    python.postMessage({ id, text: JSON.stringify(request) });
+  });
+}
+function start() {
+  const mine = new Worker(document.documentElement.dataset.python, { type: "module" });
+  const failed = (why) => { // all who wait hear of it; the next request starts anew
+    mine.terminate();
+    [python, coming] = [null, ""];
+    for (const { reject } of waiting.values()) reject(new Error(`Python could not be started in this browser${why ? `: ${why}` : "."}`));
+    waiting.clear();
+  };
+  mine.onerror = () => failed("");
+  mine.onmessage = ({ data }) => {
+    if (data.failed !== undefined) return failed(data.failed);
+    if (data.said !== undefined) {
+      coming = data.said;
+      if (coming && waiting.size) say(coming);
+      return;
     }
-    python.onerror = () => {
-      python = null; // the next request tries again
-      for (const [, reject] of waiting.splice(0)) reject(new Error("Python could not be started in this browser."));
-    };
-    python.onmessage = ({ data: { said, id, reply, error } }) => {
-      if (said) return say(said);
-      const [resolve, reject] = waiting[id];
-      if (error) return reject(new Error(`Python could not be started in this browser: ${error}`));
-      const [met, text] = JSON.parse(reply), answer = JSON.parse(text);
-      met ? resolve(answer) : reject(new Error(answer.error));
-    };
-  }
-  return new Promise((...settle) => python.postMessage({ id: waiting.push(settle) - 1, text: JSON.stringify(request) }));
+    const { resolve, reject } = waiting.get(data.id);
+    waiting.delete(data.id);
+    if (data.error !== undefined) return reject(new Error(data.error));
+    const [met, text] = JSON.parse(data.reply), answer = JSON.parse(text);
+    met ? resolve(answer) : reject(new Error(answer.error));
+  };
+  python = mine;
 }
 
 // A field that someone writes in is left alone.
