@@ -522,6 +522,8 @@ def test_the_command(hub, tmp_path):
     assert "resume" in done.stderr and hub.tokens == {"Bearer hf_mine"}
     assert contents(tmp_path / "tiny") == needed(hub.files)
     assert not list((tmp_path / "home").rglob("*.safetensors"))
+    files = [path for _, path, _ in hub.requests if "/resolve/" in path]
+    assert files and all(f"/resolve/{COMMIT}/" in path for path in files)  # one state of all
 
 
 def test_without_the_package(monkeypatch, tmp_path):

@@ -95,6 +95,14 @@ def test_a_pattern_changes_the_logits(theirs):
     assert np.abs(logits(folder) - wanted).max() > 0.1
 
 
+def test_how_the_matrices_began_may_be_spelled_as_one_likes(theirs):
+    folder, _ = theirs(target_modules=["q_proj"])
+    wanted = logits(folder)
+    for beginning in ("gaussian", "Gaussian", "EVA"):
+        changed(folder, init_lora_weights=beginning)
+        assert np.array_equal(logits(folder), wanted)
+
+
 @pytest.mark.parametrize("beginning", ["pissa", "pissa_niter_4", "olora", "loftq"])
 def test_a_beginning_that_changes_the_model_is_refused(theirs, beginning):
     folder, _ = theirs(target_modules=["q_proj"])

@@ -1,5 +1,7 @@
 """What heads do: the places are right, the weights are the pattern's, silence is silence."""
 
+import re
+
 import numpy as np
 import pytest
 
@@ -8,8 +10,9 @@ from llama_np.tokenizer import BPETokenizer
 from tests.checks import agree
 from tests.tiny import random_weights, tiny_config
 from weights_tools import Model, examine
-from weights_tools.commands.examine import figures
+from weights_tools.commands.examine import chat_figures, figures
 from weights_tools.training.drills import is_held_out
+from weights_tools.training.heroes import draw_opening, find_hero
 
 TOKENIZER = BPETokenizer(
     {bytes([b]): b for b in range(256)}, ["<|begin_of_text|>", "<|end_of_text|>"]
@@ -115,6 +118,25 @@ def test_a_fact_counts_when_its_last_word_is_always_the_likeliest(weights):
     found = examine.remembered_facts(weights, CONFIG, TOKENIZER, ["one two three", "a\tb", "word"])
     assert list(found) == ["one two three"]
     assert found["one two three"] is False or likeliest == ord(" ")
+
+
+def test_no_answer_is_a_wrong_answer(monkeypatch):
+    rng = np.random.default_rng([0, 99])
+    heroes = [find_hero(draw_opening(rng, held_out=True)) for _ in range(6)]
+    stories = [f"Once upon a time, there was a {kind} named {name}." for kind, name in heroes]
+    no = "I only tell stories. Shall I tell you one?"
+
+    def told(model, asked, rng):
+        """A story of its hero to every other request; every third question is declined."""
+        if len(asked) == len(stories):
+            return [None if i % 2 else story for i, story in enumerate(stories)]
+        return [None if i % 3 else no for i in range(len(asked))]
+
+    monkeypatch.setattr("weights_tools.commands.examine.answers", told)
+    lines = [*chat_figures(Model(CONFIG, None, TOKENIZER, None, "float32"), requests=6)]
+    assert lines[0].endswith(": 3 of 6")
+    right, of = map(int, re.search(r"(\d+) of (\d+)$", lines[2]).groups())
+    assert right == len(range(0, of, 3)) > 1
 
 
 def test_the_report_says_it_in_plain_lines(weights):

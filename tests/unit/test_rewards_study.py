@@ -5,7 +5,9 @@ from functools import partial
 import numpy as np
 import pytest
 
+from llama_np.training.lora import Lora
 from llama_np.training.rewards import least_kl
+from llama_np.weights import Weights
 from weights_tools import load_model
 from weights_tools.commands.finetune import load_chat_base
 from weights_tools.training.endings import ends_well
@@ -130,6 +132,14 @@ def test_grpo_pays_the_last_sentence_alone_where_it_is_told_to(chat):
     assert all_paid is None
     goes_to, end = paid(told(text)), len(TOKENIZER.encode(" He was happy.")) + 1
     assert goes_to.tolist() == [0] * (len(goes_to) - end) + [1] * end
+
+
+def test_grpo_learns_thin_matrices_beside_the_frozen_doll_house(chat):
+    training = study.on_rewards(study.Way(study.REWARDED, 0.04, 3), chat)
+    assert isinstance(training.frozen, Weights) and isinstance(training.learned, Lora)
+    start = training.weights(training.learned)  # the chat model, which the reference is
+    for (name, ours), (_, its) in zip(start.named(), chat.weights.named(), strict=True):
+        np.testing.assert_allclose(ours, its, rtol=0, atol=1e-5, err_msg=name)
 
 
 @pytest.fixture(scope="module")
