@@ -8,9 +8,11 @@ import pytest
 from llama_np import forward, log_softmax, record
 from llama_np.tokenizer import BPETokenizer
 from tests.checks import agree
+from tests.folders import command, refusal, write_folder
 from tests.tiny import random_weights, tiny_config
 from weights_tools import Model, examine
 from weights_tools.commands.examine import chat_figures, figures
+from weights_tools.save import save_model
 from weights_tools.training.drills import is_held_out
 from weights_tools.training.heroes import draw_opening, find_hero
 
@@ -118,6 +120,20 @@ def test_a_fact_counts_when_its_last_word_is_always_the_likeliest(weights):
     found = examine.remembered_facts(weights, CONFIG, TOKENIZER, ["one two three", "a\tb", "word"])
     assert list(found) == ["one two three"]
     assert found["one two three"] is False or likeliest == ord(" ")
+
+
+def test_the_command_needs_a_tokenizer(weights, tmp_path, monkeypatch):
+    write_folder(tmp_path, CONFIG, weights)
+    assert "has no tokenizer, so text cannot be encoded" in refusal("examine", tmp_path)
+    for name in ("figures", "chat_figures"):  # which of the two, and with what
+        monkeypatch.setattr(
+            f"weights_tools.commands.examine.{name}", lambda model, n=name, **how: [f"{n} {how}"]
+        )
+    save_model(tmp_path / "m", CONFIG, weights, TOKENIZER)
+    assert (
+        command("examine", tmp_path / "m", "--seed", "3")[1] == "figures {'best': 2, 'seed': 3}\n"
+    )
+    assert command("examine", tmp_path / "m", "--chat")[1] == "chat_figures {'seed': 0}\n"
 
 
 def test_no_answer_is_a_wrong_answer(monkeypatch):
