@@ -19,7 +19,7 @@ from classroom import agree, show, table
 
 from llama_np import forward, patch, record, rope_frequencies, rotate
 from weights_tools import load_model
-from weights_tools.examine import ordinary_tokens, token_losses
+from weights_tools.examine import begin, ordinary_tokens, token_losses
 
 model = load_model()
 config, weights, tokenizer = model.config, model.weights, model.tokenizer
@@ -27,7 +27,7 @@ N, LISTS = 24, 20  # tokens in a list, lists
 rng = np.random.default_rng(0)
 words = ordinary_tokens(tokenizer)  # a space and small letters
 once = [rng.choice(words, N, replace=False) for _ in range(LISTS)]
-lists = [np.array([tokenizer.bos_id, *row, *row]) for row in once]
+lists = [np.array([*begin(tokenizer), *row, *row]) for row in once]
 print(tokenizer.decode(once[0]))
 
 # %% [markdown] key="loss-why"
@@ -116,7 +116,7 @@ print(f"block {i}, head {h}: {after[i, h]:.2f} on the token after the earlier co
 
 # %% key="reads"
 short = once[1][:5]
-short_ids = np.array([tokenizer.bos_id, *short, *short])
+short_ids = np.array([*begin(tokenizer), *short, *short])
 labels = [tokenizer.token(t) for t in short_ids]
 reader = 8
 show.reads(labels, patterns(short_ids)[i, h], reader=reader, title=f"block {i}, head {h}")
