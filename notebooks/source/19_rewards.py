@@ -369,26 +369,35 @@ table(["step", "reward", "advantage", "how it goes on"], four_of_eight)
 # ## Step 6. What it costs
 #
 # With whole stories it takes about ten minutes (`python -m weights_tools grpo --out DIR`). What follows was measured by
-# `python -m weights_tools.training.rewards.study`, whose tables ship. Each point of the first picture is the mean over 80 answers, told in five steps of training.
+# `python -m weights_tools.training.rewards.study`, whose tables ship: GRPO from three seeds. Each point of the first picture is the mean over
+# the seeds and over 80 answers of each, told in five steps of training.
 
 # %% key="long"
 from weights_tools.training.rewards import study
 from weights_tools.training.tables import read
 
-log = [row for row in read(study.GRPO_LOG) if row["method"] == study.REWARDED]
+
+def logs_of(method):
+    """The log of each seed."""
+    rows = [row for row in read(study.GRPO_LOG) if row["method"] == method]
+    return [[row for row in rows if row["seed"] == seed] for seed in study.SEEDS]
+
+
+logs = logs_of(study.REWARDED)
+mean = {  # over the seeds, for each line of the logs
+    name: np.mean([[row[name] for row in log] for log in logs], axis=0)
+    for name in ("step", "mean_reward", "kl_per_answer", "distinct_endings", "train_loss")
+}
 show.curves(
-    np.array([row["step"] for row in log]),
-    {
-        "reward": np.array([row["mean_reward"] for row in log]),
-        "different endings": np.array([row["distinct_endings"] for row in log]) / 80,
-    },
+    mean["step"],
+    {"reward": mean["mean_reward"], "different endings": mean["distinct_endings"] / 80},
     ("step", "share of the answers"),
 )
 
 # %% [markdown] key="long-read"
-# {{ claim: log[-1]["mean_reward"] > log[0]["mean_reward"] + 0.2 and log[-1]["distinct_endings"] < 0.8 * log[0]["distinct_endings"] }}
-# The reward goes from {{ log[0]["mean_reward"] :.0% }} to {{ log[-1]["mean_reward"] :.0% }}, while the loss **rose** from {{ log[0]["train_loss"] :.4f }} to {{ log[-1]["train_loss"] :.4f }}.
-# {{ claim: log[-1]["train_loss"] > log[0]["train_loss"] }} Fewer of the endings are different.
+# {{ claim: all(log[-1]["mean_reward"] > log[0]["mean_reward"] + 0.2 and log[-1]["distinct_endings"] < 0.8 * log[0]["distinct_endings"] for log in logs) }}
+# The reward goes from {{ mean["mean_reward"][0] :.0% }} to {{ mean["mean_reward"][-1] :.0% }}, while the loss **rose** from {{ mean["train_loss"][0] :.4f }} to {{ mean["train_loss"][-1] :.4f }}.
+# {{ claim: all(log[-1]["train_loss"] > log[0]["train_loss"] for log in logs) }} Fewer of the endings are different.
 #
 # Now all ways beside each other: the best of 2, 4 and 8; fine-tuning on the preferred answers alone, and DPO, from lesson 18;
 # the DPO that ships, `doll-house-cheerful`; and GRPO. The axis of nats goes by their square root.
@@ -408,55 +417,93 @@ bound = np.array([(least_kl(q, p), q) for q in np.linspace(p, 0.999, 40)])
 lines = {"the least": bound}
 for method in (study.BEST_OF_N, study.PREFERRED, study.COMPARED, study.CHEERFUL):
     lines[method] = track([row for row in points if row["method"] == method])
-lines["GRPO"] = track(log)
+lines["GRPO"] = np.r_[track([]), np.stack([mean["kl_per_answer"], mean["mean_reward"]], axis=-1)]
 show.tracks(lines, ("KL from the chat model, nats a story", "share that ends well"), root=True)
 
 # %% key="lost"
-final = {row["method"]: row for row in points}  # the last model of each way
-grpo = final[study.REWARDED]
-moved = {method: row for method, row in final.items() if row["kl_at_the_end"]}
+last = {}  # of each way the last model of each seed
+for row in points:
+    last.setdefault(row["method"], {})[row["seed"]] = row
+moved = [method for method, its in last.items() if its[0]["kl_at_the_end"]]
 
 
-def least(method):
-    return least_kl(final[method]["mean_reward"], p)
+def times_the_least(row):
+    return row["kl_per_answer"] / least_kl(row["mean_reward"], p)
 
 
-before_the_end = {m: 1 - row["kl_at_the_end"] / row["kl_per_answer"] for m, row in moved.items()}
-the_paid = [row for row in read(study.GRPO_LOG) if row["method"] == study.PAID_AT_THE_END]
-equal = [min(log, key=lambda o: abs(o["mean_reward"] - row["mean_reward"])) for row in the_paid]
+def before_the_end(row):
+    return 1 - row["kl_at_the_end"] / row["kl_per_answer"]
+
+
+def of(method, what):
+    """What was measured, or is computed from it, for each seed."""
+    return np.array([what(row) if callable(what) else row[what] for row in last[method].values()])
+
+
+def with_range(each, form):
+    span = f" ({each.min():{form}} to {each.max():{form}})" if len(each) > 1 else ""
+    return f"{each.mean():{form}}{span}"
+
+
 rows = [
     [
-        f"{method}, {row['at']}", f"{row['mean_reward']:.0%}", f"{row['kl_per_answer']:.1f}",
-        f"{row['kl_per_answer'] / least(method):.1f}" if method != study.CHAT_ALONE else "",
-        f"{before_the_end[method]:.0%}" if method in moved else "",
-        f"{row['distinct_endings']} of {row['answers']}",
-        f"{row['story_loss'] - start['story_loss']:+.3f}",
+        method, with_range(of(method, "mean_reward"), ".0%"),
+        with_range(of(method, "kl_per_answer"), ".1f"),
+        f"{of(method, times_the_least).mean():.0f}" if method != study.CHAT_ALONE else "",
+        f"{of(method, before_the_end).mean():.0%}" if method in moved else "",
+        f"{of(method, 'distinct_endings').mean():.0f} of {its[0]['answers']}",
+        f"{of(method, 'story_loss').mean() - start['story_loss']:+.3f}",
     ]
-    for method, row in final.items()
+    for method, its in last.items()
 ]  # fmt: skip
 header = ["ends well", "nats", "times the least", "before the last sentence", "different endings"]
-table(["", *header, "change of the loss on stories"], rows)
+table(["last models, mean and range", *header, "change of the loss on stories"], rows)
+
+
+# %% key="paid"
+def nats_at(reward, log):
+    """At how many nats the share that ends well has first come so far, between lines of the log."""
+    k = next(k for k, row in enumerate(log) if row["mean_reward"] >= reward)
+    r, nats = ([log[i][name] for i in (k - 1, k)] for name in ("mean_reward", "kl_per_answer"))
+    return np.interp(reward, r, nats)
+
+
+paid_logs = logs_of(study.PAID_AT_THE_END)
+first_at = {name: np.array([nats_at(0.7, log) for log in each])
+            for name, each in (("GRPO", logs), (study.PAID_AT_THE_END, paid_logs))}  # fmt: skip
+at_25 = {name: np.array([log[4]["mean_reward"] for log in each])
+         for name, each in (("GRPO", logs), (study.PAID_AT_THE_END, paid_logs))}  # fmt: skip
+rows = [[name, with_range(at_25[name], ".0%"), with_range(first_at[name], ".1f")] for name in at_25]
+table(["in training", "ends well at step 25", "nats where 70 % do first"], rows)
+alike = [last["GRPO"][0], last[study.PAID_AT_THE_END][1]]
+free, held = (
+    (last[m][0]["mean_reward"], last[m][0]["kl_per_answer"]) for m in study.OTHER_PENALTIES
+)
+on_the_way = np.array([nats_at(held[0], log) for log in logs])  # to as many good endings
 
 # %% [markdown] key="lost-read"
-# {{ claim: all(row["kl_per_answer"] > 3 * least(method) for method, row in moved.items()) and min(before_the_end.values()) > 0.5 }}
-# Choosing lies nearest to the bound, and even its {{ final[study.BEST_OF_N]["kl_per_answer"] :.1f }} nats are too many: they
+# {{ claim: all((of(method, times_the_least) > 3).all() and (of(method, before_the_end) > 0.5).all() for method in moved) }}
+# Choosing lies nearest to the bound, and even its {{ of(study.BEST_OF_N, "kl_per_answer")[0] :.1f }} nats are too many: they
 # count as if the 8 answers drawn were all that the model can say, where step 1's formula never exceeds
-# {{ max(best_of_n_kl(share, 8) for share in np.linspace(0.01, 0.99, 99)) :.2f }}. GRPO's last model, asked anew, ends well in
-# {{ grpo["mean_reward"] :.0% }} of cases ({{ log[-1]["mean_reward"] :.0% }} in training) and has moved by
-# {{ grpo["kl_per_answer"] :.1f }} nats, {{ grpo["kl_per_answer"] / least("GRPO") :.0f }} times the least. No trained
+# {{ max(best_of_n_kl(share, 8) for share in np.linspace(0.01, 0.99, 99)) :.2f }}. GRPO's last models, asked anew, end well in
+# {{ of("GRPO", "mean_reward").mean() :.0% }} of cases and have moved by {{ of("GRPO", "kl_per_answer").mean() :.1f }} nats, {{ of("GRPO", times_the_least).mean() :.0f }} times the least. No trained
 # model comes near the bound, and this is no ranking, since recipes count as much as methods. Where did the rest go?
 #
-# A story's nats are a sum over its tokens, and {{ before_the_end["GRPO"] :.0% }} of GRPO's lie **before the last sentence**, where
-# the rule never looks. It is tempting to blame step 4, where an advantage is paid to every token alike. The last row is the
-# control: the last sentence alone is paid, for 25 of 60 steps (one seed). It learns far faster: at its end {{ the_paid[-1]["mean_reward"] :.0% }} of what it tells in training ends well, where GRPO
-# was at {{ log[4]["mean_reward"] :.0% }} by then. But {{ before_the_end[study.PAID_AT_THE_END] :.0% }} of its nats still lie before the last sentence. **Knowing which
-# token earned the reward saves time, and still the rest of the story moves.** Whether it moves less for the same reward is
-# undecided: in the logs it has {{ the_paid[1]["kl_per_answer"] :.1f }} and {{ the_paid[2]["kl_per_answer"] :.1f }} nats at
-# {{ the_paid[1]["mean_reward"] :.0% }} and {{ the_paid[2]["mean_reward"] :.0% }}, where GRPO has {{ equal[1]["kl_per_answer"] :.1f }} and
-# {{ equal[2]["kl_per_answer"] :.1f }} at {{ equal[1]["mean_reward"] :.0% }} and {{ equal[2]["mean_reward"] :.0% }}; but at
-# {{ the_paid[3]["mean_reward"] :.0% }} it has {{ the_paid[3]["kl_per_answer"] :.1f }}, and GRPO {{ equal[3]["kl_per_answer"] :.1f }} at {{ equal[3]["mean_reward"] :.0% }}.
-# {{ claim: the_paid[2]["kl_per_answer"] < equal[2]["kl_per_answer"] and the_paid[3]["kl_per_answer"] > equal[3]["kl_per_answer"] }}
-# {{ claim: the_paid[-1]["mean_reward"] > log[4]["mean_reward"] + 0.2 and log[4]["step"] == the_paid[-1]["step"] == 25 }}
+# A story's nats are a sum over its tokens, and {{ of("GRPO", before_the_end).mean() :.0% }} of GRPO's lie **before the last sentence**, where
+# the rule never looks. It is tempting to blame step 4, where an advantage is paid to every token alike. The control pays
+# the last sentence alone, for 25 of 60 steps. It learns faster, with every seed, and its endings stay more varied.
+# {{ claim: at_25[study.PAID_AT_THE_END].mean() > at_25["GRPO"].mean() + 0.15 and all(b > a for a, b in zip(at_25["GRPO"], at_25[study.PAID_AT_THE_END])) }}
+# {{ claim: of(study.PAID_AT_THE_END, "distinct_endings").mean() > of("GRPO", "distinct_endings").mean() + 10 }}
+# But {{ of(study.PAID_AT_THE_END, before_the_end).mean() :.0% }} of its nats still lie before the last sentence. **Knowing which
+# token earned the reward saves time, and still the rest of the story moves.** Does it move less for the same reward? On the way it does:
+# every seed of the control comes to its first 70 % with fewer nats than any seed of GRPO. {{ claim: first_at[study.PAID_AT_THE_END].max() < first_at["GRPO"].min() }} At the end we cannot say: of the last models one of either kind ends well in
+# {{ alike[0]["mean_reward"] :.0% }} and {{ alike[1]["mean_reward"] :.0% }}, with {{ alike[0]["kl_per_answer"] :.1f }} and {{ alike[1]["kl_per_answer"] :.1f }} nats. {{ claim: abs(alike[0]["mean_reward"] - alike[1]["mean_reward"]) < 0.02 }}
+#
+# What does make it move less is the penalty. Without one, GRPO moves by {{ free[1] :.1f }} nats and earns no more by it than with it:
+# {{ free[0] :.0% }} end well. With ten times the penalty {{ held[0] :.0% }} do, for {{ held[1] :.1f }} nats, where the usual penalty needs
+# {{ on_the_way.min() :.1f }} to {{ on_the_way.max() :.1f }} on its way to as many. (One seed each, but far outside the range of the three above.)
+# {{ claim: free[1] > 1.2 * of("GRPO", "kl_per_answer").max() and free[0] < of("GRPO", "mean_reward").max() and held[1] < 0.5 * on_the_way.min() }}
+# **Much of the way earned nothing**, and $\beta$ takes off that part first.
 #
 # Why does the beginning move, where nothing is paid for it? The model of step 5 has learned from endings alone.
 # **Predict before you run:** it is asked for whole stories. How much of its distance lies before their last sentence?
@@ -490,31 +537,31 @@ print(f"words of the rule before it: chat {happy[0]:.1f}, this model {happy[1]:.
 # {{ happy[0] :.1f }} times before the last sentence of the chat model's stories, and now {{ happy[1] :.1f }} times. It is a side effect.
 # One set of weights writes every token, so that **a step made for the end moves the rest as well**.
 #
-# What else is lost: GRPO writes {{ grpo["distinct_endings"] :.0f }} different endings where the chat model
-# had {{ start["distinct_endings"] }}, and pays {{ grpo["story_loss"] - start["story_loss"] :.3f }} nats a token on held-out stories.
+# What else is lost: GRPO writes {{ of("GRPO", "distinct_endings").mean() :.0f }} different endings where the chat model
+# had {{ start["distinct_endings"] }}, and pays {{ of("GRPO", "story_loss").mean() - start["story_loss"] :.3f }} nats a token on held-out stories.
 #
 # ## Step 7. Reward hacking
 #
 # What do they write? The most frequent last sentences:
 
 # %% key="hacking"
-shown = (study.CHAT_ALONE, study.REWARDED, study.PAID_AT_THE_END, study.CHEERFUL)
-of_model = {  # the most frequent first
-    method: [e for e in ends if (e["method"], e["at"]) == (method, final[method]["at"])]
-    for method in shown
-}
-favourite = {method: its[0]["times"] for method, its in of_model.items()}
+of_model = {}  # the last sentences of the last models, the most frequent first
+for method in (study.CHAT_ALONE, "GRPO", study.CHEERFUL):
+    for seed, model in last[method].items():
+        its = [e for e in ends if all(e[key] == model[key] for key in ("method", "seed", "at"))]
+        of_model[f"{method}, seed {seed}" if method == "GRPO" else method] = its
 rows = [
-    [method, e["times"], "yes" if e["rewarded"] else "no", e["ending"]]
-    for method, its in of_model.items()
+    [name, e["times"], "yes" if e["rewarded"] else "no", e["ending"]]
+    for name, its in of_model.items()
     for e in its[:3]
 ]
-table(["", "times", "rewarded", "last sentence"], rows)
+table(["", "times of 128", "rewarded", "last sentence"], rows)
 
 # %% [markdown] key="hacking-read"
-# {{ claim: favourite["GRPO"] > 2 * favourite["chat model"] and favourite["DPO that ships"] > 2 * favourite["chat model"] }}
-# The chat model's favourite came {{ favourite["chat model"] }} times of {{ start["answers"] }}, GRPO's
-# {{ favourite["GRPO"] }} times, that of the DPO that ships {{ favourite["DPO that ships"] }} times. Such a sentence fits every story. When the
+# {{ claim: all(its[0]["times"] > 2 * of_model["chat model"][0]["times"] for name, its in of_model.items() if name != "chat model") }}
+# {{ claim: all({e["ending"].replace("all ", "") for e in its[:2]} == {"And they lived happily ever after"} for name, its in of_model.items() if name.startswith("GRPO")) }}
+# The chat model's favourite came {{ of_model["chat model"][0]["times"] }} times of {{ start["answers"] }}, that of the DPO that ships {{ of_model["DPO that ships"][0]["times"] }} times. The
+# three runs of GRPO drew other requests and other answers, and have arrived at the same sentence, with or without *all*. It fits every story. When the
 # reward is met and the wish behind it is not, one calls it **reward hacking** ([Amodei et al.
 # 2016](https://arxiv.org/abs/1606.06565), section 4). How much of the gain is that?
 
@@ -526,25 +573,27 @@ formulas = {
     "And ... was happy": r"^And .+ (was|were) happy$",
 }
 by_formula = {}
-for method, its in of_model.items():
+for name, its in of_model.items():
     good_ones = [e for e in its if e["rewarded"]]
     counts = [
         sum(e["times"] for e in good_ones if re.search(formula, e["ending"]))
         for formula in formulas.values()
     ]
     total = sum(e["times"] for e in good_ones)
-    by_formula[method] = np.array([total, *counts, total - sum(counts)])
-gains = {method: n - by_formula["chat model"] for method, n in by_formula.items()}
+    by_formula[name] = np.array([total, *counts, total - sum(counts)])
+gains = {name: n - by_formula["chat model"] for name, n in by_formula.items()}
 table(
     ["stories of 128", "end well", *formulas, "otherwise"], [[m, *n] for m, n in by_formula.items()]
 )
+of_grpo = np.array([n for name, n in gains.items() if name.startswith("GRPO")])  # seeds, columns
+first_share, second_share, other_share = of_grpo[:, 1:].sum(axis=0) / of_grpo[:, 0].sum()
 
 # %% [markdown] key="mended-read"
 # {{ claim: all(0.4 < n[1] / n[0] < 0.9 and n[1:3].sum() > 0.6 * n[0] for m, n in gains.items() if m != "chat model") }}
-# {{ claim: grpo["distinct_endings"] < start["distinct_endings"] }}
-# GRPO has {{ gains["GRPO"][0] }} good stories more than the chat model, and {{ gains["GRPO"][1] / gains["GRPO"][0] :.0% }} of these are
+# {{ claim: of("GRPO", "distinct_endings").max() < start["distinct_endings"] }}
+# GRPO has {{ of_grpo[:, 0].min() }} to {{ of_grpo[:, 0].max() }} good stories more than the chat model. Over all seeds {{ first_share :.0% }} of these are
 # *happily ever after*. *And Tom was happy*, with any name, makes another
-# {{ gains["GRPO"][2] / gains["GRPO"][0] :.0% }}, and {{ gains["GRPO"][3] / gains["GRPO"][0] :.0% }} are left for all else. Of the gain of the
+# {{ second_share :.0% }}, and {{ other_share :.0% }} are left for all else. Of the gain of the
 # DPO that ships the first formula is {{ gains["DPO that ships"][1] / gains["DPO that ships"][0] :.0% }}. **Most of what was gained
 # is two formulas**. Whether the others are *good*, the rule cannot say, so
 # somebody has to read what the model writes.

@@ -18,7 +18,7 @@ from weights_tools.save import save_model
 # The later lessons compute with models of their own; 15 with the one that is chosen, too.
 ON_ANY_MODEL = [s for s in SOURCES if s.stem[:2] <= "12" or s.stem[:2] == "15"]
 ON_ANY_TOKENIZER = [s for s in ON_ANY_MODEL if s.stem[:2] in ("00", "01", "12")]
-SHORT = ("01_", "02_")  # on SmolLM2; the others take a minute there, or many
+SHORT = ("01_", "02_", "05b_")  # on SmolLM2; the others take a minute there, or many
 ON_SMOLLM2 = [
     pytest.param(s, id=s.stem, marks=[] if s.stem.startswith(SHORT) else pytest.mark.long)
     for s in SOURCES

@@ -2,10 +2,10 @@
 
 The best of several answers, fine-tuning on the preferred answers alone, DPO and GRPO answer the
 same requests, and each is measured: reward, KL from the chat model, and what else has changed. GRPO
-runs twice, the second time with its advantage paid to the last sentence alone. The tables that come
-out ship with the project, and a lesson reads them: a row a point in ``points.csv``, the log of
-either run of GRPO in ``grpo_log.csv``, and in ``endings.csv`` every last sentence with how often it
-came.
+runs from three seeds, as the command has it and with its advantage paid to the last sentence alone,
+and once each with no penalty on KL and with ten times as much. The tables that come out ship with
+the project, and a lesson reads them: a row a point in ``points.csv``, the log of each run of GRPO
+in ``grpo_log.csv``, and in ``endings.csv`` every last sentence with how often it came.
 """
 
 import argparse
@@ -43,6 +43,8 @@ CHAT = "doll-house-chat"
 CHAT_ALONE, BEST_OF_N, CHEERFUL = "chat model", "best of n", "DPO that ships"
 PREFERRED, COMPARED = "preferred alone", "DPO"  # both on whole stories
 REWARDED, PAID_AT_THE_END = "GRPO", "GRPO, last sentence paid"  # by the recipe of the command
+PENALTY = Groups().beta  # on KL, the command's
+OTHER_PENALTIES = {"GRPO, no penalty": 0.0, "GRPO, ten times the penalty": 10 * PENALTY}
 PAIRS, HELD_OUT, PAIRS_PER_STEP = 64, 16, 4  # the pairs before the last HELD_OUT
 TEXTS = 16  # stories that none has learned from
 STOPS = (12, 48)  # steps after which a training on pairs is measured
@@ -52,6 +54,7 @@ RECIPE = Hyperparameters(
     steps=48, peak_rate=1e-3, warm_up=2, weight_decay=0.0, dropout=0.0, ema_decay=0.0
 )
 SEED = 19  # of requests and draws: no training has it
+SEEDS = range(3)  # of GRPO
 
 
 class Way(NamedTuple):
@@ -66,8 +69,9 @@ WAYS = [
     Way(CHEERFUL),
     Way(PREFERRED),
     Way(COMPARED, 0.1),
-    Way(REWARDED, 0.04),
-    Way(PAID_AT_THE_END, 0.04),
+    *(Way(REWARDED, PENALTY, seed) for seed in SEEDS),
+    *(Way(PAID_AT_THE_END, PENALTY, seed) for seed in SEEDS),
+    *(Way(method, beta) for method, beta in OTHER_PENALTIES.items()),
 ]
 
 
@@ -160,7 +164,7 @@ def trained_on_pairs(way: Way, chat: Model) -> Iterator[tuple[str, Weights]]:
 
 def steps_of(way: Way) -> int:
     """How many steps a run of GRPO takes."""
-    return command.RECIPE.steps if way.method == REWARDED else HALF_WAY
+    return HALF_WAY if way.method == PAID_AT_THE_END else command.RECIPE.steps
 
 
 def trained_on_rewards(way: Way, chat: Model, log: list[Mapping]) -> Iterator[tuple[str, Weights]]:
@@ -182,7 +186,7 @@ def models(way: Way, chat: Model, log: list[Mapping]) -> Iterator[tuple[str, Wei
         yield "start", chat.weights
     elif way.method == CHEERFUL:
         yield "end", load_chat_base("doll-house-cheerful").weights
-    elif way.method in (REWARDED, PAID_AT_THE_END):
+    elif way.method in (REWARDED, PAID_AT_THE_END, *OTHER_PENALTIES):
         yield from trained_on_rewards(way, chat, log)
     else:
         yield from trained_on_pairs(way, chat)
@@ -249,8 +253,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Measure what is not in the tables yet; errors are one line."""
     parser = argparse.ArgumentParser(
         prog="python -m weights_tools.training.rewards.study",
-        description=__doc__.split("\n\n")[1] + " It takes half an hour on one core. What is in the "
-        "tables is not made again: to make all of it give another --out.",
+        description=__doc__.split("\n\n")[1] + " It takes an hour and a half on one core. What is "
+        "in the tables is not made again: to make all of it give another --out.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     parser.add_argument("--out", type=Path, default=HERE, help="where the tables are, or are to be")
