@@ -2,11 +2,10 @@
 # # 16c A step that does not fit: batches, parts, and sixteen bits
 #
 # To guess what follows *Once upon a time, there was a little girl named*, Llama 3 405B took steps on up to 16 million tokens at
-# a time, and its weights were used as numbers of sixteen bits, of which seven are digits after the point. Why so many
-# tokens, how does one take a step that no machine can hold, and how few bits may a weight have before the step is lost in
-# them?
+# a time, and multiplied numbers of sixteen bits, seven of them for the fraction. Why so many tokens, how does one take a step
+# that no machine can hold, and how few bits may a weight have before the step is lost in them?
 #
-# You measure what a batch knows, take it apart, build **bfloat16** from the bits of float32, and train a small Llama whose
+# You measure how much of a batch is chance, take it apart, build **bfloat16** from the bits of float32, and train a small Llama whose
 # weights are rounded after every step, until three quarters of the learning are lost. Then you look for a cure that costs no bits.
 #
 # This page is optional. It goes on from [lesson 16](16_pretraining.ipynb), whose small Llama it trains.
@@ -16,7 +15,6 @@ from dataclasses import replace
 
 import numpy as np
 from classroom import agree, show, table
-from numpy.linalg import norm
 
 from llama_np.training import AdamW, clip_by_global_norm, learning_rate
 from llama_np.training.backward import loss_and_gradients
@@ -52,47 +50,57 @@ print(f"{small.count_parameters():,} weights, loss after 100 steps of {8 * T} to
 # %% [markdown] key="batch-why"
 # ## Step 1. How large a batch?
 #
-# A gradient is a mean over the tokens of its batch, an estimate of the one over the whole text. How good is it? We
-# take the gradient of {{ 16 * 8 * T :, }} tokens for the truth, and ask how well smaller batches point the same way, by
-# the cosine of lesson 02. They are parts of the whole, so that $n$ of its 128 rows would have a cosine of about
-# $\sqrt{n / 128}$ even if each row pointed in a direction of its own.
+# A gradient is a mean over the tokens of its batch: the gradient $G$ of all texts, and chance. The chance in a mean of $b$
+# tokens shrinks as $1/b$, so that the squared length is, on average,
+#
+# $$|g_b|^2 = |G|^2 + \frac{S}{b}$$
+#
+# Two sizes of batch give two equations, and both unknowns ([McCandlish et al. 2018](https://arxiv.org/abs/1812.06162), appendix
+# A.1). At $b = S / |G|^2$ half of the squared length is chance; this size is the **gradient noise scale**. Much smaller batches point
+# nearly anywhere, much larger ones repeat what is known.
 #
 # **Predict before you run:** who needs the larger batch, the model that knows nothing or the one that has learned a
 # little?
 
+# %% key="batch" tags=["timing"]
+b, PARTS = 8 * T, 32  # tokens of a part
 
-# %% key="batch"
-def mean_cosine(gradients, n, whole):
-    """The cosine with the whole of the mean of n gradients, on average over all that there are."""
+
+def squared_length(gradients, n):
+    """Of the means of n parts, on average over all that there are."""
     means = [np.mean(gradients[i : i + n], axis=0) for i in range(0, len(gradients), n)]
-    return np.mean([g @ whole / norm(g) / norm(whole) for g in means])
+    return np.mean([g @ g for g in means])
 
 
-def cosines_by_size(weights):
-    """... of batches of 1, 2, 4, 8, 16 and 32 rows with all 128."""
-    parts = [stream.batch(200 + n, 8 * T, T) for n in range(16)]
-    rows = [[some[i : i + 1] for some in parts[0]] for i in range(8)]
-    of_rows, of_parts = (
-        [flat(loss_and_gradients(weights, small, *batch)[1]) for batch in batches]
-        for batches in (rows, parts)
-    )
-    whole = np.mean(of_parts, axis=0)
-    return np.array(
-        [mean_cosine(some, n, whole) for some in (of_rows, of_parts) for n in (1, 2, 4)]
-    )
+def signal_and_chance(gradients):
+    """|G|² and S, from the parts and from all of them together."""
+    n = len(gradients)
+    part, whole = squared_length(gradients, 1), squared_length(gradients, n)
+    return (n * whole - part) / (n - 1), (part - whole) * b * n / (n - 1)
 
 
-alike = {"fresh weights": cosines_by_size(fresh), "after 100 steps": cosines_by_size(young)}
-alike["by chance"] = np.sqrt(2 ** np.arange(6) / 128)
-show.curves(T * 2 ** np.arange(6), alike, ("tokens in the batch", "cosine with the whole"))
+sizes = 2 ** np.arange(6)  # parts
+shares, scales, spread = {}, {}, {}
+for name, weights in {"fresh weights": fresh, "after 100 steps": young}.items():
+    batches = (stream.batch(200 + i, b, T) for i in range(PARTS))
+    gradients = [flat(loss_and_gradients(weights, small, *batch)[1]) for batch in batches]
+    G2, S = signal_and_chance(gradients)
+    scales[name] = S / G2
+    four = [signal_and_chance(gradients[i::4]) for i in range(4)]  # each from a quarter
+    spread[name] = [chance / signal for signal, chance in four]
+    shares[name] = np.array([G2 / squared_length(gradients, n) for n in sizes])
+show.curves(b * sizes, shares, ("tokens in the batch", "signal, as a share of |g|²"), log="x")
+for name, scale in scales.items():
+    low, high = min(spread[name]), max(spread[name])
+    print(f"{name}: noise scale {scale:,.0f} tokens (quarters: {low:,.0f} to {high:,.0f})")
 
 # %% [markdown] key="batch-read"
-# {{ claim: alike["fresh weights"][0] > alike["after 100 steps"][0] + 0.08 > alike["by chance"][0] + 0.1 }}
-# The one that has learned. With fresh weights the gradient of a single row has a cosine of {{ alike["fresh weights"][0] :.2f }} with the whole,
-# perhaps because every text says that some tokens are frequent. A hundred steps later it is {{ alike["after 100 steps"][0] :.2f }}, and {{ alike["by chance"][0] :.2f }} would
-# be chance. Even {{ 32 * T :, }} tokens come only to {{ alike["after 100 steps"][-1] :.2f }}, with {{ alike["by chance"][-1] :.2f }} by chance. What is left to learn is probably rarer, so that more texts are
-# needed to find it: **the better the model, the larger the batch it needs**
-# ([McCandlish et al. 2018](https://arxiv.org/abs/1812.06162), who measure it by a **gradient noise scale**). The batches of Llama 3
+# {{ claim: min(spread["after 100 steps"]) > 5 * max(spread["fresh weights"]) }}
+# The one that has learned. At first the gradient of {{ scales["fresh weights"] :,.0f }} tokens is half signal; a hundred steps later
+# it takes {{ scales["after 100 steps"] :,.0f }}, {{ scales["after 100 steps"] / scales["fresh weights"] :.0f }} times as many, perhaps because every text says that some tokens are frequent,
+# while what is left to learn is said by few. Of a batch of {{ b :, }} tokens, as in these hundred steps, {{ shares["after 100 steps"][0] :.0% }} is then signal. That is not wrong: far below the
+# noise scale twice the batch saves nearly half of the steps, far above it hardly any (McCandlish et al., section 2). **A model that has learned more
+# needs a larger batch**, which they found in many models. The batches of Llama 3
 # 405B grew during the run from 4 to 16 million tokens ([Llama team 2024](https://arxiv.org/abs/2407.21783), section 3.4.1).
 
 # %% [markdown] key="parts-why"
@@ -132,8 +140,8 @@ table(
 
 # %% [markdown] key="parts-read"
 # {{ claim: memory[16] > 8 * memory[1] }}
-# The same gradient, from {{ memory[1] :.0f }} MB instead of {{ memory[16] :.0f }}. Each row more costs {{ (memory[16] - memory[4]) / 12 :.0f }} MB; the gradient itself and the sum take
-# {{ 8 * small.count_parameters() / 1e6 :.0f }} MB together, however large the batch is. So memory is no reason for a small batch; it only costs time. (With parts of *unequal* length the plain mean is wrong, as [lesson 15](15_backward.ipynb) shows.)
+# The same gradient, from {{ memory[1] :.0f }} MB instead of {{ memory[16] :.0f }}. Each additional row costs {{ (memory[16] - memory[4]) / 12 :.0f }} MB; the gradient itself and the sum take
+# {{ 8 * small.count_parameters() / 1e6 :.0f }} MB together, however large the batch is. So memory is no reason for a small batch; it only costs time. The sum is kept in float32 here, and in the training of Llama 3 as well (section 3.3.2). (With parts of *unequal* length the plain mean is wrong, as [lesson 15](15_backward.ipynb) shows.)
 
 # %% [markdown] key="bits-why"
 # ## Step 3. Sixteen bits
@@ -158,7 +166,8 @@ def to_nearest(x):
 
 w = flat(young)
 agree(to_nearest(w), widen_bf16(narrow_bf16(w)), tolerance=0)
-for name, x in {"float32": w[:1], "bfloat16": to_nearest(w[:1])}.items():
+up = w[w.view(np.uint32) & 0x8000 > 0][:1]  # one whose lower half is more than half full
+for name, x in {"float32": up, "bfloat16": to_nearest(up)}.items():
     bits = f"{x.view(np.uint32)[0]:032b}"
     print(f"{name:9} {bits[0]} {bits[1:9]} {bits[9:16]} {bits[16:]}   {x[0]:.9f}")
 
@@ -174,7 +183,7 @@ away = {name: np.mean(d == 0) for name, (d, _) in measured.items()}
 coarse = np.mean(np.abs(g) < np.finfo(np.float16).smallest_normal)
 error = {name: np.median(np.abs(x / w - 1)) for name, (_, x) in measured.items()}
 rows = [[n, f"{error[n]:.2%}", f"{away[n]:.2%}"] for n in measured]
-table(["", "a weight's error", "gradients that become 0"], rows)
+table(["", "relative error of a weight, median", "gradients that become 0"], rows)
 print(f"and {coarse:.0%} of the gradients have fewer digits in float16 than it promises")
 
 # %% [markdown] key="range-read"
@@ -198,7 +207,7 @@ print(f"loss on held-out stories: {exact:.5f} in float32, {rounded:.5f} in bfloa
 
 # %% [markdown] key="step-why"
 # {{ claim: abs(exact - rounded) < 0.002 }}
-# It does not: for using a model, eight significant bits are enough. (Only the weights are rounded here. A graphics card also
+# It does not: for the loss of this model eight significant bits are enough. (Only the weights are rounded here. A graphics card also
 # rounds what is multiplied with them, and keeps the sums in float32.)
 #
 # ## Step 4. The step that vanishes
@@ -209,9 +218,9 @@ print(f"loss on held-out stories: {exact:.5f} in float32, {rounded:.5f} in bfloa
 # take its direction and look.
 
 # %% key="still"
-print(
-    "0.1 - 0.0001 =", to_nearest(to_nearest(np.float32([0.1])) - np.float32(0.0001)), "in bfloat16"
-)
+tenth = to_nearest(np.float32([0.1]))
+after = to_nearest(tenth - np.float32(0.0001))
+print(f"0.1 as bfloat16: {tenth[0]:.8f}; after a step of 0.0001: {after[0]:.8f}")
 moved = begin.map(np.copy)
 optimizer = AdamW(moved)
 for step in range(20):
@@ -221,36 +230,41 @@ w = flat(begin)
 direction = flat(moved) - w
 rates = 10 ** np.linspace(-6, -1, 41)
 still = {r: np.mean(to_nearest(w + np.float32(r) * direction) == w) for r in (*rates, 8e-5, 1e-2)}
-share = {"weights that stand still": np.array([still[r] for r in rates])}
-show.curves(rates, share, ("rate", "share of all weights"), log="x")
+line = {"weights that stand still": np.array([still[r] for r in rates])}
+show.curves(rates, line, ("rate", "share of all weights"), log="x")
+goes = to_nearest(w + np.float32(8e-5) * direction) != w
+sizes_of = [np.median(np.abs(w[which])) for which in (goes, ~goes)]
 print(
     f"at 0.00008: {still[8e-5]:.0%} stand still; at 0.01, the rate of lesson 16: {still[1e-2]:.0%}"
+)
+print(
+    f"median size at 0.00008: {sizes_of[0]:.4f} of those that move, {sizes_of[1]:.4f} of the others"
 )
 
 # %% [markdown] key="still-read"
 # {{ claim: still[8e-5] > 0.8 > 0.3 > still[1e-2] }}
 # The step from 0.1 ends nearest to where it began, so the weight is rounded back, and in the next step again. At 0.00008
-# {{ 1 - still[8e-5] :.0% }} would move, the smallest weights, whose neighbours are nearer. At lesson 16's rate it would be
-# {{ 1 - still[1e-2] :.0% }}, but every cosine ends at zero. (Llama's own weights and gradients have other sizes than ours, so that its share
+# {{ 1 - still[8e-5] :.0% }} would move, nearly all of them small weights, whose neighbours are nearer. {{ claim: sizes_of[0] < sizes_of[1] / 5 }} At lesson 16's highest rate it would be
+# {{ 1 - still[1e-2] :.0% }}, but its rates end at zero. (Llama's own weights and gradients have other sizes than ours, so that its share
 # would be another.)
 #
 # The usual way out is to keep the weights twice. **Master weights** in float32 take the steps, and rounded copies of them go into the
 # products: **mixed precision** (Micikevicius et al.). But here is another one. Suppose that the weights are kept in bfloat16 alone, and
-# rounded *by lot*: a number a tenth of the way to its upper neighbour goes up in one case of ten. That is **stochastic
+# rounded *at random*: a number a tenth of the way to its upper neighbour goes up in one case of ten. That is **stochastic
 # rounding**.
 
 # %% [markdown] key="ways-why"
 # ## Experiment: to learn while standing still
 #
 # Our model goes on for forty steps at a fixed rate, and again with the stories in two other orders. Four ways: everything in
-# float32, the control; weights in bfloat16 with master weights; in bfloat16 alone, rounded to the nearest; and in bfloat16 alone, by lot.
+# float32, the control; weights in bfloat16 with master weights; in bfloat16 alone, rounded to the nearest; and in bfloat16 alone, rounded at random.
 # Gradients and Adam's means stay in float32.
 #
-# **Predict before you run:** at the rate 0.0001, which part of float32's gain is left to each of the other three?
+# **Predict before you run:** at the rate 0.0001, how much of float32's gain does each of the other three keep?
 
 
 # %% key="ways-tools"
-def by_lot(x, dice):
+def at_random(x, dice):
     """bfloat16 again: a random number in place of the half decides whether to round up."""
     lots = dice.integers(0, 2**16, x.shape, dtype=np.uint32)
     return ((x.view(np.uint32) + lots) & UPPER).view(np.float32)
@@ -281,7 +295,7 @@ ways = {
     "float32": {},
     "master weights": {"used": to_nearest},
     "to the nearest": {"kept": to_nearest},
-    "by lot (stochastic)": {"kept": lambda x: by_lot(x, dice)},
+    "at random (stochastic)": {"kept": lambda x: at_random(x, dice)},
 }
 gained, stood, rows = {}, {}, []
 for rate in (1e-4, 1e-3):
@@ -297,20 +311,20 @@ table(["rate", "way", "gains, three orders", "of float32's", "stand still in a s
 part = {key: gains / gained["float32", key[1]] for key, gains in gained.items()}
 nearest, lots, masters = (
     ("to the nearest", 1e-4),
-    ("by lot (stochastic)", 1e-4),
+    ("at random (stochastic)", 1e-4),
     ("master weights", 1e-4),
 )
 
 # %% [markdown] key="ways-read"
 # {{ claim: part[nearest].max() < 0.5 and abs(part[masters] - 1).max() < 0.05 and abs(part[lots] - 1).max() < 0.1 }}
 # {{ claim: stood[lots] > 0.7 and part["to the nearest", 1e-3].min() > part[nearest].max() }}
-# {{ claim: abs(part["by lot (stochastic)", 1e-3] - 1).max() < 0.1 }}
+# {{ claim: abs(part["at random (stochastic)", 1e-3] - 1).max() < 0.1 }}
 # Rounded to the nearest, the model keeps {{ part[nearest].mean() :.0% }} of the gain at the small rate, and {{ part["to the nearest", 1e-3].min() :.0% }} to {{ part["to the nearest", 1e-3].max() :.0% }} at the one ten times
-# as large. With master weights it keeps {{ part[masters].min() :.0% }} to {{ part[masters].max() :.0% }}, measured with their rounded copies: the products do not need more digits, only the sum of the steps does.
+# as large. With master weights it keeps {{ part[masters].min() :.0% }} to {{ part[masters].max() :.0% }}, measured with their rounded copies: the weights need no more digits in the products, only in the sum of the steps.
 #
-# And by lot? In each step {{ stood[lots] :.0% }} of the weights stand still, nearly as many as the {{ stood[nearest] :.0% }} before, and yet
+# And at random? In each step {{ stood[lots] :.0% }} of the weights stand still, instead of {{ stood[nearest] :.0% }}, and yet
 # {{ part[lots].min() :.0% }} to {{ part[lots].max() :.0% }} of the gain is there, from the same sixteen bits. Rounding to the nearest makes the same mistake every time, so that
-# mistakes add up; rounding by lot makes one in all directions, and over many weights and steps they cancel. **It is not
+# mistakes add up; rounding at random makes one in all directions, and over many weights and steps they cancel. **It is not
 # the size of an error that stops the learning, but that it always points back.** In other networks the same has been found
 # ([Zamirai et al. 2020](https://arxiv.org/abs/2010.06192)).
 #
@@ -321,14 +335,14 @@ kinds = ["weight", "gradient", "master weight", "Adam's m", "Adam's v"]
 of = {
     "float32": [4, 4, 0, 4, 4],
     "mixed precision": [2, 2, 4, 4, 4],
-    "by lot, here": [2, 4, 0, 4, 4],
+    "at random, here": [2, 4, 0, 4, 4],
 }
 table(["bytes for each weight", *kinds, "sum"], [[n, *each, sum(each)] for n, each in of.items()])
 
 # %% [markdown] key="bytes-read"
 # Mixed precision takes {{ sum(of["mixed precision"]) }} bytes for each weight, exactly as many as float32 ([Rajbhandari et al.
-# 2019](https://arxiv.org/abs/1910.02054), section 3.1). It pays because the activations take half, and because graphics cards multiply
-# numbers of sixteen bits much faster.
+# 2019](https://arxiv.org/abs/1910.02054), section 3.1). It pays because activations of sixteen bits take half of the memory, and because
+# graphics cards multiply such numbers faster (Micikevicius et al., section 1).
 #
 # ## What comes next
 #

@@ -7,7 +7,7 @@
 #
 # A number that says how good an answer was is a **reward**. You choose the best of several answers, teach a **reward
 # model**, derive the **policy gradient**, and write out a step of **GRPO**, which trained DeepSeek-R1. At the end all ways to
-# happy endings stand on one plot, beside the least distance that was needed. We look
+# happy endings stand on one plot, next to the smallest distance that would have sufficed. We look
 # for where the rest went, and count what the gain is made of. You need lesson 18 and about an hour; [exercise 19](exercises/19_rewards.ipynb) goes with it.
 
 # %% key="setup"
@@ -47,7 +47,7 @@ print(f"Tom: {r[0].astype(int)}, mean {r[0].mean():.2f}; all requests {r.mean():
 # **Predict before you run:** how often does the best of 4 end well? And how many nats of KL is "the best of 4" away from the
 # model itself?
 #
-# The second can be derived. Among answers of equal reward the choice is blind, so that all that moves is a coin, from $p$ to $q = 1 - (1 - p)^n$, and so
+# The second can be derived. Among answers of equal reward the choice is blind, so the only thing that changes is the probability of a good ending, from $p$ to $q = 1 - (1 - p)^n$, and so
 #
 # $$\mathrm{KL} = q \ln \frac{q}{p} + (1 - q) \ln \frac{1 - q}{1 - p}$$
 
@@ -66,7 +66,8 @@ rows = [
 table(["best of", "by the formula", "found", "nats"], rows)
 
 # %% [markdown] key="choose-read"
-# The best of 4 ends well in {{ found[2] :.0% }} of cases, and has moved by no more than {{ nats[2] :.2f }} nats.
+# By the formula the best of 4 ends well in {{ 1 - (1 - p) ** 4 :.0% }} of cases, and has moved by no more than {{ nats[2] :.2f }} nats. Among our
+# answers it is {{ found[2] :.0% }}, since four different ones of sixteen are taken.
 # {{ claim: found[2] > p + 0.15 and best_of_n_kl(p, 16) < np.log(1 / p) + 1e-9 }} However large $n$ is, the distance
 # stays below $\ln(1/p)$, here {{ np.log(1 / p) :.2f }}.
 #
@@ -144,28 +145,30 @@ def scores(pair):
 
 judged = np.array(on_all_cores(scores, bad))  # 12 stories, as it was and after each edit
 unit = (held_out @ head).std()  # of whole stories
-liked, gain = {}, {}
+liked, raised = {}, {}
 for line, score in zip(added, judged.T[1:]):
     liked[line] = np.mean([ends_well(f"{pair.other} {line}") for pair in bad])
-    gain[line] = (score - judged[:, 0]) / unit
-rows = [[f"+ {n}", f"{liked[n]:.0%}", f"{g.mean():+.1f} ± {g.std():.1f}"] for n, g in gain.items()]
-happily, denied, wolf, bland, *_ = (g.mean() for g in gain.values())
+    raised[line] = (score - judged[:, 0]) / unit
+rows = [
+    [f"+ {n}", f"{liked[n]:.0%}", f"{g.mean():+.1f} ± {g.std():.1f}"] for n, g in raised.items()
+]
+happily, denied, wolf, bland, *_ = (g.mean() for g in raised.values())
 table(["added to a bad story", "the rule likes it", "reward model, standard deviations"], rows)
 
 # %% [markdown] key="fooled-read"
 # {{ claim: bland > 0.3 and abs(bland - happily) < 0.5 and wolf < happily and denied > 0.5 and liked[added[3]] == 0 }}
 # The line about friends earns nothing from the rule and {{ bland :+.1f }} standard deviations from the reward model, about
 # as much as *happily ever after*. The wolf delights the rule, because somebody smiles, and so does *not happy at all*. The
-# reward model marks the wolf down ({{ wolf :+.1f }}), but falls for the denial ({{ denied :+.1f }}). The
+# reward model gives nothing for the wolf ({{ wolf :+.1f }}, within the spread), but falls for the denial ({{ denied :+.1f }}). The
 # rule goes by words, the reward model by what went along with them, and neither knows what ending well is.
 
 # %% [markdown] key="gradient-why"
 # ## Step 3. The policy gradient
 #
-# Now the weights are to learn. The mean reward is $J = \sum_y p(y)\, r(y)$ over all answers. Of its parts only $p$
+# Now the weights are to learn. The mean reward is $R = \sum_y p(y)\, r(y)$ over all answers. Of its parts only $p$
 # depends on the weights, and since $\mathrm{d} \ln p = \mathrm{d}p / p$,
 #
-# $$\mathrm{d}J = \sum_y r(y)\, \mathrm{d}p(y) = \sum_y p(y)\, r(y)\, \mathrm{d} \ln p(y)$$
+# $$\mathrm{d}R = \sum_y r(y)\, \mathrm{d}p(y) = \sum_y p(y)\, r(y)\, \mathrm{d} \ln p(y)$$
 #
 # The sum over all stories has become a **mean over stories that the model writes**. So we let it write, take the
 # gradient of each answer's $\ln p$, as in DPO, and weight it by the reward; nothing flows through the draw or the rule. This is
@@ -180,7 +183,7 @@ table(["added to a bad story", "the rule likes it", "reward model, standard devi
 from llama_np.training.rewards import centred, reinforce_loss_backward
 
 of_endings, worth = np.array([0.6, 0.3, 0.1]), np.array([0.0, 1.0, 1.0])
-exact = of_endings * (worth - of_endings @ worth)  # dJ for each of three logits
+exact = of_endings * (worth - of_endings @ worth)  # dR for each of three logits
 drawn = np.random.default_rng(0).choice(3, size=(4000, 8), p=of_endings)  # groups of 8
 d_log_p = np.eye(3)[drawn] - of_endings  # 4000 8 3: right minus predicted
 
@@ -212,7 +215,7 @@ table(["weighted by", "mean of the gradients", "spread"], rows)
 # %% [markdown] key="group-why"
 # ## Step 4. GRPO
 #
-# **PPO**, proximal policy optimisation, which made InstructGPT, has a second network that foretells
+# **PPO**, proximal policy optimisation, which made InstructGPT, has a second network that predicts
 # the reward, as a baseline for every token. **Group relative policy optimisation** has none: its baseline is the mean of a group
 # of answers to one question ([Shao et al. 2024](https://arxiv.org/abs/2402.03300), section 4.1; with rules for rewards,
 # DeepSeek-R1, [Guo et al. 2025](https://arxiv.org/abs/2501.12948)). It also divides by the group's standard
@@ -229,18 +232,18 @@ at_end = [len(tokenizer.encode(last_sentence(story))) for story in stories[g]]
 n_good, good = int(r[g].sum()), by_hand.max()
 print(f"{n_good} good answers get {good:+.2f}, {16 - n_good} others {by_hand.min():+.2f}")
 print(f"tokens of an answer {np.mean(tokens_of):.0f}, of its last sentence {np.mean(at_end):.0f}")
-share = np.linspace(0, 1, 41)
+part_good = np.linspace(0, 1, 41)
 show.curves(
-    share,
-    {"groups of 8": share**8 + (1 - share) ** 8},
+    part_good,
+    {"groups of 8": part_good**8 + (1 - part_good) ** 8},
     ("share of good answers", "groups that teach nothing"),
 )
 
 # %% [markdown] key="group-read"
 # The rarer kind gets the larger advantage, and a group of equal rewards gets nothing. The curve says how many groups of 8
 # are lost so: {{ p**8 + (1 - p) ** 8 :.0% }} at the start, and {{ 0.9**8 + 0.1**8 :.0% }} once nine answers of ten are good. Each advantage is given
-# to **every** token of its answer. Only the last sentence, about {{ np.mean(at_end) :.0f }} tokens of {{ np.mean(tokens_of) :.0f }},
-# had to do with the reward, but the model is not told: the problem of **credit assignment**.
+# to **every** token of its answer. The rule has read only the last sentence, about {{ np.mean(at_end) :.0f }} tokens of {{ np.mean(tokens_of) :.0f }},
+# but the model is not told which tokens earned the reward: the problem of **credit assignment**.
 
 # %% [markdown] key="clip-read"
 # The same answers may serve for several updates. Then, as in PPO, the ratio $p / p_\mathrm{old}$ of each token makes up for what
@@ -274,10 +277,13 @@ print(f"at the start, where all three are the same: {start:.3f}")
 # At the start the loss is zero, because the advantages of a group cancel. With one update for each draw every ratio is 1, and what comes later is the
 # penalty alone, so that **GRPO's loss rises while the stories get better**.
 #
+# Both divisions have a price. That by the deviation gives most weight to requests that nearly always or nearly never succeed, and that by
+# the length of an answer lets long failures off lightly. Dr. GRPO does without either ([Liu et al. 2025](https://arxiv.org/abs/2503.20783)).
+#
 # ## Step 5. One step in the open
 #
-# Whole stories take long, so the model gets three of them **without their last sentence**, and writes how each goes on, eight
-# times. Below is all of GRPO, with the `beta` and `clip` of step 4: draw, judge, compare, loss, step.
+# Whole stories take long, so the model gets three that ended badly, **without their last sentence**, and writes how each goes on,
+# eight times, at temperature 1 and for at most 32 tokens. Below is all of GRPO, with the `beta` and `clip` of step 4: draw, judge, compare, loss, step.
 
 # %% key="step"
 from llama_np.training.backward import differentiate
@@ -330,12 +336,13 @@ from llama_np.training.optimizer import AdamW
 from weights_tools.commands.dpo import base_and_lora
 
 
-def without_the_end(pair):
-    text = pair.other[: pair.other.rindex(last_sentence(pair.other))].strip()
-    return encode(tokenizer, Dialog(pair.question, text)).ids[:-1]  # the model goes on from there
+def without_the_end(question, story):
+    text = story[: story.rindex(last_sentence(story))].strip()
+    return encode(tokenizer, Dialog(question, text)).ids[:-1]  # the model goes on from there
 
 
-cut = [without_the_end(p) for p in sorted(pairs, key=lambda pair: len(pair.other))[1:10]]
+short = sorted(pairs, key=lambda pair: len(pair.other))[1:10]
+cut = [without_the_end(pair.question, pair.other) for pair in short]
 beginnings, others = cut[::3], [ids for i, ids in enumerate(cut) if i % 3]  # to learn from: 3 of 9
 how = Groups(answers=8, longest=32, temperature=1.0)
 base, lora = base_and_lora("doll-house-chat", chat, rank=8, seed=0)
@@ -348,7 +355,7 @@ for step in range(1, 11):
     share_seen.append(r_now.mean())
     if step in (1, 5, 10):
         shown = zip(r_now[1], A_now[1], told[1])
-        rows += [[step, f"{x:.0f}", f"{a:+.2f}", text or "(nothing)"] for x, a, text in shown]
+        rows += [[step, f"{x:.0f}", f"{a:+.2f}", text or "(no end yet)"] for x, a, text in shown]
 after = judge(draw(merge(base.weights, lora), others, seed=100))[1].mean()
 likeliest = Counter(row[3] for row in rows[-8:]).most_common(1)[0]
 print("share that ends well, step by step:", np.round(share_seen, 2))
@@ -360,7 +367,7 @@ table(["step", "reward", "advantage", "how it goes on"], four_of_eight)
 # {{ claim: np.mean(share_seen[-3:]) > np.mean(share_seen[:2]) + 0.2 and after > before + 0.2 }}
 # The table has four endings of eight. At step 1, {{ sum(row[:2] == [1, "1"] for row in rows) }} of the eight please the rule, and get
 # {{ next(row[2] for row in rows if row[1] == "1") }} each. At step 10 it is
-# {{ sum(row[:2] == [10, "1"] for row in rows) }}, so that this group has only zeros for advantages and teaches nothing any more; *{{ likeliest[0] }}* came {{ likeliest[1] }} times. {{ claim: all(row[2] == "+0.00" for row in rows[-8:]) }} Over
+# {{ sum(row[:2] == [10, "1"] for row in rows) }}, so that all advantages of this group are zero and it no longer teaches anything; *{{ likeliest[0] }}* came {{ likeliest[1] }} times. {{ claim: all(row[2] == "+0.00" for row in rows[-8:]) }} Over
 # all three beginnings the share went from {{ np.mean(share_seen[:2]) :.0% }} in the first two steps to
 # {{ np.mean(share_seen[-3:]) :.0% }} in the last three, after 240 zeros and ones, and on six beginnings that it did not
 # train on from {{ before :.0% }} to {{ after :.0% }}. Nobody has shown the model a good ending: it has found them among its own.
@@ -369,7 +376,8 @@ table(["step", "reward", "advantage", "how it goes on"], four_of_eight)
 # ## Step 6. What it costs
 #
 # With whole stories it takes about ten minutes (`python -m weights_tools grpo --out DIR`). What follows was measured by
-# `python -m weights_tools.training.rewards.study`, whose tables ship: GRPO from three seeds. Each point of the first picture is the mean over
+# `python -m weights_tools.training.rewards.study`, whose tables ship: GRPO from three seeds, and of each run the mean of its last
+# weights. Each point of the first picture is the mean over
 # the seeds and over 80 answers of each, told in five steps of training.
 
 # %% key="long"
@@ -400,7 +408,8 @@ show.curves(
 # {{ claim: all(log[-1]["train_loss"] > log[0]["train_loss"] for log in logs) }} Fewer of the endings are different.
 #
 # Now all ways beside each other: the best of 2, 4 and 8; fine-tuning on the preferred answers alone, and DPO, from lesson 18;
-# the DPO that ships, `doll-house-cheerful`; and GRPO. The axis of nats goes by their square root.
+# the DPO that ships, `doll-house-cheerful`; and GRPO. The KL axis is on a square-root scale, and
+# GRPO's line is what it told while it was trained.
 # **Predict before you run:** which lies nearest to the bound of step 1, and by what factor do the others miss it?
 
 # %% key="plot"
@@ -449,7 +458,7 @@ rows = [
     [
         method, with_range(of(method, "mean_reward"), ".0%"),
         with_range(of(method, "kl_per_answer"), ".1f"),
-        f"{of(method, times_the_least).mean():.0f}" if method != study.CHAT_ALONE else "",
+        f"{of(method, times_the_least).mean():.1f}" if method != study.CHAT_ALONE else "",
         f"{of(method, before_the_end).mean():.0%}" if method in moved else "",
         f"{of(method, 'distinct_endings').mean():.0f} of {its[0]['answers']}",
         f"{of(method, 'story_loss').mean() - start['story_loss']:+.3f}",
@@ -469,17 +478,21 @@ def nats_at(reward, log):
 
 
 paid_logs = logs_of(study.PAID_AT_THE_END)
-first_at = {name: np.array([nats_at(0.7, log) for log in each])
-            for name, each in (("GRPO", logs), (study.PAID_AT_THE_END, paid_logs))}  # fmt: skip
-at_25 = {name: np.array([log[4]["mean_reward"] for log in each])
-         for name, each in (("GRPO", logs), (study.PAID_AT_THE_END, paid_logs))}  # fmt: skip
-rows = [[name, with_range(at_25[name], ".0%"), with_range(first_at[name], ".1f")] for name in at_25]
-table(["in training", "ends well at step 25", "nats where 70 % do first"], rows)
+on_the_way = {  # a row for each seed
+    name: np.array([[log[4]["mean_reward"], nats_at(0.5, log), nats_at(0.7, log)] for log in each])
+    for name, each in (("GRPO", logs), (study.PAID_AT_THE_END, paid_logs))
+}
+rows = [
+    [name, *map(with_range, each.T, (".0%", ".1f", ".1f"))] for name, each in on_the_way.items()
+]
+header = ["ends well at step 25", "nats where 50 % first do", "where 70 % first do"]
+table(["in training", *header], rows)
+usual, paid = on_the_way.values()
 alike = [last["GRPO"][0], last[study.PAID_AT_THE_END][1]]
 free, held = (
     (last[m][0]["mean_reward"], last[m][0]["kl_per_answer"]) for m in study.OTHER_PENALTIES
 )
-on_the_way = np.array([nats_at(held[0], log) for log in logs])  # to as many good endings
+as_held = np.array([nats_at(held[0], log) for log in logs])  # on the way to as many
 
 # %% [markdown] key="lost-read"
 # {{ claim: all((of(method, times_the_least) > 3).all() and (of(method, before_the_end) > 0.5).all() for method in moved) }}
@@ -490,26 +503,29 @@ on_the_way = np.array([nats_at(held[0], log) for log in logs])  # to as many goo
 # model comes near the bound, and this is no ranking, since recipes count as much as methods. Where did the rest go?
 #
 # A story's nats are a sum over its tokens, and {{ of("GRPO", before_the_end).mean() :.0% }} of GRPO's lie **before the last sentence**, where
-# the rule never looks. It is tempting to blame step 4, where an advantage is paid to every token alike. The control pays
-# the last sentence alone, for 25 of 60 steps. It learns faster, with every seed, and its endings stay more varied.
-# {{ claim: at_25[study.PAID_AT_THE_END].mean() > at_25["GRPO"].mean() + 0.15 and all(b > a for a, b in zip(at_25["GRPO"], at_25[study.PAID_AT_THE_END])) }}
-# {{ claim: of(study.PAID_AT_THE_END, "distinct_endings").mean() > of("GRPO", "distinct_endings").mean() + 10 }}
-# But {{ of(study.PAID_AT_THE_END, before_the_end).mean() :.0% }} of its nats still lie before the last sentence. **Knowing which
-# token earned the reward saves time, and still the rest of the story moves.** Does it move less for the same reward? On the way it does:
-# every seed of the control comes to its first 70 % with fewer nats than any seed of GRPO. {{ claim: first_at[study.PAID_AT_THE_END].max() < first_at["GRPO"].min() }} At the end we cannot say: of the last models one of either kind ends well in
-# {{ alike[0]["mean_reward"] :.0% }} and {{ alike[1]["mean_reward"] :.0% }}, with {{ alike[0]["kl_per_answer"] :.1f }} and {{ alike[1]["kl_per_answer"] :.1f }} nats. {{ claim: abs(alike[0]["mean_reward"] - alike[1]["mean_reward"]) < 0.02 }}
+# the rule never looks. It is where most of the tokens are, but an answer could have ended well without them. It is tempting to blame step 4, where an
+# advantage is paid to every token alike. The control pays the last sentence alone, and stops after 25 of 60 steps. It learns faster, with every seed.
+# {{ claim: (paid[:, 0] > usual[:, 0]).all() and paid[:, 0].mean() > usual[:, 0].mean() + 0.15 }}
+# But {{ of(study.PAID_AT_THE_END, before_the_end).mean() :.0% }} of its nats still lie before the last sentence, {{ (of(study.PAID_AT_THE_END, "kl_per_answer") - of(study.PAID_AT_THE_END, "kl_at_the_end")).mean() :.1f }} nats a story instead of
+# {{ (of("GRPO", "kl_per_answer") - of("GRPO", "kl_at_the_end")).mean() :.1f }}. **Knowing which
+# token earned the reward saves time, and still the rest of the story moves.** Does it move less for the same reward? Early on it does: every seed of the control
+# reaches 50 % with fewer nats than any seed of GRPO. At 70 % the ranges nearly touch, and of the last models one of either kind ends well in
+# {{ alike[0]["mean_reward"] :.0% }} and {{ alike[1]["mean_reward"] :.0% }}, with {{ alike[0]["kl_per_answer"] :.1f }} and {{ alike[1]["kl_per_answer"] :.1f }} nats. {{ claim: paid[:, 1].max() < usual[:, 1].min() and paid[:, 2].max() < usual[:, 2].min() }}
+# {{ claim: abs(alike[0]["mean_reward"] - alike[1]["mean_reward"]) < 0.02 }}
 #
-# What does make it move less is the penalty. Without one, GRPO moves by {{ free[1] :.1f }} nats and earns no more by it than with it:
-# {{ free[0] :.0% }} end well. With ten times the penalty {{ held[0] :.0% }} do, for {{ held[1] :.1f }} nats, where the usual penalty needs
-# {{ on_the_way.min() :.1f }} to {{ on_the_way.max() :.1f }} on its way to as many. (One seed each, but far outside the range of the three above.)
-# {{ claim: free[1] > 1.2 * of("GRPO", "kl_per_answer").max() and free[0] < of("GRPO", "mean_reward").max() and held[1] < 0.5 * on_the_way.min() }}
-# **Much of the way earned nothing**, and $\beta$ takes off that part first.
+# What does make it move less is the penalty. Without one, GRPO moves by {{ free[1] :.1f }} nats, more than with any seed above, and ends well in
+# {{ free[0] :.0% }}, which is no better. With ten times the penalty it moves by {{ held[1] :.1f }} nats, where GRPO in training has needed
+# {{ as_held.min() :.1f }} to {{ as_held.max() :.1f }} to come as far; but it comes to no more than {{ held[0] :.0% }}. (These two are one seed each.)
+# {{ claim: free[1] > 1.2 * of("GRPO", "kl_per_answer").max() and free[0] < of("GRPO", "mean_reward").max() and held[1] < 0.5 * as_held.min() }}
+# **Part of the way earns nothing**, and a penalty takes that off; a larger one takes off reward as well.
 #
-# Why does the beginning move, where nothing is paid for it? The model of step 5 has learned from endings alone.
-# **Predict before you run:** it is asked for whole stories. How much of its distance lies before their last sentence?
+# Why does the beginning move, where nothing is paid for it? Perhaps because it helps: a story about a lost toy ends happily more easily than one
+# about a fire. The model of step 5, which has learned from ends alone, can be asked. It tells whole stories, we cut their last sentence, and the
+# **chat model**, which has learned nothing of all this, finishes them; its own beginnings are the control.
+#
+# **Predict before you run:** does the chat model end more stories well when the other has begun them?
 
 # %% key="whole" tags=["timing"]
-from weights_tools.training.endings import HAPPY
 from weights_tools.training.grpo import tell as tell_and_judge
 
 live = merge(base.weights, lora)
@@ -519,23 +535,30 @@ whole = tell_and_judge(
 nats = np.mean([one.kl.sum() for one in whole])
 at_its_end = np.mean([study.nats_at_the_end(tokenizer, one) for one in whole])
 print(f"{nats:.1f} nats a story, {1 - at_its_end / nats:.0%} of them before the last sentence")
+print(next(one.text for one in whole if one.text and ends_well(one.text)))
 
 
-def happy_before(texts):
-    """Words of the rule before the last sentence, for each story."""
-    return np.mean(
-        [len(HAPPY.findall(text.rpartition(last_sentence(text))[0])) for text in texts if text]
-    )
+# %% key="finished" tags=["timing"]
+def finished_by_chat(told):
+    """Of each begun story the share of 8 ends that are good, when the chat model goes on."""
+    begun = [without_the_end(requests[i // 8], text) for i, text in enumerate(told) if text]
+    return judge(draw(chat.weights, begun, seed=200))[1].mean(axis=1)
 
 
-happy = [happy_before(sum(stories, [])), happy_before([one.text or "" for one in whole])]
-print(f"words of the rule before it: chat {happy[0]:.1f}, this model {happy[1]:.1f} a story")
+ended = {
+    "the chat model": finished_by_chat([story for group in stories for story in group[:8]]),
+    "the model of step 5": finished_by_chat([one.text for one in whole]),
+}
+error = {name: each.std() / np.sqrt(len(each)) for name, each in ended.items()}
+rows = [[n, len(each), f"{each.mean():.0%} ± {error[n]:.0%}"] for n, each in ended.items()]
+table(["begun by", "stories", "ended well by the chat model"], rows)
+own, moved_by = ended.values()
 
 # %% [markdown] key="whole-read"
-# {{ claim: 1 - at_its_end / nats > 0.3 and 0.5 < happy[1] / happy[0] < 1.5 }}
-# {{ 1 - at_its_end / nats :.0% }}, in sentences that it was never trained to write. Nor does it serve the rule, whose words come
-# {{ happy[0] :.1f }} times before the last sentence of the chat model's stories, and now {{ happy[1] :.1f }} times. It is a side effect.
-# One set of weights writes every token, so that **a step made for the end moves the rest as well**.
+# {{ claim: abs(moved_by.mean() - own.mean()) < 2 * np.hypot(*error.values()) and 1 - at_its_end / nats > 0.3 }}
+# Not that one could see it: {{ own.mean() :.0% }} ± {{ error["the chat model"] :.0% }} and {{ moved_by.mean() :.0% }} ± {{ error["the model of step 5"] :.0% }}. {{ 1 - at_its_end / nats :.0% }} of this model's way lies in beginnings,
+# of which it has written none in training, and they serve the rule no better than those of the chat model. As far as {{ len(own) }} stories can tell, it is a side
+# effect: one set of weights writes every token, so that **a step made for the end moves the rest as well**.
 #
 # What else is lost: GRPO writes {{ of("GRPO", "distinct_endings").mean() :.0f }} different endings where the chat model
 # had {{ start["distinct_endings"] }}, and pays {{ of("GRPO", "story_loss").mean() - start["story_loss"] :.3f }} nats a token on held-out stories.
@@ -561,8 +584,8 @@ table(["", "times of 128", "rewarded", "last sentence"], rows)
 # {{ claim: all(its[0]["times"] > 2 * of_model["chat model"][0]["times"] for name, its in of_model.items() if name != "chat model") }}
 # {{ claim: all({e["ending"].replace("all ", "") for e in its[:2]} == {"And they lived happily ever after"} for name, its in of_model.items() if name.startswith("GRPO")) }}
 # The chat model's favourite came {{ of_model["chat model"][0]["times"] }} times of {{ start["answers"] }}, that of the DPO that ships {{ of_model["DPO that ships"][0]["times"] }} times. The
-# three runs of GRPO drew other requests and other answers, and have arrived at the same sentence, with or without *all*. It fits every story. When the
-# reward is met and the wish behind it is not, one calls it **reward hacking** ([Amodei et al.
+# three runs of GRPO drew other requests and other answers, and have arrived at the same sentence, with or without *all*. It asks nothing of the story
+# before it. A reward that is earned in a way that was not meant is called **reward hacking** ([Amodei et al.
 # 2016](https://arxiv.org/abs/1606.06565), section 4). How much of the gain is that?
 
 # %% key="mended"

@@ -25,6 +25,8 @@ from weights_tools.tokenizers.sentencepiece_model import (
     USER_DEFINED,
     Piece,
     PieceList,
+    _fields,
+    _last_message,
     model_bytes,
     parse_llama2c,
     parse_model,
@@ -156,6 +158,17 @@ def test_the_written_model_has_all_that_was_read(ours, theirs):
     assert ends == [0, 1, 2, -1]
     text = "Hello  猫\n</s>"
     assert again.decode(again.encode(text)) == text
+
+
+def test_the_unknown_piece_may_have_any_id():
+    first, *others = tiny().pieces
+    moved = PieceList([*others, first])
+    data = model_bytes(moved)
+    its = library.SentencePieceProcessor(model_proto=data)
+    assert [its.unk_id(), its.bos_id(), its.eos_id()] == [len(others), 0, 1]
+    assert parse_model(data) == moved
+    trainer = dict(_fields(_last_message([*_fields(data)], 2)))
+    assert trainer[40] == len(others)  # sentencepiece goes by the kind; transformers reads this
 
 
 def test_a_continuation_keeps_its_space(ours):

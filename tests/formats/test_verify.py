@@ -20,6 +20,7 @@ from tests.folders import (
 )
 from tests.tiny import random_weights, tiny_config
 from weights_tools.commands import verify as verify_module
+from weights_tools.formats.hugging_face import index_problems
 from weights_tools.load import DOLL_HOUSE, open_model
 from weights_tools.save import save_model
 
@@ -158,11 +159,20 @@ def test_an_index_at_odds_with_the_shards(tmp_path, house):
     assert (weight_map.pop(NORM), weight_map[UP]) == ("a.safetensors", "a.safetensors")
     write_index(tmp_path, weight_map | {UP: "b.safetensors", "more": "a.safetensors"})
     index = tmp_path / INDEX
-    assert lines_of(tmp_path)[1:] == [
-        f"{index}: {UP!r} should be in 'b.safetensors', but is in 'a.safetensors'",
-        f"{index}: does not name {NORM!r}, which is in 'a.safetensors'",
-        f"{index}: 'more' should be in 'a.safetensors', but is in no file",
-    ]
+    assert (
+        lines_of(tmp_path)[1:]
+        == [*index_problems(tmp_path)]
+        == [
+            f"{index}: {UP!r} should be in 'b.safetensors', but is in 'a.safetensors'",
+            f"{index}: does not name {NORM!r}, which is in 'a.safetensors'",
+            f"{index}: 'more' should be in 'a.safetensors', but is in no file",
+        ]
+    )
+    write_folder(tmp_path, *house)  # beside one file for all, nobody asks the index
+    assert not [*index_problems(tmp_path)]
+    for file in ("model.safetensors", INDEX):
+        (tmp_path / file).unlink()
+        assert bool([*index_problems(tmp_path)]) == (file == "model.safetensors")
 
 
 def test_a_shard_that_is_missing(tmp_path, house):

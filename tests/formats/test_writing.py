@@ -19,7 +19,7 @@ from weights_tools.formats import safetensors_file as tensors_module
 from weights_tools.load import DOLL_HOUSE, load_model
 from weights_tools.locks import locked, release, try_lock
 from weights_tools.tokenizers import load_tokenizer
-from weights_tools.writing import alone_in, new_folder, replacing, state, write_json
+from weights_tools.writing import alone_in, is_at, new_folder, replacing, state, write_json
 
 
 @pytest.fixture
@@ -217,6 +217,22 @@ def test_a_folder_that_somebody_makes_meanwhile_is_not_written_over(tmp_path):
         (tmp_path / "to").mkdir()
         (tmp_path / "to/config.json").write_text("mine")
     assert everything(tmp_path) == ["to", "to/config.json"]
+
+
+def test_an_error_that_names_its_file_from_here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    error = OSError(errno.EACCES, "no", "sub/file")
+    assert is_at(tmp_path / "sub/file", error) and is_at(Path("sub/file"), error)
+    assert is_at(tmp_path / "sub/file/in/it", error) and not is_at(tmp_path / "sub/other", error)
+
+
+def test_a_new_folder_stays_where_it_was_named(tmp_path, monkeypatch):
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path)
+    with new_folder(Path("to")) as beside:
+        (beside / "config.json").write_text("{}")
+        monkeypatch.chdir(tmp_path / "elsewhere")
+    assert everything(tmp_path) == ["elsewhere", "to", "to/config.json"]
 
 
 def test_what_one_that_was_killed_has_left_is_removed_and_nothing_else(tmp_path, source):

@@ -1,5 +1,6 @@
 """python -m llama_np, as a person meets it: a process of its own."""
 
+import io
 import os
 import signal
 import subprocess
@@ -11,7 +12,7 @@ from llama_np.tokenizer import BPETokenizer, encode_dialog
 from tests.checks import interruptible
 from weights_tools.__main__ import main as weights_tools_main
 from weights_tools.commands import exit_status
-from weights_tools.commands.generate import main
+from weights_tools.commands.generate import ask, main
 from weights_tools.load import DOLL_HOUSE, load_model
 from weights_tools.tokenizers.chat_template import ChatTemplate
 
@@ -71,6 +72,11 @@ def test_a_question_that_is_too_long_does_not_end_the_talk():
     )  # fmt: skip
     assert done.returncode == 0 and len(done.stdout.splitlines()) == 1
     assert "shorten the prompt" in done.stderr and "Traceback" not in done.stderr
+
+
+def test_white_space_around_a_question_is_no_part_of_it(monkeypatch):
+    monkeypatch.setattr("sys.stdin", io.StringIO("  Why? \n \t\nNever read\n"))
+    assert [ask(), ask()] == ["Why?", ""]
 
 
 @pytest.mark.parametrize(

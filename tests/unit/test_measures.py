@@ -23,6 +23,7 @@ from weights_tools.load import DOLL_HOUSE, Model, load_model
 from weights_tools.training.corpus import Stream
 from weights_tools.training.dialogs import Comparison
 from weights_tools.training.evaluate import bits_per_byte
+from weights_tools.training.heroes import KNOWN_NAMES, find_hero
 from weights_tools.training.run import first_words
 from weights_tools.training.stages import Answer, Preference, Pretraining, Rows
 from weights_tools.training.trainer import Hyperparameters, Training, name
@@ -143,6 +144,17 @@ def test_a_story_that_does_not_end_in_time_is_none(weights, tokenizer, monkeypat
     assert options["stop_tokens"] == tokenizer.stop_ids
     continuations(model, [[1]], np.random.default_rng(0), 0.7)
     assert calls[1][0][3] == CONFIG.context_length - 1
+
+
+def test_every_other_hero_has_an_invented_name(weights, tokenizer, monkeypatch):
+    monkeypatch.setattr(
+        make_stories, "continuations", lambda _, prompts, *given, **how: ["  "] * len(prompts)
+    )
+    model = Model(CONFIG, weights, tokenizer, DOLL_HOUSE, "float32")
+    batches = [*make_stories.tell(model, 200, seed=0)]
+    assert [*map(len, batches)] == [64, 64, 64, 8]
+    names = [find_hero(story).name for batch in batches for story in batch]
+    assert 0.4 < np.mean([name not in KNOWN_NAMES for name in names]) < 0.6
 
 
 def test_three_words_may_come_twice_and_four_not():

@@ -69,6 +69,19 @@ def test_one_seed_trains_one_model_and_the_row_says_which(text):
     assert runs[0]["tokens"] == 11 * study.ROW * study.ROWS
 
 
+def test_every_step_reads_as_many_rows_as_the_row_says(text, monkeypatch):
+    read = []
+
+    class Counted(study.Training):
+        def take_step(self):
+            read.append(sum(part.ids.size for part in self.stage.parts(self.step)))
+            return super().take_step()
+
+    monkeypatch.setattr(study, "Training", Counted)
+    row = study.train_one(8, text, text.train, 11, 0.01, seed=0)
+    assert len(read) == 11 and sum(read) == row["tokens"]
+
+
 def test_rates_are_halved_and_doubled_until_the_best_lies_between_two_worse_ones():
     tried = []
 

@@ -5,7 +5,8 @@ import dataclasses
 import numpy as np
 import pytest
 
-from llama_np.weights import Weights, check, initialize, shapes
+from llama_np.gpt2.weights import Gpt2Layer
+from llama_np.weights import Weights, check, initialize, layers_from, shapes
 from tests.tiny import random_weights, tiny_config
 
 
@@ -29,6 +30,17 @@ def test_from_named_is_the_inverse_of_named(weights):
     again = Weights.from_named(dict(weights.named()))
     for (name, ours), (other, theirs) in zip(weights.named(), again.named(), strict=True):
         assert name == other and ours is theirs
+
+
+@pytest.mark.parametrize("left_out", [set(), {"b_qkv"}])
+def test_what_may_be_missing_is_taken_where_it_is_there(left_out):
+    roles = {field.name for field in dataclasses.fields(Gpt2Layer)} - left_out
+    named = {f"layers.0.{role}": np.ones(1) for role in roles}
+    (layer,) = layers_from(Gpt2Layer, named)
+    assert {role for role, array in vars(layer).items() if array is not None} == roles
+    del named["layers.0.wo"]
+    with pytest.raises(KeyError, match="layers.0.wo"):
+        layers_from(Gpt2Layer, named)
 
 
 def test_initialize():
