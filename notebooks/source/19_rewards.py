@@ -618,7 +618,7 @@ first_share, second_share, other_share = of_grpo[:, 1:].sum(axis=0) / of_grpo[:,
 # *happily ever after*. *And Tom was happy*, with any name, makes another
 # {{ second_share :.0% }}, and {{ other_share :.0% }} are left for all else. Of the gain of the
 # DPO that ships the first formula is {{ gains["DPO that ships"][1] / gains["DPO that ships"][0] :.0% }}. **Most of what was gained
-# is two formulas**. Whether the others are *good*, the rule cannot say, so
+# is two formulas**. Whether the others are *good*, the rule cannot say. It likes the story printed above as well, so
 # somebody has to read what the model writes.
 
 # %% [markdown] key="next"
