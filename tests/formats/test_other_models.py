@@ -1,8 +1,11 @@
-"""Models that are no Llama as computed here, or configs at odds with themselves: named, refused."""
+"""Models that are no Llama as computed here, configs at odds with themselves, odd spellings."""
+
+import json
 
 import numpy as np
 import pytest
 
+from llama_np.model import forward
 from tests.folders import one_line, refusal, write_config, write_folder
 from tests.tiny import random_weights, tiny_config
 from weights_tools.formats.config_json import config_to_hugging_face
@@ -111,3 +114,40 @@ def test_two_spellings_at_odds(transformers, torch, tmp_path):
     ours = load_model(tmp_path).config
     assert (theirs["factor"], theirs["rope_theta"]) == (8.0, 77.0)
     assert (ours.rope_scaling.factor, ours.rope_theta) == (8.0, 77.0)
+
+
+# --- configs that transformers opens ---
+
+ORIGINAL = "original_max_position_embeddings"
+WITHOUT_ORIGINAL = {key: value for key, value in LLAMA3.items() if key != ORIGINAL}
+READ_ALIKE = {
+    "the context before scaling outside": {"rope_scaling": LLAMA3, ORIGINAL: 32},
+    "only outside": {"rope_scaling": WITHOUT_ORIGINAL, ORIGINAL: 32},
+    "nowhere": {"rope_scaling": WITHOUT_ORIGINAL, "max_position_embeddings": 48},
+    "with a point": {"rope_scaling": LLAMA3 | {ORIGINAL: 128.0}},
+    "a key without use": {"rope_scaling": LLAMA3 | {"attention_factor": 2.0, "beta_fast": 3}},
+    "no architecture": {"architectures": []},
+    "yarn that scales nothing": {"rope_scaling": {"rope_type": "yarn", "factor": 1.0, ORIGINAL: 9}},
+    "linear that scales nothing": {"rope_scaling": {"type": "linear", "factor": 1.0}},
+}
+
+
+@pytest.mark.parametrize("case", READ_ALIKE)
+def test_a_config_as_transformers_reads_it(transformers, torch, tmp_path, case):
+    config = tiny_config(rope_scaling=None, context_length=256)
+    write_folder(tmp_path, config, random_weights(config, np.float32))
+    write_config(tmp_path, config, **READ_ALIKE[case])
+    values = json.loads((tmp_path / "config.json").read_text())
+    if "rope_scaling" in READ_ALIKE[case]:
+        del values["rope_parameters"]
+    (tmp_path / "config.json").write_text(json.dumps(values))
+    theirs = transformers.AutoModelForCausalLM.from_pretrained(tmp_path)
+    ours, ids = load_model(tmp_path, "float32"), np.arange(40) % config.vocab_size
+    with torch.no_grad():
+        expected = theirs(torch.tensor(ids[None])).logits[0].numpy()
+    np.testing.assert_allclose(
+        forward(ours.weights, ours.config, ids),
+        expected,
+        rtol=0,
+        atol=2e-5 * np.abs(expected).max(),
+    )

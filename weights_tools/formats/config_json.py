@@ -18,10 +18,7 @@ DEFAULTS = {
     "max_position_embeddings": 2048,
 }  # fmt: skip
 OLDER = {"max_sequence_length": "max_position_embeddings"}
-ARCHITECTURES = (["LlamaForCausalLM"], ["LLaMAForCausalLM"])  # the second until March 2023
-LLAMA_3_ROPE = {
-    "factor", "low_freq_factor", "high_freq_factor", "original_max_position_embeddings"
-}  # fmt: skip
+ARCHITECTURES = (["LlamaForCausalLM"], ["LLaMAForCausalLM"], [])  # the second until March 2023
 
 
 def read_config(path: str | Path, **overrides: Any) -> LlamaConfig:
@@ -117,7 +114,7 @@ def config_from_hugging_face(values: Mapping[str, Any]) -> LlamaConfig:
         context_length=need(values, "max_position_embeddings"),
         norm_eps=need(values, "rms_norm_eps"),
         rope_theta=rope.get("rope_theta", values.get("rope_theta", 10000.0)),
-        rope_scaling=rope_scaling_from(rope),
+        rope_scaling=rope_scaling_from(rope, original_context(values, rope)),
         tied_output=value_or(values, "tie_word_embeddings", False),
     )
 
@@ -187,33 +184,47 @@ def even_share(dim: Any, n_heads: Any) -> int:
     return dim // n_heads
 
 
-def rope_scaling_from(rope: Mapping[str, Any]) -> RopeScaling | None:
-    """The scaling that a Hugging Face config asks for; refuses the kinds that are not Llama's."""
+def original_context(values: Mapping[str, Any], rope: Mapping[str, Any]) -> Any:
+    """The context before scaling: as transformers finds it, beside the scaling, in it, or nowhere.
+
+    Source: ``standardize_rope_params`` in
+    https://github.com/huggingface/transformers/blob/main/src/transformers/modeling_rope_utils.py
+    """
+    key = "original_max_position_embeddings"
+    inside = value_or(rope, key, values.get("max_position_embeddings"))
+    found = value_or(values, key, inside)
+    return int(found) if isinstance(found, float) and found.is_integer() else found
+
+
+def rope_scaling_from(rope: Mapping[str, Any], original_context: Any) -> RopeScaling | None:
+    """The scaling that a Hugging Face config asks for; refuses the kinds that are not Llama's.
+
+    For the type "llama3", as for "default", keys that transformers does not use are ignored.
+    """
     kind = rope.get("rope_type", rope.get("type", "default"))
     if value_or(rope, "partial_rotary_factor", 1.0) != 1:
         part = brief.repr(rope["partial_rotary_factor"])
         raise ValueError(f"partial_rotary_factor = {part} is not supported, only 1.0")
-    if kind in ("linear", "dynamic") and rope.get("factor") == 1:
-        return None  # nothing is scaled
+    scales_nothing = rope.get("factor") == 1 and value_or(rope, "attention_factor", 1) == 1
+    if kind in ("linear", "dynamic", "yarn") and scales_nothing:
+        return None
     if kind not in ("default", "llama3"):
         kind = brief.repr(kind)
         raise ValueError(f"rope scaling of type {kind} is not supported, only 'llama3'")
-    known = {"rope_type", "type", "rope_theta", "partial_rotary_factor"}
-    if kind == "default" and known & {"rope_type", "type"} & rope.keys():
-        return None  # whatever else stands there, as in transformers
-    strange = sorted(rope.keys() - (known if kind == "default" else known | LLAMA_3_ROPE))
-    if strange:
-        raise ValueError(
-            f"rope scaling of type {kind!r} does not know {brief.repr(strange[0])}; "
-            "only 'llama3' is supported"
-        )
     if kind == "default":
+        known = {"rope_type", "type", "rope_theta", "partial_rotary_factor"}
+        strange = sorted(rope.keys() - known)
+        if strange and not {"rope_type", "type"} & rope.keys():  # was a type forgotten?
+            raise ValueError(
+                f"rope scaling of type {kind!r} does not know {brief.repr(strange[0])}; "
+                "only 'llama3' is supported"
+            )
         return None
     return RopeScaling(
         factor=need(rope, "factor"),
         low_freq_factor=need(rope, "low_freq_factor"),
         high_freq_factor=need(rope, "high_freq_factor"),
-        original_context_length=need(rope, "original_max_position_embeddings"),
+        original_context_length=original_context,
     )
 
 
