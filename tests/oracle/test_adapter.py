@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+from safetensors.numpy import load_file, save_file
 
 from llama_np.model import forward
 from llama_np.tokenizer import BPETokenizer
@@ -89,6 +90,64 @@ def test_the_logits_are_those_of_peft(theirs, options):
     agree(logits(folder), wanted, 1e-4)
 
 
+@pytest.mark.parametrize("tied", [False, True])
+@pytest.mark.parametrize("copies", ["auto", True, False])
+def test_a_tuned_output(tied, copies, torch, transformers, tmp_path):
+    """peft saves the output's own matrix beside the thin ones, and unties a tied one."""
+    peft, config = pytest.importorskip("peft"), tiny_config(rope_scaling=None, tied_output=tied)
+    save_model(tmp_path / "base", config, random_weights(config), None, bf16=False)
+
+    def load():
+        of = transformers.LlamaForCausalLM.from_pretrained
+        return of(tmp_path / "base", dtype=torch.float32)
+
+    options = peft.LoraConfig(r=3, lora_alpha=5, target_modules=["q_proj", "lm_head"])
+    twin = peft.get_peft_model(load(), options)
+    for name, parameter in twin.named_parameters():
+        if "lora_" in name:
+            torch.nn.init.normal_(parameter, std=0.2)
+    twin.save_pretrained(tmp_path / "tuned", save_embedding_layers=copies)
+    changed(tmp_path / "tuned", base_model_name_or_path="../base")
+    again = peft.PeftModel.from_pretrained(load(), tmp_path / "tuned")
+    with torch.inference_mode():
+        wanted = again(torch.as_tensor(IDS)[None]).logits[0].numpy()
+    agree(logits(tmp_path / "tuned"), wanted, 1e-4)
+    convert(open_model(tmp_path / "tuned"), tmp_path / "one")
+    with torch.inference_mode():
+        merged = transformers.LlamaForCausalLM.from_pretrained(tmp_path / "one")
+        agree(merged(torch.as_tensor(IDS)[None]).logits[0].float().numpy(), wanted, 3e-2)
+
+
+@pytest.mark.parametrize("name", ["lm_head", "lm_head.base_layer", "model.embed_tokens"])
+def test_another_matrix_beside_the_thin_ones_is_refused(theirs, name):
+    folder, _ = theirs(target_modules=["q_proj", "lm_head"], layers_to_transform=None)
+    file, name = folder / "adapter_model.safetensors", f"base_model.model.{name}.weight"
+    tensors = load_file(file)
+    other = np.zeros((CONFIG.vocab_size, CONFIG.dim), np.float32)
+    save_file(tensors | {name: other}, file)
+    with pytest.raises(ValueError, match=f"{name} is not the matrix of the model") as error:
+        load_model(folder)
+    assert "merge_and_unload" in str(error.value)
+
+
+def test_what_is_tuned_beside_the_matrices_is_named(theirs):
+    folder, _ = theirs(target_modules=["q_proj", "embed_tokens"])
+    with pytest.raises(ValueError, match="embed_tokens.lora_embedding_A' is no LoRA .*; merge it"):
+        load_model(folder)
+
+
+def test_peft_finds_a_base_from_where_one_stands_and_has_defaults(theirs, base, monkeypatch):
+    folder, wanted = theirs(r=8, lora_alpha=8, bias="lora_only")
+    path = folder / "adapter_config.json"
+    values = json.loads(path.read_text())
+    del values["r"], values["lora_alpha"]
+    path.write_text(json.dumps(values | {"base_model_name_or_path": base.name}))
+    with pytest.raises(FileNotFoundError, match="put it there"):
+        load_model(folder)
+    monkeypatch.chdir(base.parent)
+    agree(logits(folder), wanted, 1e-4)
+
+
 def test_a_pattern_changes_the_logits(theirs):
     folder, wanted = theirs(alpha_pattern={"q_proj": 60, "down_proj": 60})
     changed(folder, alpha_pattern={})
@@ -126,7 +185,7 @@ def tuned(base, tmp_path):
         {"use_dora": True},
         {"use_qalora": True},
         {"lora_bias": True},
-        {"bias": "all"},
+        {"bias": "some"},
         {"modules_to_save": ["lm_head"]},
         {"trainable_token_indices": [1, 2]},
         {"layer_replication": [[0, 2], [1, 2]]},

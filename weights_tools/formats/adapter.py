@@ -5,6 +5,7 @@ matrices for each matrix that was tuned: https://huggingface.co/docs/peft. The m
 where the config says, seen from the folder.
 """
 
+import dataclasses
 import re
 import time
 from collections.abc import Mapping
@@ -13,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from llama_np.axes import Array
-from llama_np.config import LlamaConfig
+from llama_np.config import LlamaConfig, brief
 from llama_np.training.lora import Lora, Pair
 from llama_np.weights import shapes
 
@@ -70,9 +71,13 @@ def read_lora(folder: Path, config: LlamaConfig) -> Lora:
             b = b if own_scale == scale else np.float32(own_scale / scale) * b
             b = to_adjacent_pairs(b, config.head_dim) if is_rotated(ours) else b
             pairs[ours] = Pair(a.T, b.T)
-    if tensors or not pairs:
-        what = f"{next(iter(tensors))!r} is no LoRA matrix" if tensors else "no LoRA matrix found"
-        raise ValueError(f"{file}: {what} of a Llama with this config")
+    others = [name for name in tensors if name not in COPIES]
+    if others or not pairs:
+        what = f"{brief.repr(others[0])} is no LoRA matrix" if others else "no LoRA matrix found"
+        raise ValueError(
+            f"{file}: {what} of a Llama with this config; merge it with peft first: "
+            "model.merge_and_unload()"
+        )
     return Lora(pairs, scale)
 
 
@@ -113,6 +118,34 @@ def names(ours: str) -> tuple[str, str]:
     """
     stem = f"base_model.model.{module_name(ours)}"
     return f"{stem}.lora_A.weight", f"{stem}.lora_B.weight"
+
+
+# peft saves these, too, where the output or the embedding is tuned or was resized
+COPIES = {
+    f"base_model.model.{module_name(ours)}{layer}.weight": ours
+    for ours in ("embedding", "output")
+    for layer in ("", ".base_layer")
+}
+
+
+def refuse_other_weights(base: OpenedModel, file: Path) -> None:
+    """Raise where matrices that are saved beside the thin ones are not the model's own."""
+    tensors = map_tensors(file)
+    for name in tensors.keys() & COPIES.keys():
+        kind, array = tensors[name]
+        copy = TensorOnDisk(name, file, kind, array, array.nbytes)
+        own = base.stored[COPIES[name] if COPIES[name] in base.stored else "embedding"]
+        if tuple(copy.rows.shape) != tuple(own.rows.shape) or not same_rows(copy, own):
+            raise ValueError(
+                f"{file}: {name} is not the matrix of the model that was tuned; merge the two with "
+                "peft first: model.merge_and_unload()"
+            )
+
+
+def same_rows(a: TensorOnDisk, b: TensorOnDisk, at_once: int = 4096) -> bool:
+    """Whether two matrices hold the same numbers, whatever they are stored in."""
+    parts = (slice(i, i + at_once) for i in range(0, len(a.rows), at_once))
+    return all(np.array_equal(plain_rows(a, part), plain_rows(b, part)) for part in parts)
 
 
 def save_lora(folder: Path, lora: Lora, config: LlamaConfig, base: str) -> None:
@@ -162,15 +195,31 @@ class AdaptedRows:
         self.shape = tuple(stored.rows.shape)
 
     def __getitem__(self, rows: slice | np.ndarray) -> Array["rows in"]:
-        plain = in_float32(self.stored._replace(rows=self.stored.rows[rows]))
-        if self.stored.scale is not None:
-            plain = plain * self.stored.scale[rows, None]
-        return plain + self.scale * (self.b[rows] @ self.a)
+        return plain_rows(self.stored, rows) + self.scale * (self.b[rows] @ self.a)
+
+
+def plain_rows(stored: TensorOnDisk, rows: slice | np.ndarray) -> Array["rows in"]:
+    """Some rows of a stored matrix in float32."""
+    plain = in_float32(stored._replace(rows=stored.rows[rows]))
+    return plain if stored.scale is None else plain * stored.scale[rows, None]
+
+
+def untied(base: OpenedModel) -> OpenedModel:
+    """The same model with an output of its own, which is still the embedding."""
+    config = dataclasses.replace(base.config, tied_output=False)
+    return base._replace(config=config, stored=base.stored | {"output": base.stored["embedding"]})
 
 
 def adapt(base: OpenedModel, folder: Path) -> OpenedModel:
-    """The model of ``base`` with the matrices of ``folder`` merged in, row by row when read."""
+    """The model of ``base`` with the matrices of ``folder`` merged in, row by row when read.
+
+    Where the output of a tied model is tuned, it is tied no longer, as in peft.
+    """
+    file = find_matrices(folder)
+    if base.config.tied_output and names("output")[0] in map_tensors(file):
+        base = untied(base)
     lora = read_lora(folder, base.config)
+    refuse_other_weights(base, file)
     stored = dict(base.stored)
     for name, pair in lora.pairs.items():
         b = pair.b.T

@@ -34,6 +34,8 @@ IN_TRAINING_ONLY = {
 # How the matrices began, where that leaves the model's own weights alone; pissa, olora, corda,
 # loftq and lora_ga take a part away from them, again at every loading.
 BEGINNINGS = ("eva", "gaussian", "mica", "orthogonal")
+BIASES = ["none", "all", "lora_only"]  # which are tuned: a Llama has none, the tensors would tell
+DEFAULT = 8  # peft's, of r and of lora_alpha
 MOST_PATTERNS = 10_000  # a LoRA of Llama 3.1 405B has 882 matrices to name
 SECONDS = 10.0  # for all patterns and names of a file: some patterns are made to take for ever
 
@@ -45,9 +47,9 @@ def read_adapter_config(folder: Path) -> dict[str, Any]:
     """
     path = folder / CONFIG
     values = read_object(path)
-    for key, plain in {"peft_type": "LORA", "bias": "none"}.items():
-        if values.get(key, plain) != plain:
-            raise ValueError(f"{path}: {key} = {brief.repr(values[key])}; expected {plain!r}")
+    for key, known in {"peft_type": ["LORA"], "bias": BIASES}.items():
+        if values.get(key, known[0]) not in known:
+            raise ValueError(f"{path}: {key} = {brief.repr(values[key])}; expected {known[0]!r}")
     beginning = values.get("init_lora_weights", True)
     known = isinstance(beginning, str) and beginning.lower() in BEGINNINGS
     if not known and beginning not in (True, False, None):
@@ -68,12 +70,15 @@ def read_adapter_config(folder: Path) -> dict[str, Any]:
 
 
 def base_of(folder: Path) -> Path:
-    """The model that the matrices stand beside."""
+    """The model that the matrices stand beside: seen from their folder, or else from here, as peft
+    looks for it."""
     path = folder / CONFIG
     base = read_adapter_config(folder).get("base_model_name_or_path")
     if not isinstance(base, str):
         raise ValueError(f"{path}: expected base_model_name_or_path, the model that was tuned")
-    found = (folder / base).resolve()
+    found, from_here = (folder / base).resolve(), Path(base).absolute()
+    if not os.path.exists(found) and os.path.exists(from_here):
+        return from_here.resolve()
     if not os.path.exists(found):  # unlike Path's own, this knows no path that is too long
         raise FileNotFoundError(
             f"{path}: the model that was tuned, {brief.repr(base)}, is not at {shown(str(found))}; "
@@ -98,7 +103,7 @@ def rank_and_scale(
     numbers = []
     for key, pattern in (("r", "rank_pattern"), ("lora_alpha", "alpha_pattern")):
         try:
-            number = of_module(values.get(pattern), module, values.get(key), until)
+            number = of_module(values.get(pattern), module, values.get(key, DEFAULT), until)
         except ValueError as error:
             raise ValueError(f"{path}: {pattern}: {error}") from None
         if isinstance(number, bool) or not isinstance(number, int | float) or not 0 < number < 1e9:
