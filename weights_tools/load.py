@@ -149,14 +149,16 @@ def open_folder(folder: Path) -> OpenedModel:
     if has_model(folder) and (folder / ADAPTER_CONFIG).is_file():  # as transformers reads the two
         return adapt(open_hugging_face(folder), folder)
     meta = next((f for f in (folder, folder / "original") if (f / "params.json").is_file()), None)
-    if (folder / "config.json").is_file() and (meta is None or any(folder.glob("*.safetensors*"))):
-        return open_hugging_face(folder)
+    files = sorted([*folder.glob("*.gguf"), *folder.glob("*.bin")])
+    models = [file for file in files if not file.name.startswith(OTHER_BIN)]
+    if (folder / "config.json").is_file():
+        as_it_says = any(folder.glob("*.safetensors*")) or any(folder.glob("pytorch_model*"))
+        if as_it_says or (meta is None and len(models) != 1):
+            return open_hugging_face(folder)
     if meta is not None:
         from .formats.meta import open_meta
 
         return open_meta(meta)
-    files = sorted([*folder.glob("*.gguf"), *folder.glob("*.bin")])
-    models = [file for file in files if not file.name.startswith(OTHER_BIN)]
     if len(models) == 1:
         refuse_link_out(models[0])
         return open_model(models[0])

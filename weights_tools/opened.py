@@ -89,6 +89,18 @@ def in_float32(stored: TensorOnDisk) -> Array["..."]:
         return widen_bf16(rows) if stored.kind == "BF16" else rows.astype(np.float32)
 
 
+def plain_rows(stored: TensorOnDisk, rows: slice | np.ndarray) -> Array["rows in"]:
+    """Some rows of a stored matrix in float32."""
+    plain = in_float32(stored._replace(rows=stored.rows[rows]))
+    return plain if stored.scale is None else plain * stored.scale[rows, None]
+
+
+def same_rows(a: TensorOnDisk, b: TensorOnDisk, at_once: int = 4096) -> bool:
+    """Whether two matrices hold the same numbers, whatever they are stored in."""
+    parts = (slice(i, i + at_once) for i in range(0, len(a.rows), at_once))
+    return all(np.array_equal(plain_rows(a, part), plain_rows(b, part)) for part in parts)
+
+
 def as_matrix(stored: TensorOnDisk, order: Array["out"] | None = None) -> StoredMatrix:
     """The (in, out) matrix that streams its rows from the file."""
     if stored.kind == "I8":

@@ -59,6 +59,12 @@ def test_llama_3_8b():
     assert (config.rope_theta, config.rope_scaling, config.tied_output) == (500000.0, None, False)
 
 
+def test_code_llama():
+    """Meta's file does not tell the context; the converter of transformers goes by rope_theta."""
+    config = config_from_meta(LLAMA_2_7B | {"rope_theta": 1e6}, vocab_size=32016)
+    assert (config.rope_theta, config.context_length) == (1e6, 16384)
+
+
 def test_the_parts_of_llama_3_8b():
     config = config_from_meta(LLAMA_3_8B)
 

@@ -177,6 +177,12 @@ def test_a_tied_folder_may_hold_the_output_too(folder, house):
     )
     weights = load_model(folder).weights
     assert np.shares_memory(weights.output, weights.embedding)
+    # ... or alone: of two names of one matrix safetensors.torch.save_model keeps the first
+    tensors["lm_head.weight"] = tensors.pop("model.embed_tokens.weight")
+    write_float32(folder / "model.safetensors", tensors)
+    alone = load_model(folder).weights
+    assert np.array_equal(alone.embedding, weights.embedding)
+    assert np.shares_memory(alone.output, alone.embedding)
 
 
 # --- shards ---

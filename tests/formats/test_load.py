@@ -273,6 +273,20 @@ def test_a_file_of_the_folder_names_it_too(tmp_path, house):
         assert load_model(tmp_path / name).path == tmp_path
 
 
+def test_a_config_beside_a_gguf_file(tmp_path):
+    """Such as repositories of GGUF files carry, with next to nothing in it."""
+    pytest.importorskip("gguf")
+    from tests import llama_cpp
+
+    config = tiny_config(rope_scaling=None)
+    tensors = llama_cpp.tensors_of(config, random_weights(config, np.float32))
+    llama_cpp.write(tmp_path / "m.gguf", config, tensors, llama_cpp.stored_as("F32"))
+    (tmp_path / "config.json").write_text('{"model_type": "llama"}')
+    assert load_model(tmp_path).config == config
+    (tmp_path / "pytorch_model.bin").write_bytes(b"")
+    assert "pytorch_model.bin, a pickle" in refusal("inspect", tmp_path)
+
+
 def test_what_is_no_model(tmp_path, house):
     assert "found no model; expected config.json" in refusal("inspect", tmp_path)
     (tmp_path / "notes.txt").write_text("hello")

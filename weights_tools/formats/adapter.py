@@ -20,7 +20,7 @@ from llama_np.weights import shapes
 
 from ..layout import hugging_face_name, is_rotated, to_adjacent_pairs, to_rotate_half
 from ..lazy_matrix import narrow_bf16
-from ..opened import OpenedModel, Rows, TensorOnDisk, in_float32
+from ..opened import OpenedModel, Rows, TensorOnDisk, in_float32, plain_rows, same_rows
 from ..reading import refuse_link_out
 from ..tokenizers import load_tokenizer
 from ..writing import write_json
@@ -142,12 +142,6 @@ def refuse_other_weights(base: OpenedModel, file: Path) -> None:
             )
 
 
-def same_rows(a: TensorOnDisk, b: TensorOnDisk, at_once: int = 4096) -> bool:
-    """Whether two matrices hold the same numbers, whatever they are stored in."""
-    parts = (slice(i, i + at_once) for i in range(0, len(a.rows), at_once))
-    return all(np.array_equal(plain_rows(a, part), plain_rows(b, part)) for part in parts)
-
-
 def save_lora(folder: Path, lora: Lora, config: LlamaConfig, base: str) -> None:
     """Write the matrices in bfloat16; ``base`` is where the model lies, seen from the folder."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -196,12 +190,6 @@ class AdaptedRows:
 
     def __getitem__(self, rows: slice | np.ndarray) -> Array["rows in"]:
         return plain_rows(self.stored, rows) + self.scale * (self.b[rows] @ self.a)
-
-
-def plain_rows(stored: TensorOnDisk, rows: slice | np.ndarray) -> Array["rows in"]:
-    """Some rows of a stored matrix in float32."""
-    plain = in_float32(stored._replace(rows=stored.rows[rows]))
-    return plain if stored.scale is None else plain * stored.scale[rows, None]
 
 
 def untied(base: OpenedModel) -> OpenedModel:

@@ -17,6 +17,7 @@ DEFAULTS = {
     "intermediate_size": 11008, "vocab_size": 32000, "rms_norm_eps": 1e-6,
     "max_position_embeddings": 2048,
 }  # fmt: skip
+LLAMA_3_THETA = 500_000.0
 OLDER = {"max_sequence_length": "max_position_embeddings"}
 ARCHITECTURES = (["LlamaForCausalLM"], ["LLaMAForCausalLM"], [])  # the second until March 2023
 
@@ -48,9 +49,10 @@ def config_from_meta(
 
     The file leaves out what Meta's code or tokenizer supplies. ``vocab_size``: Llama 2 writes
     -1 there, so give the tokenizer's. ``context_length``: by default 4096 without
-    ``rope_theta`` (Llama 2), 8192 with it (Llama 3), 131072 with ``use_scaled_rope``
-    (Llama 3.1 and later). ``rope_scaling``: Llama 3.1's numbers by default; Llama 3.2's small
-    models use factor 32 and tie the output, which the file does not say.
+    ``rope_theta`` (Llama 2), 8192 with it (Llama 3), 16384 where it is above Llama 3's (Code
+    Llama), 131072 with ``use_scaled_rope`` (Llama 3.1 and later). ``rope_scaling``: Llama 3.1's
+    numbers by default; Llama 3.2's small models use factor 32 and tie the output, which the file
+    does not say.
 
     Source: ``ModelArgs`` in https://github.com/meta-llama/llama3/blob/main/llama/model.py
     """
@@ -59,8 +61,11 @@ def config_from_meta(
     scaled = values.get("use_scaled_rope", False)
     if scaled and rope_scaling is None:
         rope_scaling = LLAMA_3_1_SCALING
+    theta = values.get("rope_theta", 10000.0)
     if context_length is None:
         context_length = 131072 if scaled else 8192 if "rope_theta" in values else 4096
+        if not scaled and isinstance(theta, int | float) and theta > LLAMA_3_THETA:
+            context_length = 16384
     vocab_size = need(values, "vocab_size") if vocab_size is None else vocab_size
     if vocab_size == -1:
         raise ValueError("vocab_size is -1 in this file; give the tokenizer's as vocab_size=...")
@@ -76,7 +81,7 @@ def config_from_meta(
         vocab_size=vocab_size,
         context_length=context_length,
         norm_eps=need(values, "norm_eps"),
-        rope_theta=values.get("rope_theta", 10000.0),
+        rope_theta=theta,
         rope_scaling=rope_scaling,
         tied_output=tied_output,
     )

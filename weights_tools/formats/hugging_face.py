@@ -11,7 +11,7 @@ from llama_np.weights import shapes
 
 from ..int8 import is_int8
 from ..layout import hugging_face_name
-from ..opened import OpenedModel, TensorOnDisk, in_float32
+from ..opened import OpenedModel, TensorOnDisk, in_float32, same_rows
 from ..reading import TABLE, leaves, read_object, refuse_link_out
 from ..tokenizers import load_tokenizer
 from .config_json import config_from_hugging_face
@@ -27,7 +27,7 @@ COMPANIONS = (  # what goes along when a model is converted
     *("generation_config.json", "LICENSE", "LICENSE.txt", "USE_POLICY.md"),
 )
 INDEX = "model.safetensors.index.json"
-OUTPUT = hugging_face_name("output")
+EMBEDDING, OUTPUT = map(hugging_face_name, ("embedding", "output"))
 
 
 def open_hugging_face(folder: Path) -> OpenedModel:
@@ -70,6 +70,8 @@ def find_tensors(folder: Path, config: LlamaConfig, quantized: bool) -> dict[str
     refuse_strangers(found, set(theirs.values()), quantized)
     if config.tied_output:
         refuse_another_output(found)
+        if OUTPUT in found and EMBEDDING not in found:  # safetensors keeps one name of the two
+            found[EMBEDDING] = found.pop(OUTPUT)
     stored = {}
     for ours, name in theirs.items():
         if name in found:
@@ -93,10 +95,14 @@ def refuse_strangers(found: dict, expected: set[str], quantized: bool) -> None:
 
 def refuse_another_output(found: dict) -> None:
     """Raise where a tied model comes with an output matrix that is not its embedding."""
-    embedding = hugging_face_name("embedding")
-    if OUTPUT in found and embedding in found:
-        (file, *output), (_, *tied) = found[OUTPUT], found[embedding]
-        if output[0] != tied[0] or not np.array_equal(output[1], tied[1]):
+    if OUTPUT in found and EMBEDDING in found:
+        output, tied = (
+            TensorOnDisk(name, file, kind, array, array.nbytes)
+            for name in (OUTPUT, EMBEDDING)
+            for file, kind, array in [found[name]]
+        )
+        if output.rows.shape != tied.rows.shape or not same_rows(output, tied):
+            file = output.file
             raise ValueError(
                 f"{file}: {OUTPUT} is not the embedding, though config.json says "
                 "tie_word_embeddings; set it to false there if the matrix is meant"
