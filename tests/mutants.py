@@ -26,7 +26,11 @@ from queue import SimpleQueue
 from typing import NamedTuple
 
 ROOT = Path(__file__).parents[1]
-TREE = ("pyproject.toml", "README.md", "llama_np", "weights_tools", "notebooks", "tests")
+TREE = (
+    *("pyproject.toml", "requirements.txt", "README.md", "SECURITY.md", "LICENSE", ".gitignore"),
+    *(".binder", ".ci", ".devcontainer", ".github"),  # of which tests of the documents speak
+    *("llama_np", "weights_tools", "notebooks", "tests"),
+)
 FOLDERS = ("unit", "formats", "oracle", "course")
 OTHERS = {
     ast.Add: ast.Sub, ast.Sub: ast.Add, ast.Mult: ast.Div, ast.Div: ast.Mult,
