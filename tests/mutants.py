@@ -2,6 +2,7 @@
 
     python -m tests.mutants --count 60 --seed 1
     python -m tests.mutants --only llama_np/rope.py --list
+    python -m tests.mutants --whole     what the near tests let through meets all of them
 
 A change that no test notices points at a test that is missing (or changes nothing that matters:
 read the diff). The tree is copied into a temporary folder; the checkout stays untouched.
@@ -19,7 +20,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from queue import SimpleQueue
@@ -42,6 +43,7 @@ OTHERS = {
 FAILED = re.compile(  # a test with parameters may have " - " within its brackets
     r"^(?:FAILED|ERROR) (\S+?\.py(?:::[^\[\n]*?(?:\[.*?\])?)?)(?: - .*)?$", re.MULTILINE
 )
+EVERYTHING, LONGEST = ("tests", "llama_np", "weights_tools"), 1800  # all tests; seconds for them
 CALLS = ("lower", "upper", "copy", "expanduser", "strip", "rstrip", "absolute", "resolve")
 
 WITHOUT_EFFECT = {  # prose, speed, checks of ourselves
@@ -200,7 +202,7 @@ class Bench:
             else:
                 shutil.copy(source, copied)
 
-    def pytest(self, *arguments: str) -> str:
+    def pytest(self, *arguments: str, limit: float | None = None) -> str:
         """The first test that fails; "" where none does, "time limit" where they hang."""
         command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "-rfE"]
         command += ["--tb=no", "-m", "not slow", *arguments]
@@ -211,7 +213,7 @@ class Bench:
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         )  # fmt: skip
         try:
-            told, _ = process.communicate(timeout=self.limit)
+            told, _ = process.communicate(timeout=limit or self.limit)
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, 9)  # and what the tests have started
             process.communicate()
@@ -221,13 +223,13 @@ class Bench:
         failed = FAILED.search(told)
         return failed[1] if failed else f"pytest ended with {process.returncode}"
 
-    def noticed_by(self, mutant: Mutant, tests: list[str]) -> str:
+    def noticed_by(self, mutant: Mutant, tests: Sequence[str], limit: float | None = None) -> str:
         """The test that notices a change, or ""; one that fails without it is no witness."""
         file = self.folder / mutant.path
         source = file.read_text()
         while True:
             file.write_text(mutant.apply(source))
-            failed = self.pytest(*(test for test in tests if test not in self.broken))
+            failed = self.pytest(*(test for test in tests if test not in self.broken), limit=limit)
             file.write_text(source)
             if ".py" not in failed or failed in self.known_good:
                 return failed
@@ -246,6 +248,7 @@ def main() -> int:
     parser.add_argument("--list", action="store_true", help="show the changes and their tests")
     parser.add_argument("--jobs", type=int, default=1, help="changes at a time (%(default)s)")
     parser.add_argument("--tests", type=int, default=8, help="test files a change (%(default)s)")
+    parser.add_argument("--whole", action="store_true", help="then try all tests: minutes a change")
     parser.add_argument("--limit", type=float, default=300, help="seconds a change (%(default)s)")
     args = parser.parse_args()
 
@@ -274,6 +277,8 @@ def main() -> int:
             bench, start = benches.get(), time.perf_counter()
             try:
                 failed = bench.noticed_by(mutant, near[mutant.path])
+                if args.whole and not failed:
+                    failed = bench.noticed_by(mutant, EVERYTHING, LONGEST)
             finally:
                 benches.put(bench)
             return mutant, failed, time.perf_counter() - start
