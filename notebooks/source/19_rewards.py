@@ -408,8 +408,8 @@ show.curves(
 # {{ claim: all(log[-1]["train_loss"] > log[0]["train_loss"] for log in logs) }} Fewer of the endings are different.
 #
 # Now all ways beside each other: the best of 2, 4 and 8; fine-tuning on the preferred answers alone, and DPO, from lesson 18;
-# the DPO that ships, `doll-house-cheerful`; and GRPO. The KL axis is on a square-root scale, and
-# GRPO's line is what it told while it was trained.
+# the DPO that ships, `doll-house-cheerful`; and GRPO. All are asked the same 16 requests, eight times each; only
+# GRPO's line is what it told while it was trained. The KL axis is on a square-root scale.
 # **Predict before you run:** which lies nearest to the bound of step 1, and by what factor do the others miss it?
 
 # %% key="plot"
