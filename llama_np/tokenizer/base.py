@@ -27,6 +27,18 @@ def check_lengths(tokens: Iterable[bytes | str]) -> None:
         )
 
 
+def cut_at(text: str, names: Iterable[str]) -> list[str]:
+    """A text cut at all names in it, which are parts of their own; of several the longest counts.
+
+    >>> cut_at("a<b>c", ["<b>"])
+    ['a', '<b>', 'c']
+    """
+    longest_first = sorted(names, key=len, reverse=True)
+    if not longest_first:
+        return [text]
+    return re.split(f"({'|'.join(map(re.escape, longest_first))})", text)
+
+
 class Tokenizer:
     """The bytes of each id, names for some of them, and text from ids.
 
@@ -38,10 +50,12 @@ class Tokenizer:
     Many models have more rows than there are tokens: their vocabulary was padded to a round number.
     `padded_size` is then how many; the ids from `vocab_size` on stand for no text.
 
-    `chat_template` is set by what reads a model's files: how it wants dialogs written, or None.
+    `chat_template` is set by what reads a model's files: how it wants dialogs written, or None. So
+    is `late`: names of special tokens that are looked for only where the others are not.
     """
 
     chat_template: Any = None
+    late: frozenset[str] = frozenset()
 
     def __init__(
         self,
@@ -100,12 +114,10 @@ class Tokenizer:
                 f' {error.start}; text.encode("utf-8", "replace").decode() puts a ? in its place'
             ) from None
         ids = [self.bos_id] if bos and self.bos_id is not None else []
-        for i, stretch in enumerate(self.split_special(text) if allow_special else [text]):
-            if allow_special and stretch in self.special_tokens:
-                ids.append(self.special_tokens[stretch])
-            else:
-                stretch = stretch.replace(guard, "") if guard else stretch
-                ids += self._encode_ordinary(stretch, at_start=i == 0)
+        if allow_special:
+            ids += self._encode_named(text, guard)
+        else:
+            ids += self._encode_ordinary(text.replace(guard, "") if guard else text, at_start=True)
         return ids + [self.special_id(self._end)] if eos else ids
 
     def decode_bytes(self, ids: Iterable[int]) -> bytes:
@@ -143,8 +155,24 @@ class Tokenizer:
 
     def split_special(self, text: str) -> list[str]:
         """A text cut at the names of special tokens, which are parts of their own."""
-        names = sorted(self.special_tokens, key=len, reverse=True)  # the longest match wins
-        return re.split(f"({'|'.join(map(re.escape, names))})", text) if names else [text]
+        early = self.special_tokens.keys() - self.late
+        stretches = cut_at(text, early)
+        return [
+            part
+            for stretch in stretches
+            for part in ([stretch] if stretch in early else cut_at(stretch, self.late))
+        ]
+
+    def _encode_named(self, text: str, guard: str) -> list[int]:
+        """The ids of a text in which the names of special tokens are read as the tokens."""
+        ids = []
+        for i, stretch in enumerate(self.split_special(text)):
+            if stretch in self.special_tokens:
+                ids.append(self.special_tokens[stretch])
+            else:
+                stretch = stretch.replace(guard, "") if guard else stretch
+                ids += self._encode_ordinary(stretch, at_start=i == 0)
+        return ids
 
     def _encode_ordinary(self, text: str, at_start: bool) -> list[int]:
         raise NotImplementedError

@@ -21,11 +21,18 @@ LLAMA3_PATTERN = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}"
     r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 )  # llama/tokenizer.py, Tokenizer.pat_str
-# llama/tokenizer.py, Tokenizer.__init__; Llama 3.1 gives a few of the reserved ones a name.
+# llama/tokenizer.py, Tokenizer.__init__
 _RESERVED = [f"<|reserved_special_token_{i}|>" for i in range(251)]
 LLAMA3_SPECIAL_TOKENS = (
     *("<|begin_of_text|>", "<|end_of_text|>", *_RESERVED[:4]),
     *("<|start_header_id|>", "<|end_header_id|>", _RESERVED[4], "<|eot_id|>", *_RESERVED[5:]),
+)
+# Llama 3.1 gives some of the reserved ones a name, and the others move up. Source:
+# github.com/meta-llama/llama-models, models/llama3/tokenizer.py
+LLAMA3_1_SPECIAL_TOKENS = (
+    *("<|begin_of_text|>", "<|end_of_text|>", *_RESERVED[:2]),
+    *("<|finetune_right_pad_id|>", "<|step_id|>", "<|start_header_id|>", "<|end_header_id|>"),
+    *("<|eom_id|>", "<|eot_id|>", "<|python_tag|>", "<|image|>", *_RESERVED[2:246]),
 )
 STOP_TOKENS = ("<|end_of_text|>", "<|eot_id|>", "<|eom_id|>")  # the last since Llama 3.1
 # openai/gpt-2, src/encoder.py, Encoder.pat.

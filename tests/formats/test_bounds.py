@@ -87,7 +87,7 @@ def test_an_adapter_with_a_number_that_is_none(adapter, number, side):
     "change, says",
     [
         ({"use_dora": True}, "use_dora = True is not supported, only a plain LoRA"),
-        ({"bias": "all"}, "bias = 'all'; expected 'none'"),
+        ({"bias": "some"}, "bias = 'some'; expected 'none'"),
         ({"lora_alpha": 0}, "expected lora_alpha and r, two numbers above 0"),
         ({"r": -2}, "expected lora_alpha and r, two numbers above 0"),
     ],

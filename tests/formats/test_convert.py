@@ -229,6 +229,38 @@ def test_pieces_travel_along(transformers, tmp_path):
         assert ids == ours.encode(text, bos=True) == theirs(text)["input_ids"], text
 
 
+@pytest.mark.parametrize("told", ["first", None])
+def test_pieces_that_no_merges_can_say_leave_the_weights(tmp_path, capsys, told):
+    """Of equal scores a tokenizer.model can be exact, unless the space in front is not its own."""
+    pytest.importorskip("sentencepiece")
+    from weights_tools.tokenizers.sentencepiece_model import (
+        BYTE,
+        CONTROL,
+        UNKNOWN,
+        Piece,
+        PieceList,
+    )
+    from weights_tools.tokenizers.sentencepiece_tokenizer import SentencePieceTokenizer
+
+    pieces = [Piece("<unk>", 0, UNKNOWN), Piece("<s>", 0, CONTROL), Piece("</s>", 0, CONTROL)]
+    pieces += [Piece(f"<0x{byte:02X}>", 0, BYTE) for byte in range(256)]
+    pieces += [Piece(text, 0.0) for text in ("a", "b", "c", "ab", "bc")]
+    tokenizer = SentencePieceTokenizer(PieceList(pieces, metaspace=told, dummy_prefix=told is None))
+    config = tiny_config(vocab_size=264, dim=6)
+    (tmp_path / "from").mkdir()
+    write_folder(tmp_path / "from", config, random_weights(config, np.float32))
+    source = open_model(tmp_path / "from")
+    convert(source._replace(read_tokenizer=lambda: tokenizer), tmp_path / "to")
+    note = capsys.readouterr().err
+    assert note.startswith("note: ") and note.count("\n") == 1
+    assert "the pieces 'ab' and 'bc' have the same score" in note
+    again = load_model(tmp_path / "to").tokenizer
+    if told is None:
+        assert again.encode("abc cab", bos=True) == tokenizer.encode("abc cab", bos=True)
+    else:
+        assert again is None
+
+
 def test_the_doll_house_moves(tmp_path):
     assert command("convert", DOLL_HOUSE, tmp_path / "to")[0] == 0
     files = [folder / "tokenizer.model" for folder in (DOLL_HOUSE, tmp_path / "to")]

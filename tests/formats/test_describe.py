@@ -132,7 +132,7 @@ def test_what_generating_would_meet(tmp_path):
         "\n  note: the tokenizer has 2048 tokens, the model 3000; the ids between them stand f"
         in (command("inspect", tmp_path)[1])
     )
-    (tmp_path / "tokenizer.model").write_text("damaged")
+    (tmp_path / "tokenizer.json").write_text("damaged")
     assert (
         f"\n  note: the tokenizer cannot be read, only the weights: {tmp_path}"
         in (command("inspect", tmp_path)[1])

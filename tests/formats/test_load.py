@@ -373,7 +373,7 @@ def test_special_tokens_without_a_row_are_refused_alone(tmp_path, capsys):
 def test_a_tokenizer_that_cannot_be_read_leaves_the_weights(tmp_path, capsys, damage):
     with_tokenizer(tmp_path, 2048 if damage == "words" else 700)
     if damage == "words":
-        (tmp_path / "tokenizer.model").write_text("damaged")
+        (tmp_path / "tokenizer.json").write_text("damaged")
     model = load_model(tmp_path)
     assert model.tokenizer is None and len(model.weights.layers) == 2
     told = capsys.readouterr().err

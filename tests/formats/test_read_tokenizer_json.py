@@ -208,6 +208,19 @@ def test_a_byte_that_is_no_token(tmp_path):
         ours.encode("a\x00b")
 
 
+def test_names_that_are_looked_for_late(tmp_path):
+    """Those with `normalized`, in what the others leave; there is no normalizer here."""
+    theirs = smollm(pre_tokenizers.ByteLevel.alphabet())
+    plain = [library.AddedToken(name, normalized=False) for name in ("<a>", "<b>")]
+    theirs.add_tokens([*plain, library.AddedToken("<<a>>"), library.AddedToken("<c>")])
+    ours = saved(theirs, tmp_path / "tokenizer.json")
+    write_tokenizer_json(ours, tmp_path)
+    again = read_tokenizer_json(tmp_path / "tokenizer.json")
+    for text in ("<<a>>", "<c><b>a<c> <a>", "<<a> <b>>", "the<c>the"):
+        for tokenizer in (ours, again):
+            assert tokenizer.encode(text, allow_special=True) == ids_of(theirs, text)
+
+
 # --- ranks from merges ---
 
 LETTERS = {letter: i for i, letter in enumerate("abcd")}

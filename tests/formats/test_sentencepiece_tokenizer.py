@@ -405,10 +405,164 @@ def test_what_transformers_5_writes(model, tmp_path):
         assert ours.encode(text, bos=True, allow_special=True) == theirs(text).input_ids, text
 
 
+# --- names that are looked for in the normalized text ---
+
+LLAMA2S = {"type": "Sequence", "normalizers": [{"type": "Prepend", "prepend": "▁"}, TO_SPACE]}
+LATE = {"<|im_start|>": True, "<|im_end|>": True, "<plain>": False, "<with a space>": True}
+NAMED = ["<|im_start|>user\nthe end<|im_end|>\n<|im_start|>the", "<|im_start|> the", "<|im_start|>"]
+NAMED += [" <|im_start|>the", "the<|im_start|> the <|im_end|>the", "the  <|im_end|>  the"]
+NAMED += [
+    "the</s><|im_end|>the",
+    "</s> <|im_end|> ",
+    "<plain><|im_start|>a<plain>a",
+    "▁<|im_end|>a",
+]
+NAMED += [
+    "a <with a space>b",
+    "a<with a space> b",
+    "<|im_start|><|im_end|>",
+    "<|im_start|> <|im_end|>",
+]
+
+
+def with_late_names(layout) -> dict:
+    values = sentencepiece_json(SentencePieceTokenizer(parse_model(trained())))
+    normalizer, pre_tokenizer = (LAYOUTS | {"Llama 2's": (LLAMA2S, None)})[layout]
+    first = len(values["model"]["vocab"])
+    added = [
+        {"id": i, "content": name, "normalized": late, "special": False}
+        | dict.fromkeys(["single_word", "lstrip", "rstrip"], False)
+        for i, (name, late) in enumerate(LATE.items(), start=first)
+    ]
+    values["added_tokens"] += added
+    return values | {"normalizer": normalizer, "pre_tokenizer": pre_tokenizer}
+
+
+@pytest.mark.parametrize("layout", [*LAYOUTS, "Llama 2's"])
+def test_names_that_are_normalized(tmp_path, layout):
+    """As `tokenizer.add_tokens(["<|im_start|>"])` leaves them."""
+    tokenizers = pytest.importorskip("tokenizers")
+    values = with_late_names(layout)
+    (tmp_path / "tokenizer.json").write_text(json.dumps(values), encoding="utf-8")
+    theirs, ours = tokenizers.Tokenizer.from_str(json.dumps(values)), load_tokenizer(tmp_path)
+    (tmp_path / "again").mkdir()
+    assert save_tokenizer(ours, tmp_path / "again") is None
+    assert not (tmp_path / "again" / "tokenizer.model").exists()
+    again = load_tokenizer(tmp_path / "again")
+    for text in [*NAMED, *SPACED]:
+        wanted = theirs.encode(text, add_special_tokens=False).ids
+        assert ours.encode(text, allow_special=True) == wanted, text
+        assert again.encode(text, allow_special=True) == wanted, text
+
+
+@pytest.fixture(scope="module", params=[*LAYOUTS, "Llama 2's"])
+def late_pair(request, tmp_path_factory):
+    """Their tokenizer and ours, from the same file."""
+    tokenizers = pytest.importorskip("tokenizers")
+    path = tmp_path_factory.mktemp("late") / "tokenizer.json"
+    path.write_text(json.dumps(with_late_names(request.param)), encoding="utf-8")
+    return tokenizers.Tokenizer.from_file(str(path)), read_tokenizer_json(path)
+
+
+@settings(max_examples=200, deadline=None)
+@given(parts=st.lists(st.sampled_from([*LATE, "</s>", " ", "the", "▁", "\n", "é"]), max_size=8))
+def test_any_order_of_names_that_are_normalized(late_pair, parts):
+    theirs, ours = late_pair
+    wanted = theirs.encode("".join(parts), add_special_tokens=False).ids
+    assert ours.encode("".join(parts), allow_special=True) == wanted
+
+
+def test_a_guarded_name_that_is_normalized(tmp_path):
+    (tmp_path / "tokenizer.json").write_text(json.dumps(with_late_names("Llama 2's")))
+    ours = load_tokenizer(tmp_path)
+    start, text = ours.special_id("<|im_start|>"), "<|im_start|>the <#|im_start|>"
+    ids = ours.encode(text, allow_special=True, guard="#")
+    assert ids.count(start) == 1
+    assert ours.decode(ids) == "<|im_start|>the <|im_start|>"
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"tokenizer_class": "PreTrainedTokenizerFast"},
+        {"tokenizer_class": "LlamaTokenizer"},
+        {
+            "tokenizer_class": "PreTrainedTokenizerFast",
+            "added_tokens_decoder": {"600": {"content": "<|im_start|>", "special": True}},
+        },
+    ],
+    ids=["as in tokenizer.json", "without a normalizer", "said otherwise"],
+)
+def test_which_names_transformers_finds(tmp_path, config):
+    transformers = pytest.importorskip("transformers")
+    values = with_late_names("Llama 2's")
+    (tmp_path / "tokenizer.json").write_text(json.dumps(values), encoding="utf-8")
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps(config))
+    (tmp_path / "config.json").write_text('{"model_type": "llama"}')
+    ours, theirs = load_tokenizer(tmp_path), transformers.AutoTokenizer.from_pretrained(tmp_path)
+    for text in NAMED:
+        ids = ours.encode(text, allow_special=True), theirs(text).input_ids
+        special = [[i for i in each if i > 2 and i in ours.special_tokens.values()] for each in ids]
+        assert special[0] == special[1], text
+
+
+# --- pieces that merges cannot say ---
+
+
 def test_equal_scores_cannot_be_merges():
     pieces = [Piece(text, 0.0) for text in ("a", "b", "c", "ab", "bc")]
     with pytest.raises(ValueError, match="'ab' and 'bc' have the same score"):
         merges_of_pieces(pieces)
+
+
+def test_merges_start_from_pieces():
+    """sentencepiece joins any characters; of "ce" without a piece "c", transformers makes bytes."""
+    pieces = [Piece("e", -1.0), Piece("ce", -2.0)]
+    with pytest.raises(ValueError, match="'ce' has the character 'c', which is no piece"):
+        merges_of_pieces(pieces)
+
+
+TIED = [Piece(text, 0.0) for text in ("b", "c", "ab", "bc")]
+
+
+@pytest.mark.parametrize("more", [TIED, [Piece("▁ce", -9.0), Piece("e", -8.0)]], ids=["tied", "c"])
+@pytest.mark.parametrize("bos", ["<s>", None])
+def test_only_a_tokenizer_model_is_written(tmp_path, more, bos):
+    pieces = [*tiny().pieces, *more]
+    ours = SentencePieceTokenizer(PieceList(pieces, bos, "</s>"))
+    told = save_tokenizer(ours, tmp_path)
+    assert told.startswith("only a tokenizer.model is written, without a tokenizer.json: the piece")
+    written = sorted(path.name for path in tmp_path.iterdir())
+    assert written == ["tokenizer.model", "tokenizer_config.json"]
+    again = load_tokenizer(tmp_path)
+    assert (again.bos_id, again.eos_id) == (ours.bos_id, 2)
+    for text in ("abc", "aabcb bc", "ce ce"):
+        assert again.encode(text, bos=True) == ours.encode(text, bos=True)
+
+
+def test_nothing_is_written_that_says_something_else(tmp_path):
+    tied = tiny()._replace(pieces=[*tiny().pieces, *TIED], dummy_prefix=False, metaspace="first")
+    told = save_tokenizer(SentencePieceTokenizer(tied), tmp_path)
+    assert told.startswith("no tokenizer is written, without a tokenizer.json: the pieces 'ab' and")
+    assert [*tmp_path.iterdir()] == []
+
+
+def test_pieces_out_of_reach(tmp_path):
+    """No text leads to abba, neither here nor in the library; both go on without it."""
+    tokenizers = pytest.importorskip("tokenizers")
+    more = [("b", -4), ("ab", 0), ("abba", -5), ("bb", -6), ("abbab", -7)]
+    more = [Piece(text, float(score)) for text, score in more]
+    ours = SentencePieceTokenizer(tiny()._replace(pieces=[*tiny().pieces, *more]))
+    assert save_tokenizer(ours, tmp_path) is None
+    again = load_tokenizer(tmp_path)
+    theirs = tokenizers.Tokenizer.from_file(str(tmp_path / "tokenizer.json"))
+    assert again.vocab_size == ours.vocab_size
+    for text in ("abba", "abbab", "aabbab bb", "bbb abbabba"):
+        wanted = theirs.encode(text, add_special_tokens=False).ids
+        assert ours.encode(text) == again.encode(text) == wanted
+    (tmp_path / "more").mkdir()
+    assert save_tokenizer(again, tmp_path / "more") is None
+    assert load_tokenizer(tmp_path / "more").encode("abbabb") == ours.encode("abbabb")
 
 
 # --- damaged files ---

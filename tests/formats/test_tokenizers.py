@@ -137,8 +137,171 @@ def test_special_tokens_behind_the_pieces(llama2, tmp_path):
     save_tokenizer(llama2, tmp_path)
     values["added_tokens"][-1]["id"] = 270
     (tmp_path / "tokenizer.json").write_text(json.dumps(values))
-    with pytest.raises(ValueError, match="with the ids from 262 on, without gaps"):
+    with pytest.raises(ValueError, match="expected ids from 0 on without gaps"):
         load_tokenizer(tmp_path)
+
+
+def other_merges(values):
+    merges, vocab = values["model"]["merges"], values["model"]["vocab"]
+    values["model"]["merges"] = [*reversed(merges[:2]), *merges[2:]] if len(merges) > 1 else merges
+    first, second = [token for token in vocab if len(token) > 1][-2:]
+    vocab[first], vocab[second] = vocab[second], vocab[first]
+
+
+def one_more_token(values):
+    vocab, merges = values["model"]["vocab"], values["model"]["merges"]
+    added = values["added_tokens"]
+    first = min(token["id"] for token in added)
+    vocab["zq"] = first
+    merges.append("z q")
+    for token in added:
+        token["id"] += 1
+
+
+def alone_digits(values):
+    digits = {"type": "Digits", "individual_digits": True}
+    level = {"type": "ByteLevel", "add_prefix_space": False, "use_regex": True}
+    level["trim_offsets"] = True
+    values["pre_tokenizer"] = {"type": "Sequence", "pretokenizers": [digits, level]}
+
+
+@pytest.mark.parametrize("where", [".", "original"])
+@pytest.mark.parametrize("changed", [other_merges, one_more_token, alone_digits])
+def test_tokenizer_json_counts_beside_ranks_that_say_something_else(
+    tmp_path, llama3, changed, where
+):
+    library = pytest.importorskip("tokenizers")
+    values = tokenizer_json(llama3)
+    values["post_processor"] = None
+    changed(values)
+    (tmp_path / "tokenizer.json").write_text(json.dumps(values))
+    (tmp_path / where).mkdir(exist_ok=True)
+    write_ranks(RANKS, tmp_path / where / "tokenizer.model")
+    theirs, ours = library.Tokenizer.from_str(json.dumps(values)), load_tokenizer(tmp_path)
+    for text in [*VARIED, "zqzq 1234<|eot_id|>"]:
+        assert ours.encode(text, allow_special=True) == theirs.encode(text).ids
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("normalizer", {"type": "Lowercase"}, "expected no normalizer"),
+        ("pre_tokenizer", {"type": "Whitespace"}, "expected the pre_tokenizer of Llama 3"),
+        ("model", {"type": "Unigram"}, "the model type BPE, got 'Unigram'"),
+    ],
+)
+def test_a_tokenizer_json_that_is_refused_is_not_replaced(tmp_path, llama3, key, value, message):
+    save_tokenizer(llama3, tmp_path)
+    path = tmp_path / "tokenizer.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {key: value}))
+    with pytest.raises(ValueError, match=message) as refusal:
+        load_tokenizer(tmp_path)
+    assert str(path) in str(refusal.value)
+
+
+def test_names_of_added_tokens_stand_in_tokenizer_json(llama2, tmp_path):
+    """... also for a tokenizer.model that is asked for by its name."""
+    save_tokenizer(llama2, tmp_path)
+    path = tmp_path / "tokenizer.json"
+    values = json.loads(path.read_text(encoding="utf-8"))
+    values["added_tokens"].append({"id": 262, "content": "<|im_end|>"})
+    path.write_text(json.dumps(values))
+    assert load_tokenizer(tmp_path / "tokenizer.model").special_tokens["<|im_end|>"] == 262
+
+
+@pytest.mark.parametrize("scaled", [None, False, True])
+def test_the_names_of_meta(tmp_path, scaled):
+    """Since Llama 3.1, which has another RoPE, some of the reserved tokens have a name.
+
+    As in models/llama3/tokenizer.py of github.com/meta-llama/llama-models.
+    """
+    write_ranks(RANKS, tmp_path / "tokenizer.model")
+    params = {} if scaled is None else {"use_scaled_rope": scaled}
+    (tmp_path / "params.json").write_text(json.dumps(params))
+    ours = load_tokenizer(tmp_path)
+    names = [ours.token(400 + i) for i in range(12)]
+    assert ours.vocab_size == 656
+    assert names[:4] == [*NAMES[:2], *(f"<|reserved_special_token_{i}|>" for i in (0, 1))]
+    assert names[9] == "<|eot_id|>" and names[6:8] == ["<|start_header_id|>", "<|end_header_id|>"]
+    if scaled:
+        assert names[4:6] == ["<|finetune_right_pad_id|>", "<|step_id|>"]
+        assert names[8:] == ["<|eom_id|>", "<|eot_id|>", "<|python_tag|>", "<|image|>"]
+        assert ours.stop_ids == {401, 408, 409}
+    else:
+        assert tuple(names) == LLAMA3_SPECIAL_TOKENS[:12]
+        assert ours.stop_ids == {401, 409}
+    assert ours.token(655) == f"<|reserved_special_token_{245 if scaled else 250}|>"
+
+
+def test_an_end_that_is_no_added_token(llama3, tmp_path):
+    """It stands in the vocabulary alone; transformers makes a special token of it."""
+    transformers = pytest.importorskip("transformers")
+    values = tokenizer_json(llama3)
+    end = values["added_tokens"].pop()
+    values["model"]["vocab"] |= {
+        "<|begin_of_text|>": 400,
+        "<|end_of_text|>": 401,
+        "<|eot_id|>": 402,
+    }
+    (tmp_path / "tokenizer.json").write_text(json.dumps(values))
+    (tmp_path / "config.json").write_text('{"model_type": "llama"}')
+    config = {"tokenizer_class": "PreTrainedTokenizerFast", "eos_token": end["content"]}
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps(config))
+    ours, theirs = load_tokenizer(tmp_path), transformers.AutoTokenizer.from_pretrained(tmp_path)
+    assert (ours.eos, ours.eos_id) == (theirs.eos_token, theirs.eos_token_id) == (NAMES[2], 402)
+    text = "the end<|eot_id|> of"
+    assert ours.encode(text, bos=True, allow_special=True) == theirs(text).input_ids
+
+
+# --- vocab.json and merges.txt ---
+
+
+def write_gpt2(folder, tokenizer, **config):
+    values = tokenizer_json(tokenizer)["model"]
+    vocab = values["vocab"] | tokenizer.special_tokens
+    (folder / "vocab.json").write_text(json.dumps(vocab))
+    lines = ["#version: 0.2", *values["merges"], ""]
+    (folder / "merges.txt").write_text("\n".join(lines), encoding="utf-8")
+    (folder / "config.json").write_text('{"model_type": "llama"}')
+    (folder / "tokenizer_config.json").write_text(json.dumps(config))
+
+
+ENDS = {"bos_token": NAMES[0], "eos_token": NAMES[1], "unk_token": NAMES[1]}
+
+
+@pytest.mark.parametrize("add_bos", [None, True, False])
+def test_the_two_files_of_gpt2(llama3, tmp_path, add_bos):
+    transformers = pytest.importorskip("transformers")
+    added = {"402": {"content": NAMES[2], "special": True}}
+    config = ENDS | {"tokenizer_class": "GPT2Tokenizer", "added_tokens_decoder": added}
+    write_gpt2(
+        tmp_path, llama3, **config, **({} if add_bos is None else {"add_bos_token": add_bos})
+    )
+    ours, theirs = load_tokenizer(tmp_path), transformers.AutoTokenizer.from_pretrained(tmp_path)
+    assert (ours.bos_id, ours.eos_id) == (400 if add_bos else None, 401)
+    for text in filter(None, [*VARIED, "the<|end_of_text|> end<|eot_id|>"]):
+        assert ours.encode(text, bos=True, allow_special=True) == theirs(text).input_ids
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        ({"tokenizer_class": "LlamaTokenizer"}, "tokenizer_class GPT2Tokenizer, .* got 'LlamaTok"),
+        ({"tokenizer_class": "GPT2Tokenizer", "add_prefix_space": True}, "no add_prefix_space"),
+        ({"tokenizer_class": "GPT2Tokenizer", "eos_token": "<gone>"}, "which is no added token"),
+    ],
+)
+def test_two_files_that_are_refused(llama3, tmp_path, config, message):
+    write_gpt2(tmp_path, llama3, **ENDS | config)
+    with pytest.raises(ValueError, match=message) as refusal:
+        load_tokenizer(tmp_path)
+    assert str(tmp_path) in str(refusal.value) and "\n" not in str(refusal.value)
+
+
+def test_two_files_of_which_nothing_is_said(llama3, tmp_path):
+    """As in a folder of GPT-2, whose reader knows them."""
+    write_gpt2(tmp_path, llama3)
+    assert load_tokenizer(tmp_path) is None
 
 
 NEW = ["<|im_start|>", "<|im_end|>"]
@@ -380,6 +543,31 @@ def test_gguf_of_llama2(llama2):
     assert tokenizer_from_gguf(padded).special_tokens["[PAD262]"] == 262
 
 
+@pytest.mark.parametrize("no_id", [2**32 - 1, 32_000, -1])
+def test_gguf_with_a_role_for_no_token(llama3, llama2, no_id):
+    """The usual one, or none: llama.cpp warns and does the same."""
+    roles = {f"{role}_token_id": no_id for role in ("bos", "eos", "eot", "eom", "padding")}
+    ours = tokenizer_from_gguf(gguf(llama3, "llama-bpe", **roles))
+    assert (ours.bos_id, ours.eos_id, ours.stop_ids) == (None, None, {401, 402})
+    metadata = {f"tokenizer.ggml.{key}": value for key, value in gguf_llama2(**roles).items()}
+    same(tokenizer_from_gguf(metadata), llama2)
+
+
+def gguf_llama2(**changes) -> dict:
+    texts, scores, kinds = (list(column) for column in zip(*pieces().pieces, strict=True))
+    values = {"model": "llama", "tokens": texts, "scores": scores, "token_type": kinds}
+    return values | changes
+
+
+def test_gguf_without_scores(llama2):
+    """They are all 0 then, as in llama.cpp: the leftmost pair is joined first."""
+    values = gguf_llama2()
+    del values["scores"]
+    ours = tokenizer_from_gguf({f"tokenizer.ggml.{key}": v for key, v in values.items()})
+    assert {piece.score for piece in ours.piece_list.pieces} == {0.0}
+    assert ours.encode("a aa") == [261, 261, 260]
+
+
 def test_no_tokenizer_in_the_file():
     assert tokenizer_from_gguf({"general.architecture": "llama"}) is None
     for kind in ("none", "no_vocab"):
@@ -405,7 +593,8 @@ TYPES = [1] * 400 + [CONTROL] * 3
         ({"token_type": [USER_DEFINED, *TYPES[1:]]}, "user-defined tokens to be names"),
         ({"merges": ["a b c"]}, "expected merges of two tokens"),
         ({"merges": ["a 猫"]}, "is not one of two tokens"),
-        ({"model": "llama"}, "expected tokenizer.ggml.scores as a list"),
+        ({"model": "llama", "scores": None}, "expected tokenizer.ggml.scores as a list"),
+        ({"eos_token_id": "2"}, "expected eos_token_id as a number, got '2'"),
         ({"model": "llama", "scores": [0.0] * 403}, "one piece of type unknown"),
         ({"model": "llama", "scores": [10**400] * 403}, "has the score|type unknown|too large"),
     ],

@@ -91,7 +91,7 @@ def test_each_thing_has_its_line(model):
     tensors["model.layers.0.mlp.gate_proj.weight"] = np.zeros((1, 2, 3))
     tensors[NORM] = np.full(18, np.nan)
     write_float32(folder / "model.safetensors", tensors)
-    (folder / "tokenizer.model").write_text("damaged")
+    (folder / "tokenizer.json").write_text("damaged")
     lines, file = lines_of(folder), folder / "model.safetensors"
     first = "model.layers.0.mlp.up_proj.weight"
     assert lines[:4] == [
@@ -101,7 +101,7 @@ def test_each_thing_has_its_line(model):
         f"{file}: {UP} should have shape (33, 18) by the config, got (33, 5)",
         f"{file}: lm_head.weight should have shape (257, 18) by the config, got (257, 0)",
     ]
-    assert lines[4].startswith(str(folder / "tokenizer.model"))
+    assert lines[4].startswith(str(folder / "tokenizer.json"))
     assert lines[5:] == [f"{file}: {NORM} holds NaN or infinity; get the file again"]
 
 

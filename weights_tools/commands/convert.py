@@ -105,7 +105,9 @@ def write_model(
     if tokenizer is not None:
         described |= {"bos_token_id": tokenizer.bos_id, "eos_token_id": sorted(tokenizer.stop_ids)}
         if not any(file.name == "tokenizer.json" for file in source.companions):
-            save_tokenizer(tokenizer, folder, source.config.context_length)
+            lacking = save_tokenizer(tokenizer, folder, source.config.context_length)
+            if lacking is not None:
+                print(f"note: {lacking}", file=sys.stderr)
     for file in source.companions:
         if not (folder / file.name).exists():
             with replacing(folder / file.name) as beside:

@@ -88,7 +88,9 @@ def _names(values: Mapping[str, Any], tokenizer: Tokenizer) -> dict[str, str]:
 
 def _gguf_sentencepiece(values: Mapping[str, Any]) -> SentencePieceTokenizer:
     tokens = _list(values, "tokens", str)
-    scores = _list(values, "scores", (int, float), len(tokens))
+    scores = [0.0] * len(tokens)  # as in llama.cpp, where a file has none
+    if "scores" in values:
+        scores = _list(values, "scores", (int, float), len(tokens))
     kinds = _kinds(values, tokens)
     if values.get("remove_extra_whitespaces"):
         raise ValueError("expected a model that leaves spaces as they are")
@@ -150,17 +152,22 @@ def _gguf_ends(
     bos: int | None = None,
     eos: int | None = None,
 ) -> Ends:
-    """The ends that the metadata gives by id; `add_bos`, `bos` and `eos` where it is silent."""
+    """The ends that the metadata gives by id; `add_bos`, `bos` and `eos` where it is silent.
 
-    def name(key: str, otherwise: int | None = None) -> str | None:
+    An id that no token has counts as silence, as in llama.cpp: files have 4294967295, which is -1,
+    or an end of the vocabulary that the model had before it was cut.
+    """
+    known = range(len(tokens))
+
+    def role(key: str, otherwise: int | None = None) -> int | None:
         i = values.get(f"{key}_token_id", otherwise)
-        if i is not None and not (isinstance(i, int) and 0 <= i < len(tokens)):
-            raise ValueError(f"expected {key}_token_id below {len(tokens)}, got {brief.repr(i)}")
-        return None if i is None else tokens[i]
+        if i is not None and type(i) is not int:
+            raise ValueError(f"expected {key}_token_id as a number, got {brief.repr(i)}")
+        return next((each for each in (i, otherwise) if each in known), None)
 
-    first = name("bos", bos) if values.get("add_bos_token", add_bos) else None
-    last, *_ = name("eos", eos), name("eot"), name("eom")
-    stop = [values.get("eos_token_id", eos), values.get("eot_token_id"), values.get("eom_token_id")]
+    first = role("bos", bos) if values.get("add_bos_token", add_bos) else None
+    stop = [role("eos", eos), role("eot"), role("eom")]
+    first, last = (None if i is None else tokens[i] for i in (first, stop[0]))
     return Ends(first, last, tuple(end for end in (*stop, *_STOPS) if end is not None))
 
 

@@ -38,6 +38,26 @@ def merge_alone(token: Text, place: Mapping[tuple[Text, Text], int]) -> tuple[in
     return len(parts), last
 
 
+def out_of_reach(
+    ids: Mapping[Text, int], merges: Iterable[tuple[Text, Text]], order: Iterable[Text]
+) -> list[Text]:
+    """The tokens that are not in the order of merging, since no text leads to them.
+
+    They may have any rank as long as no two parts of one ever stand alone. Raises ValueError for
+    one whose characters end in two: there the pair would be joined that the list does not have.
+
+    >>> ids, merges = {"a": 0, "b": 1, "ab": 2, "abba": 3}, [("a", "b")]
+    >>> out_of_reach(ids, merges, ["a", "b", "ab"])
+    ['abba']
+    """
+    place = {pair: i for i, pair in enumerate(merges)}
+    apart = sorted(ids.keys() - order, key=ids.__getitem__)
+    for token in apart:
+        if merge_alone(token, place)[0] == 2:
+            raise ValueError(f"no merge makes the token {brief.repr(token)} of its two halves")
+    return apart
+
+
 def order_of_merging(
     ids: Mapping[Text, int], merges: Iterable[tuple[Text, Text]], whole_pieces: bool
 ) -> list[Text]:

@@ -5,11 +5,17 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from llama_np.tokenizer.bpe import LLAMA3_SPECIAL_TOKENS, BPETokenizer, check_ranks
+from llama_np.config import brief
+from llama_np.tokenizer.bpe import (
+    LLAMA3_1_SPECIAL_TOKENS,
+    LLAMA3_SPECIAL_TOKENS,
+    BPETokenizer,
+    check_ranks,
+)
 
-from ..reading import TABLE, read_bytes, read_object
+from ..reading import TABLE, read_bytes
 from ..writing import replacing
-from .special_tokens import added_beside, declared_ends
+from .special_tokens import added_beside, declared_ends, object_beside
 
 
 def read_ranks(path: str | os.PathLike) -> dict[bytes, int]:
@@ -56,47 +62,35 @@ def write_ranks(ranks: Mapping[bytes, int], path: str | os.PathLike) -> None:
         beside.write_bytes(b"".join(lines))
 
 
-def special_tokens_of(path: Path, first_id: int) -> list[str]:
-    """The names under `added_tokens` in a tokenizer.json, whose ids must follow the ranks.
-
-    Raises ValueError if there are none such.
-    """
-    try:
-        added = read_object(path, TABLE)["added_tokens"]
-        names = {token["id"]: token["content"] for token in added}
-        if not all(isinstance(name, str) for name in names.values()):
-            raise TypeError("a content that is no text")
-        return [names[i] for i in range(first_id, first_id + len(names))]
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise ValueError(
-            f"{path}: expected JSON whose `added_tokens` have a content and the ids from {first_id}"
-            f" on without gaps, got {type(error).__name__}: {str(error)[:100]};"
-            " use the two files of one model"
-        ) from error
-
-
 def read_tiktoken(path: Path, folder: Path) -> BPETokenizer:
-    """Ranks, with the special tokens and ends that the Hugging Face files in the folder declare.
+    """Ranks, with the special tokens and ends that the JSON files in the folder declare.
 
-    Where they list no tokens, these are Llama 3's 256. Raises ValueError if the files do not fit
-    together.
+    Where they list no tokens, these are the 256 of Meta's code. Raises ValueError if the files do
+    not fit together.
     """
-    ranks, described = read_ranks(path), folder / "tokenizer.json"
-    values = None
+    ranks = read_ranks(path)
     try:
-        if described.is_file():
-            names = special_tokens_of(described, first_id=len(ranks))
-            values = read_object(described, TABLE)
-        else:
-            added = added_beside(folder)
-            names = sorted(added, key=added.__getitem__) or LLAMA3_SPECIAL_TOKENS
-            if added and sorted(added.values()) != [*range(len(ranks), len(ranks) + len(added))]:
-                raise ValueError(f"expected added tokens with the ids from {len(ranks)} on")
+        added = added_beside(folder)
+        if added and sorted(added.values()) != [*range(len(ranks), len(ranks) + len(added))]:
+            raise ValueError(
+                f"expected added tokens with the ids from {len(ranks)} on, got "
+                f"{brief.repr(sorted(added.values()))}; use the files of one model"
+            )
+        names = sorted(added, key=added.__getitem__) or names_of_meta(path.parent)
         special = {name: i for i, name in enumerate(names, start=len(ranks))}
         usual = (name if name in special else None for name in LLAMA3_SPECIAL_TOKENS[:2])
-        ends = declared_ends(folder, special, values, *usual)
+        ends = declared_ends(folder, special, None, *usual)
         return BPETokenizer(ranks, names, **ends._asdict())
     except ValueError as error:
-        of_which = described if described.is_file() else folder
-        named = str(error) if str(error).startswith(str(folder)) else f"{of_which}: {error}"
+        named = str(error) if str(error).startswith(str(folder)) else f"{folder}: {error}"
         raise ValueError(named) from None
+
+
+def names_of_meta(folder: Path) -> tuple[str, ...]:
+    """The special tokens that Meta's code adds to the ranks, which do not name them.
+
+    Llama 3.1 came with other names, for the same ids, and with another RoPE: that is how the
+    params.json beside the ranks tells the two apart.
+    """
+    since_3_1 = object_beside(folder, "params.json").get("use_scaled_rope")
+    return LLAMA3_1_SPECIAL_TOKENS if since_3_1 else LLAMA3_SPECIAL_TOKENS

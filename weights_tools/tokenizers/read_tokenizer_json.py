@@ -15,10 +15,19 @@ from llama_np.config import brief
 from llama_np.tokenizer.bpe import BPETokenizer
 
 from ..reading import TABLE, read_object
-from .merging_order import order_of_merging
+from .merging_order import order_of_merging, out_of_reach
 from .sentencepiece_model import BYTE, CONTROL, NORMAL, SPACE, UNKNOWN, Piece, PieceList
 from .sentencepiece_tokenizer import SentencePieceTokenizer
-from .special_tokens import Ends, declared_ends, expect, need, special_tokens, typed
+from .special_tokens import (
+    Ends,
+    declared_ends,
+    expect,
+    late_names,
+    need,
+    roles_in,
+    special_tokens,
+    typed,
+)
 from .tokenizer_json import PRE_TOKENIZERS, byte_letters
 
 UNKNOWN_NAME = "<unk>"  # where the file names none, as those that transformers 5 writes
@@ -36,19 +45,30 @@ def read_tokenizer_json(path: str | os.PathLike) -> BPETokenizer | SentencePiece
     path = Path(path)
     values = read_object(path, TABLE)
     try:
-        model = need(values, "model", dict)
-        refuse_other_models(model)
-        special = special_tokens(values.get("added_tokens"))
-        ids = _vocabulary(model, special)
-        ends = declared_ends(path.parent, special, values)
-        merges = pairs_of(need(model, "merges", list))
-        if model.get("byte_fallback"):
-            return sentencepiece_from(values, ids, merges, special, ends)
-        expect(values.get("normalizer") in (None, _sequence("normalizers")), "no normalizer")
-        pattern = pattern_of(values.get("pre_tokenizer"))
-        return byte_level(ids, merges, special, pattern, bool(model.get("ignore_merges")), ends)
+        return tokenizer_from(values, path.parent)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
+
+
+def tokenizer_from(
+    values: Mapping[str, Any], folder: Path, usual_eos: str | None = None
+) -> BPETokenizer | SentencePieceTokenizer:
+    """A tokenizer from the content of a tokenizer.json, with what files in its folder declare."""
+    model = need(values, "model", dict)
+    refuse_other_models(model)
+    special = roles_in(need(model, "vocab", dict), folder)
+    special |= special_tokens(values.get("added_tokens"))
+    late = late_names(values.get("added_tokens") or [], folder)
+    ids = _vocabulary(model, special)
+    ends = declared_ends(folder, special, values, usual_eos=usual_eos)
+    merges = pairs_of(need(model, "merges", list))
+    if model.get("byte_fallback"):
+        return sentencepiece_from(values, ids, merges, special, ends, late)
+    expect(values.get("normalizer") in (None, _sequence("normalizers")), "no normalizer")
+    pattern, whole = pattern_of(values.get("pre_tokenizer")), bool(model.get("ignore_merges"))
+    tokenizer = byte_level(ids, merges, special, pattern, whole, ends)
+    tokenizer.late = late
+    return tokenizer
 
 
 def byte_level(
@@ -86,29 +106,36 @@ def sentencepiece_from(
     merges: list[tuple[str, str]],
     special: Mapping[str, int],
     ends: Ends,
+    late: frozenset[str] = frozenset(),
 ) -> SentencePieceTokenizer:
     """Llama 2's kind of tokenizer.json: each piece gets a score by its place among the merges.
+
+    The space in front is that of the file. transformers 5.24 takes another where the folder says
+    `"tokenizer_class": "LlamaTokenizer"` (or Fast): it leaves the normalizer out and puts the space
+    before the first stretch alone, as its maintainers want it:
+    https://github.com/huggingface/transformers/pull/47700
 
     Raises ValueError for other normalizers and for tokens that no merge makes.
     """
     dummy_prefix, metaspace = space_in_front(values.get("normalizer"), values.get("pre_tokenizer"))
+    if dummy_prefix and not late:
+        metaspace = None  # which comes to the same
     expect(not values["model"].get("ignore_merges"), "no ignore_merges beside byte_fallback")
     names = {f"<0x{byte:02X}>" for byte in range(256)}
     normal = {token: i for token, i in ids.items() if token not in names}
     order = order_of_merging(normal, merges, whole_pieces=False) if normal else []
+    order += out_of_reach(normal, merges, order)
     scores = {token: -float(i) for i, token in enumerate(order)}
     unknown = values["model"].get("unk_token") or UNKNOWN_NAME
     by_id: dict[int, Piece] = {}
     for token, i in {**ids, **special}.items():
         kind = UNKNOWN if token == unknown else CONTROL if token in special else NORMAL
         kind = BYTE if token in names else kind
-        if kind == NORMAL and token not in scores:
-            raise ValueError(f"no merge makes the token {brief.repr(token)}")
         by_id[i] = Piece(token, scores.get(token, 0.0), kind)
     if by_id.keys() != set(range(len(ids) + len(special))):
         raise ValueError("expected ids from 0 on without gaps, each of one token")
     pieces = [by_id[i] for i in range(len(by_id))]
-    piece_list = PieceList(pieces, ends.bos, ends.eos, dummy_prefix, metaspace)
+    piece_list = PieceList(pieces, ends.bos, ends.eos, dummy_prefix, metaspace, late)
     return SentencePieceTokenizer(piece_list, ends.stop)
 
 
@@ -157,8 +184,9 @@ def space_in_front(normalizer: object, pre_tokenizer: object) -> tuple[bool, str
     """Whether a ▁ is put before every text, or by which of Metaspace's schemes where it has none.
 
     Three spellings: Llama 2's normalizer, a Metaspace that leaves the text in one piece, and the
-    two together, where the normalizer doubles a ▁ at the start, so that Metaspace does the same as
-    the first. ValueError for others.
+    two together, where the normalizer doubles a ▁ at the start, and Metaspace puts one before the
+    others: between names of special tokens that comes to the same as the first, and behind a name
+    in a text that is normalized already it does not. ValueError for others.
     """
     replace = {"type": "Replace", "pattern": {"String": " "}, "content": SPACE}
     prepend = {"type": "Prepend", "prepend": SPACE}
@@ -178,7 +206,7 @@ def space_in_front(normalizer: object, pre_tokenizer: object) -> tuple[bool, str
         if not steps:
             return False, None if scheme == "never" else scheme
         if steps == [replace, double] and scheme == "always":
-            return True, None
+            return True, scheme
     raise ValueError(
         "expected the normalizer of Llama 2 beside byte_fallback, or a Metaspace that does not "
         f"split, got {brief.repr([normalizer, pre_tokenizer])}"

@@ -2,40 +2,30 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from llama_np.config import brief
 
-from ..reading import TABLE, read_object
-from .read_tokenizer_json import space_in_front
 from .sentencepiece_model import CONTROL, Piece, PieceList
 from .sentencepiece_tokenizer import SentencePieceTokenizer
-from .special_tokens import added_beside, declared_ends, object_beside, special_tokens
+from .special_tokens import added_beside, declared_ends, object_beside
 
 
 def read_sentencepiece(path: Path, folder: Path) -> SentencePieceTokenizer:
     """Pieces, with the special tokens that fine-tuning added behind them.
 
-    They stand in tokenizer.json, or without one in tokenizer_config.json or added_tokens.json.
+    A folder with a tokenizer.json is read by that alone: see ``read_tokenizer_json``.
     """
-    tokenizer, described = SentencePieceTokenizer.from_file(path), folder / "tokenizer.json"
-    values = read_object(described, TABLE) if described.is_file() else None
+    tokenizer = SentencePieceTokenizer.from_file(path)
     own = tokenizer.piece_list
     try:
-        if values is None:
-            added = added_beside(folder)
-        else:
-            added = special_tokens(values.get("added_tokens"))
+        added = added_beside(folder)
         pieces = with_added(own.pieces, added)
         special = tokenizer.special_tokens | added
-        ends = declared_ends(folder, special, values, tokenizer.bos, tokenizer.eos)
+        ends = declared_ends(folder, special, None, tokenizer.bos, tokenizer.eos)
         piece_list = own._replace(pieces=pieces, bos=ends.bos, eos=ends.eos)
-        if values is None:
-            return SentencePieceTokenizer(spaced_beside(piece_list, folder), ends.stop)
-        return SentencePieceTokenizer(spaced(piece_list, values), ends.stop)
+        return SentencePieceTokenizer(spaced_beside(piece_list, folder), ends.stop)
     except ValueError as error:
-        of_which = folder if values is None else described
-        named = str(error) if str(error).startswith(str(folder)) else f"{of_which}: {error}"
+        named = str(error) if str(error).startswith(str(folder)) else f"{folder}: {error}"
         raise ValueError(named) from None
 
 
@@ -68,14 +58,3 @@ def spaced_beside(piece_list: PieceList, folder: Path) -> PieceList:
     if config.get("legacy") is False and piece_list.dummy_prefix:
         return piece_list._replace(dummy_prefix=False, metaspace="first")
     return piece_list
-
-
-def spaced(piece_list: PieceList, values: Mapping[str, Any]) -> PieceList:
-    """With the space in front as tokenizer.json has it, where its rule is one that we know."""
-    try:
-        if "normalizer" not in values:
-            return piece_list
-        dummy_prefix, scheme = space_in_front(values["normalizer"], values.get("pre_tokenizer"))
-    except ValueError:
-        return piece_list
-    return piece_list._replace(dummy_prefix=dummy_prefix, metaspace=scheme)

@@ -10,7 +10,7 @@ from pathlib import Path
 from llama_np.config import brief
 
 from ..writing import replacing, write_json
-from .sentencepiece_model import NORMAL, SPACE, UNKNOWN, Piece, model_bytes
+from .sentencepiece_model import NORMAL, SPACE, UNKNOWN, Piece, PieceList, model_bytes
 from .sentencepiece_tokenizer import SentencePieceTokenizer
 from .tokenizer_json import added_tokens, begin_of_text, tokenizer_config
 
@@ -21,7 +21,9 @@ def merges_of_pieces(pieces: Iterable[Piece]) -> list[tuple[str, str]]:
     sentencepiece takes the leftmost of equal scores; a list of merges cannot say that. Llama 2 has
     equal scores for runs of spaces only, where the longest first comes to the same.
 
-    Raises ValueError for equal scores of other pieces.
+    sentencepiece starts from any characters, a list of merges from those that are pieces.
+
+    Raises ValueError for equal scores of other pieces, and for characters that are none.
 
     Source: generate_merges in transformers, convert_slow_tokenizer.py
 
@@ -29,6 +31,13 @@ def merges_of_pieces(pieces: Iterable[Piece]) -> list[tuple[str, str]]:
     [('ab', 'a'), ('a', 'b')]
     """
     scores = {piece.text: piece.score for piece in pieces if piece.kind == NORMAL}
+    for text in scores:
+        for character in text:
+            if character not in scores:
+                raise ValueError(
+                    f"the piece {brief.repr(text)} has the character {brief.repr(character)}, "
+                    "which is no piece, and a list of merges cannot start from it"
+                )
     merges = [
         (score, cut, text[:cut], text[cut:])
         for text, score in scores.items()
@@ -41,7 +50,7 @@ def merges_of_pieces(pieces: Iterable[Piece]) -> list[tuple[str, str]]:
         if other != left + right and len(set(other + left + right)) > 1:
             raise ValueError(
                 f"the pieces {brief.repr(other)} and {brief.repr(left + right)} have the same "
-                "score, which a list of merges cannot say; keep the source's own tokenizer.json"
+                "score, which a list of merges cannot say"
             )
     merges.sort(key=lambda merge: (-merge[0], -merge[1], -len(merge[3])))
     return [(left, right) for *_, left, right in merges]
@@ -52,16 +61,8 @@ def sentencepiece_json(tokenizer: SentencePieceTokenizer) -> dict:
     pieces, dummy_prefix = tokenizer.piece_list.pieces, tokenizer.piece_list.dummy_prefix
     unknown = next(piece.text for piece in pieces if piece.kind == UNKNOWN)
     to_space = {"type": "Replace", "pattern": {"String": SPACE}, "content": " "}
-    from_space = {"type": "Replace", "pattern": {"String": " "}, "content": SPACE}
-    prepend = [{"type": "Prepend", "prepend": SPACE}] * dummy_prefix
-    scheme = tokenizer.piece_list.metaspace
-    metaspace = {
-        "type": "Metaspace",
-        "replacement": SPACE,
-        "prepend_scheme": scheme,
-        "split": False,
-    }
-    puts_space = dummy_prefix or scheme is not None
+    normalizer, pre_tokenizer = space_to_json(tokenizer.piece_list)
+    puts_space = dummy_prefix or pre_tokenizer is not None
     strip = [{"type": "Strip", "content": " ", "start": 1, "stop": 0}] * puts_space
     decoders = [to_space, {"type": "ByteFallback"}, {"type": "Fuse"}, *strip]
     return {
@@ -69,10 +70,8 @@ def sentencepiece_json(tokenizer: SentencePieceTokenizer) -> dict:
         "truncation": None,
         "padding": None,
         "added_tokens": added_tokens(tokenizer),
-        "normalizer": {"type": "Sequence", "normalizers": [*prepend, from_space]}
-        if scheme is None
-        else None,
-        "pre_tokenizer": None if scheme is None else metaspace,
+        "normalizer": normalizer,
+        "pre_tokenizer": pre_tokenizer,
         "post_processor": begin_of_text(tokenizer),
         "decoder": {"type": "Sequence", "decoders": decoders},
         "model": {
@@ -90,22 +89,48 @@ def sentencepiece_json(tokenizer: SentencePieceTokenizer) -> dict:
     }
 
 
+def space_to_json(rule: PieceList) -> tuple[dict | None, dict | None]:
+    """The normalizer and the pre_tokenizer that put the space in front."""
+    from_space = {"type": "Replace", "pattern": {"String": " "}, "content": SPACE}
+    prepend = {"type": "Prepend", "prepend": SPACE}
+    double = {"type": "Replace", "pattern": {"Regex": rf"\A{SPACE}"}, "content": SPACE * 2}
+    if rule.metaspace is None:
+        steps = [prepend, from_space] if rule.dummy_prefix else [from_space]
+        return {"type": "Sequence", "normalizers": steps}, None
+    metaspace = {"type": "Metaspace", "replacement": SPACE, "split": False}
+    metaspace["prepend_scheme"] = rule.metaspace
+    doubling = {"type": "Sequence", "normalizers": [from_space, double]}
+    return doubling if rule.dummy_prefix else None, metaspace
+
+
 def write_sentencepiece(
     tokenizer: SentencePieceTokenizer,
     folder: str | os.PathLike,
     model_max_length: int | None = None,
-) -> None:
+) -> str | None:
     """Write tokenizer.model, tokenizer.json and tokenizer_config.json into an existing folder.
 
-    No tokenizer.model where that could not say the same.
-    Raises ValueError, before anything is written, where tokenizer.json could not say the same.
+    Of the first two only what can say the same. Returns a line where there is no tokenizer.json:
+    transformers makes one of a tokenizer.model alone, which may then give other ids. Nothing is
+    written where neither can say the same.
     """
-    folder = Path(folder)
-    content = sentencepiece_json(tokenizer)
+    folder, rule = Path(folder), tokenizer.piece_list
+    in_a_model = rule.metaspace is None and not rule.late
     config = tokenizer_config(tokenizer, model_max_length)
-    config["unk_token"] = content["model"]["unk_token"]
-    if tokenizer.piece_list.metaspace is None:
+    config["unk_token"] = next(piece.text for piece in rule.pieces if piece.kind == UNKNOWN)
+    content = lacking = None
+    try:
+        content = sentencepiece_json(tokenizer)
+    except ValueError as error:
+        written = "only a tokenizer.model is" if in_a_model else "no tokenizer is"
+        lacking = f"{written} written, without a tokenizer.json: {error}"
+        config |= {"tokenizer_class": "LlamaTokenizer", "legacy": True}
+        config["add_bos_token"] = tokenizer.bos is not None
+    if in_a_model:
         with replacing(folder / "tokenizer.model") as beside:
-            beside.write_bytes(model_bytes(tokenizer.piece_list))
-    write_json(content, folder / "tokenizer.json")
-    write_json(config, folder / "tokenizer_config.json")
+            beside.write_bytes(model_bytes(rule))
+    if content is not None:
+        write_json(content, folder / "tokenizer.json")
+    if in_a_model or content is not None:
+        write_json(config, folder / "tokenizer_config.json")
+    return lacking

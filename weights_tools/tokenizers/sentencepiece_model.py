@@ -31,7 +31,12 @@ class PieceList(NamedTuple):
     """What a file holds. `dummy_prefix`: a text is encoded with a space put in front of it.
 
     `metaspace`, instead: only in front of a text that begins with none, "always" or "first" (not
-    behind special tokens). A tokenizer.model cannot say that, a tokenizer.json can.
+    behind special tokens). Both: a space at the start is doubled, and "always" does the rest.
+
+    `late`: names of special tokens that are looked for when the space in front is there already,
+    and in the form that a text of the name alone then has; what follows them is left as it is.
+
+    A tokenizer.model can say only the first of these, a tokenizer.json all of them.
     """
 
     pieces: list[Piece]
@@ -39,6 +44,7 @@ class PieceList(NamedTuple):
     eos: str | None = "</s>"
     dummy_prefix: bool = True
     metaspace: str | None = None
+    late: frozenset[str] = frozenset()
 
 
 def parse_model(data: bytes) -> PieceList:

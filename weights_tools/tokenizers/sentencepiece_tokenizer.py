@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from llama_np.config import brief
-from llama_np.tokenizer.base import Tokenizer
+from llama_np.tokenizer.base import Tokenizer, cut_at
 
 from ..reading import TABLE, read_bytes
 from .sentencepiece_model import (
@@ -42,6 +42,7 @@ class SentencePieceTokenizer(Tokenizer):
 
     Files that transformers 5 writes have another rule (`metaspace`): the space is put only before a
     text that does not begin with one, and with "first" only once, not behind special tokens too.
+    `late` names are found only where that space, or one in the text, stands before them.
 
     What does not come back: a text's own ▁ (U+2581), which the format cannot tell from a space.
 
@@ -55,7 +56,7 @@ class SentencePieceTokenizer(Tokenizer):
     def __init__(self, piece_list: PieceList, stop: Iterable[str | int] = ()):
         pieces = [_without_user_defined(piece) for piece in piece_list.pieces]
         _check(pieces)
-        self.piece_list = piece_list._replace(pieces=pieces)
+        self.piece_list, self.late = piece_list._replace(pieces=pieces), piece_list.late
         special = {p.text: i for i, p in enumerate(pieces) if p.kind in (UNKNOWN, CONTROL)}
         super().__init__(
             {i: _bytes_of_piece(p) for i, p in enumerate(pieces) if p.kind in (NORMAL, BYTE)},
@@ -64,7 +65,8 @@ class SentencePieceTokenizer(Tokenizer):
             piece_list.eos,
             stop,
         )
-        self._engine = _engine(model_bytes(self.piece_list))
+        # Without a dummy prefix of its own: a stretch may have its space already.
+        self._engine = _engine(model_bytes(self.piece_list._replace(dummy_prefix=False)))
 
     @classmethod
     def from_file(cls, path: str | os.PathLike) -> "SentencePieceTokenizer":
@@ -76,11 +78,42 @@ class SentencePieceTokenizer(Tokenizer):
         """Read llama2.c's `tokenizer.bin`."""
         return _read(path, parse_llama2c)
 
+    def _encode_named(self, text: str, guard: str) -> list[int]:
+        ids, early = [], self.special_tokens.keys() - self.late
+        for i, stretch in enumerate(cut_at(text, early)):
+            if stretch in early:
+                ids.append(self.special_tokens[stretch])
+            else:
+                ids += self._encode_between(stretch, guard, at_start=i == 0)
+        return ids
+
+    def _encode_between(self, stretch: str, guard: str, at_start: bool) -> list[int]:
+        """The ids of a text with no names in it but late ones."""
+        ids = []
+        late = {self._normalized(n): self.special_tokens[n] for n in self.late}
+        for i, part in enumerate(cut_at(self._normalized(stretch), late)):
+            if part in late:
+                ids.append(late[part])
+            else:
+                part = part.replace(guard, "") if guard else part
+                ids += self._encode_normalized(part, at_start and i == 0)
+        return ids
+
     def _encode_ordinary(self, text: str, at_start: bool) -> list[int]:
+        return self._encode_normalized(self._normalized(text), at_start)
+
+    def _normalized(self, text: str) -> str:
+        """A text with the space in front that `dummy_prefix` gives it."""
+        rule, text = self.piece_list, text.replace(" ", SPACE)
+        wanted = rule.dummy_prefix and (rule.metaspace is None or text.startswith(SPACE))
+        return SPACE + text if wanted and text else text
+
+    def _encode_normalized(self, text: str, at_start: bool) -> list[int]:
+        """The ids of a text, with the space in front that `metaspace` gives it."""
         scheme = self.piece_list.metaspace
         wanted = scheme == "always" or (scheme == "first" and at_start)
-        if wanted and text and not text.startswith((" ", SPACE)):
-            text = f" {text}"
+        if wanted and text and not text.startswith(SPACE):
+            text = SPACE + text
         return self._engine.encode(text, out_type=int, add_bos=False, add_eos=False)
 
 

@@ -13,6 +13,9 @@ from llama_np.tokenizer.bpe import STOP_TOKENS
 
 from ..reading import TABLE, read_object
 
+VOCAB, MERGES = "vocab.json", "merges.txt"  # GPT-2's two files, as Hugging Face calls them
+ROLES = ("bos", "eos", "unk", "pad", "sep", "cls", "mask")
+
 
 class Ends(NamedTuple):
     """The names of the special tokens that begin a text and end it, and what stops the writing.
@@ -44,11 +47,48 @@ def special_tokens(added: object) -> dict[str, int]:
     return special
 
 
-def added_beside(folder: Path) -> dict[str, int]:
-    """Names and ids of what was added to a tokenizer.model whose folder has no tokenizer.json.
+def late_names(added: list[dict], folder: Path) -> frozenset[str]:
+    """The names under `added_tokens` that are looked for in the text as the normalizer leaves it.
 
-    Newer files list them under `added_tokens_decoder`, by id; older ones in added_tokens.json.
+    They have `normalized`. What tokenizer_config.json says of them counts, as in transformers 5.24,
+    which for LlamaTokenizer leaves the normalizer out: then they are found like any others.
     """
+    config = object_beside(folder, "tokenizer_config.json")
+    if config.get("tokenizer_class") in ("LlamaTokenizer", "LlamaTokenizerFast"):
+        return frozenset()
+    again = typed(config.get("added_tokens_decoder") or {}, dict, "added_tokens_decoder")
+    late = {token["content"]: token.get("normalized") for token in added}
+    for token in again.values():
+        usual = not typed(token, dict, "an added token").get("special")
+        late[need(token, "content", str)] = token.get("normalized", usual)
+    return frozenset(token["content"] for token in added if late[token["content"]])
+
+
+def roles_in(vocab: Mapping[str, Any], folder: Path) -> dict[str, int]:
+    """The tokens of a vocabulary that the files beside give a role, such as the end of a text.
+
+    transformers makes special tokens of them, though they are not among the added ones.
+    """
+    config, named = (
+        object_beside(folder, name) for name in ("tokenizer_config.json", "special_tokens_map.json")
+    )
+    keys = (f"{role}_token" for role in ROLES)
+    names = [name_of(config.get(key, named.get(key))) for key in keys]
+    return {
+        name: vocab[name]
+        for name in names
+        if name is not None and is_name(name) and type(vocab.get(name)) is int
+    }
+
+
+def added_beside(folder: Path) -> dict[str, int]:
+    """Names and ids of what was added to a tokenizer.model.
+
+    They stand in tokenizer.json; without one under `added_tokens_decoder`, by id, or in the
+    added_tokens.json of older folders.
+    """
+    if (path := folder / "tokenizer.json").is_file():
+        return special_tokens(need(read_object(path, TABLE), "added_tokens", list))
     listed = object_beside(folder, "tokenizer_config.json").get("added_tokens_decoder")
     if listed is not None:
         tokens = typed(listed, dict, "added_tokens_decoder").items()
@@ -93,12 +133,12 @@ def declared_ends(
             *("generation_config.json", "config.json"),
         )
     )
-    bos, eos = (_name(config.get(key, named.get(key))) for key in ("bos_token", "eos_token"))
+    bos, eos = (name_of(config.get(key, named.get(key))) for key in ("bos_token", "eos_token"))
     if described is not None:
         bos = _first_of_template(described.get("post_processor"))
     else:
         bos = (bos or usual_bos) if config.get("add_bos_token", True) else None
-        eos = eos or usual_eos
+    eos = eos or usual_eos
     for name in (bos, eos):
         if name is not None and name not in special:
             raise ValueError(
@@ -107,8 +147,8 @@ def declared_ends(
             )
     ends = generation.get("eos_token_id", model.get("eos_token_id"))
     stop = [i for i in (ends if isinstance(ends, list) else [ends]) if type(i) is int]
-    name_of = {i: name for name, i in special.items()}
-    names = [name_of[i] for i in stop if i in name_of]
+    by_id = {i: name for name, i in special.items()}
+    names = [by_id[i] for i in stop if i in by_id]
     usual = [name for name in ("<|end_of_text|>", "</s>") if name in special]
     eos = eos or next(iter([*names, *usual]), None)
     return Ends(bos, eos, (*stop, *STOP_TOKENS))
@@ -133,7 +173,7 @@ def _first_of_template(processor: object) -> str | None:
     return need(typed(first["SpecialToken"], dict, "SpecialToken"), "id", str)
 
 
-def _name(token: object) -> str | None:
+def name_of(token: object) -> str | None:
     """A token that tokenizer_config.json gives by name or as an object with its content."""
     name = token.get("content") if isinstance(token, dict) else token
     return name if name is None else typed(name, str, "the name of a token")

@@ -152,10 +152,16 @@ def special_tokens_follow(tokenizer: BPETokenizer) -> bool:
 
 
 def added_tokens(tokenizer: Tokenizer) -> list[dict]:
-    """The special tokens by id, each to be matched as it stands, wherever it stands."""
-    plain = dict.fromkeys(["single_word", "lstrip", "rstrip", "normalized"], False)
+    """The special tokens by id, each to be matched as it stands, wherever it stands.
+
+    Those that are `late` are matched in the text that the normalizer has been through.
+    """
+    plain = dict.fromkeys(["single_word", "lstrip", "rstrip"], False)
     by_id = sorted(tokenizer.special_tokens.items(), key=lambda item: item[1])
-    return [{"id": i, "content": name, **plain, "special": True} for name, i in by_id]
+    return [
+        {"id": i, "content": name, **plain, "normalized": name in tokenizer.late, "special": True}
+        for name, i in by_id
+    ]
 
 
 def begin_of_text(tokenizer: Tokenizer) -> dict | None:
