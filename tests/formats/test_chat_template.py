@@ -1,9 +1,12 @@
 """A model's own chat template: the texts and ids of transformers, and no more than that."""
 
+import io
 import json
 import re
 import sys
 import time
+from functools import partial
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,6 +16,8 @@ from tests.chat_templates import CHATML, DIALOG, DIALOGS, KNOWN, LLAMA_2, LLAMA_
 from tests.folders import one_line, write_folder
 from tests.tiny import random_weights, tiny_config
 from weights_tools.__main__ import main
+from weights_tools.commands import generate
+from weights_tools.commands.generate import Chat, Tally, talk
 from weights_tools.load import DOLL_HOUSE, open_model
 from weights_tools.tokenizers import chat_template, load_tokenizer, save_tokenizer
 from weights_tools.tokenizers.chat_template import (
@@ -108,6 +113,67 @@ def test_a_turn_that_nothing_ends(tmp_path, source, ends):
     assert end_of_turn(ours) == {ours.special_tokens[name] for name in ends}
 
 
+@pytest.mark.parametrize("said", ["Because.", " Because.", "  Because.", ""])
+def test_an_answer_goes_back_into_the_talk_as_transformers_decodes_it(pair, monkeypatch, said):
+    """The first space in front is SentencePiece's own; a template writes another."""
+    _, ours, theirs = pair
+    theirs.chat_template = ours.chat_template.source.replace("content.strip()", "content")
+    ours.chat_template = ours.chat_template._replace(source=theirs.chat_template)
+    answer, given = ours.encode(said), []
+    monkeypatch.setattr("sys.stdin", io.StringIO("Why?\nAnd then?\n"))
+    monkeypatch.setattr(
+        generate, "continuation", lambda _, ids, *others: given.append(ids) or iter(answer)
+    )
+    model = SimpleNamespace(tokenizer=ours, config=tiny_config(context_length=4096))
+    chat = Chat(partial(encode_chat, ours), frozenset())
+    talk(model, chat, SimpleNamespace(system=None), None, Tally())
+    dialog = [
+        {"role": "user", "content": "Why?"},
+        {"role": "assistant", "content": theirs.decode(answer)},
+        {"role": "user", "content": "And then?"},
+    ]
+    how = {"add_generation_prompt": True, "return_dict": False}
+    assert given == [theirs.apply_chat_template(dialog[:n], **how) for n in (1, 3)]
+
+
+REFUSES = "{{ raise_exception('no') }}"
+
+
+@pytest.mark.parametrize(
+    "refuses, ends",
+    [
+        ("{% if messages[-1].role == 'assistant' %}NO{% endif %}", {"<|im_end|>"}),
+        ("{% if messages[0].role != 'system' %}NO{% endif %}", {"<|im_end|>"}),
+        ("{% if messages[-1].role == 'assistant' or messages[0].role != 'system' %}NO{% endif %}",
+         {"<|im_end|>"}),
+        ("{% if 'Brief!' not in messages[0].content %}NO{% endif %}", {"<|im_end|>"}),
+        ("{% for m in messages %}{% if m.role == 'assistant' %}NO{% endif %}{% endfor %}", set()),
+    ],
+)  # fmt: skip
+def test_what_ends_a_turn_where_a_template_is_choosy(tmp_path, refuses, ends):
+    write_tokenizer(
+        tmp_path, CHATML._replace(source=refuses.replace("NO", REFUSES) + CHATML.source)
+    )
+    ours = load_tokenizer(tmp_path)
+    system = [{"role": "system", "content": "Brief!"}] if "Brief!" in refuses else []
+    assert end_of_turn(ours, system) == {ours.special_tokens[name] for name in ends}
+
+
+def test_a_template_that_accepts_no_dialog(tmp_path, monkeypatch):
+    """Its first refusal is told; one that does not end is not tried again."""
+    write_tokenizer(tmp_path, CHATML._replace(source="{{ raise_exception(messages | length) }}"))
+    with pytest.raises(ValueError, match="cannot be rendered: 2$"):
+        end_of_turn(load_tokenizer(tmp_path))
+    monkeypatch.setattr(chat_template, "SECONDS", 3)
+    endless = "{% for i in range(99999) %}" * 4 + "{% endfor %}" * 4
+    write_tokenizer(tmp_path, CHATML._replace(source=endless))
+    started = time.perf_counter()
+    for use in (end_of_turn, lambda tokenizer: encode_chat(tokenizer, DIALOG)):
+        with pytest.raises(ValueError, match="it took more than 3 seconds"):
+            use(load_tokenizer(tmp_path))
+    assert time.perf_counter() - started < 12
+
+
 def test_todays_date(transformers, tmp_path):
     write_tokenizer(tmp_path, LLAMA_3._replace(source=LLAMA_3_2))
     template = load_tokenizer(tmp_path).chat_template
@@ -156,6 +222,55 @@ def test_a_user_cannot_speak_in_anothers_name(tmp_path):
     assert ids == encode_dialog(tokenizer, dialog)  # the guards are gone, their own character not
     assert ids.count(tokenizer.special_tokens["<|eot_id|>"]) == 1
     assert forged in tokenizer.decode(ids)
+
+
+THINKING = [
+    {"role": "user", "content": "Why?"},
+    {"role": "assistant", "content": "<think>So</s>\nand so</think>\n\nBecause."},
+    {"role": "user", "content": " What is </think>? "},
+]
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "m.content.split('</think>')[-1]",  # as DeepSeek-R1-Distill-Llama's
+        "m.content.split('</think>')[-1].lstrip()",
+        "(m.content.split('</think>', 1)[1] if '</think>' in m.content else m.content)",
+        "m.content | replace('</s>', '')",
+        "m.content[:20]",
+        "m.content[7:-9]",
+        "m.content | length",
+        "m.content | upper",
+        "('q' if m.content.startswith('<think>') else m.content)",
+        "m.content | tojson(ensure_ascii=true)",
+        "m | tojson",
+    ],
+)
+def test_templates_that_look_into_what_was_said(transformers, tmp_path, said):
+    """They find names whole; of the text that comes of it, only what they write are tokens."""
+    source = "{% for m in messages %}<|im_start|>{{ SAID }}<|im_end|>{% endfor %}"
+    special = [*CHATML.special, "<think>", "</think>"]
+    write_tokenizer(tmp_path, CHATML._replace(source=source.replace("SAID", said), special=special))
+    ours = load_tokenizer(tmp_path)
+    theirs = transformers.AutoTokenizer.from_pretrained(tmp_path)
+    text = theirs.apply_chat_template(THINKING, tokenize=False)
+    ids = encode_chat(ours, THINKING)
+    assert ours.decode(ids) == text
+    expected, their_ids = [], theirs.apply_chat_template(THINKING, return_dict=False)
+    for part in re.split(r"(<\|im_(?:start|end)\|>)", text):
+        expected += [ours.special_tokens[part]] if part in special else ours.encode(part)
+    assert ids == expected
+    if not {*special[:2], *special[4:]} & {*theirs.convert_ids_to_tokens(their_ids)}:
+        assert ids == their_ids
+
+
+def test_what_an_assistant_thought_is_left_out():
+    tokenizer = BPETokenizer(BYTES, ["<|begin_of_text|>", "</think>"])
+    source = "{% for m in messages %}[{{ m.content.split('</think>')[-1] }}]{% endfor %}"
+    tokenizer.chat_template = ChatTemplate(source, {})
+    dialog = [{"role": "assistant", "content": "long thought</think>Hello"}]
+    assert tokenizer.decode(encode_chat(tokenizer, dialog)) == "[Hello]"
 
 
 def test_messages_that_are_none(tmp_path):

@@ -155,6 +155,9 @@ def test_how_a_model_is_talked_to(tmp_path):
 
     assert "--chat by its own template context 256" in told("{{ messages[0].content }}")
     assert "--chat the model's chat template cannot be rendered: unexpected" in told("{% if x")
+    refuses = "{% if messages[0].role != 'system' %}{{ raise_exception('no') }}{% endif %}"
+    source = refuses + "{% for m in messages %}{{ m.content }}<|eot_id|>{% endfor %}"
+    assert "own template, which ends a turn at <|eot_id|> (2047) context" in told(source)
     assert "--chat in Llama 3's form context" in told(None)
     out = told(None, "<|other|>")
     assert "--chat not for this model context" in out

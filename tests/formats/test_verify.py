@@ -148,6 +148,11 @@ def test_a_template_that_cannot_be_rendered(tmp_path):
     (tmp_path / "chat_template.jinja").write_text("{{ messages.append(1) }}")
     (line,) = lines_of(tmp_path)
     assert line.startswith(f"{tmp_path}: the model's chat template cannot be rendered: ")
+    for refused in ("messages[-1].role == 'assistant'", "messages[0].role != 'system'"):
+        raises = f"{{% if {refused} %}}{{{{ raise_exception('not so') }}}}{{% endif %}}"
+        (tmp_path / "chat_template.jinja").write_text(raises)
+        status, out, err = command("verify", tmp_path)
+        assert (status, err) == (0, "") and "all is well" in out
 
 
 # --- shards ---

@@ -212,6 +212,26 @@ def test_a_template_that_refuses_is_one_line(with_tokenizer, capsys):
     assert told.startswith(f"error: {DOLL_HOUSE}: the model's chat template cannot be rendered")
 
 
+@pytest.mark.parametrize("refused", ["messages[-1].role != 'user'", "messages[0].role != 'system'"])
+def test_a_template_may_refuse_other_dialogs_than_this(with_tokenizer, capsys, refused):
+    """Such as the one that would tell what ends a turn."""
+    tokenizer = load_model("doll-house-chat").tokenizer
+    with_tokenizer(tokenizer, "doll-house-chat")
+    options = ["Why?", "--chat", "--system", "Be brief.", "--temperature", "0"]
+    assert main(options) == 0
+    told = capsys.readouterr().out
+    raises = f"{{% if {refused} %}}{{{{ raise_exception('not so') }}}}{{% endif %}}"
+    source, names = tokenizer.chat_template
+    tokenizer.chat_template = ChatTemplate(raises + source, names)
+    tokenizer.stop_ids = frozenset()
+    assert main(options) == 0
+    assert capsys.readouterr().out == told
+    if "system" in refused:
+        assert main([options[0], "--chat"]) == 1
+        told = capsys.readouterr().err
+        assert told == "error: the model's chat template cannot be rendered: not so\n"
+
+
 def test_the_turn_ends_where_the_template_ends_it(with_tokenizer, capsys):
     """Even if the model's own files do not stop there."""
     options = ["Why?", "--chat", "--temperature", "0", "--model", "doll-house-chat"]

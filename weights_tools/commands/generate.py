@@ -22,6 +22,7 @@ from llama_np.tokenizer.chat import encode_dialog, has_llama3_dialogs, latest_th
 from .. import Model, load_model
 from ..arguments import seed
 from ..tokenizers.chat_template import Messages, encode_chat, end_of_turn
+from ..tokenizers.sentencepiece_tokenizer import SentencePieceTokenizer
 from . import exit_status
 
 HELP = "let a model go on from a prompt, or talk to it"
@@ -130,12 +131,15 @@ class Chat(NamedTuple):
     stop_ids: frozenset[int]
 
 
-def chat_of(model: Model) -> Chat:
-    """By the model's own template, or else in Llama 3's format where it has its tokens."""
+def chat_of(model: Model, system: Messages = ()) -> Chat:
+    """By the model's own template, or else in Llama 3's format where it has its tokens.
+
+    ``system``: the message before all others, which some templates demand.
+    """
     tokenizer = model.tokenizer
     try:
         if tokenizer.chat_template is not None:
-            ends = tokenizer.stop_ids | end_of_turn(tokenizer)
+            ends = tokenizer.stop_ids | end_of_turn(tokenizer, system)
             return Chat(partial(encode_chat, tokenizer), ends)
     except ValueError as error:
         raise ValueError(f"{model.path}: {error}") from None
@@ -232,7 +236,17 @@ def talk(model: Model, chat: Chat, args: argparse.Namespace, rng, tally: Tally) 
             print(f"error: {error}", file=sys.stderr)
             continue
         answer = write_text(stream_text(model.tokenizer, tally.through(new)))
+        answer = answer.removeprefix(front(model.tokenizer))
         messages = [*asked, {"role": "assistant", "content": answer}]
+
+
+def front(tokenizer: Tokenizer) -> str:
+    """What is no part of an answer that begins with it: the space SentencePiece puts before a text.
+
+    A template puts its own before what was said. transformers: the ``Strip`` of the decoder.
+    """
+    rule = tokenizer.piece_list if isinstance(tokenizer, SentencePieceTokenizer) else None
+    return " " if rule and (rule.dummy_prefix or rule.metaspace) else ""
 
 
 def system_message(args: argparse.Namespace) -> list[dict[str, str]]:
@@ -276,7 +290,7 @@ def go_on(args: argparse.Namespace, tally: Tally) -> None:
             + ("a question" if args.chat else "this model has no token that begins a text")
         )
     rng = np.random.default_rng(args.seed) if args.temperature else None
-    chat = chat_of(model) if args.chat else None
+    chat = chat_of(model, system_message(args)) if args.chat else None
     if args.prompt is None:
         talk(model, chat, args, rng, tally)
     else:

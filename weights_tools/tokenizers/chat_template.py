@@ -9,6 +9,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,12 +19,13 @@ from llama_np.tokenizer.chat import check_message
 
 from ..reading import SMALL, read_bytes
 from .special_tokens import object_beside
+from .whose_names import Messages, Refused, guarded_text, unused_signs
 
 PROGRAM = Path(__file__).with_name("render_chat.py")
 SECONDS = 20  # some ten times what starting Python takes on a slow machine
 SHOWN = 200  # characters of what a template complains of
+SAID = "This is the answer."  # to see what a template puts behind it
 NAMED = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
-Messages = Sequence[Mapping[str, str]]
 
 
 class ChatTemplate(NamedTuple):
@@ -75,7 +77,8 @@ def encode_chat(tokenizer: Tokenizer, messages: Messages) -> list[int]:
     """A dialog by the model's own template, up to the point where the assistant speaks.
 
     Special tokens are those that the template writes. Their names inside a message stay ordinary
-    text, as in ``encode_dialog``: a user cannot speak in another's name.
+    text, as in ``encode_dialog``: a user cannot speak in another's name. The template still finds
+    them there, as one that leaves out what an assistant thought before its ``</think>``.
 
     Raises ValueError for what the template refuses, and for a template that cannot be rendered.
 
@@ -84,49 +87,48 @@ def encode_chat(tokenizer: Tokenizer, messages: Messages) -> list[int]:
     """
     for message in messages:
         check_message(message)
-    guard = unused_character(messages)
-    guarded = [
-        {**message, "content": guard_names(tokenizer, message["content"], guard)}
-        for message in messages
-    ]
-    (text,) = render(tokenizer.chat_template, [guarded])
-    return tokenizer.encode(text, allow_special=True, guard=guard)
+    template = tokenizer.chat_template
+    signs = unused_signs(messages, str(template.source))
+    text = guarded_text(tokenizer, messages, partial(render, template), signs)
+    return tokenizer.encode(text, allow_special=True, guard=signs.opening)
 
 
-def unused_character(messages: Messages) -> str:
-    """A character for private use that no message has."""
-    used = set().union(*(message["content"] for message in messages))
-    return next(c for c in map(chr, range(0xF0000, 0xFFFFE)) if c not in used)
-
-
-def guard_names(tokenizer: Tokenizer, content: str, guard: str) -> str:
-    """The content, with a guard inside each name of a special token."""
-    parts = tokenizer.split_special(content)
-    return "".join(
-        f"{part[0]}{guard}{part[1:]}" if part in tokenizer.special_tokens else part
-        for part in parts
-    )
-
-
-def end_of_turn(tokenizer: Tokenizer) -> frozenset[int]:
+def end_of_turn(tokenizer: Tokenizer, system: Messages = ()) -> frozenset[int]:
     """The special token that the template puts behind what the assistant says, if there is one.
 
-    A model that was tuned with this template writes it when its turn is over.
+    A model that was tuned with this template writes it when its turn is over. The first dialog that
+    the template accepts tells: some refuse one without a system message (``system``: that of this
+    talk, if it has one), or one that ends with an answer, or any answer.
+
+    Raises ValueError for a template that accepts none.
     """
-    said = "ANSWER"
-    dialog = [{"role": "user", "content": "?"}, {"role": "assistant", "content": said}]
-    (text,) = render(tokenizer.chat_template, [dialog], add_generation_prompt=False)
+    question, answer = {"role": "user", "content": "?"}, {"role": "assistant", "content": SAID}
+    heads = [[*system], []] if system else [[], [{"role": "system", "content": "Be brief."}]]
+    refused = None
+    for turns in ([question, answer], [question, answer, question], [question]):
+        for head in heads:
+            try:
+                (text,) = render(tokenizer.chat_template, [[*head, *turns]], turns[-1] == question)
+            except Refused as error:
+                refused = refused or error
+            else:
+                return name_behind(tokenizer, text, SAID)
+    raise refused
+
+
+def name_behind(tokenizer: Tokenizer, text: str, said: str) -> frozenset[int]:
+    """The special token behind what was said, if there is one."""
     _, found, behind = text.rpartition(said)
     names = [name for name in tokenizer.special_tokens if behind.lstrip().startswith(name)]
-    if not (found and names):
-        return frozenset()
-    return frozenset({tokenizer.special_tokens[max(names, key=len)]})
+    return frozenset({tokenizer.special_tokens[max(names, key=len)]} if found and names else ())
 
 
 def render(
     template: ChatTemplate, dialogs: Sequence[Messages], add_generation_prompt: bool = True
 ) -> list[str]:
     """The text of each dialog. Raises ValueError in one line where there is none.
+
+    Refused, where it may be for the dialog's sake.
 
     transformers: ``apply_chat_template(dialog, tokenize=False)``.
     """
@@ -154,7 +156,7 @@ def render(
         answer = {"error": f"it ended the program that renders it ({done.returncode})"}
     if "error" in answer:
         told = "".join(printable(answer["error"][: SHOWN * 2]))[:SHOWN]
-        raise ValueError(f"the model's chat template cannot be rendered: {told}")
+        raise Refused(f"the model's chat template cannot be rendered: {told}")
     return answer["texts"]
 
 
