@@ -5,6 +5,7 @@ the address that jupyterlite-pyodide-kernel is pinned to.
 """
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -36,6 +37,11 @@ WELCOME = (
     "a minute the first time. The page with what you write in it stays in this browser; what "
     "`progress()` remembers is gone with the kernel."
 )
+TRAINS = (
+    " This page trains models: a browser, with one thread and no BLAS, takes five to twenty minutes "
+    "for it, and a machine of your own about one."
+)
+LONG = re.compile(r"1[6-9][a-z]?_")  # the names of the lessons that train for long
 INSTALL = "%pip install -q llama-np"
 
 
@@ -81,9 +87,10 @@ def address(page: str) -> str:
     return f"{PLACE}/notebooks/index.html?path={page.removeprefix('notebooks/')}"
 
 
-def prepare(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
+def prepare(notebook: nbformat.NotebookNode, page: str) -> nbformat.NotebookNode:
     """A page that brings what it imports: in front stands a cell that installs."""
-    cells = [nbformat.v4.new_markdown_cell(WELCOME, id="browser")]
+    welcome = WELCOME + (TRAINS if LONG.match(str(page)) else "")
+    cells = [nbformat.v4.new_markdown_cell(welcome, id="browser")]
     cells.append(nbformat.v4.new_code_cell(INSTALL, id="install"))
     notebook.cells[:0] = cells
     return notebook
@@ -116,7 +123,8 @@ def write(folder: Path, pyodide: Path | None = None) -> None:
         for page in pages():
             copy = contents / page
             copy.parent.mkdir(parents=True, exist_ok=True)
-            nbformat.write(prepare(nbformat.read(NOTEBOOKS / page, as_version=4)), copy)
+            notebook = nbformat.read(NOTEBOOKS / page, as_version=4)
+            nbformat.write(prepare(notebook, page), copy)
         config = {
             "LiteBuildConfig": {
                 "contents": [str(contents)], "output_dir": str(folder.absolute()),

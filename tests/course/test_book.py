@@ -130,7 +130,11 @@ def test_links_that_lead_nowhere_are_found(tmp_path):
 
 def test_a_page_in_a_browser_installs_what_it_needs_first():
     cells = [nbformat.v4.new_markdown_cell("# Title"), nbformat.v4.new_code_cell("import numpy")]
-    page = browser.prepare(nbformat.v4.new_notebook(cells=list(cells)))
+    page = browser.prepare(nbformat.v4.new_notebook(cells=list(cells)), "05_rope.ipynb")
+    assert "trains models" not in page.cells[0].source
+    for name, trains in {"16c_batches_and_bits": True, "exercises/16_pretraining": False}.items():
+        page_of = browser.prepare(nbformat.v4.new_notebook(), f"{name}.ipynb")
+        assert ("trains models" in page_of.cells[0].source) == trains
     assert page.cells[1].source == "%pip install -q llama-np" and page.cells[2:] == cells
     assert {"numpy", "tiktoken", "matplotlib"} <= {
         *browser.needs()
