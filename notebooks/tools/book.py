@@ -23,9 +23,12 @@ import nbformat
 import slides
 from classroom.microscope.answers import SENTENCE, answers
 from classroom.microscope.offline import as_page
+from classroom.microscope.products import HEAD, PRODUCTS
+from classroom.microscope.state import requests_of
 from classroom.start import pages as course_pages
 from pages import NOTEBOOKS, ROOT, LessonError
 
+from llama_np import LlamaConfig
 from weights_tools import DOLL_HOUSE, load_model
 from weights_tools.writing import new_folder
 
@@ -321,11 +324,27 @@ def add_extras(stage: Path, own_pyodide: bool = False) -> None:
         slides.write(lesson, path)
         text = PAGE_OF_NOTEBOOKS.sub(r"\1.html", path.read_text(encoding="utf-8"))
         path.write_text(text, encoding="utf-8")
-    state = urlencode({"s": SENTENCE} | OPENED)
-    answer, lessons = answers(load_model(DOLL_HOUSE)), "notebooks/{}.html"
-    page = as_page(answer, state, lessons=lessons, python=browser.WORKER)
+    model = load_model(DOLL_HOUSE)
+    page = as_page(
+        answers(model), urlencode({"s": SENTENCE} | OPENED), views_of_a_file(model.config),
+        lessons="notebooks/{}.html", python=browser.WORKER,
+    )  # fmt: skip
     (extra / "microscope.html").write_text(page, encoding="utf-8")
     (extra / browser.WORKER).write_text(browser.worker(own_pyodide), encoding="utf-8")
+
+
+def views_of_a_file(config: LlamaConfig) -> list[dict]:
+    """What the microscope's page holds besides what is open: it may be opened without a server.
+
+    Every block, every head and what it is worth, and all products of the head that is open.
+    """
+    blocks, heads = range(config.n_layers), range(config.n_heads)
+    states = [{"b": b} for b in blocks]
+    states += [{"b": b, "h": h, "p": "pattern"} for b in blocks for h in heads]
+    states += [OPENED | {"p": name} for name, made in PRODUCTS.items() if made.of == HEAD]
+    states += [{"e": "heads"}]  # what each is worth
+    requests = [requests_of(urlencode({"s": SENTENCE} | state)) for state in states]
+    return [request for of_state in requests for request in of_state[1:]]  # the first is the same
 
 
 def make(stage: Path, folder: Path) -> None:

@@ -1,6 +1,7 @@
 """How Sphinx makes the book out of what ``book.py`` has laid out; see https://myst-nb.readthedocs.io."""
 
 import hashlib
+import os
 import re
 from base64 import b64decode
 from pathlib import Path
@@ -18,8 +19,12 @@ html_theme_options = {
     "use_download_button": False,  # the line under each title has the notebook itself
     "use_fullscreen_button": False,
     "show_toc_level": 2,
+    "footer_content_items": [],  # neither author nor copyright: the licence lies in the repository
     "navbar_persistent": [],  # one search field is enough
 }
+if repository := os.environ.get("GITHUB_REPOSITORY"):  # on GitHub, where a copy publishes its site
+    html_theme_options["repository_url"] = f"https://github.com/{repository}"
+    html_theme_options["use_repository_button"] = True
 html_static_path = ["_static"]
 html_css_files = ["book.css"]
 html_js_files = [("book.js", {"defer": "defer"})]

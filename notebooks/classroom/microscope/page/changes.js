@@ -45,7 +45,7 @@ at("put-what").onchange = () => { at("put-head-part").hidden = at("put-what").va
 at("unmask").onclick = () => toggle("unmask");
 at("other-form").addEventListener("submit", (event) => {
   event.preventDefault();
-  const text = at("other").value.trim() ? at("other").value : null;
+  const text = at("other").value.trim() ? at("other").value : state.o ? null : at("other").placeholder; // emptied: taken back
   at("put-from").replaceChildren(); at("put-onto").replaceChildren();
   go({ o: text, e: null, off: state.off.filter((name) => !name.startsWith("put.")) });
 });

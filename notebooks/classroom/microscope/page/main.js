@@ -16,17 +16,21 @@ async function render(before = "") {
   main.removeAttribute("aria-busy");
   say(error || before);
   if (error && drawn) {
+    const written = ["sentence", "other"].map((id) => [id, at(id).value]);
     state = drawn;
     inAddress(state);
-    drawAll(); // a field or a slider that was moved goes back
+    drawAll(); // a slider that was moved goes back; what someone wrote stays
+    for (const [id, text] of written) at(id).value = text;
   } else if (error && addressOf(state) !== addressOf(stateOf(""))) {
-    state = stateOf("");
-    inAddress(state);
+    state = stateOf(""); // the address keeps the finding: it may be there another time
     await render(error);
   } else if (!error) {
+    const opened = drawn && found.cell && (drawn.r !== wanted.r || drawn.c !== wanted.c || drawn.p !== wanted.p);
     drawn = wanted;
     [seen, shown] = [found.overview, found];
     drawAll();
+    if (opened) at("cell").scrollIntoView({ block: "nearest" });
+    if (innerWidth < 1100 && !before) say(at("news").textContent); // there the predictions are far up
   }
 }
 function drawAll() {
@@ -75,6 +79,7 @@ addEventListener("hashchange", () => {
   state = stateOf(location.hash.slice(1));
   render();
 });
+at("course").hidden = !document.documentElement.dataset.lessons;
 if (still) {
   for (const id of ["form", "other-form", "put-form"]) at(id).querySelectorAll("button").forEach((each) => { each.hidden = true; });
   for (const id of ["sentence", "other"]) at(id).readOnly = true;

@@ -110,14 +110,16 @@ async function findJobs() {
 
 const isChanged = () => state.off.length > 0 || state.temp !== null || state.top !== null;
 function drawBest() {
+  const changed = isChanged();
   const list = (title, tokens, was) => make("div", "", {}, ...(title ? [make("h3", title)] : []), make("table", "", {}, ...tokens.map((token) => {
     const name = button(token.text, `logit.${was}.${token.id}`, () => go({ b: null, h: null, ...CLOSED, p: "logits", r: seen.at, c: token.id }),
       { title: `id ${token.id}: how its logit was computed`, "aria-label": `${token.text}: how its logit was computed` });
     const cells = [make("td", "", { class: "text" }, name), bar(token.p), make("td", percent(token.p), { class: "digits" })];
     if (was) cells.push(make("td", `was ${percent(token.before)}`, { class: `digits was ${token.p >= token.before ? "up" : "down"}` }));
+    else if (changed) cells.push(make("td", "", { class: "was" })); // so that the bars of both lists have one scale
     return row(...cells);
   })));
-  const changed = isChanged(), [before, after] = [seen.original[0], seen.changed[0]];
+  const [before, after] = [seen.original[0], seen.changed[0]];
   at("best-title").textContent = `The ten best tokens after ${named(seen.at)}`;
   at("news").textContent = !changed ? "" : before.id === after.id ? `Still ${after.text}: ${percent(after.p)}, was ${percent(before.p)}.`
     : `${before.text} (${percent(before.p)}) became ${after.text} (${percent(after.p)}).`;

@@ -6,7 +6,8 @@ const say = (text) => postMessage({ said: text });
 async function begin() {
   const pyodide = new URL(LOAD.pyodide, location.href).href;
   say("Python is coming into this browser: some 20 MB the first time …");
-  const { loadPyodide } = await import(`${pyodide}pyodide.mjs`);
+  const unreachable = () => { throw new Error(`it comes from ${new URL(pyodide).host}, which cannot be reached. Is this computer online?`); };
+  const { loadPyodide } = await import(`${pyodide}pyodide.mjs`).catch(unreachable);
   const python = await loadPyodide({ indexURL: pyodide });
   await python.loadPackage(LOAD.packages, { messageCallback: () => {} });
   say("The model is coming …");
