@@ -106,7 +106,8 @@ def judge(name: str, work: Path) -> tuple[str, str]:
 def unclear(error: Exception, work: Path, named: bool = True) -> str:
     """Why this is none of our own errors: one line in plain text that names what was opened."""
     text = str(error)
-    if type(error) not in (ValueError, FileNotFoundError, OSError, PermissionError):
+    ours = type(error).__module__.partition(".")[0] in OWN
+    if not ours and type(error) not in (ValueError, FileNotFoundError, OSError, PermissionError):
         return type(error).__name__
     if not text.replace(str(work), "").isprintable():
         return "not one printable line"
