@@ -380,6 +380,11 @@ def test_ranks_without_a_tokenizer_json(llama3, tmp_path):
     (tmp_path / "tokenizer_config.json").write_text(json.dumps(config))
     with pytest.raises(ValueError, match="expected added tokens with the ids from 400 on"):
         load_tokenizer(tmp_path)
+    added["403"] = {"content": "|"}
+    del added["405"]
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps(config))
+    with pytest.raises(ValueError, match="expected added tokens that are no ordinary ones, got .|"):
+        load_tokenizer(tmp_path)
 
 
 def test_a_vocabulary_too_large_for_the_model(llama3, tmp_path):

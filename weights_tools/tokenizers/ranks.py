@@ -76,6 +76,11 @@ def read_tiktoken(path: Path, folder: Path) -> BPETokenizer:
                 f"expected added tokens with the ids from {len(ranks)} on, got "
                 f"{brief.repr(sorted(added.values()))}; use the files of one model"
             )
+        if twice := [name for name in added if name.encode("utf-8", "replace") in ranks]:
+            raise ValueError(
+                f"expected added tokens that are no ordinary ones, got {brief.repr(twice[0])}; use "
+                "the files of one model"
+            )
         names = sorted(added, key=added.__getitem__) or names_of_meta(path.parent)
         special = {name: i for i, name in enumerate(names, start=len(ranks))}
         usual = (name if name in special else None for name in LLAMA3_SPECIAL_TOKENS[:2])
