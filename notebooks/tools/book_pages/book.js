@@ -5,3 +5,7 @@ for (const summary of document.querySelectorAll(".bd-sidebar-primary summary")) 
 for (const button of document.querySelectorAll(".search-button-field")) {
   button.removeAttribute("aria-label");
 }
+
+// A translation is read aloud in its own language.
+const language = location.pathname.match(/\/translations\/([a-z-]+)\//i);
+if (language) document.querySelector("article").lang = language[1];

@@ -72,6 +72,12 @@ def escape_bars(app, what, name, obj, options, lines) -> None:
         lines[i] = "".join(pieces)
 
 
+def skip_fields(app, what, name, obj, skip, options) -> bool | None:
+    """The fields of a named tuple, of which Python says only their numbers: the class says more."""
+    return True if (getattr(obj, "__doc__", "") or "").startswith("Alias for field") else None
+
+
 def setup(app) -> None:
+    app.connect("autodoc-skip-member", skip_fields)
     app.connect("autodoc-process-docstring", escape_bars)
     app.connect("doctree-read", set_alts)
