@@ -122,3 +122,5 @@ def test_the_oldest_turns_go_first(tokenizer):
         assert latest_that_fit(encode, talk, whole - 1) == [*head, *turns[2:]]
         assert latest_that_fit(encode, talk, 0) == [*head, turns[-1]]
         assert len(talk) == 7 + len(head)
+    aside = [turns[0], {"role": "system", "content": "Be brief."}, *turns[1:]]
+    assert latest_that_fit(encode, aside, 0)[0] != aside[1]  # only the first one is a head
