@@ -97,6 +97,8 @@ def plain_rows(stored: TensorOnDisk, rows: slice | np.ndarray) -> Array["rows in
 
 def same_rows(a: TensorOnDisk, b: TensorOnDisk, at_once: int = 4096) -> bool:
     """Whether two matrices hold the same numbers, whatever they are stored in."""
+    if tuple(a.rows.shape) != tuple(b.rows.shape):
+        return False
     parts = (slice(i, i + at_once) for i in range(0, len(a.rows), at_once))
     return all(np.array_equal(plain_rows(a, part), plain_rows(b, part)) for part in parts)
 

@@ -37,7 +37,7 @@ print(f"context {config.context_length}; queries and keys of block {block}, head
 # ## Step 1. Past the end
 #
 # Stories are laid one after another until they are twice as long as the model's context, four such texts.
-# (If the model that you have chosen has a context of more than 2,048 tokens, that would take an hour, and the doll-house
+# (If the model that you have chosen has a context of more than 2,048 tokens, that would take too long, and the doll-house
 # reads in its place.) The curve is the loss of each token, as the mean over the four texts and over 64 neighbours.
 # **Predict before you run:** past the end, does the loss stay level, creep up, or shoot up?
 

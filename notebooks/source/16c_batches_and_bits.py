@@ -166,7 +166,7 @@ def to_nearest(x):
 
 w = flat(young)
 agree(to_nearest(w), widen_bf16(narrow_bf16(w)), tolerance=0)
-up = w[w.view(np.uint32) & 0x8000 > 0][:1]  # one whose lower half is more than half full
+up = w[w.view(np.uint32) & 0x8000 > 0][:1]  # one whose lower half is at least half full
 for name, x in {"float32": up, "bfloat16": to_nearest(up)}.items():
     bits = f"{x.view(np.uint32)[0]:032b}"
     print(f"{name:9} {bits[0]} {bits[1:9]} {bits[9:16]} {bits[16:]}   {x[0]:.9f}")
@@ -342,7 +342,7 @@ table(["bytes for each weight", *kinds, "sum"], [[n, *each, sum(each)] for n, ea
 # %% [markdown] key="bytes-read"
 # Mixed precision takes {{ sum(of["mixed precision"]) }} bytes for each weight, exactly as many as float32 ([Rajbhandari et al.
 # 2019](https://arxiv.org/abs/1910.02054), section 3.1). It pays because activations of sixteen bits take half of the memory, and because
-# graphics cards multiply such numbers faster (Micikevicius et al., section 1).
+# graphics cards multiply such numbers faster (Micikevicius et al.).
 #
 # ## What comes next
 #

@@ -470,6 +470,9 @@ table(["last models, mean and range", *header, "change of the loss on stories"],
 
 
 # %% key="paid"
+from itertools import product
+
+
 def nats_at(reward, log):
     """At how many nats the share that ends well has first come so far, between lines of the log."""
     k = next(k for k, row in enumerate(log) if row["mean_reward"] >= reward)
@@ -488,7 +491,10 @@ rows = [
 header = ["ends well at step 25", "nats where 50 % first do", "where 70 % first do"]
 table(["in training", *header], rows)
 usual, paid = on_the_way.values()
-alike = [last["GRPO"][0], last[study.PAID_AT_THE_END][1]]
+alike = min(  # of the last models a pair, one of either kind, of the most equal reward
+    product(last["GRPO"].values(), last[study.PAID_AT_THE_END].values()),
+    key=lambda pair: abs(pair[0]["mean_reward"] - pair[1]["mean_reward"]),
+)
 free, held = (
     (last[m][0]["mean_reward"], last[m][0]["kl_per_answer"]) for m in study.OTHER_PENALTIES
 )
@@ -519,8 +525,8 @@ as_held = np.array([nats_at(held[0], log) for log in logs])  # on the way to as 
 # {{ claim: free[1] > 1.2 * of("GRPO", "kl_per_answer").max() and free[0] < of("GRPO", "mean_reward").max() and held[1] < 0.5 * as_held.min() }}
 # **Part of the way earns nothing**, and a penalty takes that off; a larger one takes off reward as well.
 #
-# Why does the beginning move, where nothing is paid for it? Perhaps because it helps: a story about a lost toy ends happily more easily than one
-# about a fire. The model of step 5, which has learned from ends alone, can be asked. It tells whole stories, we cut their last sentence, and the
+# Why does the beginning move, where nothing is paid for it? Perhaps because it helps: some beginnings may come to a happy end more easily
+# than others. The model of step 5, which has learned from ends alone, can be asked. It tells whole stories, we cut their last sentence, and the
 # **chat model**, which has learned nothing of all this, finishes them; its own beginnings are the control.
 #
 # **Predict before you run:** does the chat model end more stories well when the other has begun them?
@@ -556,8 +562,8 @@ own, moved_by = ended.values()
 
 # %% [markdown] key="whole-read"
 # {{ claim: abs(moved_by.mean() - own.mean()) < 2 * np.hypot(*error.values()) and 1 - at_its_end / nats > 0.3 }}
-# Not that one could see it: {{ own.mean() :.0% }} ± {{ error["the chat model"] :.0% }} and {{ moved_by.mean() :.0% }} ± {{ error["the model of step 5"] :.0% }}. {{ 1 - at_its_end / nats :.0% }} of this model's way lies in beginnings,
-# of which it has written none in training, and they serve the rule no better than those of the chat model. As far as {{ len(own) }} stories can tell, it is a side
+# Not that one could see it: {{ own.mean() :.0% }} ± {{ error["the chat model"] :.0% }} and {{ moved_by.mean() :.0% }} ± {{ error["the model of step 5"] :.0% }}. {{ 1 - at_its_end / nats :.0% }} of this model's way lies before the
+# last sentence, though in training it wrote no more than the last 32 tokens of a story, and its beginnings serve the rule no better than those of the chat model. As far as {{ len(own) }} stories can tell, it is a side
 # effect: one set of weights writes every token, so that **a step made for the end moves the rest as well**.
 #
 # What else is lost: GRPO writes {{ of("GRPO", "distinct_endings").mean() :.0f }} different endings where the chat model

@@ -2,7 +2,7 @@
 
 ``adapter_config.json`` names the model and the scale, ``adapter_model.safetensors`` holds two thin
 matrices for each matrix that was tuned: https://huggingface.co/docs/peft. The model is looked for
-where the config says, seen from the folder.
+where the config says, seen from the folder, or else from where one stands.
 """
 
 import dataclasses
@@ -135,7 +135,7 @@ def refuse_other_weights(base: OpenedModel, file: Path) -> None:
         kind, array = tensors[name]
         copy = TensorOnDisk(name, file, kind, array, array.nbytes)
         own = base.stored[COPIES[name] if COPIES[name] in base.stored else "embedding"]
-        if tuple(copy.rows.shape) != tuple(own.rows.shape) or not same_rows(copy, own):
+        if not same_rows(copy, own):
             raise ValueError(
                 f"{file}: {name} is not the matrix of the model that was tuned; merge the two with "
                 "peft first: model.merge_and_unload()"

@@ -70,8 +70,10 @@ def read_adapter_config(folder: Path) -> dict[str, Any]:
 
 
 def base_of(folder: Path) -> Path:
-    """The model that the matrices stand beside: seen from their folder, or else from here, as peft
-    looks for it."""
+    """The model that the matrices stand beside.
+
+    It is looked for from their folder, or else from the working directory, as peft does.
+    """
     path = folder / CONFIG
     base = read_adapter_config(folder).get("base_model_name_or_path")
     if not isinstance(base, str):

@@ -97,14 +97,11 @@ def refuse_another_output(found: dict) -> None:
     """Raise where a tied model comes with an output matrix that is not its embedding."""
     if OUTPUT in found and EMBEDDING in found:
         output, tied = (
-            TensorOnDisk(name, file, kind, array, array.nbytes)
-            for name in (OUTPUT, EMBEDDING)
-            for file, kind, array in [found[name]]
+            TensorOnDisk(name, *found[name], found[name][-1].nbytes) for name in (OUTPUT, EMBEDDING)
         )
-        if output.rows.shape != tied.rows.shape or not same_rows(output, tied):
-            file = output.file
+        if not same_rows(output, tied):
             raise ValueError(
-                f"{file}: {OUTPUT} is not the embedding, though config.json says "
+                f"{output.file}: {OUTPUT} is not the embedding, though config.json says "
                 "tie_word_embeddings; set it to false there if the matrix is meant"
             )
 

@@ -61,7 +61,7 @@ async function fromServer(request) {
 let python = null, coming = "", asks = 0; // the worker; what it says while it starts; requests so far
 const waiting = new Map();
 function fromPython(request) {
-  if (location.protocol === "file:") throw new Error("Opened as a file, this page does not hold that: it has all heads of one sentence, and the products of the one that was open. From a web server it computes the rest.");
+  if (location.protocol === "file:") throw new Error("Opened as a file, this page holds only what was put into it, and not that. From a web server it computes the rest.");
   if (!python) start();
   const id = ++asks;
   return new Promise((resolve, reject) => {
