@@ -55,6 +55,29 @@ def test_results_are_held_too():
         check_calls(halve)(np.ones((4, 2)))
 
 
+def test_a_call_like_one_that_passed_is_held_by_its_result():
+    def tail(x: Array["T D"], start: float) -> Array["T D"]:
+        return x[int(start) :]
+
+    held, x = check_calls(tail), np.ones((4, 2))
+    assert held(x, 0.0) is not held(x, 0.0)
+    for _ in range(2):  # nothing that has failed is let through the second time
+        with pytest.raises(jaxtyping.TypeCheckError, match="return value"):
+            held(x, 1.0)
+        with pytest.raises(jaxtyping.TypeCheckError, match="x"):
+            held(x[0], 0.0)
+
+
+def test_whole_numbers_are_part_of_what_has_passed():
+    def cut(x: Array["T Hq*K"], head_dim: int) -> Array["T K"]:
+        return x[:, :2]
+
+    held = check_calls(cut)
+    held(np.ones((3, 4)), 2)
+    with pytest.raises(jaxtyping.TypeCheckError, match="return value"):
+        held(np.ones((3, 4)), 4)
+
+
 def test_unions_tuples_and_other_annotations():
     def f(x: Array["T D"], y: Array["D"] | list[int] | None, n: int) -> tuple[Array["T-1"], dict]:
         return x[1:, 0], {}
