@@ -10,6 +10,7 @@ import pytest
 import llama_np
 from tests import shape_contracts
 from tests.tiny import random_config, random_ids, random_weights, tiny_config
+from weights_tools.progress import Progress
 
 # Looking for doctests, pytest imports every file; these two are nothing without PyTorch.
 collect_ignore = []
@@ -84,3 +85,29 @@ def normal():
     """Random arrays of a given shape: ``normal(3, 4)``."""
     rng = np.random.default_rng(0)
     return lambda *shape, dtype=np.float64: rng.standard_normal(shape).astype(dtype)
+
+
+@pytest.fixture
+def progress_ends(monkeypatch):
+    """Every ``Progress`` of the test has to be shown, count up, and end at its total."""
+    show, made, shown = Progress.show, [], {}
+
+    def making(self, *args, **options):
+        init(self, *args, **options)
+        made.append(self)
+
+    def showing(self, done, *args, **options):
+        shown.setdefault(self, []).append(done)
+        show(self, done, *args, **options)
+
+    init = Progress.__init__
+    monkeypatch.setattr(Progress, "__init__", making)
+    monkeypatch.setattr(Progress, "show", showing)
+    yield
+    assert made
+    for progress in made:
+        counts = shown.get(progress, [])
+        assert counts == sorted(counts) and counts[-1:] == [progress.total], (
+            counts,
+            progress.total,
+        )

@@ -20,6 +20,7 @@ import functools
 import inspect
 import re
 import sys
+import threading
 import types
 import typing
 from typing import Annotated, Any
@@ -76,10 +77,10 @@ def hints(function) -> dict[str, Any]:
 
 def check_calls(function):
     """The same function, refusing arrays that break its signature, and results that do."""
-    annotations, results = contract(function), []
+    annotations, returned = contract(function), threading.local()
     of_arguments = {name: hint for name, hint in annotations.items() if name != "return"}
-    fits_arguments = signature_alone(function, of_arguments, results)
-    fits_result = signature_alone(function, annotations, results)
+    fits_arguments = signature_alone(function, of_arguments, returned)
+    fits_result = signature_alone(function, annotations, returned)
     passed: dict[Any, set] = {}  # outlines of arguments, each with those of results that fitted
     state, outline = switch, outline_of
 
@@ -92,7 +93,7 @@ def check_calls(function):
             passed[given] = set()
         result = function(*args, **kwargs)
         if (found := outline(result)) not in passed[given]:
-            results[:] = [result]
+            returned.value = result
             fits_result(*args, **kwargs)
             passed[given].add(found)
         return result
@@ -102,12 +103,15 @@ def check_calls(function):
     return functools.wraps(function)(own)
 
 
-def signature_alone(function, annotations: dict[str, Any], results: list):
-    """A function of the same name and parameters that computes nothing and checks what it gets."""
+def signature_alone(function, annotations: dict[str, Any], returned: threading.local):
+    """A function of the same name and parameters that computes nothing and checks what it gets.
+
+    It returns ``returned.value``, so that this is checked beside the arguments.
+    """
     parameters = inspect.signature(function).parameters.values()
     bare = [p.replace(annotation=p.empty, default=p.empty) for p in parameters]
-    names: dict[str, Any] = {"results": results}
-    exec(f"def {function.__name__}{inspect.Signature(bare)}: return results[0] if results else None", names)
+    names: dict[str, Any] = {"value": lambda: getattr(returned, "value", None)}
+    exec(f"def {function.__name__}{inspect.Signature(bare)}: return value()", names)
     alone = names[function.__name__]
     alone.__defaults__, alone.__kwdefaults__ = function.__defaults__, function.__kwdefaults__
     alone.__module__, alone.__annotations__ = function.__module__, annotations

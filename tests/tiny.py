@@ -1,10 +1,14 @@
 """Tiny Llamas with odd sizes: no two axes alike, so that a mixed-up axis cannot pass."""
 
+from pathlib import Path
+
 import numpy as np
 
 from llama_np.config import LlamaConfig
 from llama_np.rope import RopeScaling
 from llama_np.weights import Weights, initialize
+from weights_tools.load import DOLL_HOUSE, open_model
+from weights_tools.save import save_model
 
 SCALING = RopeScaling(8.0, 0.5, 4.0, 128)  # of widths 6 to 10: some pairs kept, blended, divided
 
@@ -49,3 +53,14 @@ def random_weights(config: LlamaConfig, dtype=np.float64, seed: int = 0) -> Weig
 
 def random_ids(config: LlamaConfig, *shape: int, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).integers(0, config.vocab_size, shape)
+
+
+def write_with_words(folder: Path, **changes) -> Path:
+    """A random tiny model with the doll-house's tokenizer: it can be asked, and knows nothing."""
+    tokenizer = open_model(DOLL_HOUSE).read_tokenizer()
+    config = tiny_config(
+        dim=20, n_heads=2, n_kv_heads=1, head_dim=10, ffn_width=28, rope_scaling=None,
+        vocab_size=tokenizer.padded_size, **changes,
+    )  # fmt: skip
+    save_model(folder, config, random_weights(config, np.float32), tokenizer)
+    return folder

@@ -3,11 +3,9 @@
 import numpy as np
 import pytest
 
-from llama_np.config import LlamaConfig
 from llama_np.training.loss import IGNORE
-from llama_np.weights import initialize
-from weights_tools.load import DOLL_HOUSE, load_model
-from weights_tools.save import save_model
+from tests.tiny import write_with_words
+from weights_tools.load import load_model
 from weights_tools.training.tuning import study
 from weights_tools.training.tuning.study import MASKS, RATE, USUAL, Run
 
@@ -18,15 +16,7 @@ END = 9
 def files(tmp_path_factory):
     """A tiny model with the doll-house's tokenizer, and stories about as many heroes as needed."""
     folder = tmp_path_factory.mktemp("tuning")
-    house = load_model(DOLL_HOUSE)
-    config = LlamaConfig(
-        dim=12, n_layers=2, n_heads=2, n_kv_heads=1, head_dim=6, ffn_width=20,
-        vocab_size=house.config.vocab_size, context_length=256, norm_eps=1e-5, rope_theta=10000.0,
-        rope_scaling=None, tied_output=False,
-    )  # fmt: skip
-    save_model(
-        folder / "model", config, initialize(config, np.random.default_rng(0)), house.tokenizer
-    )
+    write_with_words(folder / "model")
     story = "Once upon a time, there was a {} named Tom. Tom slept. He had {} dreams."
     told = [story.format(("cat", "dog")[n % 2], n) for n in range(study.HELD_OUT + 8)]
     path = folder / "stories.txt"
@@ -101,7 +91,7 @@ def command(files, tmp_path, monkeypatch):
     return out, [*options, "--steps", "1"], runs
 
 
-def test_the_command_writes_a_table_and_goes_on_where_it_was(command, monkeypatch, capsys):
+def test_the_command_writes_a_table_and_goes_on_where_it_was(command, monkeypatch, capsys, request):
     out, options, runs = command
     tune, tuned = study.Material.tune, []
 
@@ -114,6 +104,7 @@ def test_the_command_writes_a_table_and_goes_on_where_it_was(command, monkeypatc
     monkeypatch.setattr(study.Material, "tune", interrupted)
     assert study.main(options) == 130 and not out.exists()
     assert "start again with the same options" in capsys.readouterr().err
+    request.getfixturevalue("progress_ends")
     assert study.main(options) == 0
     assert tuned == [*runs, runs[2]]  # only the interrupted one was begun twice
     assert [path.name for path in out.parent.iterdir()] == [out.name]

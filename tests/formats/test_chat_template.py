@@ -4,7 +4,6 @@ import io
 import json
 import re
 import sys
-import time
 from functools import partial
 from types import SimpleNamespace
 
@@ -113,27 +112,28 @@ def test_a_turn_that_nothing_ends(tmp_path, source, ends):
     assert end_of_turn(ours) == {ours.special_tokens[name] for name in ends}
 
 
-@pytest.mark.parametrize("said", ["Because.", " Because.", "  Because.", ""])
-def test_an_answer_goes_back_into_the_talk_as_transformers_decodes_it(pair, monkeypatch, said):
+def test_an_answer_goes_back_into_the_talk_as_transformers_decodes_it(pair, monkeypatch):
     """The first space in front is SentencePiece's own; a template writes another."""
     _, ours, theirs = pair
     theirs.chat_template = ours.chat_template.source.replace("content.strip()", "content")
     ours.chat_template = ours.chat_template._replace(source=theirs.chat_template)
-    answer, given = ours.encode(said), []
-    monkeypatch.setattr("sys.stdin", io.StringIO("Why?\nAnd then?\n"))
+    answers = [ours.encode(said) for said in ("Because.", " Because.", "  Because.", "")]
+    to_say, given = iter(answers), []
+    monkeypatch.setattr("sys.stdin", io.StringIO("Why?\n" * (len(answers) + 1)))
     monkeypatch.setattr(
-        generate, "continuation", lambda _, ids, *others: given.append(ids) or iter(answer)
+        generate, "continuation", lambda _, ids, *rest: given.append(ids) or iter(next(to_say, []))
     )
     model = SimpleNamespace(tokenizer=ours, config=tiny_config(context_length=4096))
     chat = Chat(partial(encode_chat, ours), frozenset())
     talk(model, chat, SimpleNamespace(system=None), None, Tally())
-    dialog = [
-        {"role": "user", "content": "Why?"},
-        {"role": "assistant", "content": theirs.decode(answer)},
-        {"role": "user", "content": "And then?"},
-    ]
-    how = {"add_generation_prompt": True, "return_dict": False}
-    assert given == [theirs.apply_chat_template(dialog[:n], **how) for n in (1, 3)]
+    dialog, expected = [], []
+    for answer in (*answers, []):
+        dialog.append({"role": "user", "content": "Why?"})
+        expected.append(
+            theirs.apply_chat_template(dialog, add_generation_prompt=True, return_dict=False)
+        )
+        dialog.append({"role": "assistant", "content": theirs.decode(answer)})
+    assert given == expected
 
 
 REFUSES = "{{ raise_exception('no') }}"
@@ -164,14 +164,18 @@ def test_a_template_that_accepts_no_dialog(tmp_path, monkeypatch):
     write_tokenizer(tmp_path, CHATML._replace(source="{{ raise_exception(messages | length) }}"))
     with pytest.raises(ValueError, match="cannot be rendered: 2$"):
         end_of_turn(load_tokenizer(tmp_path))
-    monkeypatch.setattr(chat_template, "SECONDS", 3)
+    tried, run = [], chat_template.subprocess.run
+    monkeypatch.setattr(chat_template, "SECONDS", 0.5)
+    monkeypatch.setattr(
+        chat_template.subprocess, "run", lambda *a, **k: tried.append(a) or run(*a, **k)
+    )
     endless = "{% for i in range(99999) %}" * 4 + "{% endfor %}" * 4
     write_tokenizer(tmp_path, CHATML._replace(source=endless))
-    started = time.perf_counter()
     for use in (end_of_turn, lambda tokenizer: encode_chat(tokenizer, DIALOG)):
-        with pytest.raises(ValueError, match="it took more than 3 seconds"):
+        tried.clear()
+        with pytest.raises(ValueError, match="was stopped: it took more than 0.5 seconds"):
             use(load_tokenizer(tmp_path))
-    assert time.perf_counter() - started < 12
+        assert len(tried) == 1
 
 
 def test_todays_date(transformers, tmp_path):
@@ -374,14 +378,6 @@ def test_it_goes_along(transformers, tmp_path, name):
 def test_strange_templates(source, message):
     text = refused(source)
     assert re.search(message, text), text
-
-
-def test_a_template_that_does_not_end(monkeypatch):
-    monkeypatch.setattr(chat_template, "SECONDS", 3)
-    started = time.perf_counter()
-    endless = "{% for i in range(99999) %}" * 4 + "{% endfor %}" * 4
-    assert "was stopped: it took more than 3 seconds" in refused(endless)
-    assert time.perf_counter() - started < 30
 
 
 def test_a_dialog_that_the_template_refuses():

@@ -85,6 +85,7 @@ SOURCES = [
 ]
 
 
+@pytest.mark.usefixtures("progress_ends")
 @pytest.mark.parametrize("tied", [False, True], ids=["untied", "tied"])
 @pytest.mark.parametrize("make, kind", SOURCES)
 def test_any_source_becomes_a_folder(transformers, torch, tmp_path, make, kind, tied):

@@ -189,6 +189,7 @@ def test_a_shard_that_is_missing(tmp_path, house):
 # --- checksums ---
 
 
+@pytest.mark.usefixtures("progress_ends")
 def test_checksums_are_written_and_compared(model):
     folder, _ = model
     for _ in range(2):  # the second time, the list is there already
@@ -213,6 +214,15 @@ def test_checksums_are_written_and_compared(model):
     assert lines_of(folder)[1] == f"{tokenizer}: named in SHA256SUMS, but missing"
 
 
+@pytest.mark.usefixtures("progress_ends")
+def test_a_file_of_several_blocks_has_the_checksum_of_all_of_it(tmp_path, monkeypatch):
+    monkeypatch.setattr(verify_module, "BLOCK", 10)
+    for size in (9, 10, 25):
+        data, file = bytes(range(size)), tmp_path / str(size)
+        file.write_bytes(data)
+        assert verify_module.checksum(file, "sha256") == hashlib.sha256(data).hexdigest()
+
+
 def test_what_is_damaged_gets_no_checksums(tmp_path, house):
     write_folder(tmp_path, *house)
     assert command("verify", tmp_path, "--write-sums")[0] == 1
@@ -224,12 +234,12 @@ def test_lines_that_are_no_checksums(model):
     sum_ = hashlib.sha256((folder / "config.json").read_bytes()).hexdigest()
     bad = ["hello", "xyz  config.json", f"{sum_}  ../outside", f"{sum_}  /etc/passwd"]
     bad += [f"{sum_}  \0\x1b[31m", "\udcff  \udcff"]
-    good = [f"{sum_} *config.json", f"{sum_.upper()}  config.json", ""]
+    good = [f"{sum_} *config.json", f"{sum_.upper()}  config.json", "", " \t", "# by hand"]
     path = folder / "SHA256SUMS"
     path.write_text("\n".join(good + bad), errors="surrogateescape")
     lines = lines_of(folder)
     assert len(lines) == 6 and all(line.isprintable() for line in lines)
-    assert lines[0] == f"{path}, line 4: expected a checksum and a file, got 'hello'"
+    assert lines[0] == f"{path}, line 6: expected a checksum and a file, got 'hello'"
 
 
 def test_metas_checklist(tmp_path):

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from weights_tools.commands.finetune import load_chat_base
+from tests.tiny import write_with_words
+from weights_tools.commands.finetune import load_chat_base, nats_per_token
 from weights_tools.training.comparisons import study
 from weights_tools.training.dialogs import PREFERENCES, Comparison, read_lines
 from weights_tools.training.tables import read
@@ -83,6 +84,46 @@ def test_an_interrupted_study_goes_on(tmp_path, monkeypatch):
         study.run_study(out, None, [*runs, runs[0]._replace(seed=9)])
     assert made == runs[2:]
     assert [study.Run(*(row[n] for n in study.Run._fields)) for row in read(out)] == runs
+
+
+@pytest.mark.usefixtures("progress_ends")
+def test_all_of_it_in_small(tmp_path, monkeypatch):
+    """Every run with a tiny model; a row is what can be measured of its model once more."""
+    small, told = write_with_words(tmp_path / "model"), []
+    for name, value in (("STEPS", 2), ("PAIRS_PER_STEP", 2), ("HELD_OUT", 3), ("TEXTS", 1)):
+        monkeypatch.setattr(study, name, value)
+
+    def answers(model, questions, rng):
+        told.append((model.weights, questions, rng.bit_generator.seed_seq.entropy))
+        return [TOLD[0], None, *TOLD[1:]]
+
+    monkeypatch.setattr(study, "answers", answers)
+    out = tmp_path / "runs.csv"
+    assert study.main(["--model", str(small), "--out", str(out), "--seeds", "2"]) == 0
+    rows, runs = read(out), study.all_runs(2)
+    assert [study.Run(*(row[n] for n in study.Run._fields)) for row in rows] == runs
+    assert [seed for _, _, seed in told] == [run.seed for run in runs]
+    chat = load_chat_base(small)
+    pairs = list(read_lines(PREFERENCES, Comparison))
+    measured_with = study.Material(chat, pairs)
+    for row, (weights, questions, _) in zip(rows, told, strict=True):
+        assert questions == [q for q in measured_with.requests for _ in range(study.TRIES)]
+        gained = np.array(
+            [study.log_probabilities_of(weights, chat.config, pair[:2]) - pair.reference
+             for pair in measured_with.held_out]
+        )  # fmt: skip
+        assert [row["preferred"], row["other"]] == pytest.approx(gained.mean(0).tolist(), abs=2e-5)
+        assert row["agreement"] == pytest.approx((gained[:, 0] > gained[:, 1]).mean(), abs=1e-5)
+        loss = nats_per_token(weights, chat.config, measured_with.texts)
+        assert row["story_loss"] == pytest.approx(loss, abs=1e-5)
+        assert (row["stories"], row["ends_well"], row["endings"]) == (5, 0.4, 4)
+    moved = {
+        (run.way, run.rate, run.seed): abs(row["preferred"])
+        for run, row in zip(runs, rows, strict=True)
+    }
+    assert all((moved[key] > 0) == (key[0] != study.CHAT_ALONE) for key in moved)
+    for way in (study.PREFERRED, study.COMPARED):  # a quarter of the rate moves less
+        assert moved[way, study.LOWER_RATE, 0] < 0.5 * moved[way, study.RATE, 0]
 
 
 def test_the_table_that_ships_has_every_run():

@@ -99,6 +99,28 @@ def test_a_silenced_head_writes_nothing_and_the_others_what_they_wrote(weights):
     agree(after["blocks.0.mix"], mix)
 
 
+def test_what_a_silenced_head_wrote_is_kept():
+    mix = np.ones((2, 3, 4))
+    assert not examine.without_head(mix, 1)[1].any() and mix.all()
+
+
+@pytest.mark.parametrize("begins", [True, False])
+def test_the_first_copy_is_random_and_the_second_can_be_copied(weights, begins):
+    """Loss by loss, in a plain loop; where nothing stands before it, the first token has none."""
+    names = ["<|begin_of_text|>", "<|end_of_text|>"]
+    tokenizer = TOKENIZER if begins else BPETokenizer(TOKENIZER.ranks, names, bos=None, eos=None)
+    losses = {"first": [], "second": []}
+    for ids in examine.all_prompts(tokenizer)["copies"].ids:
+        rows = log_softmax(forward(weights, CONFIG, ids))
+        start = len(ids) - 2 * examine.COPIED
+        for t in range(max(1, start), len(ids)):
+            copy = "first" if t < start + examine.COPIED else "second"
+            losses[copy].append(-rows[t - 1, ids[t]])
+    assert len(losses["first"]) == len(losses["second"]) - (not begins) * examine.SEQUENCES
+    expected = [np.mean(each) for each in losses.values()]
+    assert examine.copies(weights, CONFIG, tokenizer) == pytest.approx(expected, rel=1e-6)
+
+
 def test_a_name_is_as_likely_as_all_its_tokens_together(weights, prompts):
     names = prompts["names"]
     found = examine.name_probabilities(weights, CONFIG, TOKENIZER)

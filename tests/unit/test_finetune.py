@@ -112,6 +112,7 @@ def test_preferences_go_on_with_the_thin_matrices(base, dialogs, pairs, tmp_path
     assert np.abs(logits(out) - logits(chat)).max() > 1e-3
 
 
+@pytest.mark.usefixtures("progress_ends")
 def test_a_model_without_thin_matrices_gets_new_ones(base, pairs, tmp_path):
     out = tmp_path / "new"
     assert main(
@@ -121,6 +122,7 @@ def test_a_model_without_thin_matrices_gets_new_ones(base, pairs, tmp_path):
     assert load_model(out).config == CONFIG
 
 
+@pytest.mark.usefixtures("progress_ends")
 def test_telling_and_comparing(base, tmp_path, capsys, monkeypatch):
     """A random model tells nothing that holds together; the loops run all the same."""
     told = refusal(
@@ -131,6 +133,7 @@ def test_telling_and_comparing(base, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(
         "weights_tools.commands.make_stories.keep_good", lambda stories: ["one", "two"]
     )
+    monkeypatch.setattr("weights_tools.commands.make_stories.BATCH", 2)  # three are two batches
     out = tmp_path / "s.txt"
     assert main(["make-stories", "--model", str(base), "--out", str(out), "--count", "3"]) == 0
     assert out.read_text() == "one\n<|endoftext|>\ntwo\n"

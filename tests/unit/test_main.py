@@ -74,6 +74,18 @@ def test_a_question_that_is_too_long_does_not_end_the_talk():
     assert "shorten the prompt" in done.stderr and "Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize(
+    "program, rest",
+    [("llama_np", ["Once", "--model"]), ("weights_tools", ["inspect"])],
+)
+def test_the_status_says_that_something_was_wrong(program, rest):
+    done = subprocess.run(
+        [sys.executable, "-m", program, *rest, "no/such"], capture_output=True, encoding="utf-8"
+    )
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "no such file or folder" in done.stderr and done.stderr.count("\n") == 1
+
+
 def test_white_space_around_a_question_is_no_part_of_it(monkeypatch):
     monkeypatch.setattr("sys.stdin", io.StringIO("  Why? \n \t\nNever read\n"))
     assert [ask(), ask()] == ["Why?", ""]

@@ -1,5 +1,6 @@
 """The study of rewards against distance: what it measures, what it writes, what ships."""
 
+import dataclasses
 from functools import partial
 
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 from llama_np.training.lora import Lora
 from llama_np.training.rewards import least_kl
 from llama_np.weights import Weights
+from tests.tiny import write_with_words
 from weights_tools import load_model
 from weights_tools.commands.finetune import load_chat_base
 from weights_tools.training.endings import ends_well
@@ -147,30 +149,48 @@ def chat():
     return load_chat_base(study.CHAT)
 
 
-@pytest.mark.slow
-@pytest.mark.long
-def test_all_of_it_with_few_answers(tmp_path, monkeypatch):
+@pytest.mark.usefixtures("progress_ends")
+def test_all_of_it_in_small(tmp_path, monkeypatch):
+    """Every way, with a tiny model for each that ships and a few short answers."""
+    small = write_with_words(tmp_path / "model")
+    cheerful = load_chat_base(small)
+    cheerful = cheerful._replace(weights=cheerful.weights.map(lambda w: w * np.float32(1.1)))
     few = partial(Groups, requests_per_step=1, answers=2, longest=12)
     for name, value in (
-        ("STOPS", (1,)),
+        ("CHAT", str(small)),
+        ("STOPS", (1, 2)),
         ("PAIRS", 4),
         ("TEXTS", 1),
-        ("steps_of", lambda way: 1),
+        ("HALF_WAY", 2),
         ("TOLD_EVERY", 1),
         ("Groups", few),
+        ("load_chat_base", lambda path: cheerful if "cheerful" in path else load_chat_base(path)),
     ):
         monkeypatch.setattr(study, name, value)
-    ways = (
+    monkeypatch.setattr(study.command, "RECIPE", dataclasses.replace(study.command.RECIPE, steps=3))
+    ways = [
         study.Way(study.CHEERFUL),
+        study.Way(study.PREFERRED),
         study.Way(study.COMPARED, 0.1),
-        study.Way(study.PAID_AT_THE_END),
-    )
+        study.Way(study.REWARDED, 0.5, 1),
+        study.Way(study.PAID_AT_THE_END, 0.04),
+    ]
     monkeypatch.setattr(study, "WAYS", ways)
-    assert study.main(["--out", str(tmp_path), "--requests", "1", "--answers", "2"]) == 0
-    points = read(tmp_path / "points.csv")
-    assert [(row["method"], row["at"]) for row in points] == [
-        ("chat model", "start"), ("best of n", "n = 2"), ("DPO that ships", "end"),
-        ("DPO", "1 steps"), ("GRPO, last sentence paid", "1 steps"),
+    out = tmp_path / "out"
+    assert study.main(["--out", str(out), "--requests", "1", "--answers", "2"]) == 0
+    points = read(out / "points.csv")
+    assert [(row["method"], row["beta"], row["seed"], row["at"]) for row in points] == [
+        ("chat model", 0, 0, "start"), ("best of n", 0, 0, "n = 2"),
+        ("DPO that ships", 0, 0, "end"),
+        ("preferred alone", 0, 0, "1 steps"), ("preferred alone", 0, 0, "2 steps"),
+        ("DPO", 0.1, 0, "1 steps"), ("DPO", 0.1, 0, "2 steps"),
+        ("GRPO", 0.5, 1, "3 steps"), ("GRPO, last sentence paid", 0.04, 0, "2 steps"),
     ]  # fmt: skip
-    assert points[0]["kl_per_answer"] == 0 and all(row["kl_per_answer"] > 0 for row in points[2:-1])
-    assert [row["step"] for row in read(tmp_path / "grpo_log.csv")] == [1]
+    assert points[0]["kl_per_answer"] == 0 and all(row["kl_per_answer"] > 0 for row in points[2:7])
+    assert [row["step"] for row in read(out / "grpo_log.csv")] == [1, 2, 3, 1, 2]
+    assert points[2]["story_loss"] == pytest.approx(
+        study.nats_per_token(
+            cheerful.weights, cheerful.config, study.Examination(cheerful, 1, 2).texts
+        ),
+        abs=1e-4,
+    )

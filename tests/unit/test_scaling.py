@@ -120,7 +120,7 @@ def test_every_run_begins_at_the_rate_that_was_best_for_the_shorter_one(text, mo
     assert all(again["steps"] == 20 > once["steps"] for again, once in parts)
 
 
-@pytest.mark.slow
+@pytest.mark.usefixtures("progress_ends")
 def test_the_command_writes_a_table_that_can_be_read(corpus, tmp_path, monkeypatch):
     monkeypatch.setattr(study, "at_its_best_rate", lambda train, rate: [train(rate)])
     out = tmp_path / "table.csv"

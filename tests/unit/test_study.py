@@ -132,9 +132,11 @@ def small(corpus, tmp_path, monkeypatch):
     return out, ["--corpus", str(corpus), "--out", str(out), "--steps", "2", "--seeds", "2"]
 
 
-@pytest.mark.slow
-def test_the_command_writes_a_table(small):
+@pytest.mark.usefixtures("progress_ends")
+def test_the_command_writes_a_table(small, monkeypatch):
     out, options = small
+    rates, step = [], AdamW.step
+    monkeypatch.setattr(AdamW, "step", lambda *given: rates.append(given[-1]) or step(*given))
     assert study.main(options) == 0
     assert [path.name for path in out.parent.iterdir()] == [out.name]
     sweep, found = read_sweep(out), read_results(out)
@@ -147,6 +149,8 @@ def test_the_command_writes_a_table(small):
     baselines = read_baselines(out)
     assert list(baselines) == list(study.COUNTING)
     assert baselines["bigram counts"]["held_out_loss"] < np.log(1024)
+    warming = [rate * (step + 1) / (study.WARM_UP + 1) for rate in (1e-3, 1e-2) for step in (0, 1)]
+    assert {round(rate, 12) for rate in rates} == {round(rate, 12) for rate in warming}
 
 
 def test_a_rate_that_runs_away_is_not_the_best():
@@ -154,7 +158,6 @@ def test_a_rate_that_runs_away_is_not_the_best():
     assert study.best_rate({0.1: float("nan"), 1e-3: 3.0}) == 1e-3
 
 
-@pytest.mark.slow
 def test_an_interrupted_study_goes_on_to_the_same_table(small, monkeypatch, capsys):
     out, options = small
     assert study.main(options) == 0

@@ -350,6 +350,9 @@ def test_ranks_survive_a_file(ranks, tmp_path):
     assert read_ranks(tmp_path / "tokenizer.model") == ranks
     assert (tmp_path / "tokenizer.model").read_text().splitlines()[:2] == ["AA== 0", "AQ== 1"]
     assert [file.name for file in tmp_path.iterdir()] == ["tokenizer.model"]
+    with (tmp_path / "tokenizer.model").open("a") as file:
+        file.write("\n \n")  # as an editor may leave it
+    assert read_ranks(tmp_path / "tokenizer.model") == ranks
 
 
 def test_the_file_of_llama3_is_written_byte_for_byte(llama3, tmp_path):

@@ -167,7 +167,7 @@ def corpus(tmp_path_factory):
     return path
 
 
-def test_the_command_trains_logs_and_writes_a_model(corpus, tmp_path, capsys):
+def test_the_command_trains_logs_and_writes_a_model(corpus, tmp_path, capsys, request):
     options = (
         f"train --corpus {corpus} --out {tmp_path / 'model'} --vocab-size 320 --dim 16 --layers 2 "
         "--heads 4 --kv-heads 2 --context 64 --row 32 --final-row 64 --steps 6 "
@@ -185,6 +185,7 @@ def test_the_command_trains_logs_and_writes_a_model(corpus, tmp_path, capsys):
     assert main(options) == 0  # once more: there is nothing left to do, and nothing is lost
     assert "going on from step 6" in capsys.readouterr().err
 
+    request.getfixturevalue("progress_ends")
     assert main(["evaluate", "--corpus", str(corpus), "--model", str(tmp_path / "model")]) == 0
     assert "bits per byte on 2 held-out documents" in capsys.readouterr().out
 
