@@ -49,7 +49,11 @@ def test_answers_are_cut_and_what_measures_is_never_trained_on(material):
     assert {len(d.answer.split(".")) - 1 for d in material.dialogs} == {study.SENTENCES}
     assert len(material.learn) + len(material.sets["requests"]) == len(material.dialogs)
     assert len(material.sets["facts"]) == 60 and len(material.sets["stories"]) == 12
-    assert all(hero.name in text for text, hero in material.asked)
+    held_out, tokenizer = material.dialogs[-study.HELD_OUT :], material.model.tokenizer
+    for answer, dialog in zip(material.sets["requests"], held_out, strict=True):
+        assert np.array_equal(answer.ids, study.encode(tokenizer, dialog).ids)
+    heroes = [(d.question, study.find_hero(d.answer)) for d in held_out]
+    assert material.asked == [(q, hero) for q, hero in heroes if hero.name in q][: study.ASKED]
 
 
 def test_a_run_follows_from_its_seed_and_lora_leaves_the_rest_frozen(material):

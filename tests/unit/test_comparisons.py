@@ -9,6 +9,7 @@ from weights_tools.training.comparisons import study
 from weights_tools.training.dialogs import PREFERENCES, Comparison, read_lines
 from weights_tools.training.tables import read
 
+HELD_OUT = study.HELD_OUT  # as it is, before a test makes it smaller
 TOLD = ["He fell. He was happy.", "He was happy. He fell.", "She hugged him.", "He fell."]
 
 
@@ -131,6 +132,8 @@ def test_the_table_that_ships_has_every_run():
     assert [study.Run(*(row[n] for n in study.Run._fields)) for row in rows] == study.all_runs()
     asked = study.REQUESTS * study.TRIES
     assert all(row["stories"] == asked and 1 <= row["endings"] <= asked for row in rows)
+    agreed = [row["agreement"] * HELD_OUT for row in rows]  # whole pairs
+    assert agreed == pytest.approx([round(pairs) for pairs in agreed], abs=1e-3)
     for row in rows:
         if row["way"] == study.CHAT_ALONE:
             assert row["preferred"] == row["other"] == 0

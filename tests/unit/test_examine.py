@@ -41,6 +41,15 @@ def test_the_second_copy_repeats_the_first(prompts):
     assert (copies.ids[0] != copies.ids[1]).any()
 
 
+def test_ordinary_tokens_can_be_seen():
+    ids = examine.ordinary_tokens(TOKENIZER)
+    assert [TOKENIZER.decode([i]) for i in ids] == [chr(i) for i in range(ord("!"), 127)]
+    words = [f" {a}{b}".encode() for a in "abcdefghijklmnop" for b in "abcdefghijklmnop"]
+    ranks = TOKENIZER.ranks | {word: 256 + i for i, word in enumerate([b"  ", b"ab", *words])}
+    with_words = BPETokenizer(ranks, ["<|begin_of_text|>", " special"])
+    assert [with_words.decode([i]).encode() for i in examine.ordinary_tokens(with_words)] == words
+
+
 def test_each_job_of_the_copies_reads_where_its_name_says(prompts):
     places, ids = prompts["copies"].places, prompts["copies"].ids[0]
     for reads, read in places["previous token"][0]:
