@@ -170,12 +170,14 @@ def tests_for(path: str, most: int) -> list[str]:
     stem = Path(path).stem
     callers = [file for file in python_files() if re.search(rf"\b{stem} import", file.read_text())]
     commands = [f'"{name}"' for name in {stem, *(file.stem for file in callers)}]
+    of_callers = {f"test_{file.stem.removesuffix('_file')}" for file in callers}
     near = {}
     for folder in FOLDERS:
         for file in sorted((ROOT / "tests" / folder).glob("test_*.py")):
             text = file.read_text()
             score = sum(bool(re.search(name, text)) for name in names)
             score += 3 * (module in text) + 2 * sum(command in text for command in commands)
+            score += 4 * (file.stem in of_callers)
             score += 9 * (file.stem in (f"test_{stem}", f"test_{stem.removesuffix('_file')}"))
             near[file.relative_to(ROOT).as_posix()] = score
     ranked = sorted((file for file in near if near[file]), key=lambda file: -near[file])

@@ -105,7 +105,7 @@ def declining_dialogs(questions: Sequence[str], seed: int = 0) -> list[Dialog]:
 def declines(answer: str) -> bool:
     """Whether an answer says openly that the model only tells stories, and offers one.
 
-    >>> declines("I only tell stories. Shall I tell you one?"), declines("The answer is 42.")
+    >>> declines("I only tell stories. Shall I tell you one? "), declines("The answer is 42.")
     (True, False)
     """
     return "only tell stories" in answer and answer.rstrip().endswith("?")
