@@ -45,8 +45,8 @@ hers, his = (int(p.argmax()) for p in answers.values())
 # %% [markdown] key="question-read"
 # There is the whole model in one call, `forward`, and what it says: after *girl* `{{ tokenizer.token(hers) }}` comes
 # first, with a probability of {{ answers["girl"][hers] :.2f }}, after *boy* `{{ tokenizer.token(his) }}` with
-# {{ answers["boy"][his] :.2f }}. The other one's name has {{ answers["girl"][his] :.4f }} and
-# {{ answers["boy"][hers] :.4f }}, where `␣` is a space that belongs to a token. The rest of the page opens this call.
+# {{ answers["boy"][his] :.2f }}. After *girl* the boy's name has {{ answers["girl"][his] :.4f }}, after *boy* the girl's
+# {{ answers["boy"][hers] :.4f }}. (The sign `␣` is a space that belongs to a token.) The rest of the page opens this call.
 # {{ claim: hers != his and answers["boy"][hers] < 0.1 * answers["girl"][hers] and answers["girl"][his] < 0.1 * answers["boy"][his] }}
 
 # %% [markdown] key="how-to-read"
@@ -184,6 +184,8 @@ agree(normed, rms_norm(x, layer.attn_norm, config.norm_eps))
 
 # %% [markdown] key="qkv-why"
 # ## Step 4. Queries, keys, values
+#
+# The largest of these rows is {{ np.sqrt(mean_square).max() / np.sqrt(mean_square).min() :.1f }} times as large as the smallest, and their normalised copies have one size.
 #
 # **Attention** lets each token read from itself and from the tokens before it. Each token has a **query**, what it is
 # looking for; a **key**, by which it can be found; and a **value**, what it hands over. All three are products of
@@ -466,7 +468,7 @@ strange = set(re.findall(r"\w+", told.lower())) - known
 # | [18 preferences](18_preferences.ipynb) | learning from what is liked better |
 # | [19 rewards](19_rewards.ipynb) | learning from a number for what it wrote itself |
 #
-# A page whose number has a letter is optional: [05b](05b_long_context.ipynb) on long texts and on RoPE in other people's
+# These pages are optional: [05b](05b_long_context.ipynb) on long texts and on RoPE in other people's
 # code, [07b](07b_induction.ipynb) on heads that copy together, [13b](13b_llama_versions.ipynb) on the versions of Llama,
 # [13c](13c_parallel_layers.ipynb) on one model on several processors, [16c](16c_batches_and_bits.ipynb) on batches and sixteen
 # bits. Teachers find plans and questions in the

@@ -3,9 +3,9 @@
 #
 # Every token of *Once upon a time, there was a little girl named* has two sets of numbers in this model: one is
 # looked up when the token is **read**, the other decides how well it does when the next token is **predicted**.
-# On the first day of training the two sets were the same, number by number. Why are they not the same any
+# Before the first step of training the two sets were the same, number by number. Why are they not the same any
 # more, and what has each of them become? Step 4 measures it, step 5 lets it happen once more, before your eyes, and
-# step 6 asks how a model can do with one set.
+# step 6 asks what a model would need in order to do with one set.
 #
 # In go the ids of [lesson 01](01_tokens.ipynb), shape `(T,)`. Out comes the beginning of the residual stream
 # `x`, shape `(T, D)`, one row of `D` numbers for each token. There is an
@@ -123,7 +123,8 @@ for name, found in (("random", plain), ("embedding", nearest(read))):
 # {{ claim: cosines(read)[girl, boy] > plain.mean() + 0.05 }}
 # A random row has its nearest neighbour at {{ plain.mean() :.2f }}, about
 # {{ plain.mean() * config.dim ** 0.5 :.0f }} times the cosine of a single pair, so a neighbour at that
-# distance tells us nothing. `␣girl` and `␣boy` are nearer than that.
+# distance tells us nothing. `␣girl` and `␣boy` are nearer than that, although not remarkably near: an average
+# token has a neighbour at {{ nearest(read).mean() :.2f }}. {{ claim: nearest(read).mean() > cosines(read)[girl, boy] }}
 
 # %% [markdown] key="output-why"
 # ## Step 3. The second set of numbers
@@ -134,9 +135,9 @@ for name, found in (("random", plain), ("embedding", nearest(read))):
 #
 # One thing comes off before we compare. If the same column $c$ is subtracted from all, every logit falls by
 # the same amount, $x \cdot c$, and the softmax gives the same probabilities as before. What all columns have
-# in common therefore says nothing about any token, and we subtract their mean. This is called **centring**,
-# and as it brings out the meaning of word vectors in general ([Mu and Viswanath
-# 2018](https://arxiv.org/abs/1702.01417)), we do it to the rows as well.
+# in common therefore says nothing about any token, and we subtract their mean. This is called **centring**. We do it
+# to the rows as well, since it is the first half of a cure that brings out the meaning of word vectors in general
+# ([Mu and Viswanath 2018](https://arxiv.org/abs/1702.01417)).
 
 # %% key="output-by-hand"
 from llama_np import softmax
@@ -200,11 +201,11 @@ table(["token", "when it is read (embedding)", "when it is predicted (output mat
 # Counting can test that. For every token we count how often each other token follows it in the stories. Divided by their
 # sum these counts are shares, one row of shares for each token, which we compare as we did the rows of the matrices. The
 # same table read by columns gives the predecessors. Then we hold the ten tokens nearest to a token against the ten
-# most alike in followers and the ten most alike in predecessors. What tells the two matrices apart is company that is
-# alike on *one* side.
+# most alike in followers and the ten most alike in predecessors, and count how many are alike in followers *only*, in
+# predecessors *only*, in both, or in neither. The first two counts are those that can tell the matrices apart.
 #
 # **Predict before you run:** both matrices have been in the same model, trained on the same texts, and began
-# with the same numbers. How different will their company be?
+# with the same numbers. How different will their neighbours be?
 
 
 # %% key="training-counts"
@@ -260,7 +261,7 @@ print(f"in a control never more than {chance:.2f} on one side")
 # {{ claim: rows_know[:, 0].mean() > 1.2 * rows_know[:, 1].mean() and columns_know[:, 1].mean() > 1.2 * columns_know[:, 0].mean() }}
 # {{ claim: min(rows_know[:, 0].mean(), columns_know[:, 1].mean()) > 1.5 * chance }}
 # Most neighbours, {{ rows_know[:, 3].mean() :.1f }} and {{ columns_know[:, 3].mean() :.1f }} of ten, are alike in neither, so
-# pairs of neighbours explain only a part of the company. But where the two sides differ, the matrices have gone opposite
+# followers and predecessors explain only a part of who is near whom. But where the two sides differ, the matrices have gone opposite
 # ways. In the embedding {{ rows_know[:, 0].mean() :.2f }} neighbours are alike in followers only
 # and {{ rows_know[:, 1].mean() :.2f }} in predecessors only, in the output matrix {{ columns_know[:, 0].mean() :.2f }} and
 # {{ columns_know[:, 1].mean() :.2f }}. The matrices are the same in each line; ± is over the ten collections of stories that
@@ -320,11 +321,15 @@ show.curves(
 # More. At step 0 the two matrices are equal and so are their counts, all near chance. Then the rows take up
 # followers, {{ seen[:, 0, 0].max() :.1f }} of ten at step {{ steps[seen[:, 0, 0].argmax()] }} and
 # {{ seen[-1, 0, 0] :.1f }} at the end, and the columns predecessors, {{ seen[-1, 1, 1] :.1f }} at the end, while the two
-# lower curves show that neither learns much of the other's job. The rows are quicker. The shares after a token always
-# sum to one, so that each row has as much to learn as any other, whereas the column of a token that seldom follows
-# anything is hardly moved.
+# lower curves show that neither learns much of the other's job. The rows are quicker, probably because the shares after a
+# token always sum to one, so that each row has as much to learn as any other, whereas the column of a token that seldom
+# follows anything is hardly moved.
 #
-# The model keeps the jobs apart less purely; its two matrices have {{ config.n_layers }} blocks between them.
+# Here all stories judge together, and they are the same ones that our matrices were fitted to. By this measure the model's
+# embedding has {{ company(to_read, counts)[0] :.2f }} neighbours that are alike in followers only and its output matrix
+# {{ company(to_predict, counts)[1] :.2f }} in predecessors only. So the model keeps the jobs apart less purely than two
+# matrices alone; its own have {{ config.n_layers }} blocks between them.
+# {{ claim: company(to_read, counts)[0] < seen[-1, 0, 0] and company(to_predict, counts)[1] < seen[-1, 1, 1] }}
 
 # %% [markdown] key="tied-why"
 # ## Step 6. One matrix for both?
@@ -341,7 +346,7 @@ show.curves(
 # `␣girl` after `␣named` are the same number, because the product of two rows does not know which of them comes first. And
 # of all rows of one length, a row has its largest product with itself. So we grow one tied matrix as we have grown the
 # two. The table gives the **loss**, the number that training makes small: minus the logarithm of the probability that
-# the follower got that really came, on average. Two columns tell at which place, in the median of the
+# the follower got that really came, on average; and the same if the token itself is not allowed. Two columns tell at which place, in the median of the
 # {{ len(used) }} tokens, the model proposes a token's most frequent follower, and at which the token itself. **Predict before you run:** what will the tied matrix say
 # after `␣girl`?
 
@@ -350,42 +355,54 @@ show.curves(
 from llama_np import log_softmax
 
 
+def loss_of(scores, counts):
+    return -(shares(counts) * log_softmax(scores)).sum(axis=-1).mean()
+
+
 def judged(scores):
-    """Loss; the median place of each token's most frequent follower, and of the token itself."""
-    loss = -(shares(counts) * log_softmax(scores)).sum(axis=-1).mean()
+    """Loss, and without the token itself; median place of the best follower, and of the token itself."""
+    itself = np.eye(len(used), dtype=bool)
+    losses = loss_of(scores, counts), loss_of(np.where(itself, -1e9, scores), np.where(itself, 0, counts))
     rows, wanted = np.arange(len(used)), (counts.argmax(axis=-1), np.arange(len(used)))
     better = [scores > scores[rows, tokens][:, None] for tokens in wanted]  # two times N N
-    return loss, *(1 + np.median(each.sum(axis=-1)) for each in better)
+    return *losses, *(1 + np.median(each.sum(axis=-1)) for each in better)
 
 
 def compare(ways):
     lines = {}
     for name, scores in ways.items():
-        loss, follower, itself = judged(scores)
+        loss, of_others, follower, itself = judged(scores)
         best = " ".join(called(i) for i in np.argsort(-scores[girl])[:3])
-        lines[name] = [name, f"{loss:.2f}", f"{follower:.0f}", f"{itself:.0f}", best]
-    header = ["", "loss", "place of the follower", "place of the token itself", "after `␣girl`"]
+        lines[name] = [name, f"{loss:.2f}", f"{of_others:.2f}", f"{follower:.0f}", f"{itself:.0f}", best]
+    header = ["", "loss", "without the token itself", "place of the follower", "of the token itself", "after `␣girl`"]
     table(header, list(lines.values()))
 
 
 # %% key="tied-table"
 single = beginning
+narrow = [beginning[:, : config.dim // 2]] * 2  # two matrices with as many numbers as the single one
 for _ in range(steps[-1]):
     single = sum(step(single, single)) - single  # moved by both jobs at once
+    narrow = step(*narrow)
 often = np.log(1 + counts.sum(axis=0)) + np.zeros_like(counts)  # the same scores after every token
 grown = {"always the commonest tokens": often}
-grown |= {"two matrices": rows @ columns.T, "one matrix": single @ single.T}
+grown |= {"two matrices": rows @ columns.T, "two, half as wide": narrow[0] @ narrow[1].T}
+grown |= {"one matrix": single @ single.T}
 compare(grown)
-common, two, one = map(judged, grown.values())
+common, two, halves, one = map(judged, grown.values())
 
 # %% [markdown] key="tied-note"
-# {{ claim: one[0] > two[0] + 0.5 and one[2] <= 5 and two[1] <= 3 and two[2] > 10 }}
-# Two matrices reach a loss of {{ two[0] :.2f }} and have the most frequent follower at place {{ two[1] :.0f }}. Their
+# {{ claim: one[0] > two[0] + 0.5 and one[3] <= 5 and two[2] <= 3 and two[3] > 10 }}
+# {{ claim: halves[0] < two[0] + 0.2 and two[1] + 0.5 < one[1] < one[0] - 0.1 and one[2] == two[2] }}
+# Two matrices reach a loss of {{ two[0] :.2f }} and have the most frequent follower at place {{ two[2] :.0f }}. Their
 # product is a table of **bigrams**, pairs of neighbours, and a transformer without blocks can learn nothing else ([Elhage
-# et al. 2021](https://transformer-circuits.pub/2021/framework/index.html)). The single matrix stays at {{ one[0] :.2f }},
-# and it has the token itself at place {{ one[2] :.0f }}, where the two have it at {{ two[2] :.0f }}.
+# et al. 2021](https://transformer-circuits.pub/2021/framework/index.html)). The single matrix stays at {{ one[0] :.2f }}, and not
+# for want of numbers, since two matrices of half the width reach {{ halves[0] :.2f }}. It has the best follower at
+# place {{ one[2] :.0f }} too, and after `␣girl` it says {{ called(np.argmax(single[girl] @ single.T)) }} first; but the token itself is at place
+# {{ one[3] :.0f }}, where the two have it at {{ two[3] :.0f }}. That is only part of what it loses. If a token must not follow
+# itself the loss is still {{ one[1] :.2f }}: the larger part is most likely lost on the scores that are the same both ways.
 #
-# Yet tied models work, so what do they have that our tied matrix lacks? Blocks. How much these can do, our own model
+# Yet tied models work, so what do they have that our tied matrix lacks? Blocks. What a block can do about it, our own model
 # can show, because it started where a tied one is: with two equal matrices. We give it every token as a text of its own
 # and send the stream through its last norm into the output matrix, at three places: straight from the embedding, which is
 # called the **direct path**, after block 0, and after the last block. As a control each token gets what block 0 has added
@@ -406,25 +423,33 @@ places = {
 ways = {n: rms_norm(x, weights.norm, config.norm_eps) @ output.T for n, x in places.items()}
 compare(ways)
 direct, turned, swapped, final = map(judged, ways.values())
+same = judged(rms_norm(read, weights.norm, config.norm_eps) @ read.T)  # were both matrices equal
 kept = np.array([company(cosines(centred(x)), counts) for x in places.values()])
+for name, (after, before, *_) in zip(places, kept):
+    print(f"of ten neighbours {name:20} {after:.2f} followers only, {before:.2f} predecessors only")
 
 # %% [markdown] key="first-block-note"
-# {{ claim: direct[2] < 15 and direct[0] > np.log(len(used)) and turned[2] > len(used) / 4 and turned[1] < direct[1] / 4 }}
-# {{ claim: swapped[1] > 2.5 * turned[1] and swapped[0] > turned[0] + 0.5 and final[1] < turned[1] }}
+# {{ claim: direct[3] < 15 and direct[0] > np.log(len(used)) and turned[3] > len(used) / 4 and turned[2] < direct[2] / 4 }}
+# {{ claim: 0.3 < (direct[2] - swapped[2]) / (direct[2] - turned[2]) < 0.7 }}
+# {{ claim: swapped[2] > 2.5 * turned[2] and swapped[0] > turned[0] + 0.5 and final[2] < turned[2] }}
 # {{ claim: min(kept[i, 0] - kept[i, 1] for i in (0, 1, 3)) > 0.4 }}
-# The direct path has a loss of {{ direct[0] :.2f }}, worse than guessing, {{ np.log(len(used)) :.2f }}, because it proposes the
-# token itself, at place {{ direct[2] :.0f }} in the median, as it did on the first day. One block later the token itself is
-# at place {{ turned[2] :.0f }} and its most frequent follower has come from place {{ direct[1] :.0f }} to
-# {{ turned[1] :.0f }}. That is no better yet than always proposing the commonest tokens, which has a loss of
-# {{ common[0] :.2f }} and place {{ common[1] :.0f }}; the other blocks see to that, as far as they can: a
-# lone token without a beginning is no text that the model has learned from. But with the additions swapped the follower is at
-# place {{ swapped[1] :.0f }}, so block 0 adds to each token something of its own: it takes a row that names its token and
-# turns it towards the columns of what follows.
+# {{ claim: direct[1] > np.log(len(used)) + 1 and same[3] == 1 }}
+# The direct path has a loss of {{ direct[0] :.2f }}, worse than guessing, {{ np.log(len(used)) :.2f }}. The token itself stands high, at
+# place {{ direct[3] :.0f }} in the median (with two equal matrices, as at the start, it would be at {{ same[3] :.0f }}), yet without it the loss
+# is {{ direct[1] :.2f }} all the same: rows and columns have gone their own ways, and nothing has turned the one towards the
+# other yet. One block later the token itself is
+# at place {{ turned[3] :.0f }} and its most frequent follower has come from place {{ direct[2] :.0f }} to
+# {{ turned[2] :.0f }}. That is no better yet than always proposing the commonest tokens, which has a loss of
+# {{ common[0] :.2f }} and place {{ common[2] :.0f }}; the other blocks see to that, as far as they can: a
+# lone token without a beginning is no text that the model has learned from. With the additions swapped the follower is at
+# place {{ swapped[2] :.0f }}. So about half of the way is the same for all tokens, and the rest, down to {{ turned[2] :.0f }}, is each token's own: block 0 takes a row
+# that names its token and turns it towards the columns of what follows. For a model that is really tied this is no
+# proof, since we have none here; it shows that a block can do what such a model needs.
 #
-# What it does *not* change is the company, judged here by all stories at once, and not by a tenth of them as in the
+# What block 0 does *not* change is whom a token is near to, judged here by all stories at once, and not by a tenth of them as in the
 # table of step 4. Of ten neighbours {{ kept[1, 0] :.2f }} are alike in followers only and
 # {{ kept[1, 1] :.2f }} in predecessors only after block 0, and {{ kept[3, 0] :.2f }} and {{ kept[3, 1] :.2f }} after the
-# last one, where the embedding has {{ kept[0, 0] :.2f }} and {{ kept[0, 1] :.2f }}. All the way up, a token's row is about
+# last one, where the embedding has {{ kept[0, 0] :.2f }} and {{ kept[0, 1] :.2f }}. At both heights a token's row is still about
 # what it leads to.
 
 # %% [markdown] key="next"

@@ -83,9 +83,9 @@ show.curves(
 # embedding wrote makes up {{ stream[0].mean() / stream[-1].mean() :.1% }} of what is there in the end. And the
 # rows differ among themselves: at the end the largest, of the `{{ labels[stream[-1].argmax()] }}` at place
 # {{ stream[-1].argmax() }}, is {{ stream[-1].max() / stream[-1].min() :.1f }} times as large as the smallest. A matrix that
-# reads the stream late gets rows of a very different size from one that reads it early. The lowest curve is the
-# strangest: the first block adds {{ added[0] :.2f }}, the median block {{ np.median(added) :.2f }}, and the last one
-# {{ added[-1] :.2f }}.
+# read the stream as it is would get rows of one size near the bottom and of quite another near the top. The lowest curve, what each block
+# adds, is the most uneven: {{ added[0] :.2f }} from the first, {{ np.median(added) :.2f }} from the median block, and
+# {{ added[-1] :.2f }} from the last. Why, this page does not ask; [lesson 09](09_32_blocks.ipynb) comes back to the first.
 
 # %% [markdown] key="divide-why"
 # ## Step 2. Divide each row by its size
@@ -387,7 +387,7 @@ for name, each in sizes.items():
     with np.errstate(invalid="ignore"):  # in some models a row becomes infinite
         low, high = np.quantile(each[-1], (0.25, 0.75))
     rows.append([name, f"{ends[name]:.2f}", f"{low:.2f} to {high:.2f}", f"{adds[name]:.2f}"])
-table(["", "in the end", "half of the texts", "a block adds, times the usual"], rows)
+table(["", "in the end", "middle half of the texts", "a block adds, times the usual"], rows)
 
 # %% [markdown] key="bump-note"
 # {{ claim: ends["times 2, own size"] < 1.6 and ends["times 0.5, own size"] > 0.7 }}
@@ -398,15 +398,18 @@ table(["", "in the end", "half of the texts", "a block adds, times the usual"], 
 # Divided by its own size, the doubled row comes more than half of the way back, to {{ ends["times 2, own size"] :.2f }}
 # times its usual size, and the halved one to {{ ends["times 0.5, own size"] :.2f }}. With stored sizes neither comes back.
 # The halved one ends at {{ ends["times 0.5, stored size"] :.2f }}, and the doubled one stays twice as large until the last
-# blocks, which add most, push it in the median to {{ ends["times 2, stored size"] :.1f }}; what is above 4 is not drawn.
+# blocks, which add most, push it in the median to {{ ends["times 2, stored size"] :.1f }}; what is above 4 is not drawn. The texts differ widely
+# in this: in a quarter of them the row ends {{ np.quantile(sizes["times 2, stored size"][-1], 0.75) :.0f }} times as large as usual or more.
 #
 # The last column says why. Divided by its own size a doubled row *reads* as always, and so each block *adds* what it always
 # adds, {{ adds["times 2, own size"] :.2f }} times the usual in the median. Then the row should be nothing but the usual
 # stream and one more copy of what was there when we doubled it. That sum needs no model, and it is the curve called
 # *summed*: it ends at {{ ends["times 2, summed"] :.2f }}, and the model at {{ ends["times 2, own size"] :.2f }}. So nothing
 # takes the error away. It stays as large as it was, and the stream outgrows it. With stored sizes a row twice as large
-# also reads as twice as large, a block adds {{ adds["times 2, stored size"] :.1f }} times the usual, more than twice because it
-# multiplies readings with each other, and the error grows with the stream.
+# also reads as twice as large, a block adds {{ adds["times 2, stored size"] :.1f }} times the usual, and the error grows with the stream; for
+# half a row it adds {{ adds["times 0.5, stored size"] :.2f }}. That this is not simply 2 and 0.5 has two reasons: feed-forward multiplies
+# readings with each other, so that its part changes by more, and attention reads other rows as well, which are as they were, so that its
+# part changes by less.
 #
 # So the division does more than let readers hear every row alike. It makes what is *written* independent of how large
 # a row has become, and errors of size fade. This holds for a model that was trained with its norms. GPT-2, trained

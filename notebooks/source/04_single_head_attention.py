@@ -373,7 +373,7 @@ agree(mix, recorded["mix"][h])
 #
 # And what did it say? The head's rows of one more matrix, `wo`, bring the mix to width `D`, and this is added
 # to the row of ` named`. Sent past all later blocks, through the last norm's weights and the output matrix,
-# it raises some tokens.
+# it raises some tokens (**direct logit attribution**).
 
 # %% key="written"
 raised = []

@@ -445,7 +445,7 @@ within = ", ".join(f"{(off[:, j] < 30).mean():.0%}" for j in kept)
 # {{ claim: np.mean([near[n] for n in heads]) > 0.75 and np.mean([near[n] for n in heads]) > near[on_previous <= 0.05].mean() + 0.3 }}
 # {{ claim: np.median([loudness[n] for n in heads[:5]]) > 4 * np.median(loudness) }}
 #
-# Our rule holds in {{ "pair" + "s" * (len(kept) > 1) + " " + (", ".join(str(j) for j in kept) or "none") }}, within 30 degrees for {{ within or "none" }} of the heads, and nowhere else for more than half. The other angles climb away from it: pair {{ ramp }}, the loudest of them, lies at
+# Our rule holds in {{ "pair" + "s" * (len(kept) > 1) + " " + (", ".join(str(j) for j in kept) or "none") }}, within 30 degrees for {{ within or "none" }} of the heads, and nowhere else for more than half; where it holds for little more than half, as in the last of these, it misses some of the best heads in the table above. The other angles climb away from it: pair {{ ramp }}, the loudest of them, lies at
 # {{ np.rad2deg(np.median([phi[n][ramp] for n in heads])) :.0f }} degrees in the median of the {{ len(heads) }} heads, where we had derived
 # {{ np.rad2deg(-frequencies[ramp]) :.0f }}. So the trained heads are not built like ours. At such an angle a cosine is steep. What could
 # a slope be good for? Here are the parts of the score in the clearest head. All curves but the first are moved up or down
@@ -482,7 +482,7 @@ show.curves(
 # half from step 6, which knows neither words nor anything that training has found. As controls there are the same
 # pairs with angles for *two* places back, $-2\,\theta_j$, and the slow half.
 #
-# What are such heads good for? Here is a task made for them: a list of 24 random words, said twice. The second time
+# What are such heads good for? Here is a task made for them, and part of what this model was trained on: a list of 24 random words, said twice. The second time
 # it can be copied, if each token has a note of the one before it ([lesson 07b](07b_induction.ipynb) tells how). We
 # measure the **loss**, the mean of $-\log p$ with $p$ the probability of the token that did come next, on the second
 # halves of twenty lists and on our twenty stories.

@@ -221,8 +221,8 @@ table(
 # 2024](https://arxiv.org/abs/2405.14591) derive from it how large a base a context needs.
 # {{ claim: means[500_000][4096:].mean() > 0.2 > abs(means[10_000][4096:].mean()) }}
 #
-# So "scores fall with distance" is true of a query and a key that point the same way, which is the case that
-# [Su et al. 2021](https://arxiv.org/abs/2104.09864), section 3.4.3, look at, the more the smaller the base is. For random
+# So "scores fall with distance" is true, on the whole, of a query and a key that point the same way, and the smaller the base the faster they
+# fall. [Su et al. 2021](https://arxiv.org/abs/2104.09864), section 3.4.3, show of any two that an *upper bound* of the score falls. For random
 # ones there is nothing to fall.{{ claim: abs(unlike) < 0.05 }}
 
 # %% [markdown] key="complex-why"
@@ -319,7 +319,7 @@ for name, each in {"right": weights, "wrong": swapped}.items():
 # There is no error, since the shapes fit. But the wrong numbers are turned together, and off the diagonal the
 # scores are wrong by {{ error :.0% }} of their size. On the diagonal they are right, because there the
 # distance is 0, both are turned by the same angles, and any pairing leaves the dot product as it was. So the
-# first token alone gets the right logits, a test with a single token passes, and the loss of a whole story
+# first token alone gets the right logits, a test with a single token passes, and the loss on the first hundred tokens of a story
 # goes from {{ mean_loss["right"] :.2f }} to {{ mean_loss["wrong"] :.2f }}.
 # {{ claim: mean_loss["wrong"] > mean_loss["right"] + 0.3 }} In this project `load_model` puts the columns back
 # into Meta's order when it reads a file (`weights_tools/layout.py`).

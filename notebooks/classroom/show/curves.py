@@ -262,13 +262,14 @@ def arrows(
     """Draw points of the plane as arrows from the origin, a panel for each title.
 
     Each array has shape (points, 2) and ``labels`` names its rows. The first arrow is marked, later
-    ones are darker; a label that would stand on another is left out.
+    ones are darker; a label that would stand on another is left out. All panels have one scale, and
+    where all arrows of one are as long there is a circle through their tips.
     """
     across = len(points)
+    reach = 1.35 * max(float(np.linalg.norm(r, axis=1).max()) for r in points.values()) or 1.0
     side = min(3.2, WIDTH / across)
     _, places = subplots(1, across, squeeze=False, figsize=(side * across, side + 0.35))
     for place, (title, rows) in zip(places.flat, points.items(), strict=True):
-        reach = 1.35 * float(np.linalg.norm(rows, axis=1).max()) or 1.0
         shades = colours("Blues")(np.linspace(0.55, 1.0, len(rows)))
         named: list[np.ndarray] = []
         for n, (tip, label) in enumerate(zip(rows, labels, strict=True)):
@@ -280,7 +281,9 @@ def arrows(
             if all(np.linalg.norm(tip - other) > 0.13 * reach for other in named):
                 place.text(*(1.14 * tip), label, ha="center", va="center", fontsize=8.5, color=ink)
                 named.append(tip)
-        circle(place, float(np.linalg.norm(rows[0])))
+        length = np.linalg.norm(rows, axis=1)
+        if np.ptp(length) < 0.01 * reach:
+            circle(place, float(length[0]))
         place.axhline(0, color=GUIDE, linewidth=0.7, zorder=0)
         place.axvline(0, color=GUIDE, linewidth=0.7, zorder=0)
         place.set(xlim=(-reach, reach), ylim=(-reach, reach), aspect="equal", xlabel=axes[0])
