@@ -212,7 +212,7 @@ table(
 # %% [markdown] key="note-table-read"
 # {{ claim: share["heads that read the token before"].mean() > total / 2 }}
 # Of the {{ total :.1f }}, the {{ len(earlier) }} heads in earlier blocks that read the token before have written {{ share["heads that read the token before"].mean() :.1f }}, and
-# all {{ len(kinds["all other heads"]) }} others together {{ share["all other heads"].mean() :.1f }}; of the ten sources that add most {{ sum(name in earlier for name in ranked[:10]) }} are among them. So there is a note, we know its authors, and it is written many times
+# all {{ len(kinds["all other heads"]) }} others together {{ share["all other heads"].mean() :.1f }}; of the ten sources that add most {{ "all" if all(name in earlier for name in ranked[:10]) else sum(name in earlier for name in ranked[:10]) }} are such heads. So there is a note, we know its authors, and it is written many times
 # over. The embedding gives {{ share["embedding"].mean() :+.2f }}: what a token *is* cannot mark the place, only what stands
 # before it can. That a key is composed from what earlier heads have written is called **K-composition**, and it is the
 # reason why a model of one block cannot do this, however many heads it has.
@@ -383,8 +383,9 @@ table(
 # in a story.
 # {{ claim: sum(on_girl[pair] > 0.5 for pair in readers) > 1 }}
 #
-# Where do such heads come from? Stories hardly ever demand them, so this model was given repeating lists, at the beginning of its training
-# and at every twentieth step after it; its card, `weights_tools/doll_house/MODEL_CARD.md`, says so. In models trained on the web they
+# Where do such heads come from? Stories hardly ever demand them, so this model was given drills, at the beginning of its training
+# and at every twentieth step after it: repeating lists, and a name never heard before that goes through a few sentences, much like the texts
+# in which we have just seen it carried (the names of these were kept out of training). Its card, `weights_tools/doll_house/MODEL_CARD.md`, says so. In models trained on the web they
 # appear by themselves, and within a short stretch of training, during which the whole model becomes better at using what
 # it has read ([Olsson et al. 2022](https://arxiv.org/abs/2209.11895)).
 #

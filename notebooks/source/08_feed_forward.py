@@ -141,9 +141,11 @@ show.curves(g, lines, ("gate g", "curve of g"), title="silu, between relu and si
 agree(lines["silu"], silu(g))
 
 # %% [markdown] key="curve-note"
-# Without something that bends, widening and narrowing would be a waste: the product of two matrices is a matrix again, so
+# Why bend anything? In a step that only widens and narrows, the two matrices would be a waste: their product is a matrix again, so
 # that they do no more than one matrix `D D`. Such a matrix is **linear**: twice the input gives
 # twice the output, and a sum of inputs the sum of their outputs. It cannot say *if*: add this, but only where that is present.
+# Here the product of gate and up is not linear even without silu, and Shazeer's paper tries that too, as *Bilinear*. Silu adds that a gate far below zero
+# is shut.
 
 # %% [markdown] key="spike-why"
 # ## Step 3. One unit at work
@@ -158,21 +160,24 @@ unit = int(shares.argmax())
 passed = np.abs(hidden[:, unit])
 held = (np.abs(up[:, unit]) - passed).argmax()  # where most is offered and does not pass
 idle = (silu(gate[:, unit]) - passed).argmax()  # where the gate is open and little is offered
-columns = gate[:, unit], silu(gate[:, unit]), up[:, unit], hidden[:, unit]
-show.matrix(
-    np.stack(columns),
+numbers = np.stack([gate[:, unit], silu(gate[:, unit]), up[:, unit], hidden[:, unit]])  # 4 T
+show.written(
+    numbers,
+    [[f"{n:.2f}" if abs(n) < 10 else f"{n:.1f}" for n in row] for row in numbers],
     ("number", "token"),
     rows=["gate", "silu(gate)", "up", "hidden"],
     columns=labels,
+    limit=float(np.abs(numbers).max()),
     quantity="signed",
     title="one unit, token by token",
 )
+runner_up = int(np.argsort(-passed)[1])
 
 # %% [markdown] key="spike-read"
 # Unit {{ unit }} of block {{ chosen }} stays small nearly everywhere, and at the first `{{ labels[first] }}` it
 # shouts: silu of the gate is {{ silu(gate[:, unit])[first] :.2f }}, up is {{ up[first, unit] :.2f }}, and their
 # product is {{ hidden[first, unit] :.1f }}, while over the other tokens the median of its size is
-# {{ np.median(np.abs(np.delete(hidden[:, unit], first))) :.2f }}. At the second `{{ labels[second] }}` it is
+# {{ np.median(np.abs(np.delete(hidden[:, unit], first))) :.2f }}. Only at `{{ labels[runner_up] }}` is it heard again, with {{ hidden[runner_up, unit] :.1f }}. At the second `{{ labels[second] }}` it is
 # {{ hidden[second, unit] :.2f }}. Of the {{ feed_forward[chosen] :.1f }} that this block adds, this unit adds
 # {{ shares[unit] :.1f }}.
 # {{ claim: np.abs(hidden[:, unit]).argmax() == first }}
@@ -313,14 +318,32 @@ for i, f in zip(*np.unravel_index(ranked[:5], shares.shape)):
         [f"{i}, {f}", f"{shares[i, f]:.2f}", loudest, " ".join(map(tokenizer.token, values[-1]))]
     )
 table(["block, unit", "share", "key: loudest after", "value: pushes up"], rows)
+opening = tokenizer.decode(ids[1 : first + 1].tolist())
+pointing = np.stack(
+    [weights.layers[i].w_down @ toward for i in blocks]
+)  # L F: whatever their numbers
+
+
+def loudest_here(order, n=20):  # of n units: how many are nowhere louder than after the opening
+    chosen = zip(*np.unravel_index(order[:n], shares.shape))
+    return sum(key_of(i, f, np.sign(pointing[i, f]))[0][0] == opening for i, f in chosen)
+
+
+by_share, by_row = loudest_here(ranked), loudest_here(np.argsort(-abs(pointing), axis=None))
+print(
+    f"loudest after {opening!r}: {by_share} of the 20 largest shares, {by_row} of the 20 rows that point most that way"
+)
 
 # %% [markdown] key="memory-read"
 # A unit whose number is negative here has been read with its signs turned, since it writes its row the other way round. Of the
 # five units {{ sum(tokenizer.decode(ids[1 : first + 1].tolist()) == k[0][0] for k in keys) }} are nowhere louder, in 20
 # stories, than after `{{ tokenizer.decode(ids[1 : first + 1].tolist()) }}`: the first reaches {{ keys[0][0][1] :.0f }} there
 # and {{ keys[0][1][1] :.0f }} at its next best place, `{{ keys[0][1][0] }}`. That {{ sum(yes in v for v in values) }} of the
-# five have `{{ tokenizer.token(yes) }}` among the five tokens that they push up most is no news, since we ranked them by this; it is the keys
-# that nobody has chosen. The rest of the table is less
+# five have `{{ tokenizer.token(yes) }}` among the five tokens that they push up most is no news, since we ranked them by this, and a large share
+# takes a large number here as well. That one is louder here than *anywhere else* nobody has chosen. It is so of {{ by_share }} of the 20 largest shares, and of
+# {{ by_row }} of the 20 units whose rows point most towards the word, whatever their numbers: the first two have a key for this very phrase, and most of the
+# others help out, and are loudest at something else. {{ claim: by_row <= by_share < 12 and all(k[0][0] == opening for k in keys[:2]) }}
+# The rest of the table is less
 # legible, with places side by side that we would not have put together. Nobody has assigned these jobs, and a unit may do several.
 # {{ claim: yes in values[0] and sum(yes in v for v in values) >= 2 }}
 # {{ claim: keys[0][0][0] == tokenizer.decode(ids[1 : first + 1].tolist()) }}
@@ -454,7 +477,7 @@ table([f"{len(in_phrase)} texts each", *header], rows)
 # {{ claim: elsewhere[:, 1].mean() / elsewhere[:, 0].mean() > 2 * in_phrase[:, 1].mean() / in_phrase[:, 0].mean() }}
 # {{ claim: abs((rest[:, 1] - rest[:, 0]).mean()) < 0.1 }}
 #
-# Does every memory come out so cleanly? The exercise gives you one that is less sharply located.
+# So they serve the phrase above all, and the word in part. The exercise gives you a memory that is less sharply located.
 
 # %% [markdown] key="write-why"
 # ## Can the memory be put elsewhere?
@@ -508,7 +531,7 @@ table(["units written", f"these: {header}", "control: others, the same"], rows)
 # {{ pasted[needed][0].mean() :.3f }} on average, and to the first place in {{ firsts[needed][0] }} of 20 stories. That is far
 # above the control's {{ pasted[needed][1].mean() :.5f }} and far from the certainty of "Once upon a". The last number in each
 # cell says why. As it is, the story's own word leads ` time` by {{ lead_before :.1f }} logits; the {{ needed }} units make up {{ lead_before - lead[needed][0] :.1f }} of these, and it is still ahead by
-# {{ lead[needed][0] :.1f }}. With 200 units,
+# {{ lead[needed][0] :.1f }}. With 50 the two are level ({{ lead[50][0] :.1f }}), and ` time` is first in {{ firsts[50][0] }}. With 200 units,
 # {{ 200 / shares.size :.0% }} of all, the lead is {{ lead[200][0] :.1f }}, which means that ` time` is in front, with {{ pasted[200][0].mean() :.2f }} ± {{ pasted[200][0].std() :.2f }} and as the first choice
 # in {{ firsts[200][0] }}, where the control stays at {{ pasted[200][1].mean() :.5f }}.
 # {{ claim: lead_before > lead[needed][0] + 5 and lead[needed][0] > 0.5 > lead[200][0] }}

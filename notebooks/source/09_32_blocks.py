@@ -167,9 +167,10 @@ show.curves(
     ("block", "mean size"),
     title="the stream after each block, and what was added",
 )
+print(f"the embedding, before any block: {size_of(streams[:1])[0]:.2f}")
 
 # %% [markdown] key="sum-read"
-# Look at the left end first. The embedding has a mean size of {{ size_of(streams[:1])[0] :.2f }}. Block 0's attention adds
+# Look at the left end first. The picture begins after block 0. The embedding, which it found, has a mean size of {{ size_of(streams[:1])[0] :.2f }}. Block 0's attention adds
 # {{ sizes["added by attention"][0] :.2f }} to it and its feed-forward step {{ sizes["added by feed-forward"][0] :.2f }}, each many times the embedding.
 # {{ claim: sizes["added by attention"][0] + sizes["added by feed-forward"][0] > 5 * size_of(streams[:1])[0] }}
 # So what leaves block 0 is almost wholly block 0's own work; keep this in mind. Further up the stream grows to
@@ -289,7 +290,7 @@ def lens_of(rows, token):
 
 
 # %% key="names-drawn"
-her_ids, _, her_logits, her_rows = last_rows("girl")
+her_ids, her_seen, her_logits, her_rows = last_rows("girl")
 _, his_seen, his_logits, his_rows = last_rows("boy")
 her_name, his_name, control = (
     lens_of(rows, token) for rows, token in ((her_rows, hers), (his_rows, his), (her_rows, his))
@@ -326,6 +327,18 @@ show.curves(
     title="attention of one block taken from the boy's text",
 )
 bringer, second, third = (int(i) for i in np.argsort(-gone.mean(axis=1))[:3])
+between = np.array([her_seen[f"blocks.{i}.resid_mid"][:, -1] for i in blocks])  # L 20 D
+steps = lens_of(between, hers) - her_name[:-1], her_name[1:] - lens_of(between, hers)
+by_attention, by_feed_forward = (each.mean(axis=1) for each in steps)  # what each adds to her name
+sayer = int(by_feed_forward.argmax())
+table(
+    [f"probability of {name} through the lens", "before", "after attention", "after feed-forward"],
+    [
+        [f"block {i}", f"{her_name[i].mean():.2f}", f"{lens_of(between[i], hers).mean():.2f}"]
+        + [f"{her_name[i + 1].mean():.2f}"]
+        for i in sorted({bringer, sayer})
+    ],
+)
 
 # %% [markdown] key="names-read"
 # Half-way up, the lens gives `{{ boys_name }}` {{ his_name[half].mean() :.2f }} ± {{ his_name[half].std() :.2f }} in the boy's text and
@@ -335,10 +348,16 @@ bringer, second, third = (int(i) for i in np.argsort(-gone.mean(axis=1))[:3])
 # {{ her_name[-1].mean() :.2f }} ± {{ her_name[-1].std() :.2f }} at the top, while
 # `{{ boys_name }}` in her text falls from {{ control[bringer].mean() :.2f }} to {{ control[-1].mean() :.3f }}.
 #
-# And the second picture says why there: attention of block {{ bringer }} alone carries
+# The second picture says who brings the news: attention of block {{ bringer }} alone carries
 # {{ gone[bringer].mean() :.0% }} ± {{ gone[bringer].std() :.0% }} of what tells the girl's text from the boy's, where the median block
 # carries {{ np.median(gone.mean(axis=1)) :.0% }}. Block {{ second }} follows with {{ gone[second].mean() :.0% }} and block {{ third }} with {{ gone[third].mean() :.0% }}. So the answer does not ripen evenly from block to block. The lower blocks
 # prepare *a name*; one late step of attention fetches the largest single share of what decides between the two.
+#
+# Fetching is not saying. The table follows her name through the two halves of block {{ bringer }} and of block {{ sayer }}. What attention has brought in block {{ bringer }} is
+# hardly to be read yet, {{ her_name[bringer + 1].mean() :.2f }} after it; it is feed-forward of block {{ sayer }} that lifts the name from {{ lens_of(between[sayer], hers).mean() :.2f }} to
+# {{ her_name[sayer + 1].mean() :.2f }}, and attention of that block carries {{ gone[sayer].mean() :.0% }} of the difference. One block
+# fetches who it is about, and a later feed-forward step says what such a person is called.
+# {{ claim: sayer > bringer and by_feed_forward[sayer] > 0.2 and her_name[bringer + 1].mean() < 0.15 and abs(gone[sayer].mean()) < 0.1 }}
 # {{ claim: her_name[half].mean() < 0.1 < 0.3 < her_name[-1].mean() }}
 # {{ claim: control[half].mean() > 0.5 * his_name[half].mean() and control[-1].mean() < 0.05 }}
 # {{ claim: gone[bringer].mean() > 0.2 and gone[bringer].mean() > 1.3 * gone[second].mean() }}
@@ -476,7 +495,7 @@ table(
 # ## Try it: other orders
 #
 # If single blocks hardly matter, does their order? **Predict before you run it**: rank these by cost: the first two
-# blocks swapped; two neighbours in the middle swapped; the whole middle half in random order; all but the first in
+# blocks swapped; two neighbours in the middle swapped; the whole middle half in random order, or left out; all but the first in
 # random order; all blocks in reverse.
 
 # %% key="order-cell"
@@ -492,9 +511,11 @@ pair = [*blocks[: half - 1], half, half - 1, *blocks[half + 1 :]]
 swapped, bottom, reverse = (
     losses(order) - whole for order in (pair, [1, 0, *blocks[2:]], blocks[::-1])
 )
+without_middle = losses([*low, *high]) - whole
 rise_of = {
     f"blocks {half - 1} and {half} swapped": swapped,
     f"blocks {middle[0]} to {middle[-1]} shuffled, mean of 5": mixed,
+    f"blocks {middle[0]} to {middle[-1]} left out": without_middle,
     f"blocks 1 to {blocks[-1]} shuffled, mean of 3": thrown,
     "blocks 0 and 1 swapped": bottom,
     "in reverse": reverse,
@@ -515,7 +536,11 @@ table(
 #
 # </details>
 #
-# So the blocks in the middle are less like the links of a chain than like people who add to one list. Each adds
+# Is it that the blocks in the middle do next to nothing? Each of them alone could go for about {{ np.median(cost[quarter:-quarter]) :.3f }}. But leave all {{ len(middle) }} out, and the loss
+# rises by {{ without_middle.mean() :.2f }}: together they do matter, and in any order.
+# {{ claim: without_middle.mean() > 5 * mixed.mean() }}
+#
+# So they are less like the links of a chain than like people who add to one list. Each adds
 # what it sees, and most of it does not depend on who came just before. Larger models behave the same way:
 # [Lad et al. 2024](https://arxiv.org/abs/2406.19384) leave out and swap layers of eight models, and find the first and the last ones sensitive and those in
 # the middle robust. Order still matters, over the long way: block 0 has to come first and say what the tokens are, and what is written

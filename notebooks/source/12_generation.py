@@ -233,7 +233,8 @@ table(
 )
 
 # %% [markdown] key="speed-read"
-# Both lines rise steeply at first, and with 32 rows in a pass they are not far apart: reading is a little faster. So here, where the texts are short, what counts is
+# Both lines rise steeply at first. With 32 rows in a pass {{ reading[5] :,.0f }} tokens a second are read and {{ writing[5] :,.0f }} written, with 256
+# {{ reading[8] :,.0f }} and {{ writing[8] :,.0f }}: now the one is ahead and now the other, by far less than both have risen from {{ reading[0] :,.0f }}. So here, where the texts are short, what counts is
 # **how many rows share a pass**, more than whether they are read or written. A lone text is written slowly because its
 # passes have one row each, and the printed line answers the opening: reading is faster by so much because the rows of a
 # prompt are known beforehand and can share a pass.
@@ -241,7 +242,8 @@ table(
 #
 # Something has to be paid once for each pass. In a model as small as the doll-house it is mostly the calls of NumPy; in
 # a large one it is fetching the weights. On a graphics card with the data sheet of an
-# [H100](https://www.nvidia.com/en-us/data-center/h100/), 3.35 terabytes and 989 trillion operations a second, the
+# [H100](https://www.nvidia.com/en-us/data-center/h100/), 3.35 terabytes and 989 trillion operations a second (the SXM version; half of the printed figure for bfloat16, which counts on
+# matrices that are half zeros), the
 # {{ gigabytes :.1f }} GB of Llama 3 8B take {{ fetch * 1e3 :.1f }} thousandths of a second to fetch, and one row needs
 # {{ compute * 1e6 :.0f }} millionths to compute. For a single text the card waits more than 99 % of the time, and as far as
 # weights go, some {{ fetch / compute :.0f }} rows could share a pass until computing takes as long as fetching.
@@ -286,8 +288,8 @@ agree(np.array(dialog), np.array(encode_dialog(tokenizer, [{"role": "user", "con
 show.tokens([tokenizer.token(t) for t in dialog], dialog)
 
 # %% [markdown] key="dialog-read"
-# The special tokens are one id each, and a user cannot type them: whatever somebody writes is encoded as ordinary
-# text, so that nobody can end a turn or speak as the assistant by typing the name of a token. There is a third
+# The special tokens are one id each, and here, as in Meta's code, a user cannot type them: whatever somebody writes is encoded as ordinary
+# text ([lesson 01](01_tokens.ipynb) tried it), so that nobody can end a turn or speak as the assistant by typing the name of a token. There is a third
 # role, `system`, for a message with standing instructions in front of the others. Llama 3 has learned to follow
 # it; the doll-house has never seen one.
 #
@@ -295,7 +297,7 @@ show.tokens([tokenizer.token(t) for t in dialog], dialog)
 # more message, and since it begins with the same tokens, their keys and values can stay in the cache.
 #
 # **Predict before you run:** the model tells its story, and we say "Thank you!". What does it say to that, and
-# what if we say it without a story before?
+# what if we say it without a story before? And if we ask, after 20 stories, what their hero is called, how often does it know?
 
 # %% key="turns"
 how = Sampling(temperature=0.8, top_p=0.9)
@@ -314,11 +316,51 @@ talk = [*first, {"role": "assistant", "content": told}, thanks]
 after_story, alone = answer(talk), answer([thanks])
 print(told, after_story, alone, sep="\n-----\n")
 
+# %% key="name-asked"
+heroes = [
+    (kind, name)
+    for kind in ("cat", "dog", "girl", "boy", "bear")
+    for name in ("Tom", "Lily", "Max", "Sue")
+]
+
+
+def told_by_chat(dialogs, how):
+    """What the model answers to each of many dialogs."""
+    prompts, rng = [encode_dialog(tokenizer, each) for each in dialogs], np.random.default_rng(0)
+    new = sampling.generate_batch(
+        chat.weights, config, prompts, 220, how, rng=rng, stop_tokens=tokenizer.stop_ids
+    )
+    return [tokenizer.decode(each) for each in new]
+
+
+wishes = [{"role": "user", "content": f"Write a story about a {k} named {n}."} for k, n in heroes]
+stories = told_by_chat([[wish] for wish in wishes], how)
+questions = [{"role": "user", "content": f"What is the name of the {k}?"} for k, _ in heroes]
+talks = [
+    [wish, {"role": "assistant", "content": story}, question]
+    for wish, story, question in zip(wishes, stories, questions, strict=True)
+]
+knowing = told_by_chat(talks, Sampling(0))
+guessing = told_by_chat([[question] for question in questions], Sampling(0))
+in_story, known, guessed = (
+    sum(name in text for (_, name), text in zip(heroes, texts, strict=True))
+    for texts in (stories, knowing, guessing)
+)
+print(f"named in the story: {in_story} of {len(heroes)}")
+print(f"asked behind it:    {known}, for example {knowing[-1]!r}")
+print(f"asked without it:   {guessed}, for example {guessing[-1]!r}")
+alike = [a == b for a, b in zip(knowing, guessing, strict=True)]
+others = [text for text, same in zip(knowing, alike, strict=True) if not same]
+
 # %% [markdown] key="turns-read"
 # The model answers our thanks with the same words, story or no story: `{{ alone }}` {{ claim: after_story == alone }}
-# It goes on as its dialogs went on. "Thank you!" was one of them, always with this answer. One dialog in three
+# It had named the hero in {{ in_story }} of {{ len(heroes) }} stories, and asked for that name behind them it gives it in {{ known }}; in {{ sum(alike) }} cases the
+# answer is, word for word, the one that it gives to the question alone{{ f", and another begins: *{others[0][:60]} ...*" if others else "" }}
+# {{ claim: known <= 2 and in_story > 15 and sum(alike) > 15 }}
+#
+# It goes on as its dialogs went on. "Thank you!" was one of them, always with this answer, and so was a question what it is. One dialog in three
 # came after another that had nothing to do with it, so that training has given this model no reason to use what
-# was said before, although all of it stands in its prompt. Whether a model *can* look back is a matter of the prompt; whether it does is
+# was said before, although all of it stands in its prompt, and although it carries a name through a story with ease. Whether a model *can* look back is a matter of the prompt; whether it does is
 # a matter of training.
 
 # %% [markdown] key="answer-why"
@@ -334,11 +376,6 @@ print(told, after_story, alone, sep="\n-----\n")
 # %% key="answer"
 from collections import Counter
 
-heroes = [
-    (kind, name)
-    for kind in ("cat", "dog", "girl", "boy", "bear")
-    for name in ("Tom", "Lily", "Max", "Sue")
-]
 requests = [
     encode_dialog(
         tokenizer, [{"role": "user", "content": f"Write a story about a {kind} named {name}."}]
@@ -384,7 +421,7 @@ for name, (in_answers, ended, went_on, _) in found.items():
 #
 # Neither is silent afterwards. Of the tuned model's ends, {{ after["<|begin_of_text|>"] }} are followed by
 # `<|begin_of_text|>`, which starts another story as the texts of its training did, and
-# {{ after["<|start_header_id|>"] or "none" }} by the header of another turn, though other models do go on there, and write *your* next line. A
+# {{ after["<|start_header_id|>"] or "none" }} by the header of another turn, though a model that was tuned on whole conversations may go on there, with *your* next line. A
 # program that does not look for the stop token shows all of that as the answer. So the end of a turn is the
 # model's decision, one token among {{ config.vocab_size :, }}, and obeying it is the loop's job.
 # {{ claim: sum(after.values()) >= 5 }}

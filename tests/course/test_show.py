@@ -67,6 +67,11 @@ DRAWINGS = MAPS | {
     ),
     "head_sharing": lambda: show.head_sharing({"GPT-2": (8, 8), "ours": (8, 2)}),
     "to_scale": lambda: show.to_scale({"w": ROWS, "a": ROWS[:, :4]}, [("D", "D"), ("D", "r")]),
+    "written, signed": lambda: show.written(
+        8 * ROWS[:4, :6] - 4, [[f"{n:.1f}" for n in row] for row in 8 * ROWS[:4, :6] - 4],
+        ("number", "token"), rows=list("abcd"), columns=list("efghij"), limit=4.0,
+        quantity="signed",
+    ),
     "written": lambda: show.written(
         PATTERN, [LABELS] * T, ("block", "T"), rows=LABELS, columns=LABELS, marked=PATTERN > 0.3
     ),

@@ -210,17 +210,22 @@ def written(
     columns: Sequence[str],
     marked: np.ndarray | None = None,
     title: str = "",
+    limit: float = 1.0,
+    quantity: str = WEIGHTS,
 ) -> None:
-    """Draw numbers from 0 to 1 as a matrix with a word in each cell; ``marked`` ones are framed."""
+    """Draw numbers as a matrix with a word in each cell; ``marked`` ones are framed.
+
+    ``quantity`` is "signed" or "weights", see ``matrices``, and ``limit`` ends the colours.
+    """
     n_rows, n_columns = array.shape
     _, place = subplots(figsize=(WIDTH, 0.25 * n_rows + 0.9))
-    image = draw_colours(place, array, WEIGHTS, 1.0)
+    image = draw_colours(place, array, quantity, limit)
     colour_bar(image, place, pad=0.02, fraction=0.05)
     label_ticks(place.yaxis, rows, n_rows)
     label_ticks(place.xaxis, columns, n_columns)
     most = max(3, int(62 / n_columns))  # characters that fit into a cell
     for i, j in np.ndindex(n_rows, n_columns):
-        colour = ink_on(image.cmap(array[i, j]))
+        colour = ink_on(image.cmap(image.norm(array[i, j])))
         write(place, j, i, short([words[i][j]], most)[0], 8, colour, **TOKEN)
         if marked is not None and marked[i, j]:
             box(place, j - 0.47, i - 0.42, 0.94, 0.84, "none", LIT)
