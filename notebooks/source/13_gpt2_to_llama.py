@@ -302,7 +302,7 @@ table(
 # {{ claim: change_at["RMSNorm"][helps] < -0.06 and change_at["RMSNorm"][harms] > 0.06 and abs(change_at["RMSNorm"][-1]) < 0.04 }}
 # {{ claim: change_at["RoPE"][-1] < -0.2 }}
 # {{ claim: len(set(map(tuple, orders.values()))) == 2 }}
-# The curves are valleys, lowest at different rates:
+# With one start for each rate the curves are rough valleys, lowest at different rates:
 # {{ ", ".join(f"{best[name]:g} for {name}" for name in ("GPT-2", "RoPE", "no biases")) }}. At {{ rates[helps] :g }} RMSNorm changes the loss by
 # {{ change_at["RMSNorm"][helps] :+.2f }} and at {{ rates[harms] :g }} by {{ change_at["RMSNorm"][harms] :+.2f }}. Either column alone
 # misleads: with each model at its best it is
@@ -312,7 +312,8 @@ table(
 # {{ claim: orders[f"at {rates[0]:g}"][0] == "SwiGLU" and change_at["SwiGLU"][0] < -0.05 and abs(change_at["SwiGLU"][-1]) < 0.03 }}
 #
 # So "everything else was the same" is no fair comparison if the same suits one side only. Of dozens of published changes
-# that were tested in one setting, most made no real difference ([Narang et al. 2021](https://arxiv.org/abs/2102.11972)).
+# that were tested in one setting, most made no real difference, but RMSNorm and units with a gate, such as SwiGLU, did
+# ([Narang et al. 2021](https://arxiv.org/abs/2102.11972)).
 
 # %% [markdown] key="bigram-why"
 # ## Step 8. Something to beat
@@ -381,8 +382,10 @@ widest = max(final, key=lambda name: np.ptp(final[name]))
 # **RoPE** is the one clear gain, {{ np.median(change["RoPE"]) :+.2f }}. With RMSNorm the sign differs from run to run. SwiGLU and
 # grouped queries cost a little in every run, but at most {{ max(change["SwiGLU"].max(), change["grouped queries"].max()) :.2f }}, and two runs of GPT-2 lie
 # as far apart. {{ claim: min(change["SwiGLU"].min(), change["grouped queries"].min()) > 0 }}
-# Without biases all three runs are worse, too, by {{ change["no biases"].min() :.2f }} to {{ change["no biases"].max() :.2f }}; no
-# other model's runs differ as much.
+# Without biases all three runs are worse, too, by {{ change["no biases"].min() :.2f }} to {{ change["no biases"].max() :.2f }}, but this may be the rate and not
+# the biases. The rate {{ best["no biases"] :g }} was chosen by a single run, and this run, like those at two other rates, did better than the median
+# of the three does now: by luck, it seems. This step stays undecided here.
+# {{ claim: (np.sort(by_rate["no biases"])[:3] < np.median(final["no biases"])).all() }}
 #
 # {{ claim: all(np.median(final[name]) > by_rate[name].min() for name in names) }}
 # In all six, the median is higher than the loss of the run that chose the rate. Whoever picks the lowest of several numbers picks
@@ -471,8 +474,8 @@ table(
 # %% [markdown] key="seen-read"
 # {{ claim: ahead[:, 0].max() < -0.05 and ahead[:, 1].min() > 0.03 and (ahead[:, 2] > 0.55 * ahead[:, -1]).all() }}
 # All models do worse with one token shown, {{ min(x[0] for x in shown.values()) :.2f }} at best, than the table of pairs with
-# {{ counted[1] :.2f }}: probably a text that begins
-# in the middle of a story is foreign to them.
+# {{ counted[1] :.2f }}. A likely reason: the counts learn from every pair of the text, whereas a model meets a token with nothing
+# before it only in the first place of a row, one of {{ SEEN[-1] }}.
 # {{ claim: min(x[0] for x in shown.values()) > counted[1] + 0.1 and min(x[1] for x in shown.values()) > counted[2] + 0.1 }}
 # There RoPE is even {{ -by_middle[1] :.2f }} *behind*; perhaps the row of place 0 helps the others, because it says that nothing
 # came before. With two tokens it is ahead by {{ by_middle[2] :.2f }}, with four by {{ by_middle[4] :.2f }}, with sixteen by {{ by_middle[16] :.2f }}, and with

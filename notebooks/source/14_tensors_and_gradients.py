@@ -7,7 +7,7 @@
 #
 # *Which way* is told by the **gradient**, which you find by trying, by the chain rule, and with a program of your own for
 # any computation. It does not say *how far*: for our one wish a single step will do, and where many are needed, an
-# **optimizer** decides. There you make a classic mistake on purpose and see what it is good for.
+# **optimizer** decides. On the way you forget on purpose to clear the gradients, a classic mistake, and see what it is good for.
 #
 # It follows [lesson 13](13_gpt2_to_llama.ipynb); [exercise 14](exercises/14_tensors_and_gradients.ipynb) goes with it.
 
@@ -172,7 +172,7 @@ show.bars(d_z[best], names, "d_z", title="the gradient with respect to six logit
 # %% [markdown] key="step-why"
 # ## Step 5. A step
 #
-# Now every weight moves by $-r$ times its derivative $g$. Slope times distance is $-r\,g^2$, so that
+# Now every weight moves by $-\eta$ times its derivative $g$. Slope times distance is $-\eta\,g^2$, so that
 # together they promise to change the loss by $-\eta \sum g^2$. The number $\eta$ (eta) is the **learning rate**, a
 # **hyperparameter**: nothing learns it, we choose it. Does the loss keep the promise?
 
@@ -425,14 +425,14 @@ show.curves(np.arange(100), swings, ("step", "weight"), title="one weight in a b
 # (Polyak 1964; brought to deep networks by [Sutskever et al. 2013](https://proceedings.mlr.press/v28/sutskever13.html)), between the correct loop ($\beta = 0$)
 # and the mistake (1):
 #
-# $$v \leftarrow \beta\,v + g \qquad\qquad w \leftarrow w - r\,v$$
+# $$v \leftarrow \beta\,v + g \qquad\qquad w \leftarrow w - \eta\,v$$
 #
 # On a slope that stays the same, $v$ grows to $g\,(1 + 0.9 + 0.81 + \dots) = 10\,g$. So is momentum only
 # a rate ten times as large?
 #
 # ## Step 9. In a valley
 #
-# Take two weights and $\mathrm{loss} = (a^2 + 100\,b^2) / 2$, a valley. A plain step turns $a$ into $(1 - r)\,a$
+# Take two weights and $\mathrm{loss} = (a^2 + 100\,b^2) / 2$, a valley. A plain step turns $a$ into $(1 - \eta)\,a$
 # and $b$ into $(1 - 100\,\eta)\,b$. Above $\eta = 0.02$ the second factor is below −1, and $b$ swings wider with each
 # step. So the steep direction sets the rate, far too small for the flat one.
 
@@ -441,7 +441,7 @@ show.curves(np.arange(100), swings, ("step", "weight"), title="one weight in a b
 # of the gradient, which is momentum again, and of its square:
 #
 # $$m \leftarrow \beta_1 m + (1 - \beta_1)\,g \qquad v \leftarrow \beta_2 v + (1 - \beta_2)\,g^2 \qquad
-# w \leftarrow w - r\,\frac{m'}{\sqrt{v'}}$$
+# w \leftarrow w - \eta\,\frac{m'}{\sqrt{v'}}$$
 #
 # Here $v$ is not a velocity: its root is the usual size of this weight's slope, so that the quotient is seldom much above 1. Both means start at 0: after $t$ equal gradients, $m = (1 - \beta_1^t)\,g$, and divided by that factor it is
 # $m'$; $v'$ likewise.
@@ -564,7 +564,7 @@ table(
 # %% [markdown] key="next"
 # ## What comes next
 #
-# PyTorch has these optimizers as `torch.optim.SGD(..., momentum=0.9)` and `torch.optim.Adam`; what the W of `AdamW` adds
+# PyTorch has these optimizers as `torch.optim.SGD(..., momentum=0.9)` and `torch.optim.Adam(..., betas=(0.9, 0.95))` (left to itself it keeps 0.999 of the squares); what the W of `AdamW` adds
 # is in [lesson 16](16_pretraining.ipynb).
 # In [exercise 14](exercises/14_tensors_and_gradients.ipynb) you find out what our step has changed for a
 # *boy*. [Lesson 15](15_backward.ipynb) goes back through every step of a Llama.

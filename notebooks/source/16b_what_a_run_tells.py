@@ -7,7 +7,7 @@
 #
 # And what would more text, or a larger model, bring? You let a model learn ten stories by heart on purpose, look at what
 # reading a text again is worth, fit a scaling law, and set an examination in which a model that only recites comes close
-# to one that can read. Then you can answer the first question with yes or no.
+# to one that can read. Then you can say of the first question how far it can be answered.
 #
 # Before this page: [lesson 16](16_pretraining.ipynb). Its exercise: [16](exercises/16_pretraining.ipynb).
 
@@ -52,7 +52,7 @@ before = int(np.argmax(np.diff(both["training"])[there:] < -0.1)) + there  # the
 # 07b](07b_induction.ipynb) says why), which makes it worse at stories. Then come the stories, the training loss jumps, and both fall
 # together. They part twice. From {{ million[wide] :.0f }} million tokens on a gap opens slowly: after {{ million[before] :.1f }} million the training loss has
 # come down to {{ both["training"][before] :.2f }}, the other one to {{ both["held out"][before] :.2f }}. In the last {{ million[-1] - million[before] :.0f }} million they part at once: the training loss goes from {{ log["train_loss"][before] :.2f }} nats to
-# {{ log["train_loss"][-1] :.2f }}, the other one from {{ held.min() :.3f }} at its best to {{ held[-1] :.3f }}.
+# {{ log["train_loss"][-1] :.2f }}, the other one from {{ held[before] :.3f }} to {{ held[-1] :.3f }}, after {{ held.min() :.3f }} at its best.
 # {{ claim: log["train_loss"][-1] < 0.6 * log["train_loss"][before] and held[-1] >= held.min() }}
 # {{ claim: wide < before - 5 and both["held out"][before] > both["training"][before] + 0.05 }}
 #
@@ -211,7 +211,9 @@ table(["", "lowest", "highest"], [[n, f"{min(r):.2f}", f"{max(r):.2f}"] for n, r
 # {{ claim: abs(promised[hidden] - measured) < abs(as_before - measured) - 0.05 and abs(as_beside - measured) < 0.15 }}
 # The first control promises {{ as_before :.2f }}, much too little loss, because each tripling brings less than the one
 # before, as in any power law, even with $E = 0$. The law says {{ promised[hidden] :.2f }}, and the neighbour, which needs no law, {{ as_beside :.2f }}; measured were {{ measured :.2f }}. So **the result of
-# a run that one can afford only once is known, nearly, before it begins**, from small ones, and here the neighbour knows it better than the law. Each run hidden in its turn is missed by {{ np.sqrt(np.mean(errors**2)) :.2f }} nats. {{ claim: abs(as_beside - measured) < abs(promised[hidden] - measured) }}
+# a run that one can afford only once is known, nearly, before it begins**, from small ones. That the neighbour is nearer here than the law
+# says nothing, because each point is a single run. And the longest runs read the {{ int(whole) :, }} tokens of our stories {{ D.max() / whole :.1f }} times, of which step 2 has shown
+# that it is not quite as good as new text, so the law has a little of that in it. Each run hidden in its turn is missed by {{ np.sqrt(np.mean(errors**2)) :.2f }} nats.
 #
 # The numbers in the law are less sure. Hiding a single run moves $\alpha$ from {{ min(ranges["alpha"]) :.2f }} to {{ max(ranges["alpha"]) :.2f }} and $\beta$ from
 # {{ min(ranges["beta"]) :.2f }} to {{ max(ranges["beta"]) :.2f }}; $E$, which no model could get below, goes from {{ min(ranges["E"]) :.2f }} to {{ max(ranges["E"]) :.2f }}, and the loss with ten times as much new text from {{ min(ranges["loss with ten times as much new text"]) :.2f }} to {{ max(ranges["loss with ten times as much new text"]) :.2f }}.
@@ -358,7 +360,7 @@ print(f"{len(new_stories)} items; guessing 25 % ± {100 * error:.0f} %")
 # in use, and a mark without its rule says little ([Gao
 # 2021](https://blog.eleuther.ai/multiple-choice-normalization/)). Free answers cannot be marked like this. There a stronger model is often the
 # judge, and has been found to favour longer answers, the one that comes first, and perhaps its own ([Zheng et al.
-# 2023](https://arxiv.org/abs/2306.05685)). Two things make it easy: the doll-house told these
+# 2023](https://arxiv.org/abs/2306.05685)). And two things make our own examination easy: the doll-house told these
 # stories itself, and the wrong sentences often name another hero.
 #
 # ## Experiment: reading or reciting?
