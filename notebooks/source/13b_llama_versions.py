@@ -174,7 +174,7 @@ print(forged[-60:])
 #
 # ## Step 6. Half of a model
 #
-# The last line of the table answers the question from the beginning: above all in another way. Up to 9 trillion tokens are more than four times the
+# The last line of the table answers the question from the beginning: with more for each weight, and in another way. Up to 9 trillion tokens are more than four times the
 # 2 trillion that Llama 2 7B had read, but fewer than the over 15 trillion of [Llama 3](https://github.com/meta-llama/llama3/blob/main/MODEL_CARD.md). And the 1B and 3B did not start from random numbers. They were cut out of Llama 3.1 8B, which is called **pruning**, and then trained with the probabilities of the 8B and the 70B as
 # targets, **knowledge distillation** ([Hinton et al. 2015](https://arxiv.org/abs/1503.02531)).
 #
@@ -366,7 +366,7 @@ apart = min(low["text"], high["text"]) - min(low["teacher"], high["teacher"])
 # And the teacher? The student of the text does best at the middle one of its rates. That of the teacher hardly tells its two
 # smaller rates apart, and the largest is worse. {{ claim: by_text[3.5e-4][0] > by_text[7e-4][0] + 0.01 and by_teacher[3e-3][0] > by_teacher[1.5e-3][0] + 0.03 }}
 # {{ claim: high["text"] - low["text"] > 0.02 and abs(high["teacher"] - low["teacher"]) < 0.04 and high["text"] - high["teacher"] > 0.02 }}
-# At one shared rate, {{ RATES[1] :g }}, the teacher would win by {{ high["text"] - high["teacher"] :.3f }}. Each at its own best, they are {{ abs(apart) :.3f }} apart, less than two runs of
+# At one shared rate, {{ RATES[1] :g }}, the teacher would win by {{ high["text"] - high["teacher"] :.3f }}, and at the other, {{ RATES[0] :g }}, the text by {{ low["teacher"] - low["text"] :.3f }}. {{ claim: low["teacher"] > low["text"] }} Each at its own best, they are {{ abs(apart) :.3f }} apart, less than two runs of
 # the same student differ, so that thirty steps cannot tell them apart. {{ claim: abs(apart) < 0.03 and abs(apart) < np.ptp(by_text[RATES[0]]) }}
 # Over a long run it may be otherwise.
 #
@@ -375,7 +375,7 @@ apart = min(low["text"], high["text"]) - min(low["teacher"], high["teacher"])
 # - From Llama 2 to 3.2 the block stayed. The vocabulary, the frequencies of RoPE, who shares keys, and whether the output is tied
 #   changed, and each of these is code or a number that a loader has to know.
 # - Llama 3's format has marks that typed text cannot imitate, if the program encodes it without special tokens.
-# - Half of the blocks can go, best from the middle, if training follows, and what a smaller model inherits is worth far more
+# - Half of the blocks can go if training follows; before any, the middle half is the one to leave out. And what a smaller model inherits is worth far more
 #   than the same training from random numbers. We have not tried to cut the width.
 #
 # ## What comes next

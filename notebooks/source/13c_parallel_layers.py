@@ -290,10 +290,10 @@ for name, (n_parameters, n_layers) in models.items():
 table(["", "one card fetches in", "exchanges", "eight are faster", "break-even n"], rows)
 
 # %% [markdown] key="waits-read"
-# The 70B, which would not fit on one card anyway, is written {{ faster["Llama 3 70B"] :.0f }} times as fast by eight, the 1B
+# The 70B, which would not fit on one card anyway, would by this reckoning be written {{ faster["Llama 3 70B"] :.0f }} times as fast by eight, the 1B
 # not even twice as fast. The last column says with how many cards the exchanges take as long as the
 # fetching; from there on, doubling the cards saves a quarter of the time at most. That is at {{ equal["Llama 3.2 1B"] :.0f }}
-# cards for the 1B and at {{ equal["Llama 3 70B"] :.0f }} for the 70B. **The larger the model, the more processors it pays to cut it into.**
+# cards for the 1B and at {{ equal["Llama 3 70B"] :.0f }} for the 70B, were there a server with so many. **The larger the model, the more processors it pays to cut it into.**
 # {{ claim: faster["Llama 3.2 1B"] < 2 and faster["Llama 3 70B"] > 5 }}
 # Between servers an exchange takes longer still, so there one cuts
 # the model by *blocks* instead, **pipeline parallelism**, which exchanges a row only where one machine's blocks end and

@@ -340,7 +340,7 @@ of = {
 table(["bytes for each weight", *kinds, "sum"], [[n, *each, sum(each)] for n, each in of.items()])
 
 # %% [markdown] key="bytes-read"
-# Mixed precision takes {{ sum(of["mixed precision"]) }} bytes for each weight, exactly as many as float32 ([Rajbhandari et al.
+# Mixed precision with gradients of sixteen bits takes {{ sum(of["mixed precision"]) }} bytes for each weight, exactly as many as float32, and {{ sum(of["mixed precision"]) + 2 }} if they are added up in float32, as in step 2 ([Rajbhandari et al.
 # 2019](https://arxiv.org/abs/1910.02054), section 3.1). It pays because activations of sixteen bits take half of the memory, and because
 # graphics cards multiply such numbers faster (Micikevicius et al.).
 #

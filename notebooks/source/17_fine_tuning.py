@@ -401,7 +401,7 @@ cut = {k: material.measure(w, ["requests"])["requests"] for k, w in kept.items()
 named = {k: material.answered(w)["named"] for k, w in [*kept.items(), ("all", whole)]}
 lines = [
     [k, *(f"{share_in_first(k, s):.0%}" for s in (real, noise)), f"{cut[k]:.2f}", f"{named[k]:.0%}",
-     f"{found(k)['requests']:.2f}"]
+     f"{found(k)['requests']:.2f}", f"{found(k)['named']:.0%}"]
     for k in cut
 ]  # fmt: skip
 header = [
@@ -411,17 +411,22 @@ header = [
     "only these kept: requests",
     "hero first",
 ]
-table([*header, "LoRA of this rank: requests"], lines)
+table([*header, "LoRA of this rank: requests", "hero first"], lines)
+best_of_one = found(1, 1e-2)
 
 # %% [markdown] key="ranks-read"
 # The first direction holds {{ share_in_first(1, real) :.0% }} of the change, where that of a random matrix holds {{ share_in_first(1, noise) :.0% }}, but eight hold only
 # {{ share_in_first(8, real) :.0% }}: the change favours a few directions but is not of low rank. Even so, one kept direction in each matrix brings
 # {{ (before["requests"] - cut[1]) / (before["requests"] - found(0, 5e-4)["requests"]) :.0% }} of what the whole change brings, and eight nearly all. Asked {{ len(material.asked) }} held-out requests, the model with one
-# direction begins {{ named[1] :.0% }} of its stories with the hero, with two {{ named[2] :.0% }}, with eight {{ named[8] :.0% }}; with the whole change it is {{ named["all"] :.0% }}. **Most of the nats
-# need one direction, the hero needs about eight**: what comes first is what costs most, such as the end.
-# {{ claim: named[8] > 0.8 and named[1] < 0.4 and named[1] < named[2] < named[8] }} LoRA of so many directions ends within
-# {{ max(abs(cut[k] - found(k)["requests"]) for k in cut) :.2f }} of that, in every row. But they share one rate: at four times that, rank 1 comes to {{ found(1, 1e-2)["requests"] :.2f }}, as low as the {{ found(8)["requests"] :.2f }} of rank 8,
-# so it lacked longer steps and not room; but there it has forgotten twice as much, {{ found(1, 1e-2)["facts"] - before["facts"] :.2f }} against {{ found(8)["facts"] - before["facts"] :.2f }} nats. {{ claim: abs(found(1, 1e-2)["requests"] - found(8)["requests"]) < 0.03 }}
+# direction begins {{ named[1] :.0% }} of its stories with the hero, with two {{ named[2] :.0% }}, with eight {{ named[8] :.0% }}; with the whole change it is {{ named["all"] :.0% }}. **Of this
+# change, most of the nats lie in one direction, and the hero needs about eight**: what comes first is what costs most, such as the end.
+# {{ claim: named[8] > 0.8 and named[1] < 0.4 and named[1] < named[2] < named[8] }}
+#
+# Does the *task* need eight, then? LoRA of rank 1, 2, 4 or 8 comes as far in nats as the change that was cut to so many directions, within
+# {{ max(abs(cut[k] - found(k)["requests"]) for k in cut) :.2f }}, and it names the hero about as often (means of three seeds). But all four ran at one rate, {{ 2.5e-3 :g }}. At
+# four times that rate, rank 1 comes to {{ best_of_one["requests"] :.2f }} nats, as low as the {{ found(8)["requests"] :.2f }} of rank 8, and names the hero in {{ best_of_one["named"] :.0% }}. So
+# one direction in each matrix has room enough if it is trained for it: what it lacked was longer steps. It pays for them in what it
+# forgets, {{ best_of_one["facts"] - before["facts"] :.2f }} nats against {{ found(8)["facts"] - before["facts"] :.2f }}. {{ claim: abs(best_of_one["requests"] - found(8)["requests"]) < 0.03 and best_of_one["named"] > 0.85 }}
 # These are answers of two sentences in one form; more data need more rank, and LoRA falls behind where there is more to
 # learn than it can hold (Schulman et al.).
 # {{ claim: share_in_first(1, real) > 3 * share_in_first(1, noise) and share_in_first(8, real) < 0.97 }}
@@ -431,28 +436,42 @@ table([*header, "LoRA of this rank: requests"], lines)
 # ## Step 7. When the wrong tokens count
 #
 # Here are four other ways to set the targets: to count the question as well, or the padding, to begin one token too late,
-# or to leave out the end. Each was trained with LoRA of rank 8 and answered {{ len(material.asked) }} of the held-out requests. Does the story begin with
+# or to leave out the end. Each was trained with LoRA of rank 8, from three seeds, and answered {{ len(material.asked) }} of the held-out requests. Does the story begin with
 # the hero, and does it end within 40 tokens? **Predict before you look:** which of them do harm, and of what kind?
 
 # %% key="masks"
-masks = {run.mask: row for run, row in runs.items() if run[:2] == (8, 2.5e-3) and run.seed == 0}
-table(
-    ["what counts", "begins with the hero", "ends", "requests, nats a token"],
-    [
-        [mask, f"{row['named']:.0%}", f"{row['ended']:.0%}", f"{row['requests']:.2f}"]
-        for mask, row in {"before any training": before, **masks}.items()
-    ],
-)
+from weights_tools.training.tuning.study import MASKS, Run
+
+masks = {mask: seeds_of(8, 2.5e-3, mask) for mask in MASKS}
+share = {
+    mask: {name: np.mean([row[name] for row in rows]) for name in ("named", "ended")}
+    for mask, rows in masks.items()
+}
+nats = {mask: [row["requests"] for row in rows] for mask, rows in masks.items()}
+lines = [["before any training", f"{before['named']:.0%}", f"{before['ended']:.0%}",
+          f"{before['requests']:.2f}"]]  # fmt: skip
+for mask in MASKS:
+    row = [mask, f"{share[mask]['named']:.0%}", f"{share[mask]['ended']:.0%}"]
+    lines.append([*row, f"{min(nats[mask]):.3f} to {max(nats[mask]):.3f}"])
+table(["what counts", "begins with the hero", "ends", "requests, nats a token"], lines)
+late = material.tune(Run(8, 2.5e-3, "one token too late", 0))
+for answer in ask(late, [text for text, _ in material.asked[:3]], 16):
+    print("one token too late:", answer)
 
 # %% [markdown] key="masks-read"
 # Two do plain harm. **One token too late** leaves out the answer's first token, on which all that
-# follows depends: {{ masks["one token too late"]["named"] :.0% }} begin with the hero, although all other tokens have been learned. **All but the end** begins
-# {{ masks["all but the end"]["named"] :.0% }} of its stories as it should and ends {{ masks["all but the end"]["ended"] :.0% }}. With the question or the padding counted, the model works:
-# {{ masks["the question as well"]["named"] :.0% }} and {{ masks["padding as well"]["named"] :.0% }}, against {{ masks["the answer"]["named"] :.0% }}. From one seed and so few requests (a standard error of about
-# {{ np.sqrt(0.85 * 0.15 / len(material.asked)) :.0% }}), one cannot say that they do worse. Counting the question has even been found to help, above all where
+# follows depends: {{ share["one token too late"]["named"] :.0% }} begin with the hero, although all other tokens have been learned. The base model did begin
+# a story, but to this one stories have been shown only from their second token on. It opens with one of the short answers that the base model learned by heart as facts,
+# as the printed ones are, and never comes to the story. **All but the end** begins
+# {{ share["all but the end"]["named"] :.0% }} of its stories as it should and ends {{ share["all but the end"]["ended"] :.0% }}.
+#
+# With the question or the padding counted the model works, a little worse: the hero is first in {{ share["the question as well"]["named"] :.0% }} and
+# {{ share["padding as well"]["named"] :.0% }}, against {{ share["the answer"]["named"] :.0% }}, and every one of the three seeds has more nats with them than any has without. So at this size a step that is spent on the
+# question is taken from the answer. Elsewhere counting the question has been found to help, above all where
 # answers are short beside the requests, or dialogs few ([Shi et al. 2024](https://arxiv.org/abs/2405.14394)).
-# {{ claim: masks["one token too late"]["named"] < 0.3 and masks["all but the end"]["ended"] < 0.3 }}
-# {{ claim: min(masks[m]["named"] for m in ("the question as well", "padding as well", "the answer")) > 0.6 and masks["the answer"]["ended"] > 0.8 }}
+# {{ claim: share["one token too late"]["named"] < 0.1 and share["all but the end"]["ended"] < 0.1 }}
+# {{ claim: min(min(nats[m]) for m in ("the question as well", "padding as well")) > max(nats["the answer"]) and share["padding as well"]["named"] < share["the answer"]["named"] - 0.05 }}
+# {{ claim: min(share[m]["named"] for m in ("the question as well", "padding as well", "the answer")) > 0.6 and share["the answer"]["ended"] > 0.8 }}
 #
 # `doll-house-chat`, which ships, was made in the same way, from whole stories, by `python -m weights_tools finetune`.
 #
@@ -483,7 +502,7 @@ rows = [
     for i, rate in enumerate(rates[way])
 ]
 table(["", *header], rows)
-seen = {name: line[:4] for name, line in lines.items()}  # without the most reckless
+seen = {name: lines[name][:4] for name in (*ways, *half_way)}  # without the most reckless
 title = "nats a token, arrows towards higher rates"
 show.tracks(seen, ("requests, held out", "facts"), title=title, directed=True)
 
@@ -509,20 +528,26 @@ half_of = {
     way: part_of_the_way(weights, w, 0.5) for way, w in (("all weights", whole), ("LoRA", tuned))
 }
 half_named = {way: material.answered(w)["named"] for way, w in half_of.items()}
+good = found(0, 2.5e-4)  # the rate of all weights that matches LoRA's 0.0025 in step 5
+cost_of_half = (good["half_way_facts"] - before["facts"]) / (good["facts"] - before["facts"])
+gain_of_half = (before["requests"] - good["half_way_requests"]) / (
+    before["requests"] - good["requests"]
+)
 print("half of the way, stories that begin with the hero:",
       ", ".join(f"{way} {share:.0%}" for way, share in half_named.items()))  # fmt: skip
 
 # %% [markdown] key="half-read"
 # {{ claim: all(half < full - 0.03 for half, full in zip(cost["LoRA, rank 8, half way"], cost["LoRA, rank 8"])) }}
 # {{ claim: max(cost["all weights, half way"]) > min(cost["all weights"]) and np.mean(cost["all weights"]) - np.mean(cost["all weights, half way"]) < 0.04 }}
-# With all weights it is hardly a bargain. Where the requests have come to {{ same :.2f }}, a run at a smaller rate has the facts at {{ np.mean(cost["all weights"]) :.2f }}, and one that
+# The expectation was even too modest: with all weights at the rate 0.00025, half of the way costs {{ cost_of_half :.0% }} of the facts and brings {{ gain_of_half :.0% }} of the requests. {{ claim: cost_of_half < 0.25 and gain_of_half > 0.75 }}
+# Is it a bargain, then? In the picture the lines of half the way would have to lie below those of the whole: LoRA's does, that of all weights lies on it. Where the requests have come to {{ same :.2f }}, a run at a smaller rate has the facts at {{ np.mean(cost["all weights"]) :.2f }}, and one that
 # was taken half of the way back at {{ np.mean(cost["all weights, half way"]) :.2f }}, which is within the spread. With LoRA it is one: {{ np.mean(cost["LoRA, rank 8, half way"]) :.2f }} instead of {{ np.mean(cost["LoRA, rank 8"]) :.2f }}, with every
 # seed, so that half of the way makes up for what LoRA forgets more in step 5. For that difference we have no reason to give. **A method that
 # promises to forget less has to be held against a smaller rate.**
 #
 # So how little must change? {{ 4 * len(losses) }} short dialogs are enough for a model that answers. One direction in each matrix lets {{ named[1] :.0% }} of the stories
-# begin with the hero, eight {{ named[8] :.0% }}. Half of the way, with all directions, it is {{ half_named["all weights"] :.0% }} with all weights and
-# {{ half_named["LoRA"] :.0% }} with LoRA. The nats fall sooner than the answers come right.
+# begin with the hero if it is what is left of a larger change, and {{ best_of_one["named"] :.0% }} if it was trained alone. A model that is taken half of the way back, with all
+# its directions, begins so in {{ half_named["all weights"] :.0% }} with all weights and in {{ half_named["LoRA"] :.0% }} with LoRA (one seed each, at rates that are not equals). The nats fall sooner than the answers come right.
 #
 # ## What comes next
 #

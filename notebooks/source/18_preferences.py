@@ -205,7 +205,7 @@ print(f"the margin is above zero in {(margin > 0).sum()} of {len(margin)} pairs"
 #
 # In the end the margin is above zero in {{ (margin > 0).sum() }} of {{ len(margin) }} pairs. The other stories have lost {{ -gained[1] :.1f }} nats, and **the preferred ones have lost too**,
 # {{ -gained[0] :.1f }} nats. The loss has no objection, since it asks for the difference alone. This is called **likelihood
-# displacement**: other stories must have become likelier. Step 7 shows which, in a small world.
+# displacement** ([Razin et al. 2024](https://arxiv.org/abs/2410.08847)): other stories must have become likelier. Step 7 shows which, in a small world.
 #
 # ## Step 6. The gradient
 #
@@ -232,7 +232,7 @@ table(
 )
 
 # %% [markdown] key="gradient-read"
-# The surest of these pairs pushes with {{ 2 / (1 + np.exp(margin.max())) :.2f }} of its first force, the least sure with
+# The surest of these pairs pushes with {{ 2 / (1 + np.exp(margin.max())) :.2f }} of its first force, the one that the model has most wrong with
 # {{ 2 / (1 + np.exp(margin.min())) :.2f }}. From $\ln \pi$ the gradient goes on as in [lesson 15](15_backward.ipynb).
 #
 # At the very first step every $\sigma(-m)$ is one half. **DPO's first gradient is that of fine-tuning on the preferred
@@ -345,7 +345,8 @@ for who, weights in models.items():  # with the same dice
 # Fine-tuned on short stories the model tells short stories, of {{ length["fine-tuned"] :.0f }} characters. That was not what
 # anybody had liked about them, but how should it know? It has lifted both answers of a pair, the preferred by
 # {{ of_tuning[-1, 0] :.0f }} nats and the other by {{ of_tuning[-1, 1] :.0f }}, since what it learns is mostly what they share. DPO has
-# moved them apart, by {{ of_dpo[-1, 0] - of_dpo[-1, 1] :.0f }} nats, and its stories have {{ length["DPO"] :.0f }} characters on average, though the one about Tom above has {{ len(story) }}.
+# moved them apart, by {{ of_dpo[-1, 0] - of_dpo[-1, 1] :.0f }} nats; unlike in the small world above, the preferred ones have gained, {{ of_dpo[-1, 0] :.0f }} nats, probably because both answers are so short that the
+# chat model finds either unlikely, and there is room above. {{ claim: of_dpo[-1, 0] > 3 }} Its stories have {{ length["DPO"] :.0f }} characters on average, though the one about Tom above has {{ len(story) }}.
 #
 # That is still far from the chat model's {{ length["chat"] :.0f }}: in the doll-house shortness has no weight of its own, and
 # cancels only in part.
@@ -439,7 +440,7 @@ table(["whole stories", "end well", "nats", "loss on stories"], rows)
 # {{ whole[COMPARED]["story_loss"] - whole[CHAT_ALONE]["story_loss"] :+.3f }} and
 # {{ whole[COMPARED]["kl_per_answer"] / whole[PREFERRED]["kl_per_answer"] :.0f }} times the distance.
 #
-# **Where examples carry something unwanted, comparisons avoid copying it; where they do not, these comparisons mostly moved the
+# **Where examples carry something unwanted, comparisons copy less of it; where they do not, these comparisons mostly moved the
 # model further.** That is one seed and one recipe: `doll-house-cheerful`, which ships, was made by DPO with another one and ends well in {{ whole[CHEERFUL]["mean_reward"] :.0% }} for {{ whole[CHEERFUL]["kl_per_answer"] :.1f }} nats.
 
 # %% [markdown] key="next"

@@ -72,7 +72,7 @@ table(["best of", "by the formula", "found", "nats"], rows)
 # stays below $\ln(1/p)$, here {{ np.log(1 / p) :.2f }}.
 #
 # Nobody can do it for less. A whole story is at least as much news as its ending, so a model that ends well with
-# probability $q$ has moved by at least the KL of the two coins, **whatever** it does (the [data processing
+# probability $q$ has moved by at least the KL between two coins that fall well with the probabilities $q$ and $p$, which is the formula above, **whatever** it does (the [data processing
 # inequality](https://en.wikipedia.org/wiki/Data_processing_inequality)). For a single request choosing reaches this bound; its price
 # is $n$ stories for one, for ever. Could the model learn to write the chosen one at once, and how near to the bound would it stay?
 
@@ -158,7 +158,9 @@ table(["added to a bad story", "the rule likes it", "reward model, standard devi
 # %% [markdown] key="fooled-read"
 # {{ claim: bland > 0.3 and abs(bland - happily) < 0.5 and wolf < happily and denied > 0.5 and liked[added[3]] == 0 }}
 # The line about friends earns nothing from the rule and {{ bland :+.1f }} standard deviations from the reward model, about
-# as much as *happily ever after*. The wolf delights the rule, because somebody smiles, and so does *not happy at all*. The
+# as much as *happily ever after*. The wolf delights the rule, because somebody smiles, and so does *not happy at all*.
+# (The scores are in standard deviations of whole stories' scores. Any line at all, *The end.*, brings {{ raised[added[4]].mean() :+.1f }}, so a part of the
+# first two owes nothing to what they say.) The
 # reward model gives nothing for the wolf ({{ wolf :+.1f }}, within the spread), but falls for the denial ({{ denied :+.1f }}). The
 # rule goes by words, the reward model by what went along with them, and neither knows what ending well is.
 
@@ -207,7 +209,8 @@ table(["weighted by", "mean of the gradients", "spread"], rows)
 # A fixed number leaves the mean where it was, up to the noise. But raised by 10, the rewards make the estimates
 # {{ (spread["rewards + 10"] / spread["rewards"]).min() :.0f }} to {{ (spread["rewards + 10"] / spread["rewards"]).max() :.0f }} times as
 # noisy: whatever was drawn gets likelier, good or bad, and only thousands of draws cancel it. Subtracting from each reward the
-# mean of its group of 8 (`centred`) gives the same numbers in both cases, and {{ (spread["rewards, centred"] / spread["rewards"]).mean() :.0% }} of the spread.
+# mean of its group of 8 (`centred`) gives the same numbers in both cases, and {{ (spread["rewards, centred"] / spread["rewards"]).mean() :.0% }} of the spread
+# ({{ (spread["rewards, centred"] / spread["rewards"]).mean() * 8 / 7 :.0% }} at equal length).
 # Because an eighth of that mean is the answer's own reward, only $7/8$ of the exact gradient is left, in the same direction.
 # {{ claim: spread["rewards + 10"][0] > 5 * spread["rewards"][0] and spread["rewards, centred"].sum() < 0.7 * spread["rewards"].sum() }}
 # {{ claim: abs(rows[3][1] / exact - 7 / 8).max() < 0.06 }}
@@ -502,8 +505,8 @@ as_held = np.array([nats_at(held[0], log) for log in logs])  # on the way to as 
 
 # %% [markdown] key="lost-read"
 # {{ claim: all((of(method, times_the_least) > 3).all() and (of(method, before_the_end) > 0.5).all() for method in moved) }}
-# Choosing lies nearest to the bound, and even its {{ of(study.BEST_OF_N, "kl_per_answer")[0] :.1f }} nats are too many: they
-# count as if the 8 answers drawn were all that the model can say, where step 1's formula never exceeds
+# Choosing lies nearest to the bound. What seems to part it from the bound is how it was measured, since its {{ of(study.BEST_OF_N, "kl_per_answer")[0] :.1f }} nats
+# count as if the 8 answers drawn were all that the model can say; by step 1's formula they are never more than
 # {{ max(best_of_n_kl(share, 8) for share in np.linspace(0.01, 0.99, 99)) :.2f }}. GRPO's last models, asked anew, end well in
 # {{ of("GRPO", "mean_reward").mean() :.0% }} of cases and have moved by {{ of("GRPO", "kl_per_answer").mean() :.1f }} nats, {{ of("GRPO", times_the_least).mean() :.0f }} times the least. No trained
 # model comes near the bound, and this is no ranking, since recipes count as much as methods. Where did the rest go?
@@ -515,7 +518,7 @@ as_held = np.array([nats_at(held[0], log) for log in logs])  # on the way to as 
 # But {{ of(study.PAID_AT_THE_END, before_the_end).mean() :.0% }} of its nats still lie before the last sentence, {{ (of(study.PAID_AT_THE_END, "kl_per_answer") - of(study.PAID_AT_THE_END, "kl_at_the_end")).mean() :.1f }} nats a story instead of
 # {{ (of("GRPO", "kl_per_answer") - of("GRPO", "kl_at_the_end")).mean() :.1f }}. **Knowing which
 # token earned the reward saves time, and still the rest of the story moves.** Does it move less for the same reward? Early on it does: every seed of the control
-# reaches 50 % with fewer nats than any seed of GRPO. At 70 % the ranges nearly touch, and of the last models one of either kind ends well in
+# reaches 50 % with fewer nats than any seed of GRPO, and so it is at 70 %, with {{ paid[:, 2].mean() :.1f }} nats instead of {{ usual[:, 2].mean() :.1f }}. Of the last models no such order can be told: one of either kind ends well in
 # {{ alike[0]["mean_reward"] :.0% }} and {{ alike[1]["mean_reward"] :.0% }}, with {{ alike[0]["kl_per_answer"] :.1f }} and {{ alike[1]["kl_per_answer"] :.1f }} nats. {{ claim: paid[:, 1].max() < usual[:, 1].min() and paid[:, 2].max() < usual[:, 2].min() }}
 # {{ claim: abs(alike[0]["mean_reward"] - alike[1]["mean_reward"]) < 0.02 }}
 #

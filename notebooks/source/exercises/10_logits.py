@@ -57,7 +57,8 @@ predict("10", guess, at_half_the_temperature)
 #
 # It falls, although it was not the least likely one: halving the temperature doubles the logits, which squares
 # the probabilities before they are brought to a sum of one. The squares are 0.09, 0.25 and 0.04, and 0.09 of
-# 0.38 is 0.237. Below 1 a temperature gives to the leader, and takes from everybody else.
+# 0.38 is 0.237. Below 1 a temperature gives to the likeliest, always to the leader, and takes from the
+# unlikely ones.
 #
 # </details>
 

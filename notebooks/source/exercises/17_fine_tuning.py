@@ -212,8 +212,8 @@ measure("17", found, gained, because)
 # <details><summary>Compare</summary>
 #
 # Of the gain, {{ gained() :.2f }} is there half of the way. {{ claim: gained() > 0.6 }} The loss falls steeply where training began and hardly at all
-# where it ended: near a minimum it is flat. So the first half of the way brings most, and the second costs as much of what
-# the model knew before, or more ([lesson 17](../17_fine_tuning.ipynb), the last experiment).
+# where it ended: near a minimum it is flat. So the first half of the way brings most, and the second costs several times as much of what
+# the model knew before ([lesson 17](../17_fine_tuning.ipynb), the last experiment).
 #
 # </details>
 

@@ -46,6 +46,7 @@ LORA_RATES = (6e-4, 1.25e-3, 2.5e-3, 5e-3, 1e-2)
 RANK, RATE = 8, 2.5e-3
 SEEDS = 3
 SMALLER_RANKS = {1: LORA_RATES, 2: (RATE,), 4: (RATE,)}  # and their rates
+ANSWERING = {(RANK, RATE), *((rank, RATE) for rank in SMALLER_RANKS), (1, LORA_RATES[-1])}
 SETS = ("requests", "facts", "stories")  # the last is not measured half of the way
 FIGURES = (*SETS, "half_way_requests", "half_way_facts", "moved", "named", "ended")
 
@@ -160,8 +161,8 @@ class Material:
     def figures(self, weights: Weights, run: Run | None = None) -> dict[str, float]:
         """What a row of the table says of a model after a run, or before all of them.
 
-        Where masks are compared, how it answers; else the losses, those half of the way to it, and
-        how long that way is.
+        With the usual mask the losses, those half of the way to it, and how long that way is; where
+        masks or ranks are compared, how it answers.
         """
         found = {}
         if run is None or run.mask == USUAL:
@@ -169,7 +170,7 @@ class Material:
             found = self.measure(weights)
             found |= {f"half_way_{k}": v for k, v in self.measure(half, SETS[:2]).items()}
             found["moved"] = distance(self.model.weights, weights)
-        if run is None or run[:2] == (RANK, RATE):
+        if run is None or run[:2] in ANSWERING:
             found |= self.measure(weights, ["requests"]) | self.answered(weights)
         return found
 
@@ -209,11 +210,11 @@ def fact_to_measure(tokenizer, line: str) -> Answer:
 
 
 def all_runs(seeds: int = SEEDS) -> list[Run]:
-    """Seed after seed all weights and LoRA over their rates and smaller ranks; then other masks."""
+    """Seed after seed all weights and LoRA over their rates and smaller ranks, and other masks."""
     rates = {0: FULL_RATES, RANK: LORA_RATES} | SMALLER_RANKS
     settings = [(rank, rate, USUAL) for rank in rates for rate in rates[rank]]
-    runs = [Run(*setting, seed) for seed in range(seeds) for setting in settings]
-    return runs + [Run(RANK, RATE, mask, 0) for mask in MASKS if mask != USUAL]
+    settings += [(RANK, RATE, mask) for mask in MASKS if mask != USUAL]
+    return [Run(*setting, seed) for seed in range(seeds) for setting in settings]
 
 
 def write_rows(path: Path, before: dict, found: dict[Run, dict]) -> None:
