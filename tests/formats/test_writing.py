@@ -359,3 +359,9 @@ def test_what_fails_while_a_folder_is_held_is_not_its_fault(tmp_path):
     with pytest.raises(OSError) as caught, alone_in(tmp_path / "out"):
         raise OSError(errno.ECONNRESET, "Connection reset by peer")
     assert caught.value.errno == errno.ECONNRESET and everything(tmp_path) == []
+
+
+def test_json_is_written_for_people_too(tmp_path):
+    write_json({"name": "␣girl", "sizes": [1, 2]}, tmp_path / "a.json")
+    lines = (tmp_path / "a.json").read_text(encoding="utf-8").splitlines()
+    assert lines == ["{", ' "name": "␣girl",', ' "sizes": [', "  1,", "  2", " ]", "}"]

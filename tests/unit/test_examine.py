@@ -52,8 +52,7 @@ def test_ordinary_tokens_can_be_seen():
 
 def test_each_job_of_the_copies_reads_where_its_name_says(prompts):
     places, ids = prompts["copies"].places, prompts["copies"].ids[0]
-    for reads, read in places["previous token"][0]:
-        assert read == reads - 1
+    assert places["previous token"][0].tolist() == [[t, t - 1] for t in range(1, len(ids))]
     for reads, read in places["same token"][0]:
         assert ids[read] == ids[reads] and read < reads
     for reads, read in places["induction"][0]:
