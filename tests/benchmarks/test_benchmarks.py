@@ -25,6 +25,8 @@ from tests.tiny import tiny_config
 from weights_tools.formats.config_json import read_config
 from weights_tools.load import load_model
 
+pytestmark = pytest.mark.slow
+
 SHARD = 200_000  # bytes: stories260k then has three
 IDS = [1, 5, 300, 511]
 

@@ -34,6 +34,8 @@ from weights_tools.load import DOLL_HOUSE
 from weights_tools.training.stages import Rows
 from weights_tools.training.trainer import Hyperparameters
 
+pytestmark = pytest.mark.slow
+
 TINY = tiny_config(dim=24, n_heads=6, n_kv_heads=2)  # transformers wants a multiple of the heads
 EFFORT = speed.Effort(2, prefill=20, decode=3)
 ABOUT = {

@@ -217,6 +217,7 @@ def test_colour_only_on_a_terminal(doctor, capsys, monkeypatch):
         assert ("\033[32mOK" in capsys.readouterr().out) == (terminal and not refused)
 
 
+@pytest.mark.slow
 def test_on_this_machine():
     """The real thing: a sound machine is ready, and one without packages is told so in one page."""
     environment = {k: v for k, v in os.environ.items() if k not in ("LLAMA_MODEL", "PYTHONPATH")}
