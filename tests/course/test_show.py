@@ -117,6 +117,7 @@ def test_some_ink_can_be_read_on_every_shade():
         assert show.base.contrast(show.base.ink_on(shade), shade) >= 4.5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", DRAWINGS)
 def test_a_picture_can_be_seen_by_everybody(shown, name):
     """Drawn once for all of it: words for who does not see it, its size, places and contrasts."""

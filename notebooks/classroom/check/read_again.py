@@ -1,6 +1,7 @@
 """Where a misconception sends its reader: a lesson, and a heading in it."""
 
 import re
+from functools import cache
 from pathlib import Path
 
 from ..verdict import told
@@ -10,6 +11,12 @@ SOURCES = Path(__file__).parents[2] / "source"
 
 def heading(lesson: str, key: str) -> str:
     """The heading ``##`` that a lesson's cell has or stands under, if it can be read."""
+    return headings_of(lesson).get(key, "")
+
+
+@cache
+def headings_of(lesson: str) -> dict[str, str]:
+    """The heading of every cell of a lesson, by the cell's key."""
     headings, title, current = {}, "the beginning", ""
     for source in SOURCES.glob(f"{lesson}_*.py"):
         for line in source.read_text(encoding="utf-8").splitlines():
@@ -18,7 +25,7 @@ def heading(lesson: str, key: str) -> str:
                 headings[current] = title
             elif found := re.match(r"# ## (.*)", line):
                 headings[current] = title = found[1]
-    return headings.get(key, "")
+    return headings
 
 
 def place(lesson: str, key: str) -> str:
