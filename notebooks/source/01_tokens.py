@@ -394,23 +394,18 @@ def cut_again(token_id):
 
 ids = tokenizer.encode(sentence, bos=True)
 normal = softmax(forward(weights, config, ids)[-1])
-of_boy = softmax(
-    forward(weights, config, tokenizer.encode(sentence.replace("girl", "boy"), bos=True))[-1]
-)
-hers, his = (
-    np.argsort(of_boy - normal)[:8],
-    np.argsort(normal - of_boy)[:8],
-)  # what tells them apart
+boys_ids = tokenizer.encode(sentence.replace("girl", "boy"), bos=True)
+of_boy = softmax(forward(weights, config, boys_ids)[-1])
+# the eight tokens that tell each text most from the other
+hers, his = np.argsort(of_boy - normal)[:8], np.argsort(normal - of_boy)[:8]
 rows, moved, p_of_names = [], {}, {}
 for t in (t for t in range(1, len(ids)) if len(cut_again(ids[t])) > 1):  # a single byte stays
     changed = [*ids[:t], *cut_again(ids[t]), *ids[t + 1 :]]
     assert tokenizer.decode(changed[1:]) == sentence
     p = softmax(forward(weights, config, changed)[-1])
     name = tokenizer.token(ids[t])
-    moved[name], p_of_names[name] = (
-        float(np.abs(p - normal).sum() / 2),
-        (p[hers].sum(), p[his].sum()),
-    )
+    moved[name] = float(np.abs(p - normal).sum() / 2)
+    p_of_names[name] = p[hers].sum(), p[his].sum()
     best = np.argsort(-p)[:3]
     cut = " ".join(map(tokenizer.token, cut_again(ids[t])))
     said = " ".join(f"{tokenizer.token(int(i))} {p[i]:.2f}" for i in best)

@@ -362,44 +362,28 @@ def loss_of(scores, counts):
 def judged(scores):
     """Loss, and without the token itself; median place of the best follower, and of the token itself."""
     itself = np.eye(len(used), dtype=bool)
-    losses = (
-        loss_of(scores, counts),
-        loss_of(np.where(itself, -1e9, scores), np.where(itself, 0, counts)),
-    )
+    loss = loss_of(scores, counts)
+    of_others = loss_of(np.where(itself, -1e9, scores), np.where(itself, 0, counts))
     rows, wanted = np.arange(len(used)), (counts.argmax(axis=-1), np.arange(len(used)))
     better = [scores > scores[rows, tokens][:, None] for tokens in wanted]  # two times N N
-    return *losses, *(1 + np.median(each.sum(axis=-1)) for each in better)
+    return loss, of_others, *(1 + np.median(each.sum(axis=-1)) for each in better)
 
 
 def compare(ways):
     lines = {}
     for name, scores in ways.items():
-        loss, of_others, follower, itself = judged(scores)
+        *losses, follower, itself = judged(scores)
         best = " ".join(called(i) for i in np.argsort(-scores[girl])[:3])
-        lines[name] = [
-            name,
-            f"{loss:.2f}",
-            f"{of_others:.2f}",
-            f"{follower:.0f}",
-            f"{itself:.0f}",
-            best,
-        ]
-    header = [
-        "",
-        "loss",
-        "without the token itself",
-        "place of the follower",
-        "of the token itself",
-        "after `␣girl`",
-    ]
+        numbers = *map("{:.2f}".format, losses), f"{follower:.0f}", f"{itself:.0f}"
+        lines[name] = [name, *numbers, best]
+    header = ["", "loss", "without the token itself"]
+    header += ["place of the follower", "of the token itself", "after `␣girl`"]
     table(header, list(lines.values()))
 
 
 # %% key="tied-table"
 single = beginning
-narrow = [
-    beginning[:, : config.dim // 2]
-] * 2  # two matrices with as many numbers as the single one
+narrow = [beginning[:, : config.dim // 2]] * 2  # two with as many numbers as the single one
 for _ in range(steps[-1]):
     single = sum(step(single, single)) - single  # moved by both jobs at once
     narrow = step(*narrow)

@@ -319,9 +319,7 @@ for i, f in zip(*np.unravel_index(ranked[:5], shares.shape)):
     )
 table(["block, unit", "share", "key: loudest after", "value: pushes up"], rows)
 opening = tokenizer.decode(ids[1 : first + 1].tolist())
-pointing = np.stack(
-    [weights.layers[i].w_down @ toward for i in blocks]
-)  # L F: whatever their numbers
+pointing = np.stack([layer.w_down @ toward for layer in weights.layers])  # L F
 
 
 def loudest_here(order, n=20):  # of n units: how many are nowhere louder than after the opening
@@ -330,9 +328,8 @@ def loudest_here(order, n=20):  # of n units: how many are nowhere louder than a
 
 
 by_share, by_row = loudest_here(ranked), loudest_here(np.argsort(-abs(pointing), axis=None))
-print(
-    f"loudest after {opening!r}: {by_share} of the 20 largest shares, {by_row} of the 20 rows that point most that way"
-)
+print(f"nowhere louder than after {opening!r}: {by_share} of the 20 largest shares,", end=" ")
+print(f"{by_row} of the 20 rows that point most that way")
 
 # %% [markdown] key="memory-read"
 # A unit whose number is negative here has been read with its signs turned, since it writes its row the other way round. Of the
