@@ -423,7 +423,7 @@ best_of_one = found(1, 1e-2)
 # {{ claim: named[8] > 0.8 and named[1] < 0.4 and named[1] < named[2] < named[8] }}
 #
 # Does the *task* need eight, then? LoRA of rank 1, 2, 4 or 8 comes as far in nats as the change that was cut to so many directions, within
-# {{ max(abs(cut[k] - found(k)["requests"]) for k in cut) :.2f }}, and it names the hero about as often (means of three seeds). But all four ran at one rate, {{ 2.5e-3 :g }}. At
+# {{ max(abs(cut[k] - found(k)["requests"]) for k in cut) :.2f }}, and it names the hero rather more often (means of three seeds). But all four ran at one rate, {{ 2.5e-3 :g }}. At
 # four times that rate, rank 1 comes to {{ best_of_one["requests"] :.2f }} nats, as low as the {{ found(8)["requests"] :.2f }} of rank 8, and names the hero in {{ best_of_one["named"] :.0% }}. So
 # one direction in each matrix has room enough if it is trained for it: what it lacked was longer steps. It pays for them in what it
 # forgets, {{ best_of_one["facts"] - before["facts"] :.2f }} nats against {{ found(8)["facts"] - before["facts"] :.2f }}. {{ claim: abs(best_of_one["requests"] - found(8)["requests"]) < 0.03 and best_of_one["named"] > 0.85 }}
