@@ -7,25 +7,16 @@ from classroom.audit.equivalent import EQUIVALENT
 from classroom.audit.rewritten import rewritten
 from classroom.check.tasks import ORDER, TASKS
 
-# The others take a second or less each; these run whole models.
-LONG = ("attend_grouped", "attention", "block", "forward", "generate", "story", "pretrain")
-
 
 @pytest.fixture(autouse=True)
 def nobody(tmp_path, monkeypatch):
     monkeypatch.setenv("LLAMA_PROGRESS", str(tmp_path / "none"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "task",
-    [
-        pytest.param(
-            task,
-            marks=[pytest.mark.slow] * (task.name in LONG)
-            + [pytest.mark.long] * (task.name == "story"),
-        )
-        for task in ORDER
-    ],
+    [pytest.param(task, marks=[pytest.mark.long] * (task.name == "story")) for task in ORDER],
     ids=lambda task: task.name,
 )
 def test_no_mutant_passes(task):

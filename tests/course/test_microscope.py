@@ -635,6 +635,7 @@ def test_the_page_reaches_nothing_and_makes_no_markup_of_text():
     assert said == SENTENCE
 
 
+@pytest.mark.slow
 def test_only_a_page_of_a_site_may_start_a_worker(answer):
     own, of_site = as_page(answer, ""), as_page(answer, "", python='a"b.js')
     assert '<html lang="en">' in own and "worker-src" not in own
@@ -752,6 +753,7 @@ STATES = [  # that the page and `requests_of` must read alike
 ]  # fmt: skip
 
 
+@pytest.mark.slow
 def test_a_browser_shows_what_the_model_computed(answer, tmp_path):
     if CHROMIUM is None:
         pytest.skip("no Chromium here")
