@@ -232,7 +232,7 @@ table(
     ],
 )
 
-# %% [markdown] key="speed-read"
+# %% [markdown] key="speed-read" tags=["timing"]
 # Both lines rise steeply at first. With 32 rows in a pass {{ reading[5] :,.0f }} tokens a second are read and {{ writing[5] :,.0f }} written, with 256
 # {{ reading[8] :,.0f }} and {{ writing[8] :,.0f }}: now the one is ahead and now the other, by far less than both have risen from {{ reading[0] :,.0f }}. So here, where the texts are short, what counts is
 # **how many rows share a pass**, more than whether they are read or written. A lone text is written slowly because its
