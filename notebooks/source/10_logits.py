@@ -209,6 +209,7 @@ def repeated(ids):
 greedy = generate_batch(weights, config, beginnings, 120, Sampling(0), stop_tokens=stop)
 shares = np.array([repeated(text) for text in greedy])
 worst = int(shares.argmax())
+longest, times = [], 0
 n, again = 4, Counter(runs_of(greedy[worst])).most_common(1)
 while again and again[0][1] > 1:  # the longest run that it writes twice
     longest, times = again[0]
