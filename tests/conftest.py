@@ -107,7 +107,4 @@ def progress_ends(monkeypatch):
     assert made
     for progress in made:
         counts = shown.get(progress, [])
-        assert counts == sorted(counts) and counts[-1:] == [progress.total], (
-            counts,
-            progress.total,
-        )
+        assert counts == sorted(counts) and counts[-1:] == [progress.total]

@@ -1,10 +1,10 @@
 """While unit tests run, a signature is a promise: every call is held to its ``Array["T D"]``.
 
-The other tests run without: checking takes longer than a small model does.
+The other tests run without.
 
 The same letter must mean the same size within one call. jaxtyping does the comparing and beartype
-the calling, once for each set of shapes that a function meets (they are three quarters of the time
-otherwise); this module only translates our axes into theirs:
+the calling, once for each set of shapes that a function meets, since they take longer than what
+they check; this module only translates our axes into theirs:
 
     T, D, ...   the same name there: whoever comes first says the size, the others must agree
     ...         any leading axes, free to broadcast

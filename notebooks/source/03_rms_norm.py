@@ -269,14 +269,14 @@ rotations, mask = rope_rotations(positions, frequencies), causal_mask(positions,
 
 
 def run(norm, change=lambda rows, block: rows):
-    """The stream after each block, a list of 20 T D, and the logits, 20 T V."""
+    """The stream after each half of a block, a list of 20 T D, and the logits, 20 T V."""
     stream = [weights.embedding[texts]]
     for i, layer in enumerate(weights.layers):
         y = change(stream[-1], i)
         read = norm(y, i, "attention") * layer.attn_norm
-        y = y + attention(read, layer, config, rotations, mask)
-        read = norm(y, i, "feed-forward") * layer.ffn_norm
-        stream.append(y + swiglu(read, layer.w_gate, layer.w_up, layer.w_down))
+        stream.append(y + attention(read, layer, config, rotations, mask))
+        read = norm(stream[-1], i, "feed-forward") * layer.ffn_norm
+        stream.append(stream[-1] + swiglu(read, layer.w_gate, layer.w_up, layer.w_down))
     return stream, norm(stream[-1], config.n_layers, "end") * weights.norm @ weights.output
 
 
@@ -346,7 +346,7 @@ def by_stored(rows, block, reader):
 
 
 def follow(norm, factor):
-    """One row of each text, times ``factor`` before a block and then after each (blocks, 20, D)."""
+    """One row of each text, times ``factor`` before a block and then after each half (halves, 20, D)."""
 
     def change(rows, block):
         rows = rows.copy()
@@ -355,7 +355,8 @@ def follow(norm, factor):
 
     with np.errstate(over="ignore", invalid="ignore"):
         stream, _ = run(norm, change)
-    return np.array([stream[start][:, place] * factor, *(r[:, place] for r in stream[start + 1 :])])
+    after = (rows[:, place] for rows in stream[2 * start + 1 :])
+    return np.array([stream[2 * start][:, place] * factor, *after])
 
 
 # %% key="bump-picture"
@@ -370,11 +371,13 @@ def beside_usual(rows, usual):
         return np.nan_to_num(sizes_of(rows) / sizes_of(usual), nan=np.inf)[..., 0]  # blocks 20
 
 
-sizes = {name: beside_usual(rows, unchanged) for name, rows in followed.items()}
-adds = {
-    name: np.median(beside_usual(np.diff(rows, axis=0), np.diff(unchanged, axis=0)))
-    for name, rows in followed.items()
+sizes = {name: beside_usual(rows[::2], unchanged[::2]) for name, rows in followed.items()}
+added = {
+    n: beside_usual(np.diff(r, axis=0), np.diff(unchanged, axis=0)) for n, r in followed.items()
 }
+by_attention, by_feed_forward = (
+    {name: np.median(each[half::2]) for name, each in added.items()} for half in (0, 1)
+)
 lines = {name: np.median(each, axis=-1) for name, each in sizes.items()}
 ends = {name: line[-1] for name, line in lines.items()}
 lines = {name: np.where(line < 4, line, np.nan) for name, line in lines.items()}
@@ -386,13 +389,17 @@ rows = []
 for name, each in sizes.items():
     with np.errstate(invalid="ignore"):  # in some models a row becomes infinite
         low, high = np.quantile(each[-1], (0.25, 0.75))
-    rows.append([name, f"{ends[name]:.2f}", f"{low:.2f} to {high:.2f}", f"{adds[name]:.2f}"])
-table(["", "in the end", "middle half of the texts", "a block adds, times the usual"], rows)
+    by_half = f"{by_attention[name]:.2f}", f"{by_feed_forward[name]:.2f}"
+    rows.append([name, f"{ends[name]:.2f}", f"{low:.2f} to {high:.2f}", *by_half])
+header = ["", "in the end", "middle half of the texts"]
+table([*header, "attention adds, times the usual", "feed-forward adds"], rows)
 
 # %% [markdown] key="bump-note"
 # {{ claim: ends["times 2, own size"] < 1.6 and ends["times 0.5, own size"] > 0.7 }}
 # {{ claim: ends["times 2, stored size"] > 1.8 and ends["times 0.5, stored size"] < 0.6 }}
-# {{ claim: 0.8 < adds["times 2, own size"] < 1.25 and adds["times 2, stored size"] > 1.6 and adds["times 0.5, stored size"] < 0.8 }}
+# {{ claim: all(0.8 < half["times 2, own size"] < 1.25 for half in (by_attention, by_feed_forward)) }}
+# {{ claim: by_feed_forward["times 2, stored size"] > by_attention["times 2, stored size"] > 1.6 }}
+# {{ claim: by_feed_forward["times 0.5, stored size"] < by_attention["times 0.5, stored size"] < 0.8 }}
 # {{ claim: abs(ends["times 2, own size"] - ends["times 2, summed"]) < 0.2 }}
 # {{ claim: abs(lines["times 2, stored size"][: config.n_layers // 2] - 2).max() < 0.7 }}
 # Divided by its own size, the doubled row comes more than half of the way back, to {{ ends["times 2, own size"] :.2f }}
@@ -401,15 +408,14 @@ table(["", "in the end", "middle half of the texts", "a block adds, times the us
 # blocks, which add most, push it in the median to {{ ends["times 2, stored size"] :.1f }}; what is above 4 is not drawn. The texts differ widely
 # in this: in a quarter of them the row ends {{ np.quantile(sizes["times 2, stored size"][-1], 0.75) :.0f }} times as large as usual or more.
 #
-# The last column says why. Divided by its own size a doubled row *reads* as always, and so each block *adds* what it always
-# adds, {{ adds["times 2, own size"] :.2f }} times the usual in the median. Then the row should be nothing but the usual
+# The last two columns say why. Divided by its own size a doubled row *reads* as always, and so each block *adds* what it always
+# adds, {{ by_attention["times 2, own size"] :.2f }} and {{ by_feed_forward["times 2, own size"] :.2f }} times the usual in the median. Then the row should be nothing but the usual
 # stream and one more copy of what was there when we doubled it. That sum needs no model, and it is the curve called
 # *summed*: it ends at {{ ends["times 2, summed"] :.2f }}, and the model at {{ ends["times 2, own size"] :.2f }}. So nothing
 # takes the error away. It stays as large as it was, and the stream outgrows it. With stored sizes a row twice as large
-# also reads as twice as large, a block adds {{ adds["times 2, stored size"] :.1f }} times the usual, and the error grows with the stream; for
-# half a row it adds {{ adds["times 0.5, stored size"] :.2f }}. That this is not simply 2 and 0.5 has two reasons: feed-forward multiplies
-# readings with each other, so that its part changes by more, and attention reads other rows as well, which are as they were, so that its
-# part changes by less.
+# also reads as twice as large, attention adds {{ by_attention["times 2, stored size"] :.1f }} and feed-forward {{ by_feed_forward["times 2, stored size"] :.1f }} times the usual, and the error grows with the
+# stream; for half a row it is {{ by_attention["times 0.5, stored size"] :.2f }} and {{ by_feed_forward["times 0.5, stored size"] :.2f }}. Feed-forward goes further from the usual than attention both ways: it multiplies
+# readings of this one row with each other, whereas attention also hands over what it reads in other rows, which are as they were.
 #
 # So the division does more than let readers hear every row alike. It makes what is *written* independent of how large
 # a row has become, and errors of size fade. This holds for a model that was trained with its norms. GPT-2, trained

@@ -328,13 +328,13 @@ show.curves(
 )
 bringer, second, third = (int(i) for i in np.argsort(-gone.mean(axis=1))[:3])
 between = np.array([her_seen[f"blocks.{i}.resid_mid"][:, -1] for i in blocks])  # L 20 D
-steps = lens_of(between, hers) - her_name[:-1], her_name[1:] - lens_of(between, hers)
-by_attention, by_feed_forward = (each.mean(axis=1) for each in steps)  # what each adds to her name
+after_attention = lens_of(between, hers)  # L 20
+by_feed_forward = (her_name[1:] - after_attention).mean(axis=1)  # what it adds to her name
 sayer = int(by_feed_forward.argmax())
 table(
     [f"probability of {name} through the lens", "before", "after attention", "after feed-forward"],
     [
-        [f"block {i}", f"{her_name[i].mean():.2f}", f"{lens_of(between[i], hers).mean():.2f}"]
+        [f"block {i}", f"{her_name[i].mean():.2f}", f"{after_attention[i].mean():.2f}"]
         + [f"{her_name[i + 1].mean():.2f}"]
         for i in sorted({bringer, sayer})
     ],
@@ -354,7 +354,7 @@ table(
 # prepare *a name*; one late step of attention fetches the largest single share of what decides between the two.
 #
 # Fetching is not saying. The table follows her name through the two halves of block {{ bringer }} and of block {{ sayer }}. What attention has brought in block {{ bringer }} is
-# hardly to be read yet, {{ her_name[bringer + 1].mean() :.2f }} after it; it is feed-forward of block {{ sayer }} that lifts the name from {{ lens_of(between[sayer], hers).mean() :.2f }} to
+# hardly to be read yet, {{ her_name[bringer + 1].mean() :.2f }} after it; it is feed-forward of block {{ sayer }} that lifts the name from {{ after_attention[sayer].mean() :.2f }} to
 # {{ her_name[sayer + 1].mean() :.2f }}, and attention of that block carries {{ gone[sayer].mean() :.0% }} of the difference. One block
 # fetches who it is about, and a later feed-forward step says what such a person is called.
 # {{ claim: sayer > bringer and by_feed_forward[sayer] > 0.2 and her_name[bringer + 1].mean() < 0.15 and abs(gone[sayer].mean()) < 0.1 }}

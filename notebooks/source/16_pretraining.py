@@ -477,8 +477,8 @@ shown = {name: way for name, way in ways.items() if name != "clipped, no bad bat
 lines = {name: lengths[5:] for name, (lengths, _) in shown.items()}
 show.curves(np.arange(5, 60), lines, ("step", "step length, in units of the rate"))
 table(["", "loss after 60 steps"], [[name, f"{loss:.2f}"] for name, (_, loss) in ways.items()])
-(_, clipped), (_, sound), (usual, plain), (hit, spoiled), (_, in_squares) = ways.values()
-leap, late = hit[20] / usual[20], hit[45] / usual[45]
+(_, clipped), (_, sound), (usual, plain), (hit, spoiled), (small_steps, in_squares) = ways.values()
+leap, late, at_once = hit[20] / usual[20], hit[45] / usual[45], small_steps[20] / usual[20]
 of_squares = (in_squares - plain) / (spoiled - plain)
 
 # %% [markdown] key="clip-read"
@@ -486,7 +486,7 @@ of_squares = (in_squares - plain) / (spoiled - plain)
 # In the bad step itself Adam goes {{ leap :.1f }} times as far as without the bad batch, and not 100 times, because the
 # same 100 is in $v$. The harm comes afterwards. $m$ forgets the bad batch in some ten steps, the root of $v$ only in
 # forty and more; at step 45 a step is {{ late :.1f }} times as long as without it, and the loss ends at {{ spoiled :.2f }} instead of
-# {{ plain :.2f }}. If the bad batch goes into $v$ alone, {{ of_squares :.0% }} of this harm is there already; the rest is $m$'s, which drags the weights along
+# {{ plain :.2f }}. If the bad batch goes into $v$ alone, steps are {{ at_once :.1f }} times as long at once, and {{ of_squares :.0% }} of this harm is there already; the rest is $m$'s, which drags the weights along
 # the bad batch for those ten steps. The clipped run ends at {{ clipped :.2f }}, where without a bad batch it ends at {{ sound :.2f }}. **A gradient that is
 # far too long harms little by its own step, and much by what it leaves in $v$.** (One seed, and a batch whose direction is right.)
 # {{ claim: 0.3 < of_squares < 1 and abs(clipped - sound) < 0.15 * (spoiled - plain) }}

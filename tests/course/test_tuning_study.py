@@ -143,3 +143,4 @@ def test_the_table_that_ships():
     for run, row in found.items():
         assert row["requests"] < before["requests"], run
         assert ("half_way_facts" in row) == (run.mask == USUAL)
+        assert ("named" in row) == (run[:2] in study.ANSWERING)

@@ -269,7 +269,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the study and write its table; errors are one line."""
     parser = argparse.ArgumentParser(
         prog="python -m weights_tools.training.tuning.study",
-        description=__doc__.split("\n\n")[1] + " It takes some eight minutes on one core for three "
+        description=__doc__.split("\n\n")[1] + " It takes some ten minutes on one core for three "
         "seeds, and goes on where it was interrupted.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )  # fmt: skip
